@@ -1,0 +1,92 @@
+"""Formulas on arrays that more than one algorithm needs, in the form that keeps float32 honest."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def value_at(hyperparameter: Any, step: Any) -> Any:
+    """Return a hyperparameter's value: a schedule read at ``step``, a number as a plain float.
+
+    NumPy scalars become Python floats, because JAX gives them a dtype of their own.
+    """
+    value = hyperparameter(step) if callable(hyperparameter) else hyperparameter
+    return float(value) if isinstance(value, (int, float, np.floating, np.integer)) else value
+
+
+def is_zero(hyperparameter: Any) -> bool:
+    """Return whether a hyperparameter is the plain number 0, so that its term can be left out."""
+    return isinstance(hyperparameter, (int, float)) and hyperparameter == 0
+
+
+def compute_dtype(dtype: Any) -> Any:
+    """Return the dtype arithmetic runs in: float32 for half precision, else the dtype itself."""
+    return widest(dtype, jnp.float32) if jnp.issubdtype(dtype, jnp.floating) else jnp.dtype(dtype)
+
+
+def widest(*dtypes: Any) -> Any:
+    """Return the smallest dtype that holds all: NumPy's rule, under JAX's strict promotion too."""
+    return functools.reduce(np.promote_types, dtypes)
+
+
+def in_dtype(dtype: Any, *values: Any) -> tuple[Any, ...]:
+    """Return scalars ready to multiply arrays of ``dtype``: numbers as they are, arrays cast."""
+    return tuple(v if isinstance(v, (int, float)) else jnp.asarray(v, dtype) for v in values)
+
+
+def as_real_pairs(array: jax.Array) -> jax.Array:
+    """Return a complex array as real pairs on a new last axis (``torch.view_as_real``)."""
+    return jnp.stack([array.real, array.imag], axis=-1)
+
+
+def as_complex(pairs: jax.Array) -> jax.Array:
+    """Undo :func:`as_real_pairs` (``torch.view_as_complex``)."""
+    return jax.lax.complex(pairs[..., 0], pairs[..., 1])
+
+
+def lerp(start: jax.Array, end: jax.Array, weight: Any) -> jax.Array:
+    """Return ``start + weight (end - start)`` as ``torch.lerp`` does, exact at both ends.
+
+    PyTorch has two branches, below and above weight 0.5, so that cancellation never meets the
+    larger share. A weight that is a Python number picks its branch before tracing.
+    """
+    if isinstance(weight, (int, float)):
+        if abs(weight) < 0.5:
+            return start + weight * (end - start)
+        return end - (1 - weight) * (end - start)
+    near_start = start + jnp.asarray(weight, start.dtype) * (end - start)
+    near_end = end - jnp.asarray(1 - weight, start.dtype) * (end - start)
+    return jnp.where(jnp.abs(weight) < 0.5, near_start, near_end)
+
+
+def ema(average: jax.Array, value: jax.Array, beta: Any) -> jax.Array:
+    """Return the exponential moving average ``beta average + (1 - beta) value``.
+
+    ``1 - beta`` is formed in beta's own precision (double for a Python number), not the arrays'.
+    """
+    return lerp(average, value, 1 - beta)
+
+
+def ema_of_square(average: jax.Array, value: jax.Array, beta: Any) -> jax.Array:
+    """Return ``beta average + (1 - beta) value**2``, in PyTorch's order of operations."""
+    keep, weight = in_dtype(average.dtype, beta, 1 - beta)
+    return average * keep + weight * value * value
+
+
+def bias_correction(beta: Any, step: jax.Array, dtype: Any) -> jax.Array:
+    """Return ``1 - beta**step`` in ``dtype`` as ``-expm1(step log(beta))``.
+
+    In float32, ``1 - beta**step`` cancels: for beta = 0.999 it is off by 1e-5 at step 1. The
+    logarithm is taken in Python double when beta is a Python number.
+    """
+    if isinstance(beta, (int, float)):
+        log_beta = math.log(beta) if beta > 0 else -math.inf
+        return -jnp.expm1(step.astype(dtype) * log_beta)
+    wide = widest(jnp.result_type(beta), dtype)
+    return -jnp.expm1(step.astype(wide) * jnp.log(jnp.asarray(beta, wide))).astype(dtype)

@@ -1,0 +1,119 @@
+"""Walks over pytrees of parameters: the one traversal of an optimizer, casts, counters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.core import Tracer
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxaccel._math import as_complex, as_real_pairs, compute_dtype
+
+
+def is_none(leaf: Any) -> bool:
+    """Return whether a leaf is ``None``: a parameter that no gradient reached."""
+    return leaf is None
+
+
+def zeros_like(params: Any) -> Any:
+    """Return fresh zeros in the shape, dtype and sharding of each parameter."""
+    return jax.tree.map(jnp.zeros_like, params)
+
+
+def initial_scalar(params: Any, dtype: Any) -> jax.Array:
+    """Return a zero of ``dtype``, replicated on the mesh that holds the parameters.
+
+    A scalar on the default device would move to the mesh with the first update, and a jitted
+    step would be compiled twice.
+    """
+    scalar = np.zeros((), dtype)
+    for leaf in jax.tree.leaves(params):
+        sharding = None if isinstance(leaf, Tracer) else getattr(leaf, "sharding", None)
+        if isinstance(sharding, NamedSharding):
+            return jax.device_put(scalar, NamedSharding(sharding.mesh, PartitionSpec()))
+    return jnp.asarray(scalar)
+
+
+def initial_step(params: Any) -> jax.Array:
+    """Return the step counter 0, an int32 beside the parameters."""
+    return initial_scalar(params, np.int32)
+
+
+def next_step(step: jax.Array) -> jax.Array:
+    """Return the counter after one more step; it stays at its largest value."""
+    return jnp.asarray(optax.safe_increment(step))
+
+
+def cast_floating(tree: Any, dtype: Any) -> Any:
+    """Return the tree with real floating-point leaves cast to ``dtype``; other leaves untouched."""
+
+    def cast(leaf: Any) -> Any:
+        is_floating = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        return jnp.asarray(leaf, dtype) if is_floating else leaf
+
+    return jax.tree.map(cast, tree)
+
+
+def update_leaves(
+    update_leaf: Callable[..., tuple[Any, ...]],
+    grads: Any,
+    params: Any,
+    slots: Sequence[Any],
+) -> tuple[Any, ...]:
+    """Walk gradients, parameters and state slots together; return the updates and new slots.
+
+    ``update_leaf(param, grad, *slots)`` returns ``(update, *new_slots)`` for one array. It sees
+    real arrays in at least float32: half-precision leaves are cast up, and complex leaves come as
+    pairs of reals, as PyTorch treats them. What it returns is rounded once, to the dtype that each
+    leaf had. Where the gradient is ``None`` the slots come back untouched, and the update is the
+    number that changes no parameter. ``params`` or a slot that is ``None`` as a whole is handed
+    down as ``None``.
+    """
+    grad_leaves, treedef = jax.tree.flatten(grads, is_leaf=is_none)
+
+    def flatten(tree: Any) -> list[Any]:
+        return [None] * len(grad_leaves) if tree is None else treedef.flatten_up_to(tree)
+
+    rows = [
+        _update_one(update_leaf, grad, param, slot_leaves)
+        for grad, param, *slot_leaves in zip(
+            grad_leaves, flatten(params), *map(flatten, slots), strict=True
+        )
+    ]
+    columns = list(zip(*rows, strict=True)) or [()] * (1 + len(slots))
+    return tuple(
+        None if tree is None else treedef.unflatten(column)
+        for tree, column in zip([grads, *slots], columns, strict=True)
+    )
+
+
+def _update_one(update_leaf: Callable[..., Any], grad: Any, param: Any, slots: list[Any]) -> Any:
+    """Apply ``update_leaf`` to one leaf, in its compute dtype and real view."""
+    if grad is None:
+        # p + (-0.0) is p for every p; p + 0.0 would turn -0.0 into 0.0.
+        return (None if param is None else jnp.full_like(param, -0.0), *slots)
+    like = grad if param is None else param
+    results = update_leaf(_widen(param), _widen(grad), *map(_widen, slots))
+    targets = [like, *slots]
+    return tuple(_narrow(result, target) for result, target in zip(results, targets, strict=True))
+
+
+def _widen(leaf: Any) -> Any:
+    """Return a leaf as the real array, in at least float32, that the arithmetic runs on."""
+    if leaf is None:
+        return None
+    leaf = as_real_pairs(leaf) if jnp.iscomplexobj(leaf) else jnp.asarray(leaf)
+    return leaf.astype(compute_dtype(leaf.dtype))
+
+
+def _narrow(result: Any, target: Any) -> Any:
+    """Return a result in the dtype, real or complex, of the leaf that it replaces."""
+    if target is None or result is None:
+        return None
+    result = as_complex(result) if jnp.iscomplexobj(target) else result
+    return result.astype(jnp.result_type(target))

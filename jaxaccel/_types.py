@@ -1,0 +1,50 @@
+"""The types that the whole library speaks: aliases and protocols, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import jax
+
+Params: TypeAlias = Any
+"""A pytree of arrays: the parameters of a model."""
+
+Updates: TypeAlias = Any
+"""A pytree like ``Params``: gradients on their way in, additive updates on their way out.
+
+A leaf may be ``None``: no gradient reached it, and it is frozen.
+"""
+
+State: TypeAlias = Any
+"""The state of a transformation: a NamedTuple whose fields have PyTorch's keys."""
+
+Key: TypeAlias = Any
+"""A JAX random key, typed (``jax.random.key``) or raw (``jax.random.PRNGKey``)."""
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """A hyperparameter as a function of the number of finished ``scheduler.step()`` calls."""
+
+    def __call__(self, step: Any, /) -> Any:
+        """Return the value after ``step`` calls.
+
+        A Python or NumPy ``step`` is computed in NumPy double precision and gives NumPy
+        values; a traced ``step`` is computed in JAX's default float. Arrays of steps give
+        arrays of values.
+        """
+        ...
+
+
+Hyperparameter: TypeAlias = float | jax.Array | Callable[[Any], Any]
+"""A Python number, a JAX scalar, or a schedule ``step -> value``."""
+
+
+@runtime_checkable
+class Initializer(Protocol):
+    """A function that draws a new array: ``init(key, shape, dtype)``."""
+
+    def __call__(self, key: Key, shape: tuple[int, ...], dtype: Any = ..., /) -> jax.Array:
+        """Return a new array of ``shape`` and ``dtype`` drawn with ``key``."""
+        ...

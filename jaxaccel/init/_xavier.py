@@ -1,0 +1,104 @@
+"""Xavier (Glorot) initializers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+
+from jaxaccel._layout import check_layout, fans
+from jaxaccel._types import Initializer, Key
+from jaxaccel.init import _draw
+
+
+def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
+    r"""Draw weights uniformly, with a variance between the one for fan_in and for fan_out.
+
+    .. math::
+        U(-b, b), \qquad b = \text{gain} \sqrt{6 / (\text{fan\_in} + \text{fan\_out})}
+
+    Args:
+        gain: a factor, at least 0; :func:`calculate_gain` knows those of common nonlinearities.
+        layout: ``"flax"`` for kernels (*k, I, O), ``"torch"`` for (O, I, *k).
+
+    Returns:
+        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key; float16
+        and bfloat16 are drawn in float32 and rounded.
+
+    Raises:
+        ValueError: a bad ``layout``; from ``init``, a shape with fewer than two dimensions or a
+            negative ``gain``.
+
+    PyTorch:
+        ``torch.nn.init.xavier_uniform_``: the same distribution and default. Left out: the
+        tensor (a new array is returned) and ``generator`` (a key is given to ``init``).
+
+    Example:
+        >>> import jax
+        >>> weight = xavier_uniform()(jax.random.key(0), (400, 200))
+        >>> bool(abs(weight).max() <= 0.1)  # sqrt(6 / 600)
+        True
+        >>> round(float(weight.std()), 2)
+        0.06
+
+    References:
+        Xavier Glorot and Yoshua Bengio, Understanding the difficulty of training deep feedforward
+        neural networks, 2010.
+    """
+    check_layout(layout)
+
+    def init(key: Key, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
+        bound = math.sqrt(3.0) * _std(gain, shape, layout)
+        return _draw.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def xavier_normal(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
+    r"""Draw weights from a normal, with a variance between the one for fan_in and for fan_out.
+
+    The normal is not truncated (``jax.nn.initializers.glorot_normal`` is).
+
+    .. math::
+        N(0, \sigma^2), \qquad
+        \sigma = \text{gain} \sqrt{2 / (\text{fan\_in} + \text{fan\_out})}
+
+    Args:
+        gain: a factor, at least 0; :func:`calculate_gain` knows those of common nonlinearities.
+        layout: ``"flax"`` for kernels (*k, I, O), ``"torch"`` for (O, I, *k).
+
+    Returns:
+        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key; float16
+        and bfloat16 are drawn in float32 and rounded.
+
+    Raises:
+        ValueError: a bad ``layout``; from ``init``, a shape with fewer than two dimensions or a
+            negative ``gain``.
+
+    PyTorch:
+        ``torch.nn.init.xavier_normal_``: the same distribution and default. Left out: the
+        tensor (a new array is returned) and ``generator`` (a key is given to ``init``).
+
+    Example:
+        >>> import jax
+        >>> weight = xavier_normal()(jax.random.key(0), (600, 200))
+        >>> round(float(weight.std()), 2)  # sqrt(2 / 800)
+        0.05
+
+    References:
+        Xavier Glorot and Yoshua Bengio, Understanding the difficulty of training deep feedforward
+        neural networks, 2010.
+    """
+    check_layout(layout)
+
+    def init(key: Key, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
+        return _draw.normal(key, shape, dtype, 0.0, _std(gain, shape, layout))
+
+    return init
+
+
+def _std(gain: float, shape: tuple[int, ...], layout: str) -> float:
+    """Return the standard deviation."""
+    fan_in, fan_out = fans(shape, layout)
+    return gain * math.sqrt(2.0 / float(fan_in + fan_out))

@@ -1,0 +1,65 @@
+"""The multilayer perceptron."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from flax import nnx
+
+from jaxaccel.models._flatten import flatten
+from jaxaccel.nn import Linear
+
+
+class MLP(nnx.Module):
+    """Linear layers with a ReLU between each two; :func:`mlp` builds it."""
+
+    def __init__(self, features: Sequence[int], dtype: Any, *, rngs: nnx.Rngs):
+        self.layers = nnx.List(
+            [
+                Linear(inputs, outputs, dtype=dtype, rngs=rngs)
+                for inputs, outputs in itertools.pairwise(features)
+            ]
+        )
+
+    def __call__(self, input: jax.Array) -> jax.Array:
+        """Return (N, out_features) for (N, in_features) or (N, H, W, C)."""
+        x = flatten(input)
+        for layer in list(self.layers)[:-1]:
+            x = jax.nn.relu(layer(x))
+        return self.layers[-1](x)
+
+
+def mlp(
+    in_features: int,
+    hidden_features: Sequence[int],
+    out_features: int,
+    dtype: Any = None,
+    *,
+    rngs: nnx.Rngs,
+) -> MLP:
+    """Build a multilayer perceptron: linear layers with a ReLU between each two.
+
+    Args:
+        in_features: the length of an input, or height times width times channels of an image.
+        hidden_features: the widths of the hidden layers; empty for a linear model.
+        out_features: the length of an output: classes, as a rule.
+        dtype: of the parameters and so of the input; None for float32.
+        rngs: the ``params`` stream draws the weights, from PyTorch's default distribution.
+
+    Returns:
+        An nnx module: (N, in_features), or images (N, H, W, C), to (N, out_features).
+
+    PyTorch:
+        An ``nn.ModuleList`` named ``layers`` of ``nn.Linear``, with ``relu`` between them; images
+        are flattened channels first, as ``nn.Flatten`` does, so that weights go over unpermuted.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> model = mlp(784, [256, 128], 10, rngs=nnx.Rngs(0))
+        >>> model(jnp.ones((2, 28, 28, 1), jnp.float32)).shape
+        (2, 10)
+    """
+    return MLP((in_features, *hidden_features, out_features), dtype, rngs=rngs)

@@ -1,0 +1,65 @@
+"""A mixed-precision policy: the dtypes of storage, of computation and of results."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from jaxaccel._tree import cast_floating
+
+
+class Policy(NamedTuple):
+    """Keep parameters in one dtype, compute in another, return results in a third.
+
+    The default is the usual bfloat16 recipe: float32 parameters, optimizer state and running
+    statistics, bfloat16 activations, float32 losses. Real floating-point leaves are cast; integers,
+    keys and complex numbers pass. Statistics of the normalization layers are never cast: those
+    layers compute in float32 whatever comes in.
+
+    Args:
+        param_dtype: The dtype that parameters are kept in.
+        compute_dtype: The dtype that parameters and inputs are cast to before the model runs.
+        output_dtype: The dtype that results are cast to before the loss.
+
+    Returns:
+        An immutable triple of dtypes with three casts.
+
+    Raises:
+        TypeError: A cast is asked for with something that is no dtype.
+
+    PyTorch:
+        ``torch.autocast("cpu" | "cuda", dtype=torch.bfloat16)`` chooses a dtype per operation; a
+        policy chooses one for the whole model and leaves the normalization layers in float32.
+        Matrix products and convolutions run in the same dtype either way.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> policy = ja.precision.Policy()
+        >>> params = {"w": jnp.ones(2), "steps": jnp.zeros((), jnp.int32)}
+        >>> print(policy.cast_to_compute(params)["w"].dtype)
+        bfloat16
+
+    References:
+        Micikevicius et al. Mixed Precision Training. 2018. https://arxiv.org/abs/1710.03740
+
+        Kalamkar et al. A Study of BFLOAT16 for Deep Learning Training. 2019.
+        https://arxiv.org/abs/1905.12322
+    """
+
+    param_dtype: Any = jnp.float32
+    compute_dtype: Any = jnp.bfloat16
+    output_dtype: Any = jnp.float32
+
+    def cast_to_param(self, tree: Any) -> Any:
+        """Return the tree with floating-point leaves in ``param_dtype``."""
+        return cast_floating(tree, self.param_dtype)
+
+    def cast_to_compute(self, tree: Any) -> Any:
+        """Return the tree with floating-point leaves in ``compute_dtype``."""
+        return cast_floating(tree, self.compute_dtype)
+
+    def cast_to_output(self, tree: Any) -> Any:
+        """Return the tree with floating-point leaves in ``output_dtype``."""
+        return cast_floating(tree, self.output_dtype)

@@ -1,0 +1,79 @@
+"""CosineAnnealingLR."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from jaxaccel._types import Schedule
+from jaxaccel.schedules._anneal import anneal
+from jaxaccel.schedules._inputs import known_count, known_lr, known_number
+from jaxaccel.schedules._schedule import Curve, Start, make_schedule
+
+
+def cosine_annealing_lr(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule:
+    r"""Swing the learning rate between ``lr`` and ``eta_min`` on a cosine.
+
+    It reaches ``eta_min`` at step ``T_max`` and does not stay there: at ``2 * T_max`` it is
+    back at ``lr``, and so on. To hold the minimum, stop at ``T_max`` or put a constant behind
+    it with ``sequential_lr``.
+
+    .. math::
+        \eta_k = \eta_{\min} + \tfrac{1}{2} (\eta - \eta_{\min})
+            \left(1 + \cos\frac{\pi k}{T_{\max}}\right)
+
+    Args:
+        lr: The optimizer's learning rate :math:`\eta`, at least 0.
+        T_max: The number of steps from ``lr`` to ``eta_min``, a whole number of at least 1.
+        eta_min: The learning rate :math:`\eta_{\min}` at step ``T_max``.
+
+    Returns:
+        A schedule ``step -> learning rate``: a Python int gives a float, a NumPy array float64
+        values of its shape, a JAX array values of its shape in JAX's default float.
+
+    Raises:
+        ValueError: ``lr`` or ``T_max`` is out of its range.
+        TypeError: An argument is not a number.
+
+    PyTorch:
+        ``torch.optim.lr_scheduler.CosineAnnealingLR``, equal at every step and past
+        ``T_max``. PyTorch multiplies from step to step and drifts from the formula above (by
+        7e-8 after 100,000 steps); this is the formula. ``lr`` stands for the optimizer's.
+        Left out: ``last_epoch`` and a ``T_max`` that is negative or not whole, which PyTorch
+        does not refuse.
+
+    Example:
+        >>> schedule = cosine_annealing_lr(0.1, T_max=4)
+        >>> [round(schedule(k), 4) for k in range(6)]
+        [0.1, 0.0854, 0.05, 0.0146, 0.0, 0.0146]
+
+    References:
+        SGDR: Stochastic Gradient Descent with Warm Restarts, 2017,
+        https://arxiv.org/abs/1608.03983
+    """
+    lr = known_lr(lr)
+    T_max = known_count("T_max", T_max, least=1)
+    eta_min = known_number("eta_min", eta_min)
+
+    def begin(start: Start) -> Curve:
+        first = _stepped_to_zero(start, T_max, eta_min) if start.depth > 1 else start.lr
+
+        def curve(xp: Any, k: Any) -> Any:
+            # The lr that PyTorch's recursion starts from lasts to the first minimum, where it is
+            # multiplied by zero; every later swing rises to base_lr.
+            peak = first if first == start.base_lr else xp.where(k <= T_max, first, start.base_lr)
+            phase = k % (2 * T_max)
+            phase = xp.minimum(phase, 2 * T_max - phase)
+            done, left = phase.astype(float) / T_max, (T_max - phase).astype(float) / T_max
+            return anneal(xp, "cos", peak, eta_min, done, left)
+
+        return curve
+
+    return make_schedule(begin, lr=lr)
+
+
+def _stepped_to_zero(start: Start, T_max: int, eta_min: float) -> float:
+    """Return the lr when PyTorch's recursion is applied at step 0, as nested sequences do."""
+    if T_max == 1:
+        return start.lr + (start.base_lr - eta_min)
+    return eta_min + 2 / (1 + math.cos(math.pi / T_max)) * (start.lr - eta_min)

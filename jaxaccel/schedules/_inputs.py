@@ -1,0 +1,41 @@
+"""What a schedule is given: numbers that must be known when it is built, and steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jaxaccel._checks import check_lr, known_value
+
+
+def known_number(name: str, value: Any) -> float:
+    """Return ``value`` as a float, or raise when it is a schedule, traced or no number."""
+    known = known_value(name, value)
+    if known is None:
+        raise TypeError(f"{name} must be a number that is known now, got {value!r}")
+    return known
+
+
+def known_lr(lr: Any) -> float:
+    """Return a learning rate, at least 0, as a float."""
+    check_lr(lr)
+    return known_number("lr", lr)
+
+
+def known_count(name: str, value: Any, least: int) -> int:
+    """Return ``value``, a whole number of at least ``least``, as an int."""
+    known = known_number(name, value)
+    if not known.is_integer() or known < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(known)
+
+
+def known_steps(step: Any) -> np.ndarray:
+    """Return a Python or NumPy step, or an array of them, as int64."""
+    steps = np.asarray(step)
+    if not np.issubdtype(steps.dtype, np.integer):
+        raise TypeError(f"step must be an integer or an array of integers, got {step!r}")
+    if (steps < 0).any():
+        raise ValueError(f"step must be at least 0, got {steps.min()}")
+    return steps.astype(np.int64)

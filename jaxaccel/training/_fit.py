@@ -1,0 +1,119 @@
+"""The loop around a step: epochs, a progress bar, a history."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxaccel.training._train_state import TrainState
+
+
+class History(NamedTuple):
+    """What a run left behind, on the host."""
+
+    steps: dict[str, np.ndarray]
+    """The step's metrics: one float64 array each, an entry per step."""
+    epochs: list[dict[str, float]]
+    """One dict per epoch: mean of each metric, ``"seconds"``, and what ``evaluate`` returned."""
+
+
+def fit(
+    step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]],
+    state: TrainState,
+    batches: Callable[[int], Iterable[Any]],
+    *,
+    epochs: int = 1,
+    evaluate: Callable[[TrainState], dict[str, float]] | None = None,
+    progress: bool = True,
+) -> tuple[TrainState, History]:
+    """Run a step over the batches of some epochs.
+
+    Steps are dispatched without waiting for their metrics, which are read at the end of each epoch.
+
+    Args:
+        step: ``(state, batch) -> (state, metrics)``, as :func:`train_step` returns it.
+        state: The state to start from; a donating step makes it unusable.
+        batches: ``epoch -> iterable of batches``, asked at the start of each epoch, from 0.
+        epochs: The number of epochs, at least 0.
+        evaluate: Called with the state after each epoch; its numbers join the epoch's.
+        progress: Show a progress bar (needs ``rich``).
+
+    Returns:
+        The last state and a :class:`History`.
+
+    Raises:
+        ValueError: ``epochs`` is negative, or an epoch had no batch.
+        ModuleNotFoundError: ``progress`` without ``rich``.
+
+    PyTorch:
+        The loop that every PyTorch script writes by hand.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> def loss_fn(params, model_state, batch):
+        ...     return jnp.mean((params - batch) ** 2), (model_state, {})
+        >>> tx = ja.optimizers.sgd(lr=0.5)
+        >>> state, history = ja.training.fit(
+        ...     ja.training.train_step(loss_fn, tx),
+        ...     ja.training.train_state(jnp.zeros(()), tx),
+        ...     lambda epoch: [jnp.full(2, 3.0)] * 2,
+        ...     progress=False,
+        ... )
+        >>> print(history.steps["loss"])
+        [9. 0.]
+    """
+    if epochs < 0:
+        raise ValueError(f"epochs must be at least 0, got {epochs}")
+    steps: list[dict[str, float]] = []
+    summaries: list[dict[str, float]] = []
+    with _progress_bar(epochs) if progress else contextlib.nullcontext(_no_bar) as show:
+        for epoch in range(epochs):
+            start, on_device = time.perf_counter(), []
+            for batch in batches(epoch):
+                state, metrics = step(state, batch)
+                on_device.append(metrics)
+                show(epoch, len(on_device), summaries)
+            if not on_device:
+                raise ValueError(f"epoch {epoch} had no batch: is the batch larger than the set?")
+            read = [{name: float(m) for name, m in each.items()} for each in on_device]
+            steps += read
+            seconds = time.perf_counter() - start
+            means = {name: float(np.mean([each[name] for each in read])) for name in read[0]}
+            measured = {} if evaluate is None else evaluate(state)
+            summaries.append(means | {"seconds": seconds} | measured)
+            show(epoch + 1, 0, summaries)
+    names = steps[0] if steps else ()
+    return state, History({n: np.array([each[n] for each in steps]) for n in names}, summaries)
+
+
+def _no_bar(epoch: int, step: int, summaries: list[dict[str, float]]) -> None:
+    """Show nothing."""
+
+
+@contextlib.contextmanager
+def _progress_bar(epochs: int) -> Iterator[Callable[..., None]]:
+    """Show epochs as a bar, with the current step and the last epoch's numbers."""
+    try:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            'the progress bar needs rich: pip install "jaxaccel[examples]", or pass progress=False'
+        ) from error
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("training", total=epochs)
+
+        def show(epoch: int, step: int, summaries: list[dict[str, float]]) -> None:
+            last = summaries[-1] if summaries else {}
+            numbers = "  ".join(f"{name} {value:.4g}" for name, value in last.items())
+            bar.update(
+                task, completed=epoch, description=f"epoch {epoch}/{epochs} step {step}  {numbers}"
+            )
+
+        yield show

@@ -1,0 +1,273 @@
+"""Rows for ``jaxaccel.nn`` and ``jaxaccel.models``.
+
+``kwargs`` go to both constructors. Options: ``shape``, of the input in PyTorch's layout; for layers
+that normalise, ``mode`` is ``"eval"`` where it is not training. A model's oracle is its mirror of
+``torch.nn`` layers.
+"""
+
+from parity_tests.cases import Case
+
+
+def _rows(name, shape, rows):
+    return [
+        Case(f"nn.{name}", kwargs, f"torch.nn.{name}", why, {"shape": shape, **dict(*options)})
+        for why, kwargs, *options in rows
+    ]
+
+
+LINEAR = _rows(
+    "Linear",
+    (6, 7),
+    [
+        ("defaults", {"in_features": 7, "out_features": 4}),
+        ("no bias", {"in_features": 7, "out_features": 4, "bias": False}),
+        ("sequences", {"in_features": 7, "out_features": 4}, {"shape": (2, 3, 5, 7)}),
+        ("one vector", {"in_features": 7, "out_features": 4}, {"shape": (7,)}),
+        ("one output", {"in_features": 7, "out_features": 1}),
+        ("empty batch", {"in_features": 7, "out_features": 4}, {"shape": (0, 7)}),
+    ],
+)
+
+CONV = [
+    case._replace(kwargs={"in_channels": 4, "out_channels": 6, "kernel_size": 3, **case.kwargs})
+    for case in _rows(
+        "Conv2d",
+        (2, 4, 9, 8),
+        [
+            ("defaults", {}),
+            ("kernel 1", {"kernel_size": 1}),
+            ("kernel even", {"kernel_size": 2}),
+            ("kernel oblong", {"kernel_size": (2, 5)}),
+            ("kernel as large as the input", {"kernel_size": (9, 8)}),
+            ("stride", {"stride": 2}),
+            ("stride oblong", {"stride": (3, 1)}),
+            ("stride larger than the kernel", {"kernel_size": 1, "stride": 2}),
+            ("padding", {"padding": 1}),
+            ("padding oblong", {"padding": (0, 3)}),
+            ("padding same", {"padding": "same"}),
+            ("padding same even kernel", {"padding": "same", "kernel_size": (4, 2)}),
+            (
+                "padding same dilated",
+                {"padding": "same", "dilation": (2, 3), "kernel_size": (2, 3)},
+            ),
+            ("padding valid", {"padding": "valid", "stride": 2}),
+            ("dilation", {"dilation": 2}),
+            ("dilation oblong", {"dilation": (3, 1)}),
+            ("groups", {"groups": 2}),
+            ("groups depthwise", {"groups": 4, "out_channels": 8}),
+            ("no bias", {"bias": False}),
+            ("reflect", {"padding": 1, "padding_mode": "reflect"}),
+            ("reflect all but one", {"padding": (8, 7), "padding_mode": "reflect"}),
+            ("replicate", {"padding": (2, 1), "padding_mode": "replicate"}),
+            ("replicate beyond the size", {"padding": 11, "padding_mode": "replicate"}),
+            ("circular", {"padding": (1, 2), "padding_mode": "circular"}),
+            ("circular once around", {"padding": (9, 8), "padding_mode": "circular"}),
+            ("reflect same", {"padding": "same", "padding_mode": "reflect", "kernel_size": 4}),
+            (
+                "all together",
+                {
+                    "kernel_size": (2, 3),
+                    "stride": (2, 1),
+                    "padding": (1, 2),
+                    "dilation": (1, 2),
+                    "groups": 2,
+                },
+            ),
+            ("one image", {"padding": 1}, {"shape": (4, 9, 8)}),
+        ],
+    )
+]
+
+BATCH_NORM = _rows(
+    "BatchNorm2d",
+    (4, 5, 3, 2),
+    [
+        ("defaults", {"num_features": 5}),
+        ("evaluation", {"num_features": 5}, {"mode": "eval"}),
+        ("eps", {"num_features": 5, "eps": 1e-2}),
+        ("momentum", {"num_features": 5, "momentum": 0.4}),
+        ("momentum None", {"num_features": 5, "momentum": None}),
+        ("momentum None evaluation", {"num_features": 5, "momentum": None}, {"mode": "eval"}),
+        ("no affine", {"num_features": 5, "affine": False}),
+        ("no bias", {"num_features": 5, "bias": False}),
+        ("no running statistics", {"num_features": 5, "track_running_stats": False}),
+        (
+            "no running statistics evaluation",
+            {"num_features": 5, "track_running_stats": False},
+            {"mode": "eval"},
+        ),
+        (
+            "no running statistics momentum None",
+            {"num_features": 5, "track_running_stats": False, "momentum": None},
+        ),
+    ],
+)
+
+LAYER_NORM = _rows(
+    "LayerNorm",
+    (4, 3, 6),
+    [
+        ("defaults", {"normalized_shape": 6}),
+        ("several axes", {"normalized_shape": (3, 6)}),
+        ("a list", {"normalized_shape": [6]}),
+        ("eps", {"normalized_shape": 6, "eps": 1e-2}),
+        ("no affine", {"normalized_shape": 6, "elementwise_affine": False}),
+        ("no bias", {"normalized_shape": 6, "bias": False}),
+    ],
+)
+
+DROPOUT = _rows(
+    "Dropout",
+    (200, 50),
+    [
+        ("defaults", {}),
+        ("p small", {"p": 0.1}),
+        ("p large", {"p": 0.9}),
+        ("p zero", {"p": 0.0}),
+        ("p one", {"p": 1.0}),
+    ],
+)
+
+POOLS = [
+    ("defaults", {"kernel_size": 2}),
+    ("kernel oblong", {"kernel_size": (2, 3)}),
+    ("kernel 1", {"kernel_size": 1, "stride": 2}),
+    ("overlapping", {"kernel_size": 3, "stride": 2}),
+    ("overlapping wide", {"kernel_size": 4, "stride": 1}),
+    ("stride oblong", {"kernel_size": 2, "stride": (1, 3)}),
+    ("stride beyond the kernel", {"kernel_size": 2, "stride": 3}),
+    ("padding", {"kernel_size": 3, "stride": 2, "padding": 1}),
+    ("padding oblong", {"kernel_size": (2, 5), "padding": (1, 2)}),
+    ("ceil mode", {"kernel_size": 2, "ceil_mode": True}),
+    ("ceil mode overlapping", {"kernel_size": 3, "stride": 2, "ceil_mode": True}),
+    ("ceil mode padding", {"kernel_size": 3, "stride": 3, "padding": 1, "ceil_mode": True}),
+    ("ceil mode drops a window", {"kernel_size": 2, "stride": 4, "padding": 1, "ceil_mode": True}),
+    ("whole input", {"kernel_size": (9, 8)}),
+]
+
+POOL_SHAPE = (2, 3, 9, 8)
+MAX_POOL = _rows(
+    "MaxPool2d",
+    POOL_SHAPE,
+    [
+        *POOLS,
+        ("dilation", {"kernel_size": 3, "stride": 1, "dilation": 2}),
+        ("dilation oblong padding", {"kernel_size": 3, "padding": 1, "dilation": (2, 1)}),
+        ("one image", {"kernel_size": 2}, {"shape": (3, 9, 8)}),
+    ],
+)
+AVG_POOL = _rows(
+    "AvgPool2d",
+    POOL_SHAPE,
+    [
+        *POOLS,
+        *(
+            (f"{why} without padding", {**kwargs, "count_include_pad": False})
+            for why, kwargs in POOLS
+            if "padding" in kwargs
+        ),
+        ("divisor override", {"kernel_size": 3, "padding": 1, "divisor_override": 7}),
+        ("divisor override negative", {"kernel_size": 2, "divisor_override": -2}),
+        ("one image", {"kernel_size": 2}, {"shape": (3, 9, 8)}),
+    ],
+)
+
+LAYERS = [*LINEAR, *CONV, *BATCH_NORM, *LAYER_NORM, *MAX_POOL, *AVG_POOL]
+
+MODELS = [
+    Case(f"models.{name}", kwargs, f"torch_ref.models.{name}", why, {"shape": shape})
+    for name, why, shape, kwargs in [
+        (
+            "mlp",
+            "vectors",
+            (5, 12),
+            {"in_features": 12, "hidden_features": (9, 8), "out_features": 4},
+        ),
+        (
+            "mlp",
+            "images",
+            (5, 3, 4, 2),
+            {"in_features": 24, "hidden_features": [9], "out_features": 4},
+        ),
+        (
+            "mlp",
+            "no hidden layer",
+            (5, 12),
+            {"in_features": 12, "hidden_features": (), "out_features": 4},
+        ),
+        ("simple_cnn", "cifar", (3, 3, 32, 32), {}),
+        (
+            "simple_cnn",
+            "digits",
+            (3, 1, 28, 28),
+            {"num_classes": 7, "in_channels": 1, "image_size": 28},
+        ),
+        ("resnet10", "cifar", (4, 3, 32, 32), {"width": 8}),
+        ("resnet10", "digits", (4, 1, 28, 28), {"num_classes": 7, "in_channels": 1, "width": 4}),
+    ]
+]
+
+CASES = [*LAYERS, *DROPOUT, *MODELS]
+
+CONV_ARGUMENTS = {"in_channels": 4, "out_channels": 6, "kernel_size": 3}
+BAD = [
+    *_rows(
+        "Conv2d",
+        (1, 4, 5, 5),
+        [
+            ("groups zero", {**CONV_ARGUMENTS, "groups": 0}),
+            ("groups of in channels", {**CONV_ARGUMENTS, "groups": 3}),
+            ("groups of out channels", {**CONV_ARGUMENTS, "groups": 4}),
+            ("padding negative", {**CONV_ARGUMENTS, "padding": -1}),
+            ("padding same strided", {**CONV_ARGUMENTS, "padding": "same", "stride": 2}),
+            ("padding of three", {**CONV_ARGUMENTS, "padding": [1, 2, 3]}),
+            ("stride zero", {**CONV_ARGUMENTS, "stride": 0}),
+            ("dilation zero", {**CONV_ARGUMENTS, "dilation": 0}),
+            ("kernel zero", {**CONV_ARGUMENTS, "kernel_size": 0}),
+        ],
+    ),
+    *_rows(
+        "MaxPool2d",
+        (1, 4, 5, 5),
+        [
+            ("padding too large", {"kernel_size": 2, "padding": 2}),
+            ("padding too large dilated", {"kernel_size": 2, "dilation": 2, "padding": 2}),
+            ("padding negative", {"kernel_size": 2, "padding": -1}),
+            ("kernel zero", {"kernel_size": 0, "stride": 1}),
+            ("dilation zero", {"kernel_size": 2, "dilation": 0}),
+            ("kernel of three", {"kernel_size": (2, 2, 2)}),
+        ],
+    ),
+    *_rows(
+        "AvgPool2d",
+        (1, 4, 5, 5),
+        [
+            ("padding too large", {"kernel_size": 2, "padding": 2}),
+            ("padding negative", {"kernel_size": 2, "padding": -1}),
+            ("stride negative", {"kernel_size": 2, "stride": -1}),
+            ("divisor zero", {"kernel_size": 2, "divisor_override": 0}),
+            ("kernel of three", {"kernel_size": (2, 2, 2)}),
+        ],
+    ),
+    *_rows("Dropout", (1, 4), [("p above one", {"p": 1.5}), ("p negative", {"p": -0.1})]),
+]
+"""Constructors that raise here at once; PyTorch raises there or when the layer is called."""
+
+BAD_INPUTS = [
+    *_rows(
+        "Linear",
+        (3, 4),
+        [("another length", {"in_features": 3, "out_features": 2})],
+    ),
+    *_rows(
+        "BatchNorm2d",
+        (3, 4, 4),
+        [("three axes", {"num_features": 3})],
+    ),
+    *_rows(
+        "LayerNorm",
+        (3, 4),
+        [("another length", {"normalized_shape": 3})],
+    ),
+]
+"""Calls whose text is PyTorch's to the letter; where a shape in it has channels last, it is not."""

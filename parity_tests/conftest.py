@@ -1,0 +1,13 @@
+"""Strict JAX for every test: x64, 8 devices, no silent promotion of types or ranks."""
+
+import jax
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+import torch  # noqa: E402  (after the flags, which must be set before the first array)
+
+torch.set_num_threads(1)

@@ -1,0 +1,258 @@
+"""Runs one row of the optimizer table in jaxaccel, in torch_ref and in PyTorch, step by step."""
+
+import importlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+STEPS = 50
+SEEDS = 5
+SHAPES = {"matrix": (24, 9), "vector": (13,), "scalar": ()}
+LOW_LEAF = "matrix"
+COMPLEX = "pairs"
+FROZEN = "frozen"
+FAST_COMPILE = {"xla_backend_optimization_level": 0}
+"""For float64, where a formula is judged and not the code that the compiler makes of it."""
+
+TORCH = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+class Run(NamedTuple):
+    """A run: for every leaf the parameters, and for every field and leaf the state, by step.
+
+    Arrays are float64 (or complex128) with a leading axis of steps; the entry at 0 comes before
+    the first step.
+    """
+
+    params: dict[str, np.ndarray]
+    state: dict[str, dict[str, np.ndarray]]
+    updates: dict[str, np.ndarray]
+
+
+def lookup(package, dotted):
+    """Return ``package.<room>.<name>`` for a row's function name."""
+    room, name = dotted.rsplit(".", 1)
+    return getattr(importlib.import_module(f"{package}.{room}"), name)
+
+
+def oracle_of(case):
+    """Return the PyTorch object that a row's ``oracle`` names."""
+    module, name = case.oracle.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
+
+
+def problem(seed):
+    """Return initial parameters and fixed gradients (a leading axis of steps), as NumPy arrays.
+
+    Besides real float64 leaves there is a complex one and one that no gradient reaches.
+    """
+    rng = np.random.default_rng(seed)
+    params = {name: rng.normal(size=shape) for name, shape in SHAPES.items()}
+    grads = {name: 0.5 * rng.normal(size=(STEPS, *shape)) for name, shape in SHAPES.items()}
+    params[COMPLEX] = rng.normal(size=(7,)) + 1j * rng.normal(size=(7,))
+    grads[COMPLEX] = rng.normal(size=(STEPS, 7)) + 1j * rng.normal(size=(STEPS, 7))
+    params[FROZEN], grads[FROZEN] = rng.normal(size=(3,)), None
+    return params, grads
+
+
+def low_precision_problem(seed, dtype):
+    """Return one leaf of :func:`problem`, rounded so that every precision starts from it.
+
+    Many elements: in a single number two terms can cancel, and its own magnitude says nothing of
+    theirs.
+    """
+    return [{LOW_LEAF: to_numpy(to_torch(part[LOW_LEAF], dtype))} for part in problem(seed)]
+
+
+def to_numpy(tensor):
+    """Return a tensor as a float64 or complex128 array (a copy)."""
+    tensor = tensor.detach()
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64).numpy().copy()
+
+
+def to_torch(array, dtype):
+    """Return an array as a tensor of ``dtype``, or of the complex dtype of that width."""
+    if np.iscomplexobj(array):
+        return torch.tensor(array).to(torch.complex128 if dtype == "float64" else torch.complex64)
+    return torch.tensor(array).to(TORCH[dtype])
+
+
+def to_jax(array, dtype):
+    """Return an array as a JAX array of ``dtype``, or of the complex dtype of that width."""
+    if np.iscomplexobj(array):
+        return jnp.asarray(array, jnp.complex128 if dtype == "float64" else jnp.complex64)
+    return jnp.asarray(array, dtype)
+
+
+# --- PyTorch ------------------------------------------------------------------------------------
+
+
+def values_at(kwargs, step):
+    """Return the kwargs with every schedule replaced by its value at ``step``."""
+
+    def at(value):
+        if isinstance(value, tuple):
+            return tuple(at(v) for v in value)
+        return value(step) if callable(value) else value
+
+    return {name: at(value) for name, value in kwargs.items()}
+
+
+def run_torch(case, params, grads, dtype):
+    """Run the row in ``torch.optim``: schedules are set on the group before each step."""
+    tensors = {
+        name: torch.nn.Parameter(to_torch(leaf, dtype), requires_grad=True)
+        for name, leaf in params.items()
+    }
+    optimizer = oracle_of(case)(tensors.values(), **values_at(case.kwargs, 0))
+    moved = [{name: to_numpy(p) for name, p in tensors.items()}]
+    states = []
+    for step in range(STEPS):
+        optimizer.param_groups[0].update(values_at(case.kwargs, step))
+        for name, p in tensors.items():
+            p.grad = None if grads[name] is None else to_torch(grads[name][step], dtype)
+        optimizer.step()
+        moved.append({name: to_numpy(p) for name, p in tensors.items()})
+        states.append(torch_state(optimizer, tensors))
+    return _stack(moved, states)
+
+
+def torch_state(optimizer, tensors):
+    """Return the optimizer's state as {field: {leaf: array}}, without the step count."""
+    fields = {}
+    for name, p in tensors.items():
+        for field, value in optimizer.state.get(p, {}).items():
+            if field != "step" and value is not None:
+                fields.setdefault(field, {})[name] = to_numpy(value)
+    return fields
+
+
+def step_torch_from(case, run, grads, step):
+    """Return the parameters and state that PyTorch-float64 reaches in one step of a given run."""
+    tensors = {
+        name: torch.nn.Parameter(to_torch(leaf[step], "float64"))
+        for name, leaf in run.params.items()
+    }
+    optimizer = oracle_of(case)(tensors.values(), **values_at(case.kwargs, step))
+    for name, p in tensors.items():
+        fields = {f: to_torch(run.state[f][name][step], "float64") for f in run.state}
+        if step and fields:
+            optimizer.state[p] = {"step": torch.tensor(float(step)), **fields}
+        p.grad = to_torch(grads[name][step], "float64")
+    optimizer.step()
+    return {name: to_numpy(p) for name, p in tensors.items()}, torch_state(optimizer, tensors)
+
+
+def _stack(moved, states):
+    """Return a :class:`Run` from a list of parameters and a list of states."""
+    params = {name: np.stack([m[name] for m in moved]) for name in moved[0]}
+    state = {
+        field: {name: np.stack([s[field][name] for s in states]) for name in leaves}
+        for field, leaves in states[-1].items()
+    }
+    updates = {name: np.diff(leaf, axis=0) for name, leaf in params.items()}
+    return Run(params, state, updates)
+
+
+# --- jaxaccel and its mirror --------------------------------------------------------------------
+
+
+def run_jax(case, params, grads, dtype):
+    """Run the row in jaxaccel as one scan; ``Run.state`` has the initial state at index 0."""
+    tx = lookup("jaxaccel", case.function)(**case.kwargs)
+    frozen = [name for name, leaf in grads.items() if leaf is None]
+    params = {name: to_jax(leaf, dtype) for name, leaf in params.items()}
+    moving = {name: to_jax(leaf, dtype) for name, leaf in grads.items() if name not in frozen}
+    compiled = jax.jit(_scan(tx, frozen), compiler_options=FAST_COMPILE)
+    moved, states, updates = compiled(params, moving)
+    assert int(states.step[-1]) == STEPS
+    fields = {f: x for f, x in states._asdict().items() if f != "step" and x is not None}
+    return Run(
+        _widened(moved),
+        {field: _widened(leaves) for field, leaves in fields.items()},
+        _widened(updates),
+    )
+
+
+def run_jax_low_precision(case, problems):
+    """Return one :class:`Run` per dtype of ``problems``: {dtype: [a single-leaf problem a seed]}.
+
+    Every dtype is a leaf of one tree and every seed a row of one vmap: one compilation.
+    """
+    tx = lookup("jaxaccel", case.function)(**case.kwargs)
+    inputs = [
+        {
+            dtype: jnp.stack([to_jax(problem[part][LOW_LEAF], dtype) for problem in of_dtype])
+            for dtype, of_dtype in problems.items()
+        }
+        for part in (0, 1)
+    ]
+    moved, states, updates = jax.jit(jax.vmap(_scan(tx)))(*inputs)
+    fields = {f: x for f, x in states._asdict().items() if f != "step" and x is not None}
+    return {
+        dtype: Run(
+            {LOW_LEAF: _widened(moved)[dtype]},
+            {field: {LOW_LEAF: _widened(leaves)[dtype]} for field, leaves in fields.items()},
+            {LOW_LEAF: _widened(updates)[dtype]},
+        )
+        for dtype in problems
+    }
+
+
+def _scan(tx, frozen=()):
+    """Return a function of (params, grads) that scans a transformation's steps."""
+
+    def body(carry, step_grads):
+        params, state = carry
+        updates, state = tx.update(step_grads | dict.fromkeys(frozen), state, params)
+        params = {name: p + updates[name] for name, p in params.items()}
+        return (params, state), (params, state, updates)
+
+    def scan(params, moving):
+        start = (params, tx.init(params))
+        _, (moved, states, updates) = jax.lax.scan(body, start, moving)
+        with_start = jax.tree.map(
+            lambda first, rest: jnp.concatenate([first[None], rest]), start, (moved, states)
+        )
+        return *with_start, updates
+
+    return scan
+
+
+def _widened(leaves):
+    """Return named JAX arrays as float64 or complex128 NumPy arrays."""
+    return {
+        name: np.asarray(x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64))
+        for name, x in leaves.items()
+    }
+
+
+def run_torch_ref(case, params, grads, dtype):
+    """Run the row in torch_ref."""
+    tx = lookup("torch_ref", case.function)(**case.kwargs)
+    params = {name: to_torch(leaf, dtype) for name, leaf in params.items()}
+    state = tx.init(params)
+    moved, states = [{name: to_numpy(p) for name, p in params.items()}], []
+    for step in range(STEPS):
+        step_grads = {
+            name: None if g is None else to_torch(g[step], dtype) for name, g in grads.items()
+        }
+        updates, state = tx.update(step_grads, state, params)
+        params = {name: p + updates[name] for name, p in params.items()}
+        moved.append({name: to_numpy(p) for name, p in params.items()})
+        states.append(
+            {
+                f: {name: to_numpy(leaf) for name, leaf in getattr(state, f).items()}
+                for f in state._fields
+                if f != "step" and getattr(state, f) is not None
+            }
+        )
+    return _stack(moved, states)

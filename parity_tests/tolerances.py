@@ -1,0 +1,65 @@
+"""Every tolerance of the suite. A looser one than the design's four criteria carries its reason."""
+
+# --- float64: is the formula right? -------------------------------------------------------------
+
+FLOAT64_OF_PATH = 1e-12
+"""Error of a parameter, as a share of the length of the path that its leaf has travelled."""
+
+FLOAT64_ROUNDING = 2 * 2.0**-52
+"""Added per step, times max|p|: both sides round p once a step."""
+
+FLOAT64_OF_FIELD = 1e-12
+"""Error of a state field, as a share of the leaf's largest magnitude."""
+
+BIAS_CORRECTION_ROUNDING = 4 * 2.0**-52
+"""Added, over ``1 - beta``, beyond beta = 1 - 1e-5: PyTorch's own ``1 - beta**t`` cancels there."""
+
+# --- float32 and below: are the numerics right? -------------------------------------------------
+
+FLOAT32_ONE_STEP = 2e-6
+"""Error of an update or state field one step after an equal state, as a share of the leaf's max."""
+
+OWN_ERROR_RATIO = 1.5
+"""RMS error of a run against PyTorch-float64, over PyTorch's own in the same low precision."""
+
+YARDSTICK_RATIO = 3.0
+"""Error of a float32 network, over the largest of three PyTorch runs perturbed by one ulp."""
+
+# --- schedules ----------------------------------------------------------------------------------
+
+SCHEDULE_FLOAT64_OF_PEAK = 1e-12
+"""Error of a value in double precision, as a share of the schedule's largest magnitude."""
+
+SCHEDULE_FLOAT32_OF_PEAK = 2e-6
+"""Error of a traced float32 value, as a share of the schedule's largest magnitude."""
+
+SCHEDULE_FLOAT32_OF_VALUE = 2e-5
+"""Error of a traced float32 value, as a share of itself, unless it is small (next line)."""
+
+SCHEDULE_SMALL = 1e-4
+"""Values below this share of the peak are held to the peak alone."""
+
+# --- init -------------------------------------------------------------------------------------
+
+INIT_BOUND_RELATIVE = 1e-15
+"""Difference of a bound or standard deviation, relative: the formula, in Python double."""
+
+INIT_P_VALUE = 1e-3
+"""Smallest p-value of a Kolmogorov-Smirnov test that passes; the seeds are fixed."""
+
+INIT_STD_RELATIVE = 0.02
+"""Error of a sample's standard deviation, relative: four standard errors of 20,000 numbers."""
+
+# --- normalization, layers, models --------------------------------------------------------------
+
+LAYER_FLOAT64_OF_MAX = 1e-12
+"""Error of an output or a gradient in double precision, as a share of the array's maximum."""
+
+LAYER_FLOAT32_OF_MAX = 1e-5
+"""The same in single precision: sums of some hundred products, in another order than PyTorch's."""
+
+LAYER_BFLOAT16_OF_MAX = 2.0**-7
+"""The same in bfloat16: one unit in the last place, where a float32 result is rounded once."""
+
+MODEL_FLOAT64_OF_MAX = 1e-11
+"""Whole networks in double precision: a dozen layers, each of which amplifies."""

@@ -1,0 +1,75 @@
+"""Hyperparameter checks, with PyTorch's error texts; the mirror of ``jaxaccel._checks``.
+
+Only numbers that are known now are checked: a schedule passes.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import torch
+
+
+def known_value(name: str, value: Any) -> float | None:
+    """Return ``value`` as a float, or None when it is a schedule.
+
+    Raises:
+        TypeError: ``value`` is neither a number, a scalar tensor nor callable.
+        ValueError: ``value`` is an array with more than one element.
+    """
+    if callable(value):
+        return None
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise ValueError(
+                f"{name} as an array must be 1-element, got shape {tuple(value.shape)}"
+            )
+        return float(value.reshape(()))
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise TypeError(
+        f"{name} must be a number, a scalar tensor or a schedule (a function of the step), "
+        f"got {value!r}"
+    )
+
+
+def check_non_negative(name: str, value: Any, text: str) -> None:
+    """Raise ``ValueError(f"{text}: {value}")`` for a known value that is negative or NaN."""
+    known = known_value(name, value)
+    if known is not None and not known >= 0.0:
+        raise ValueError(f"{text}: {value}")
+
+
+def check_lr(lr: Any) -> None:
+    """Check a learning rate: at least 0."""
+    check_non_negative("lr", lr, "Invalid learning rate")
+
+
+def check_weight_decay(weight_decay: Any) -> None:
+    """Check a weight decay: at least 0."""
+    check_non_negative("weight_decay", weight_decay, "Invalid weight_decay value")
+
+
+def check_eps(eps: Any) -> None:
+    """Check an epsilon: at least 0."""
+    check_non_negative("eps", eps, "Invalid epsilon value")
+
+
+def check_betas(betas: Any) -> None:
+    """Check a pair of decay factors: each in [0, 1)."""
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise TypeError(f"betas must be a pair (beta1, beta2), got {betas!r}")
+    for index, beta in enumerate(betas):
+        known = known_value(f"betas[{index}]", beta)
+        if known is not None and not 0.0 <= known < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {index}: {beta}")
+
+
+def check_params_given(name: str, params: Any) -> None:
+    """Raise when a transform that reads the parameters was called without them."""
+    if params is None:
+        raise ValueError(
+            f"{name}: update(updates, state, params) needs the parameters, got params=None; "
+            "pass the current parameters as the third argument"
+        )

@@ -1,0 +1,54 @@
+"""Kernel layouts: torch's (O, I, *k) and flax's (*k, I, O). Nothing else knows about them."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+from torch import Tensor
+
+Layout: TypeAlias = Literal["flax", "torch"]
+"""Where a kernel keeps its axes: ``"flax"`` is (*k, I, O), ``"torch"`` is (O, I, *k)."""
+
+
+def check_layout(layout: str) -> None:
+    """Raise unless ``layout`` is ``"flax"`` or ``"torch"``."""
+    if layout not in ("flax", "torch"):
+        raise ValueError(f'layout must be "flax" or "torch", got {layout!r}')
+
+
+def output_axis(layout: str) -> int:
+    """Return the axis that counts the outputs: the last in flax, the first in torch."""
+    check_layout(layout)
+    return -1 if layout == "flax" else 0
+
+
+def input_axis(layout: str) -> int:
+    """Return the axis that counts the inputs (of one group): next to the output axis."""
+    check_layout(layout)
+    return -2 if layout == "flax" else 1
+
+
+def fans(shape: tuple[int, ...], layout: str) -> tuple[int, int]:
+    """Return (fan_in, fan_out) of a kernel, as ``torch.nn.init`` counts them."""
+    check_layout(layout)
+    if len(shape) < 2:
+        raise ValueError(
+            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
+        )
+    window = math.prod(shape[:-2] if layout == "flax" else shape[2:])
+    return shape[input_axis(layout)] * window, shape[output_axis(layout)] * window
+
+
+def to_torch(tensor: Tensor) -> Tensor:
+    """Turn a kernel (*k, I, O) into (O, I, *k); vectors and scalars have no layout."""
+    if tensor.ndim < 2:
+        return tensor
+    return tensor.permute(tensor.ndim - 1, tensor.ndim - 2, *range(tensor.ndim - 2))
+
+
+def to_flax(tensor: Tensor) -> Tensor:
+    """Turn a kernel (O, I, *k) into (*k, I, O); vectors and scalars have no layout."""
+    if tensor.ndim < 2:
+        return tensor
+    return tensor.permute(*range(2, tensor.ndim), 1, 0)

@@ -1,0 +1,51 @@
+"""Formulas on tensors that more than one algorithm needs; the mirror of ``jaxaccel._math``."""
+
+import math
+import numbers
+
+import torch
+
+
+def value_at(hyperparameter, step):
+    """Return a hyperparameter's value: a schedule read at ``step``, anything else as it is."""
+    return hyperparameter(step) if callable(hyperparameter) else hyperparameter
+
+
+def is_zero(hyperparameter):
+    """Return whether a hyperparameter is the plain number 0, so that its term can be left out."""
+    return isinstance(hyperparameter, numbers.Real) and hyperparameter == 0
+
+
+def compute_dtype(dtype):
+    """Return the dtype arithmetic runs in: float32 for half precision, else the dtype itself."""
+    return torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else dtype
+
+
+def as_real_pairs(tensor):
+    """Return a complex tensor as real pairs on a new last axis."""
+    return torch.view_as_real(tensor)
+
+
+def as_complex(pairs):
+    """Undo :func:`as_real_pairs`."""
+    return torch.view_as_complex(pairs.contiguous())
+
+
+def lerp(start, end, weight):
+    """Return ``start + weight (end - start)``, exact at both ends."""
+    return torch.lerp(start, end, weight)
+
+
+def ema(average, value, beta):
+    """Return the exponential moving average ``beta average + (1 - beta) value``."""
+    return lerp(average, value, 1 - beta)
+
+
+def ema_of_square(average, value, beta):
+    """Return ``beta average + (1 - beta) value**2``, in PyTorch's order of operations."""
+    return average * beta + (1 - beta) * value * value
+
+
+def bias_correction(beta, step):
+    """Return ``1 - beta**step`` in Python double as ``-expm1(step log(beta))``."""
+    return -math.expm1(step * math.log(beta)) if beta > 0 else 1.0
