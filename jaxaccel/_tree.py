@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.core import Tracer
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from jaxaccel._math import as_complex, as_real_pairs, compute_dtype
 
@@ -26,16 +26,18 @@ def zeros_like(params: Any) -> Any:
 
 
 def initial_scalar(params: Any, dtype: Any) -> jax.Array:
-    """Return a zero of ``dtype``, replicated on the mesh that holds the parameters.
+    """Return a zero of ``dtype`` on the device, or replicated on the mesh, of the parameters.
 
-    A scalar on the default device would move to the mesh with the first update, and a jitted
-    step would be compiled twice.
+    A scalar on the default device would move to theirs with the first update, and a jitted step
+    would be compiled twice.
     """
     scalar = np.zeros((), dtype)
     for leaf in jax.tree.leaves(params):
-        sharding = None if isinstance(leaf, Tracer) else getattr(leaf, "sharding", None)
-        if isinstance(sharding, NamedSharding):
-            return jax.device_put(scalar, NamedSharding(sharding.mesh, PartitionSpec()))
+        if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and leaf.committed:
+            if isinstance(leaf.sharding, NamedSharding):
+                return jax.device_put(scalar, NamedSharding(leaf.sharding.mesh, PartitionSpec()))
+            if isinstance(leaf.sharding, SingleDeviceSharding):
+                return jax.device_put(scalar, leaf.sharding)
     return jnp.asarray(scalar)
 
 

@@ -166,7 +166,7 @@ def float32_rows() -> Iterator[Row]:
                 for tx in (optax.adam(LR, *betas), ja.optimizers.adam(LR, betas))
             ]
         distances = (travelled_distance(run, reference, params) for run in runs)
-        yield Row(f"Adam(betas=(.9, {beta2:g})) in float32", "optax adam", *distances)
+        yield Row(f"Adam(betas=(0.9, {beta2:g})) in float32", "optax adam", *distances)
 
 
 def torch_lrs(make: Callable[[Any], Any], lr: float = 0.1) -> np.ndarray:
@@ -248,6 +248,35 @@ def clipping_rows() -> Iterator[Row]:
         )
 
 
+def half_precision_clipping_rows() -> Iterator[Row]:
+    """Compare float16 gradients, clipped, whose squares do not fit into float16."""
+    grad = np.array([300.0, 300.0], np.float16)
+    leaf = torch.zeros(2, dtype=torch.float16, requires_grad=True)
+    leaf.grad = torch.tensor(grad)
+    torch.nn.utils.clip_grad_norm_([leaf], 1.0)
+    distances = []
+    for tx in (optax.clip_by_global_norm(1.0), ja.transforms.clip_grad_norm(1.0)):
+        clipped, _ = tx.update(jnp.asarray(grad), tx.init(jnp.asarray(grad)))
+        distances.append(relative(clipped, leaf.grad))
+    yield Row(
+        "clip_grad_norm_(1) of [300, 300] in float16", "optax clip_by_global_norm", *distances
+    )
+
+
+def batch_norm_output_rows() -> Iterator[Row]:
+    """Compare outputs in float32, for images whose mean is far from 0, with float64."""
+    x = (1000 + np.random.default_rng(0).normal(size=(512, 4, 1, 1))).astype(np.float32)
+    judge = torch.nn.BatchNorm2d(4, dtype=torch.float64)(torch.tensor(x).double())
+    images = jnp.asarray(x.transpose(0, 2, 3, 1))
+    layers = (nnx.BatchNorm(4, use_running_average=False, rngs=nnx.Rngs(0)), ja.nn.BatchNorm2d(4))
+    outputs = (np.asarray(layer(images)).transpose(0, 3, 1, 2) for layer in layers)
+    yield Row(
+        "BatchNorm2d of N(1000, 1) in float32",
+        "nnx.BatchNorm()",
+        *(relative(output, judge.detach()) for output in outputs),
+    )
+
+
 def batch_norm_rows() -> Iterator[Row]:
     """Compare running variances after 20 batches."""
     channels = 4
@@ -258,14 +287,14 @@ def batch_norm_rows() -> Iterator[Row]:
         theirs = nnx.BatchNorm(
             channels,
             use_running_average=False,
-            param_dtype=jnp.float64,
             rngs=nnx.Rngs(0),
             **options,
         )
         ours = ja.nn.BatchNorm2d(channels, dtype=jnp.float64)
         for batch in data:
             judge(torch.tensor(batch))
-            theirs(jnp.asarray(batch.transpose(0, 2, 3, 1)))
+            # flax keeps running statistics in float32, whatever comes in.
+            theirs(jnp.asarray(batch.transpose(0, 2, 3, 1), jnp.float32))
             ours(jnp.asarray(batch.transpose(0, 2, 3, 1)))
         reference = judge.running_var.numpy()
         yield Row(
@@ -297,7 +326,9 @@ def table() -> str:
         float32_rows,
         schedule_rows,
         clipping_rows,
+        half_precision_clipping_rows,
         batch_norm_rows,
+        batch_norm_output_rows,
         layer_norm_rows,
     )
     lines = [

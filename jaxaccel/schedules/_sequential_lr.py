@@ -44,7 +44,7 @@ def sequential_lr(schedulers: Sequence[Schedule], milestones: Sequence[int]) -> 
         runs first and for all that come after it in the list; of two, the last one's
         learning rates hold for both; and a sequence within a sequence runs one step ahead.
         Plain callables have no side effects. Left out: ``last_epoch``, and milestones that
-        fall or are not whole, which PyTorch does not refuse.
+        fall, are negative or not whole, which PyTorch does not refuse.
 
     Example:
         >>> from jaxaccel.schedules import cosine_annealing_lr, linear_lr

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.core import Tracer
 
@@ -62,10 +63,8 @@ def get_total_norm(
         return jnp.zeros((), jnp.float32)
     dtype = _norm_dtype(leaves)
     order = float(norm_type)
-    norms = [
-        jnp.linalg.vector_norm(_wide(leaf), ord=cast(int, order)).astype(dtype) for leaf in leaves
-    ]
-    total_norm = jnp.linalg.vector_norm(jnp.stack(norms), ord=cast(int, order))
+    norms = [_vector_norm(_wide(leaf), order).astype(dtype) for leaf in leaves]
+    total_norm = _vector_norm(jnp.stack(norms), order)
     if error_if_nonfinite:
         check = functools.partial(_raise_if_nonfinite, norm_type=order)
         if isinstance(total_norm, Tracer):
@@ -192,7 +191,8 @@ def _vector_norm(array: jax.Array, order: float) -> jax.Array:
 
 def _raise_if_nonfinite(total_norm: Any, norm_type: float) -> None:
     """Raise PyTorch's error when the norm is NaN or infinite."""
-    if not jnp.isfinite(total_norm):
+    # NumPy: under jit this runs in a callback, where a JAX computation could wait for itself.
+    if not np.isfinite(np.asarray(total_norm)):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
             "so it cannot be clipped. To disable this error and scale the gradients by the "

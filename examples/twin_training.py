@@ -1,0 +1,320 @@
+"""Train one ResNet-10 twice, in PyTorch and in jaxaccel, and watch how far the two part.
+
+    python examples/twin_training.py                       # 50 steps, float64 and float32
+    python examples/twin_training.py --steps 100 --precisions float64
+
+Same model, initial weights, batches and recipe: AdamW, OneCycle on lr and beta1, clipping by norm,
+BatchNorm. Every step is compared: loss, gradient norm, lr, all parameters and running statistics,
+as 2-norms, relative to PyTorch in float64.
+
+How far may two right programs part? In float64 the twins must stay within 1e-9, tensor by tensor.
+In float32 a network amplifies rounding (AdamW's first step is the sign of each gradient, and a
+gradient that should be nought has any sign): runs of PyTorch itself leave its float64 run by
+percents within 50 steps. So three PyTorch runs in float32, each started one unit in the last place
+away, are the yardstick there. The exit status is 1 when jaxaccel leaves three times their band.
+
+Expected on two CPU cores: about two minutes; in float64 the twins agree to about 1e-12.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import matplotlib as mpl
+import numpy as np
+import optax
+import torch
+import tyro
+from flax import nnx
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import jaxaccel as ja
+import torch_ref
+
+Precision = Literal["float64", "float32"]
+NumpyTree = dict[str, np.ndarray]
+Batch = tuple[np.ndarray, np.ndarray]
+
+BAND_RATIO = 3.0
+FLOAT64_LIMIT = 1e-9
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to train, and how long."""
+
+    dataset: Literal["mnist5k", "mnist", "fashion_mnist", "cifar10"] = "mnist5k"
+    """The image set; all but mnist5k are read from --folder."""
+    folder: Path | None = None
+    """Where the image set's files are."""
+    width: int = 16
+    """Channels of the first stage; the others have 2, 4 and 8 times as many."""
+    steps: int = 50
+    """Training steps, the length of the OneCycle."""
+    batch_size: int = 64
+    """Images per step."""
+    max_lr: float = 1e-3
+    """The peak of the learning rate."""
+    weight_decay: float = 1e-2
+    """Decoupled weight decay."""
+    max_grad_norm: float = 1.0
+    """Gradients are clipped to this norm."""
+    precisions: tuple[Precision, ...] = ("float64", "float32")
+    """The precisions to compare in."""
+    seed: int = 0
+    """For the initial weights, the order of images and the yardstick's perturbations."""
+    out: Path = Path("outputs")
+    """Folder for the plot."""
+
+
+class Distance(NamedTuple):
+    """How far a run is from the judge, by step, as relative 2-norms."""
+
+    tensor: np.ndarray
+    """Of the tensor that is furthest."""
+    weights: np.ndarray
+    """Of all weights as one vector."""
+
+
+class Trace(NamedTuple):
+    """What a run leaves behind: one entry per step."""
+
+    loss: list[float]
+    grad_norm: list[float]
+    lr: list[float]
+    weights: list[NumpyTree]
+
+
+def main(options: Options) -> int:
+    """Run the twins and their yardstick; return the exit status."""
+    console = Console(width=max(100, Console().width))
+    batches = load_batches(options)
+    channels = batches[0][0].shape[-1]
+    torch.manual_seed(options.seed)
+    start = weights_of(torch_ref.models.resnet10(in_channels=channels, width=options.width))
+    judge = run_torch(options, start, batches, "float64", "PyTorch float64")
+
+    traces = {
+        precision: run_jaxaccel(options, start, batches, precision)
+        for precision in options.precisions
+    }
+    distances = {precision: distance(trace, judge) for precision, trace in traces.items()}
+    band = yardstick(options, start, batches, judge) if "float32" in traces else None
+    for precision, trace in traces.items():
+        print_table(console, precision, trace, judge, distances[precision])
+    console.print(f"plot: {plot(options, judge, traces, distances, band)}")
+    verdicts = [verdict(console, p, found, band) for p, found in distances.items()]
+    return 0 if all(verdicts) else 1
+
+
+def load_batches(options: Options) -> list[Batch]:
+    """Return one normalised float64 batch per step, channels last, in a seeded order."""
+    images = ja.data.load(options.dataset, options.folder)
+    mean, std = np.array(images.mean), np.array(images.std)
+    batches = []
+    epoch = 0
+    while len(batches) < options.steps:
+        order = ja.data.epoch_order(len(images.train_labels), options.seed, epoch)
+        batches += [
+            ((pixels / 255.0 - mean) / std, labels)
+            for pixels, labels in ja.data.batches(
+                images.train_images, images.train_labels, options.batch_size, order, drop_last=True
+            )
+        ]
+        epoch += 1
+    return batches[: options.steps]
+
+
+def weights_of(model: torch.nn.Module) -> NumpyTree:
+    """Return a copy of a PyTorch model's floating-point parameters and running statistics."""
+    return {
+        name: tensor.detach().double().numpy().copy()
+        for name, tensor in model.state_dict().items()
+        if tensor.is_floating_point()
+    }
+
+
+def run_torch(
+    options: Options, start: NumpyTree, batches: list[Batch], precision: Precision, title: str
+) -> Trace:
+    """Train in PyTorch, as a PyTorch script does."""
+    dtype = getattr(torch, precision)
+    channels = batches[0][0].shape[-1]
+    model = torch_ref.models.resnet10(in_channels=channels, width=options.width).to(dtype)
+    model.load_state_dict({k: torch.tensor(v) for k, v in start.items()}, strict=False)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=options.max_lr, weight_decay=options.weight_decay
+    )
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=options.max_lr, total_steps=options.steps
+    )
+    trace = Trace([], [], [], [])
+    for images, labels in track(batches, title):
+        inputs = torch.tensor(images).to(dtype).permute(0, 3, 1, 2)
+        loss = torch.nn.functional.cross_entropy(model(inputs), torch.tensor(labels).long())
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), options.max_grad_norm)
+        trace.lr.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        if len(trace.lr) < options.steps:
+            scheduler.step()
+        trace.loss.append(loss.item())
+        trace.grad_norm.append(norm.item())
+        trace.weights.append(weights_of(model))
+    return trace
+
+
+def run_jaxaccel(
+    options: Options, start: NumpyTree, batches: list[Batch], precision: Precision
+) -> Trace:
+    """Train in jaxaccel; in float32 with JAX's 64-bit mode off, as users have it."""
+    with jax.enable_x64(precision == "float64"):
+        dtype = jnp.dtype(precision)
+        channels = batches[0][0].shape[-1]
+        model = ja.models.resnet10(
+            in_channels=channels, width=options.width, dtype=dtype, rngs=nnx.Rngs(0)
+        )
+        ja.nn.load_state_dict(model, start, strict=False)
+        apply, params, model_state = ja.training.split_model(model)
+
+        def loss_fn(params, model_state, batch):
+            images, labels = batch
+            logits, model_state = apply(params, model_state, images, training=True)
+            loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+            return loss, (model_state, {})
+
+        lr = ja.schedules.one_cycle_lr(max_lr=options.max_lr, total_steps=options.steps)
+        beta1 = ja.schedules.one_cycle_momentum(total_steps=options.steps)
+        tx = ja.optimizers.adamw(lr, betas=(beta1, 0.999), weight_decay=options.weight_decay)
+        step = ja.training.train_step(loss_fn, tx, max_grad_norm=options.max_grad_norm)
+        state = ja.training.train_state(params, tx, model_state)
+        trace = Trace([], [], [], [])
+        for k, (images, labels) in enumerate(track(batches, f"jaxaccel {precision}")):
+            state, metrics = step(state, (jnp.asarray(images, dtype), jnp.asarray(labels)))
+            nnx.update(model, state.params, state.model_state)
+            trace.loss.append(float(metrics["loss"]))
+            trace.grad_norm.append(float(metrics["grad_norm"]))
+            trace.lr.append(lr(k))
+            trace.weights.append(
+                {
+                    name: array.astype(np.float64)
+                    for name, array in ja.nn.state_dict(model).items()
+                    if name in start
+                }
+            )
+        return trace
+
+
+def yardstick(options: Options, start: NumpyTree, batches: list[Batch], judge: Trace) -> np.ndarray:
+    """Return how far three PyTorch-float32 runs, started one ulp away, are from the judge."""
+    rng = np.random.default_rng(options.seed)
+    runs = []
+    for run in range(3):
+        nearby = {name: one_ulp_away(array, rng) for name, array in start.items()}
+        title = f"PyTorch float32, one ulp away, {run + 1} of 3"
+        runs.append(distance(run_torch(options, nearby, batches, "float32", title), judge).weights)
+    # The furthest so far: two runs that part can come close again by chance.
+    return np.maximum.accumulate(np.max(runs, axis=0))
+
+
+def one_ulp_away(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the array in float32 with every entry moved by one ulp, up or down."""
+    towards = np.where(rng.random(array.shape) < 0.5, -np.inf, np.inf).astype(np.float32)
+    return np.nextafter(array.astype(np.float32), towards).astype(np.float64)
+
+
+def distance(run: Trace, judge: Trace) -> Distance:
+    """Return how far a run is from the judge."""
+    tensor, weights = [], []
+    for found, expected in zip(run.weights, judge.weights, strict=True):
+        errors = np.array([np.linalg.norm(found[name] - expected[name]) for name in expected])
+        norms = np.array([np.linalg.norm(array) for array in expected.values()])
+        tensor.append(np.max(errors / np.maximum(norms, np.finfo(float).tiny)))
+        weights.append(np.linalg.norm(errors) / np.linalg.norm(norms))
+    return Distance(np.array(tensor), np.array(weights))
+
+
+def print_table(
+    console: Console, precision: Precision, run: Trace, judge: Trace, found: Distance
+) -> None:
+    """Print the twins side by side, at about a dozen steps."""
+    table = Table(title=f"jaxaccel in {precision} (left) beside PyTorch in float64 (right)")
+    for column in ("step", "lr", "loss", "gradient norm", "furthest tensor", "all weights"):
+        table.add_column(column, justify="right", no_wrap=True)
+    count = len(run.loss)
+    for k in sorted({*range(0, count, max(1, count // 12)), count - 1}):
+        table.add_row(
+            str(k + 1),
+            f"{run.lr[k]:.2e} {judge.lr[k]:.2e}",
+            f"{run.loss[k]:.4f} {judge.loss[k]:.4f}",
+            f"{run.grad_norm[k]:.4f} {judge.grad_norm[k]:.4f}",
+            f"{found.tensor[k]:.1e}",
+            f"{found.weights[k]:.1e}",
+        )
+    console.print(table)
+
+
+def plot(
+    options: Options,
+    judge: Trace,
+    traces: dict[Precision, Trace],
+    distances: dict[Precision, Distance],
+    band: np.ndarray | None,
+) -> Path:
+    """Save the curves: loss, gradient norm and lr of both, and how far they part."""
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
+    steps = np.arange(1, options.steps + 1)
+    titles = {"loss": "loss", "grad_norm": "gradient norm", "lr": "learning rate"}
+    for axis, (field, title) in zip(axes.flat, titles.items(), strict=False):
+        axis.plot(steps, getattr(judge, field), color="0.75", lw=4, label="PyTorch float64")
+        for precision, trace in traces.items():
+            axis.plot(steps, getattr(trace, field), lw=1.2, label=f"jaxaccel {precision}")
+        axis.set(title=title, xlabel="step")
+        axis.legend()
+    axis = axes.flat[3]
+    if band is not None:
+        axis.fill_between(
+            steps, band, BAND_RATIO * band, color="0.85", lw=0,
+            label=f"PyTorch float32, one ulp away, to {BAND_RATIO:g} times",
+        )  # fmt: skip
+    for precision, found in distances.items():
+        axis.plot(steps, found.weights, lw=1.2, label=f"jaxaccel {precision}")
+    axis.set(yscale="log", xlabel="step", title="relative distance from PyTorch float64")
+    axis.legend()
+    figure.suptitle(f"ResNet-10, width {options.width}, {options.dataset}: AdamW + OneCycle")
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "twin_training.png"
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return path
+
+
+def verdict(
+    console: Console, precision: Precision, found: Distance, band: np.ndarray | None
+) -> bool:
+    """Say whether jaxaccel stayed within its limit, and by how much."""
+    if precision == "float64":
+        worst = float(np.max(found.tensor))
+        within = worst <= FLOAT64_LIMIT
+        text = f"the furthest tensor came to {worst:.1e} ({FLOAT64_LIMIT:.0e} allowed)"
+    else:
+        worst = float(np.max(found.weights / band))
+        within = worst <= BAND_RATIO
+        text = f"at most {worst:.2f} times the yardstick ({BAND_RATIO:g} allowed)"
+    console.print(f"{precision}: {'within' if within else 'OUTSIDE'} the limit: {text}")
+    return within
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options)))
