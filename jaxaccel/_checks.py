@@ -9,6 +9,7 @@ import numbers
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -17,7 +18,7 @@ def known_value(name: str, value: Any) -> float | None:
     """Return ``value`` as a float, or None when it is a schedule or traced.
 
     Raises:
-        TypeError: ``value`` is neither a number, a scalar array nor callable.
+        TypeError: ``value`` is neither a real number, a real scalar array nor callable.
         ValueError: ``value`` is an array with more than one element.
     """
     if callable(value) or isinstance(value, Tracer):
@@ -25,8 +26,9 @@ def known_value(name: str, value: Any) -> float | None:
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         if value.size != 1:
             raise ValueError(f"{name} as an array must be 1-element, got shape {value.shape}")
-        return float(value.reshape(()))
-    if isinstance(value, numbers.Real):
+        if value.dtype != bool and not jnp.iscomplexobj(value):
+            return float(value.reshape(()))
+    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value)
     raise TypeError(
         f"{name} must be a number, a JAX scalar or a schedule (a function of the step), "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 from typing import Any
 
 import jax
@@ -12,17 +13,20 @@ import numpy as np
 
 
 def value_at(hyperparameter: Any, step: Any) -> Any:
-    """Return a hyperparameter's value: a schedule read at ``step``, a number as a plain float.
+    """Return a hyperparameter's value, a scalar: a schedule read at ``step``, or what was given.
 
-    NumPy scalars become Python floats, because JAX gives them a dtype of their own.
+    Numbers and NumPy arrays become Python floats, because JAX gives the latter a dtype of their
+    own.
     """
-    value = hyperparameter(step) if callable(hyperparameter) else hyperparameter
-    return float(value) if isinstance(value, (int, float, np.floating, np.integer)) else value
+    value: Any = hyperparameter(step) if callable(hyperparameter) else hyperparameter
+    if isinstance(value, (int, float, np.generic, np.ndarray)):
+        return float(np.asarray(value).reshape(()))
+    return jnp.reshape(value, ())
 
 
 def is_zero(hyperparameter: Any) -> bool:
     """Return whether a hyperparameter is the plain number 0, so that its term can be left out."""
-    return isinstance(hyperparameter, (int, float)) and hyperparameter == 0
+    return isinstance(hyperparameter, numbers.Real) and hyperparameter == 0
 
 
 def compute_dtype(dtype: Any) -> Any:

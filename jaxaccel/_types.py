@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
@@ -21,6 +21,9 @@ State: TypeAlias = Any
 
 Key: TypeAlias = Any
 """A JAX random key, typed (``jax.random.key``) or raw (``jax.random.PRNGKey``)."""
+
+AxisName: TypeAlias = str | Sequence[str]
+"""One or more mapped mesh axes over which a batch is spread."""
 
 
 @runtime_checkable

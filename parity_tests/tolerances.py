@@ -63,3 +63,27 @@ LAYER_BFLOAT16_OF_MAX = 2.0**-7
 
 MODEL_FLOAT64_OF_MAX = 1e-11
 """Whole networks in double precision: a dozen layers, each of which amplifies."""
+
+# --- transforms, optax contract, planted bugs ---------------------------------------------------
+
+TRANSFORM_FLOAT64_OF_MAX = 1e-12
+"""Error of a clipped gradient or a norm in double precision, as a share of the leaf's maximum."""
+
+CONTRACT_FLOAT64_OF_MAX = 1e-12
+"""Error of a transform inside a wrapper, a compiler or a mesh, as a share of the leaf's maximum."""
+
+# --- training, parallelism ----------------------------------------------------------------------
+
+NETWORK_FLOAT64_OF_NORM = 1e-9
+"""Error of a tensor after some steps of a whole network in double precision, as 2-norms."""
+
+DEVICES_FLOAT64_OF_MAX = 1e-12
+"""Error of many devices against one in double precision, as a share of the leaf's maximum."""
+
+# --- documents ----------------------------------------------------------------------------------
+
+QUOTED_FACTOR = 3.0
+"""A number in the documents over the one measured: hardware rounds in other ways, no more."""
+
+QUOTED_AS_FAR = 1e-5
+"""Distances above are claims that something is different, and hold from below too."""

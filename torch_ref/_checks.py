@@ -15,7 +15,7 @@ def known_value(name: str, value: Any) -> float | None:
     """Return ``value`` as a float, or None when it is a schedule.
 
     Raises:
-        TypeError: ``value`` is neither a number, a scalar tensor nor callable.
+        TypeError: ``value`` is neither a real number, a real scalar tensor nor callable.
         ValueError: ``value`` is an array with more than one element.
     """
     if callable(value):
@@ -25,8 +25,9 @@ def known_value(name: str, value: Any) -> float | None:
             raise ValueError(
                 f"{name} as an array must be 1-element, got shape {tuple(value.shape)}"
             )
-        return float(value.reshape(()))
-    if isinstance(value, numbers.Real):
+        if value.dtype != torch.bool and not value.is_complex():
+            return float(value.reshape(()))
+    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value)
     raise TypeError(
         f"{name} must be a number, a scalar tensor or a schedule (a function of the step), "

@@ -7,8 +7,9 @@ import torch
 
 
 def value_at(hyperparameter, step):
-    """Return a hyperparameter's value: a schedule read at ``step``, anything else as it is."""
-    return hyperparameter(step) if callable(hyperparameter) else hyperparameter
+    """Return a hyperparameter's value, a scalar: a schedule read at ``step``, or what was given."""
+    value = hyperparameter(step) if callable(hyperparameter) else hyperparameter
+    return value.reshape(()) if isinstance(value, torch.Tensor) else value
 
 
 def is_zero(hyperparameter):

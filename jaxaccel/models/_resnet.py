@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._types import AxisName
 from jaxaccel.nn import BatchNorm2d, Conv2d, Linear
-from jaxaccel.nn._batch_norm import AxisName
 
 
 class BasicBlock(nnx.Module):

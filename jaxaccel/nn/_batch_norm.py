@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._math import compute_dtype
+from jaxaccel._types import AxisName
 from jaxaccel.nn._arguments import parameter_dtype
 from jaxaccel.normalization import batch_norm
-
-AxisName = str | tuple[str, ...]
 
 
 class BatchNorm2d(nnx.Module):

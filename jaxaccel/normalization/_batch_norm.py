@@ -9,12 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._math import compute_dtype
-from jaxaccel.normalization._moments import (
-    AxisName,
-    Moments,
-    check_dtypes,
-    moments,
-)
+from jaxaccel._types import AxisName
+from jaxaccel.normalization._moments import Moments, check_dtypes, moments
 
 
 class BatchNormResult(NamedTuple):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-AxisName = str | Sequence[str]
+from jaxaccel._types import AxisName
 
 
 class Moments(NamedTuple):

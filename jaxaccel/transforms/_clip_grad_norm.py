@@ -128,7 +128,7 @@ def clip_grad_norm(
         clipping. Shapes and dtypes stay.
 
     Raises:
-        ValueError: ``max_norm`` is negative.
+        ValueError: ``max_norm`` is negative, or ``norm_type`` is a text that is no number.
         TypeError: ``max_norm`` is no number, JAX scalar or schedule.
         RuntimeError: The norm is not finite and ``error_if_nonfinite`` is set (see
             :func:`get_total_norm`).
@@ -152,6 +152,7 @@ def clip_grad_norm(
         https://arxiv.org/abs/1211.5063
     """
     check_non_negative("max_norm", max_norm, "Invalid max_norm value")
+    norm_type = float(norm_type)
 
     def init(params: Params) -> State:
         return ClipGradNormState(

@@ -36,9 +36,9 @@ def sgd(
     check_non_negative("momentum", momentum, "Invalid momentum value")
     check_weight_decay(weight_decay)
     known_momentum = known_value("momentum", momentum)
+    known_dampening = known_value("dampening", dampening)
     if nesterov and (
-        (known_momentum is not None and known_momentum <= 0)
-        or known_value("dampening", dampening) not in (0, None)
+        (known_momentum is not None and known_momentum <= 0) or known_dampening not in (0, None)
     ):
         raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 

@@ -44,6 +44,7 @@ def clip_grads_with_norm(grads, max_norm, total_norm):
 def clip_grad_norm(max_norm, norm_type=2.0, error_if_nonfinite=False):
     """Clip gradients by their common norm, with PyTorch's 1e-6."""
     check_non_negative("max_norm", max_norm, "Invalid max_norm value")
+    norm_type = float(norm_type)
 
     def init(params):
         return ClipGradNormState(step=initial_step(params), total_norm=torch.zeros(()))

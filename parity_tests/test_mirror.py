@@ -1,0 +1,145 @@
+"""Every public name has rows, a mirror, and PyTorch's own signature."""
+
+import importlib
+import inspect
+
+import pytest
+
+import jaxaccel
+import torch_ref
+from parity_tests.cases import init, nn, normalization, optimizers, schedules, transforms
+from parity_tests.harness import lookup, oracle_of
+
+CASES = [
+    *optimizers.CASES,
+    *schedules.CASES,
+    *transforms.CASES,
+    *init.CASES,
+    *normalization.CASES,
+    *nn.CASES,
+]
+WITH_ROWS = ("optimizers", "schedules", "transforms", "init", "normalization", "nn", "models")
+
+WITHOUT_ROWS = {
+    "nn.state_dict": "test_nn and test_models compare it with PyTorch's own, key by key",
+    "nn.load_state_dict": "test_nn and test_models load PyTorch's own state into every model",
+}
+
+HOW_NOT_WHAT = {"foreach", "fused", "capturable", "differentiable", "last_epoch", "device"}
+MUTATED = {"params", "optimizer", "tensor", "parameters", "generator"}
+"""What PyTorch changes in place or draws from; here it is an argument of the returned function."""
+
+DIFFERENT = {
+    "schedules.linear_lr": {"adds": ["lr"]},
+    "schedules.cosine_annealing_lr": {"adds": ["lr"]},
+    "schedules.one_cycle_momentum": {
+        "omits": ["max_lr", "cycle_momentum", "div_factor", "final_div_factor"]
+    },
+    "transforms.get_total_norm": {},
+    "transforms.clip_grads_with_norm": {"adds": ["grads"]},
+    "init.kaiming_uniform": {"adds": ["layout"]},
+    "init.kaiming_normal": {"adds": ["layout"]},
+    "init.xavier_uniform": {"adds": ["layout"]},
+    "init.xavier_normal": {"adds": ["layout"]},
+    "normalization.batch_norm": {"adds": ["channel_axis", "axis_name"]},
+    "nn.Linear": {"adds": ["rngs"]},
+    "nn.Conv2d": {"adds": ["rngs"]},
+    "nn.BatchNorm2d": {"adds": ["axis_name"]},
+    "nn.Dropout": {"adds": ["rngs"], "omits": ["inplace"]},
+    "nn.MaxPool2d": {"omits": ["return_indices"]},
+}
+"""Arguments that only jaxaccel has, or only PyTorch; the docstrings say why."""
+
+NO_MIRROR = {"models": {"_flatten.py": "torch.flatten"}}
+"""Files that PyTorch has a function for."""
+
+MIRROR_OMITS = {"axis_name", "rngs"}
+"""Arguments about devices and keys, which PyTorch's modules have no counterpart for."""
+
+
+def is_function_or_layer(value):
+    """Return whether a public name is called by users: no state, no result tuple."""
+    return callable(value) and not (inspect.isclass(value) and issubclass(value, tuple))
+
+
+PUBLIC = [
+    f"{room}.{name}"
+    for room in WITH_ROWS
+    for name in importlib.import_module(f"jaxaccel.{room}").__all__
+    if is_function_or_layer(lookup("jaxaccel", f"{room}.{name}"))
+]
+
+
+def signature(function):
+    """Return the parameters of a function, or of a class' constructor, in order."""
+    own = function.__init__ if inspect.isclass(function) else function
+    found = dict(inspect.signature(own).parameters)
+    found.pop("self", None)
+    return found
+
+
+def parameters(function):
+    """Return {name: default} in order."""
+    return {name: p.default for name, p in signature(function).items()}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_has_rows(name):
+    rows = [case for case in CASES if case.function == name]
+    assert bool(rows) != (name in WITHOUT_ROWS), f"{name} has {len(rows)} rows"
+
+
+def test_row_ids_are_unique():
+    ids = [(case.function, case.oracle, case.why) for case in CASES]
+    assert len(set(ids)) == len(ids), sorted({i for i in ids if ids.count(i) > 1})
+
+
+@pytest.mark.parametrize("room", torch_ref.__all__)
+def test_mirror_has_the_same_files_and_names(room):
+    ours = importlib.import_module(f"jaxaccel.{room}")
+    mirror = importlib.import_module(f"torch_ref.{room}")
+    assert mirror.__all__ == ours.__all__
+    files, mirrored = (
+        {path.name for path in importlib.resources.files(package).iterdir() if path.suffix == ".py"}
+        for package in (ours.__name__, mirror.__name__)
+    )
+    assert mirrored == files - set(NO_MIRROR.get(room, ()))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PUBLIC if name.split(".")[0] in torch_ref.__all__]
+)
+def test_mirror_has_the_same_signature(name):
+    ours = parameters(lookup("jaxaccel", name))
+    mirror = parameters(lookup("torch_ref", name))
+    expected = {arg: default for arg, default in ours.items() if arg not in MIRROR_OMITS}
+    assert list(mirror.items()) == list(expected.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "oracle"),
+    sorted({(c.function, c.oracle) for c in CASES if c.oracle.startswith("torch.")}),
+)
+def test_signature_is_pytorchs(name, oracle):
+    """Same arguments, order and defaults, so that a call is ported by copying it."""
+    case = next(c for c in CASES if (c.function, c.oracle) == (name, oracle))
+    if name in ("init.default_weight", "init.default_bias"):
+        return  # what a layer does when it is constructed, not a function of PyTorch
+    different = DIFFERENT.get(name, {})
+    left_out = HOW_NOT_WHAT | MUTATED | set(different.get("omits", ()))
+    theirs = {k: v for k, v in parameters(oracle_of(case)).items() if k not in left_out}
+    ours = {
+        k: v
+        for k, v in parameters(lookup("jaxaccel", name)).items()
+        if k not in different.get("adds", ())
+    }
+    keywords = {k for k, p in signature(oracle_of(case)).items() if p.kind is p.KEYWORD_ONLY}
+    assert ours == theirs
+    assert [k for k in ours if k not in keywords] == [k for k in theirs if k not in keywords]
+
+
+def test_every_room_is_public():
+    for package in (jaxaccel, torch_ref):
+        folder = importlib.resources.files(package)
+        rooms = {p.name for p in folder.iterdir() if p.is_dir() and (p / "__init__.py").is_file()}
+        assert rooms == set(package.__all__)
