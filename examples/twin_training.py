@@ -50,7 +50,7 @@ FLOAT64_LIMIT = 1e-9
 class Options:
     """What to train, and how long."""
 
-    dataset: Literal["mnist5k", "mnist", "fashion_mnist", "cifar10"] = "mnist5k"
+    data: Literal["mnist5k", "fashion_mnist", "mnist", "cifar10"] = "mnist5k"
     """The image set; all but mnist5k are read from --folder."""
     folder: Path | None = None
     """Where the image set's files are."""
@@ -70,7 +70,7 @@ class Options:
     """The precisions to compare in."""
     seed: int = 0
     """For the initial weights, the order of images and the yardstick's perturbations."""
-    out: Path = Path("outputs")
+    output: Path = Path("outputs")
     """Folder for the plot."""
 
 
@@ -116,7 +116,7 @@ def main(options: Options) -> int:
 
 def load_batches(options: Options) -> list[Batch]:
     """Return one normalised float64 batch per step, channels last, in a seeded order."""
-    images = ja.data.load(options.dataset, options.folder)
+    images = ja.data.load(options.data, options.folder)
     mean, std = np.array(images.mean), np.array(images.std)
     batches = []
     epoch = 0
@@ -292,9 +292,9 @@ def plot(
         axis.plot(steps, found.weights, lw=1.2, label=f"jaxaccel {precision}")
     axis.set(yscale="log", xlabel="step", title="relative distance from PyTorch float64")
     axis.legend()
-    figure.suptitle(f"ResNet-10, width {options.width}, {options.dataset}: AdamW + OneCycle")
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "twin_training.png"
+    figure.suptitle(f"ResNet-10, width {options.width}, {options.data}: AdamW + OneCycle")
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / "twin_training.png"
     figure.savefig(path, dpi=120)
     plt.close(figure)
     return path
