@@ -63,10 +63,13 @@ def load(
         (0.1311, 0.3083)
 
     References:
-        LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document
-        recognition", 1998. Xiao, Rasul, Vollgraf, "Fashion-MNIST: a novel image dataset for
-        benchmarking machine learning algorithms", 2017. Krizhevsky, "Learning multiple layers of
-        features from tiny images", 2009.
+        LeCun, Bottou, Bengio, Haffner. Gradient-based learning applied to document recognition.
+        1998.
+
+        Xiao, Rasul, Vollgraf. Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
+        Learning Algorithms. 2017. https://arxiv.org/abs/1708.07747
+
+        Krizhevsky. Learning Multiple Layers of Features from Tiny Images. 2009.
     """
     if name == "mnist5k":
         if folder is not None:

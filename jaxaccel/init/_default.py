@@ -21,7 +21,7 @@ def default_weight(*, layout: str = "flax") -> Initializer:
         U(-b, b), \qquad b = 1 / \sqrt{\text{fan\_in}}
 
     Args:
-        layout: ``"flax"`` for kernels (*k, I, O), ``"torch"`` for (O, I, *k).
+        layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
 
     Returns:
         ``init(key, shape, dtype=float)``, which returns a new array.
@@ -36,7 +36,8 @@ def default_weight(*, layout: str = "flax") -> Initializer:
 
     Example:
         >>> import jax
-        >>> weight = default_weight()(jax.random.key(0), (100, 300))
+        >>> import jaxaccel as ja
+        >>> weight = ja.init.default_weight()(jax.random.key(0), (100, 300))
         >>> bool(abs(weight).max() <= 0.1)
         True
         >>> round(float(weight.std()), 2)
@@ -54,7 +55,7 @@ def default_bias(fan_in: int) -> Initializer:
         U(-b, b), \qquad b = 1 / \sqrt{\text{fan\_in}}
 
     Args:
-        fan_in: how many inputs one output of the layer sees: in_features, or in_channels / groups
+        fan_in: How many inputs one output of the layer sees: in_features, or in_channels / groups
             times the size of the window. 0 gives zeros.
 
     Returns:
@@ -69,7 +70,8 @@ def default_bias(fan_in: int) -> Initializer:
 
     Example:
         >>> import jax
-        >>> bias = default_bias(100)(jax.random.key(0), (1000,))
+        >>> import jaxaccel as ja
+        >>> bias = ja.init.default_bias(100)(jax.random.key(0), (1000,))
         >>> bool(abs(bias).max() <= 0.1)
         True
         >>> round(float(bias.std()), 2)

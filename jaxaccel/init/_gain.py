@@ -30,7 +30,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         nonlinearity: ``"linear"``, ``"conv1d"`` to ``"conv3d"``, ``"conv_transpose1d"`` to
             ``"conv_transpose3d"``, ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"`` or
             ``"selu"``.
-        param: the negative slope of ``"leaky_relu"``; None means 0.01.
+        param: The negative slope of ``"leaky_relu"``; None means 0.01.
 
     Returns:
         The gain, a Python number.
@@ -42,12 +42,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         ``torch.nn.init.calculate_gain``: the same.
 
     Example:
-        >>> round(calculate_gain("leaky_relu", 0.2), 4)
+        >>> import jaxaccel as ja
+        >>> round(ja.init.calculate_gain("leaky_relu", 0.2), 4)
         1.3868
 
     References:
-        Kaiming He et al., Delving Deep into Rectifiers: Surpassing Human-Level Performance on
-        ImageNet Classification, 2015.
+        He, Zhang, Ren, Sun. Delving Deep into Rectifiers: Surpassing Human-Level Performance on
+        ImageNet Classification. 2015. https://arxiv.org/abs/1502.01852
     """
     if nonlinearity in _LINEAR:
         return 1

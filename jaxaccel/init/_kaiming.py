@@ -27,10 +27,10 @@ def kaiming_uniform(
         U(-b, b), \qquad b = \text{gain} \sqrt{3 / \text{fan}}
 
     Args:
-        a: the negative slope of the rectifier that follows; used by ``"leaky_relu"`` only.
+        a: The negative slope of the rectifier that follows; used by ``"leaky_relu"`` only.
         mode: ``"fan_in"`` keeps the variance on the way forward, ``"fan_out"`` on the way back.
-        nonlinearity: a name that :func:`calculate_gain` knows.
-        layout: ``"flax"`` for kernels (*k, I, O), ``"torch"`` for (O, I, *k).
+        nonlinearity: A name that :func:`calculate_gain` knows.
+        layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
 
     Returns:
         ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key; float16
@@ -46,15 +46,16 @@ def kaiming_uniform(
 
     Example:
         >>> import jax
-        >>> weight = kaiming_uniform(nonlinearity="relu")(jax.random.key(0), (600, 50))
+        >>> import jaxaccel as ja
+        >>> weight = ja.init.kaiming_uniform(nonlinearity="relu")(jax.random.key(0), (600, 50))
         >>> bool(abs(weight).max() <= 0.1)  # sqrt(2) * sqrt(3 / 600)
         True
         >>> round(float(weight.std()), 2)
         0.06
 
     References:
-        Kaiming He et al., Delving Deep into Rectifiers: Surpassing Human-Level Performance on
-        ImageNet Classification, 2015.
+        He, Zhang, Ren, Sun. Delving Deep into Rectifiers: Surpassing Human-Level Performance on
+        ImageNet Classification. 2015. https://arxiv.org/abs/1502.01852
     """
     mode, gain = _checked(a, mode, nonlinearity, layout)
 
@@ -80,10 +81,10 @@ def kaiming_normal(
         N(0, \sigma^2), \qquad \sigma = \text{gain} / \sqrt{\text{fan}}
 
     Args:
-        a: the negative slope of the rectifier that follows; used by ``"leaky_relu"`` only.
+        a: The negative slope of the rectifier that follows; used by ``"leaky_relu"`` only.
         mode: ``"fan_in"`` keeps the variance on the way forward, ``"fan_out"`` on the way back.
-        nonlinearity: a name that :func:`calculate_gain` knows.
-        layout: ``"flax"`` for kernels (*k, I, O), ``"torch"`` for (O, I, *k).
+        nonlinearity: A name that :func:`calculate_gain` knows.
+        layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
 
     Returns:
         ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key; float16
@@ -99,13 +100,14 @@ def kaiming_normal(
 
     Example:
         >>> import jax
-        >>> weight = kaiming_normal(nonlinearity="relu")(jax.random.key(0), (800, 50))
+        >>> import jaxaccel as ja
+        >>> weight = ja.init.kaiming_normal(nonlinearity="relu")(jax.random.key(0), (800, 50))
         >>> round(float(weight.std()), 2)  # sqrt(2 / 800)
         0.05
 
     References:
-        Kaiming He et al., Delving Deep into Rectifiers: Surpassing Human-Level Performance on
-        ImageNet Classification, 2015.
+        He, Zhang, Ren, Sun. Delving Deep into Rectifiers: Surpassing Human-Level Performance on
+        ImageNet Classification. 2015. https://arxiv.org/abs/1502.01852
     """
     mode, gain = _checked(a, mode, nonlinearity, layout)
 

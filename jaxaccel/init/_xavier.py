@@ -19,8 +19,8 @@ def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
         U(-b, b), \qquad b = \text{gain} \sqrt{6 / (\text{fan\_in} + \text{fan\_out})}
 
     Args:
-        gain: a factor, at least 0; :func:`calculate_gain` knows those of common nonlinearities.
-        layout: ``"flax"`` for kernels (*k, I, O), ``"torch"`` for (O, I, *k).
+        gain: A factor, at least 0; :func:`calculate_gain` knows those of common nonlinearities.
+        layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
 
     Returns:
         ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key; float16
@@ -36,15 +36,16 @@ def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
 
     Example:
         >>> import jax
-        >>> weight = xavier_uniform()(jax.random.key(0), (400, 200))
+        >>> import jaxaccel as ja
+        >>> weight = ja.init.xavier_uniform()(jax.random.key(0), (400, 200))
         >>> bool(abs(weight).max() <= 0.1)  # sqrt(6 / 600)
         True
         >>> round(float(weight.std()), 2)
         0.06
 
     References:
-        Xavier Glorot and Yoshua Bengio, Understanding the difficulty of training deep feedforward
-        neural networks, 2010.
+        Glorot, Bengio. Understanding the difficulty of training deep feedforward neural networks.
+        2010.
     """
     check_layout(layout)
 
@@ -65,8 +66,8 @@ def xavier_normal(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
         \sigma = \text{gain} \sqrt{2 / (\text{fan\_in} + \text{fan\_out})}
 
     Args:
-        gain: a factor, at least 0; :func:`calculate_gain` knows those of common nonlinearities.
-        layout: ``"flax"`` for kernels (*k, I, O), ``"torch"`` for (O, I, *k).
+        gain: A factor, at least 0; :func:`calculate_gain` knows those of common nonlinearities.
+        layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
 
     Returns:
         ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key; float16
@@ -82,13 +83,14 @@ def xavier_normal(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
 
     Example:
         >>> import jax
-        >>> weight = xavier_normal()(jax.random.key(0), (600, 200))
+        >>> import jaxaccel as ja
+        >>> weight = ja.init.xavier_normal()(jax.random.key(0), (600, 200))
         >>> round(float(weight.std()), 2)  # sqrt(2 / 800)
         0.05
 
     References:
-        Xavier Glorot and Yoshua Bengio, Understanding the difficulty of training deep feedforward
-        neural networks, 2010.
+        Glorot, Bengio. Understanding the difficulty of training deep feedforward neural networks.
+        2010.
     """
     check_layout(layout)
 

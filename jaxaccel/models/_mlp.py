@@ -43,11 +43,11 @@ def mlp(
     """Build a multilayer perceptron: linear layers with a ReLU between each two.
 
     Args:
-        in_features: the length of an input, or height times width times channels of an image.
-        hidden_features: the widths of the hidden layers; empty for a linear model.
-        out_features: the length of an output: classes, as a rule.
-        dtype: of the parameters and so of the input; None for float32.
-        rngs: the ``params`` stream draws the weights, from PyTorch's default distribution.
+        in_features: The length of an input, or height times width times channels of an image.
+        hidden_features: The widths of the hidden layers; empty for a linear model.
+        out_features: The length of an output: classes, as a rule.
+        dtype: Of the parameters and so of the input; None for float32.
+        rngs: The ``params`` stream draws the weights, from PyTorch's default distribution.
 
     Returns:
         An nnx module: (N, in_features), or images (N, H, W, C), to (N, out_features).
@@ -58,7 +58,9 @@ def mlp(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> model = mlp(784, [256, 128], 10, rngs=nnx.Rngs(0))
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> model = ja.models.mlp(784, [256, 128], 10, rngs=nnx.Rngs(0))
         >>> model(jnp.ones((2, 28, 28, 1), jnp.float32)).shape
         (2, 10)
     """

@@ -109,13 +109,13 @@ def resnet10(
     the shortcut is a 1x1 convolution with batch normalization.
 
     Args:
-        num_classes: the length of an output.
-        in_channels: channels of an image: 3 for colours, 1 for grey.
-        width: channels of the first stage.
-        dtype: of parameters and running statistics, and so of the input; None for float32.
-        axis_name: a mapped axis over which the batch is spread: batch normalization then uses the
+        num_classes: The length of an output.
+        in_channels: Channels of an image: 3 for colours, 1 for grey.
+        width: Channels of the first stage.
+        dtype: Of parameters and running statistics, and so of the input; None for float32.
+        axis_name: A mapped axis over which the batch is spread: batch normalization then uses the
             statistics of the whole batch (:class:`jaxaccel.nn.BatchNorm2d`).
-        rngs: the ``params`` stream draws the weights, from PyTorch's default distribution.
+        rngs: The ``params`` stream draws the weights, from PyTorch's default distribution.
 
     Returns:
         An nnx module in training mode: (N, H, W, in_channels) to (N, num_classes), for any height
@@ -129,12 +129,15 @@ def resnet10(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> model = resnet10(in_channels=1, width=4, rngs=nnx.Rngs(0))
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> model = ja.models.resnet10(in_channels=1, width=4, rngs=nnx.Rngs(0))
         >>> model(jnp.ones((2, 28, 28, 1), jnp.float32)).shape
         (2, 10)
 
     References:
-        Kaiming He et al., Deep Residual Learning for Image Recognition, 2015.
+        He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. 2015.
+        https://arxiv.org/abs/1512.03385
     """
     blocks = (1, 1, 1, 1)
     return ResNet(blocks, num_classes, in_channels, width, dtype, axis_name, rngs=rngs)

@@ -45,11 +45,11 @@ def simple_cnn(
     They have 32 and 64 channels, 256 hidden units and ``num_classes`` outputs.
 
     Args:
-        num_classes: the length of an output.
-        in_channels: channels of an image: 3 for colours, 1 for grey.
-        image_size: height and width of an image, 4 or more: 32 for CIFAR, 28 for MNIST.
-        dtype: of the parameters and so of the input; None for float32.
-        rngs: the ``params`` stream draws the weights, from PyTorch's default distribution.
+        num_classes: The length of an output.
+        in_channels: Channels of an image: 3 for colours, 1 for grey.
+        image_size: Height and width of an image, 4 or more: 32 for CIFAR, 28 for MNIST.
+        dtype: Of the parameters and so of the input; None for float32.
+        rngs: The ``params`` stream draws the weights, from PyTorch's default distribution.
 
     Returns:
         An nnx module: (N, image_size, image_size, in_channels) to (N, num_classes).
@@ -60,7 +60,9 @@ def simple_cnn(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> model = simple_cnn(in_channels=1, image_size=28, rngs=nnx.Rngs(0))
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> model = ja.models.simple_cnn(in_channels=1, image_size=28, rngs=nnx.Rngs(0))
         >>> model(jnp.ones((2, 28, 28, 1), jnp.float32)).shape
         (2, 10)
     """

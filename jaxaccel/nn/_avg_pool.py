@@ -20,13 +20,13 @@ class AvgPool2d(nnx.Module):
     An image without a batch axis works too. Sums are in float32 at least.
 
     Args:
-        kernel_size: size of the window, one number or (height, width).
-        stride: step of the window, one number or (height, width); None for ``kernel_size``.
-        padding: rows and columns of zeros on every side, at most half a window, one number or
+        kernel_size: Size of the window, one number or (height, width).
+        stride: Step of the window, one number or (height, width); None for ``kernel_size``.
+        padding: Rows and columns of zeros on every side, at most half a window, one number or
             (height, width).
-        ceil_mode: whether a window may hang over the end.
-        count_include_pad: whether the zeros of the padding count as values.
-        divisor_override: what to divide the sums by, not 0; None for the number of values.
+        ceil_mode: Whether a window may hang over the end.
+        count_include_pad: Whether the zeros of the padding count as values.
+        divisor_override: What to divide the sums by, not 0; None for the number of values.
 
     Raises:
         ValueError: a bad argument; from a call, an input without three or four axes or too small.
@@ -38,7 +38,8 @@ class AvgPool2d(nnx.Module):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> AvgPool2d(2)(jnp.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
+        >>> import jaxaccel as ja
+        >>> ja.nn.AvgPool2d(2)(jnp.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
         [2.5, 4.5, 10.5, 12.5]
     """
 

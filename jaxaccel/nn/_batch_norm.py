@@ -24,17 +24,17 @@ class BatchNorm2d(nnx.Module):
     ``nnx.BatchStat`` or None.
 
     Args:
-        num_features: the channels.
-        eps: added to the variance, positive.
-        momentum: in [0, 1], the weight of a new batch in the running statistics; None averages
+        num_features: The channels.
+        eps: Added to the variance, positive.
+        momentum: In [0, 1], the weight of a new batch in the running statistics; None averages
             all batches equally.
-        affine: whether to scale and shift each channel.
-        track_running_stats: whether to keep running statistics; without them the batch's normalise
+        affine: Whether to scale and shift each channel.
+        track_running_stats: Whether to keep running statistics; without them the batch's normalise
             in evaluation too.
-        dtype: of parameters and running statistics; None for float32, which also serves float16 and
+        dtype: Of parameters and running statistics; None for float32, which also serves float16 and
             bfloat16 inputs.
-        bias: whether ``affine`` shifts too.
-        axis_name: a mapped axis, or several (of ``shard_map`` or ``pmap``), over which the batch is
+        bias: Whether ``affine`` shifts too.
+        axis_name: A mapped axis, or several (of ``shard_map`` or ``pmap``), over which the batch is
             spread: its statistics are then those of the whole batch.
 
     Raises:
@@ -49,14 +49,15 @@ class BatchNorm2d(nnx.Module):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> layer = BatchNorm2d(1)
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.BatchNorm2d(1)
         >>> _ = layer(jnp.array([1.0, 3.0], jnp.float32).reshape(2, 1, 1, 1))
         >>> round(float(layer.running_mean[0]), 4), round(float(layer.running_var[0]), 4)
         (0.2, 1.1)
 
     References:
-        Sergey Ioffe and Christian Szegedy, Batch Normalization: Accelerating Deep Network Training
-        by Reducing Internal Covariate Shift, 2015.
+        Ioffe, Szegedy. Batch Normalization: Accelerating Deep Network Training by Reducing Internal
+        Covariate Shift. 2015. https://arxiv.org/abs/1502.03167
     """
 
     def __init__(

@@ -23,19 +23,19 @@ class Conv2d(nnx.Module):
     in_channels / groups, out_channels), ``bias`` (out_channels,) or None.
 
     Args:
-        in_channels: channels of the input, a multiple of ``groups``.
-        out_channels: channels of the output, a multiple of ``groups``.
-        kernel_size: size of the window, one number or (height, width).
-        stride: step of the window, one number or (height, width).
-        padding: rows and columns added on every side, one number or (height, width); ``"valid"``
+        in_channels: Channels of the input, a multiple of ``groups``.
+        out_channels: Channels of the output, a multiple of ``groups``.
+        kernel_size: Size of the window, one number or (height, width).
+        stride: Step of the window, one number or (height, width).
+        padding: Rows and columns added on every side, one number or (height, width); ``"valid"``
             adds none, ``"same"`` as many as keep the size (stride 1 only; the odd one goes to the
             bottom and right).
-        dilation: distance of the window's points, one number or (height, width).
-        groups: the channels fall into so many blocks that do not see each other.
-        bias: whether to add a bias.
-        padding_mode: what is added: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
-        dtype: of the parameters and so of the input; None for float32.
-        rngs: the ``params`` stream draws ``weight``, then ``bias``, from PyTorch's default
+        dilation: Distance of the window's points, one number or (height, width).
+        groups: The channels fall into so many blocks that do not see each other.
+        bias: Whether to add a bias.
+        padding_mode: What is added: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
+        dtype: Of the parameters and so of the input; None for float32.
+        rngs: The ``params`` stream draws ``weight``, then ``bias``, from PyTorch's default
             distribution (:func:`jaxaccel.init.default_weight`).
 
     Raises:
@@ -51,7 +51,9 @@ class Conv2d(nnx.Module):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> layer = Conv2d(3, 8, 3, stride=2, padding=1, rngs=nnx.Rngs(0))
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.Conv2d(3, 8, 3, stride=2, padding=1, rngs=nnx.Rngs(0))
         >>> layer(jnp.ones((4, 32, 32, 3), jnp.float32)).shape
         (4, 16, 16, 8)
     """

@@ -18,8 +18,8 @@ class Dropout(nnx.Module):
         y = x \cdot \frac{m}{1 - p}, \qquad m \sim \text{Bernoulli}(1 - p)
 
     Args:
-        p: the probability with which an element is zeroed, in [0, 1].
-        rngs: its ``dropout`` stream is forked: each call draws the next mask. It may be missing
+        p: The probability with which an element is zeroed, in [0, 1].
+        rngs: Its ``dropout`` stream is forked: each call draws the next mask. It may be missing
             where nothing is drawn: in evaluation and for ``p`` 0 or 1.
 
     Raises:
@@ -31,13 +31,15 @@ class Dropout(nnx.Module):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> layer = Dropout(0.75, rngs=nnx.Rngs(0))
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.Dropout(0.75, rngs=nnx.Rngs(0))
         >>> sorted(set(layer(jnp.ones(100)).tolist()))
         [0.0, 4.0]
 
     References:
-        Geoffrey E. Hinton et al., Improving neural networks by preventing co-adaptation of feature
-        detectors, 2012.
+        Hinton et al. Improving neural networks by preventing co-adaptation of feature detectors.
+        2012. https://arxiv.org/abs/1207.0580
     """
 
     def __init__(self, p: float = 0.5, *, rngs: nnx.Rngs | None = None):

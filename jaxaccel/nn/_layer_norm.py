@@ -19,11 +19,11 @@ class LayerNorm(nnx.Module):
     ``weight`` and ``bias`` have the shape ``normalized_shape``, or are None.
 
     Args:
-        normalized_shape: the lengths of the last axes, or the length of the last.
-        eps: added to the variance (flax adds 1e-6 by default).
-        elementwise_affine: whether to scale and shift each element.
-        bias: whether ``elementwise_affine`` shifts too.
-        dtype: of the parameters; None for float32, which also serves float16 and bfloat16 inputs.
+        normalized_shape: The lengths of the last axes, or the length of the last.
+        eps: Added to the variance (flax adds 1e-6 by default).
+        elementwise_affine: Whether to scale and shift each element.
+        bias: Whether ``elementwise_affine`` shifts too.
+        dtype: Of the parameters; None for float32, which also serves float16 and bfloat16 inputs.
 
     Raises:
         ValueError: from a call, an input whose shape does not end with ``normalized_shape``.
@@ -35,11 +35,12 @@ class LayerNorm(nnx.Module):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> round(float(LayerNorm(3)(jnp.array([1.0, 2.0, 3.0], jnp.float32))[2]), 4)
+        >>> import jaxaccel as ja
+        >>> round(float(ja.nn.LayerNorm(3)(jnp.array([1.0, 2.0, 3.0], jnp.float32))[2]), 4)
         1.2247
 
     References:
-        Jimmy Lei Ba, Jamie Ryan Kiros and Geoffrey E. Hinton, Layer Normalization, 2016.
+        Ba, Kiros, Hinton. Layer Normalization. 2016. https://arxiv.org/abs/1607.06450
     """
 
     def __init__(

@@ -22,11 +22,11 @@ class Linear(nnx.Module):
     ``weight`` is (in_features, out_features), ``bias`` (out_features,) or None.
 
     Args:
-        in_features: the length of the input's last axis.
-        out_features: the length of the output's last axis.
-        bias: whether to add a bias.
-        dtype: of the parameters and so of the input; None for float32.
-        rngs: the ``params`` stream draws ``weight``, then ``bias``, from PyTorch's default
+        in_features: The length of the input's last axis.
+        out_features: The length of the output's last axis.
+        bias: Whether to add a bias.
+        dtype: Of the parameters and so of the input; None for float32.
+        rngs: The ``params`` stream draws ``weight``, then ``bias``, from PyTorch's default
             distribution (:func:`jaxaccel.init.default_weight`).
 
     Raises:
@@ -40,7 +40,9 @@ class Linear(nnx.Module):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> layer = Linear(3, 2, rngs=nnx.Rngs(0))
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.Linear(3, 2, rngs=nnx.Rngs(0))
         >>> layer(jnp.ones((5, 3), jnp.float32)).shape
         (5, 2)
     """

@@ -19,12 +19,12 @@ class MaxPool2d(nnx.Module):
     minus infinity: there PyTorch gives the gradient to the first input, here it is lost.)
 
     Args:
-        kernel_size: size of the window, one number or (height, width).
-        stride: step of the window, one number or (height, width); None for ``kernel_size``.
-        padding: rows and columns of minus infinity on every side, at most half a window, one number
+        kernel_size: Size of the window, one number or (height, width).
+        stride: Step of the window, one number or (height, width); None for ``kernel_size``.
+        padding: Rows and columns of minus infinity on every side, at most half a window, one number
             or (height, width).
-        dilation: distance of the window's points, one number or (height, width).
-        ceil_mode: whether a window may hang over the end.
+        dilation: Distance of the window's points, one number or (height, width).
+        ceil_mode: Whether a window may hang over the end.
 
     Raises:
         ValueError: a bad argument; from a call, an input without three or four axes or too small.
@@ -36,7 +36,8 @@ class MaxPool2d(nnx.Module):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> MaxPool2d(2)(jnp.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
+        >>> import jaxaccel as ja
+        >>> ja.nn.MaxPool2d(2)(jnp.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
         [5.0, 7.0, 13.0, 15.0]
     """
 

@@ -45,11 +45,11 @@ def state_dict(model: nnx.Module) -> dict[str, np.ndarray]:
     """Return a model's parameters and running statistics under PyTorch's names.
 
     Args:
-        model: a model of jaxaccel's layers; its lists are ``nnx.List``.
+        model: A model of jaxaccel's layers; its lists are ``nnx.List``.
 
     Returns:
         ``{"layer1.0.conv1.weight": array, ...}`` in PyTorch's order and layout: kernels are
-        (O, I, *k). The arrays are NumPy copies on the host.
+        ``(O, I, *k)``. The arrays are NumPy copies on the host.
 
     PyTorch:
         ``torch.nn.Module.state_dict``: the same names, order and shapes. Left out: ``destination``,
@@ -58,8 +58,9 @@ def state_dict(model: nnx.Module) -> dict[str, np.ndarray]:
         NumPy does not know).
 
     Example:
-        >>> from jaxaccel.nn import Linear
-        >>> {k: v.shape for k, v in state_dict(Linear(3, 2, rngs=nnx.Rngs(0))).items()}
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> {k: v.shape for k, v in ja.nn.state_dict(ja.nn.Linear(3, 2, rngs=nnx.Rngs(0))).items()}
         {'weight': (2, 3), 'bias': (2,)}
     """
     arrays = {}
@@ -77,10 +78,10 @@ def load_state_dict(
     Nothing is changed when anything does not fit.
 
     Args:
-        model: a model of jaxaccel's layers, which keeps its dtypes and its arrays' placement.
+        model: A model of jaxaccel's layers, which keeps its dtypes and its arrays' placement.
         state_dict: PyTorch's names, and arrays in PyTorch's layout: NumPy, JAX, or PyTorch tensors
             on the host.
-        strict: whether the names must be exactly the model's.
+        strict: Whether the names must be exactly the model's.
 
     Returns:
         ``(missing_keys, unexpected_keys)``, both empty when ``strict``.
@@ -96,9 +97,11 @@ def load_state_dict(
 
     Example:
         >>> import numpy as np
-        >>> from jaxaccel.nn import Linear
-        >>> layer = Linear(2, 1, rngs=nnx.Rngs(0))
-        >>> load_state_dict(layer, {"weight": np.array([[1.0, 2.0]]), "bias": np.array([0.5])})
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.Linear(2, 1, rngs=nnx.Rngs(0))
+        >>> weights = {"weight": np.array([[1.0, 2.0]]), "bias": np.array([0.5])}
+        >>> ja.nn.load_state_dict(layer, weights)
         IncompatibleKeys(missing_keys=[], unexpected_keys=[])
         >>> layer.weight.ravel().tolist()
         [1.0, 2.0]

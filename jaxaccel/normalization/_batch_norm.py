@@ -52,16 +52,16 @@ def batch_norm(
     Statistics and arithmetic are in float32 at least, the variance in two passes.
 
     Args:
-        input: two or more dimensions, floating point.
+        input: Two or more dimensions, floating point.
         running_mean: (C,), or None to keep no statistics.
         running_var: (C,), or None to keep no statistics; None together with ``running_mean``.
         weight: (C,), the scale; None for 1.
         bias: (C,), the shift; None for 0.
-        training: whether the batch's own statistics normalise.
-        momentum: in [0, 1], the weight of the batch in the running statistics.
-        eps: added to the variance; positive in training, else not negative.
-        channel_axis: the axis of length C; -1 is channels last, 1 is PyTorch's.
-        axis_name: a mapped axis, or several (of ``shard_map`` or ``pmap``), over which the batch is
+        training: Whether the batch's own statistics normalise.
+        momentum: In [0, 1], the weight of the batch in the running statistics.
+        eps: Added to the variance; positive in training, else not negative.
+        channel_axis: The axis of length C; -1 is channels last, 1 is PyTorch's.
+        axis_name: A mapped axis, or several (of ``shard_map`` or ``pmap``), over which the batch is
             spread: its statistics are then those of the whole batch.
 
     Returns:
@@ -81,16 +81,17 @@ def batch_norm(
 
     Example:
         >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
         >>> x = jnp.array([[1.0], [3.0]])
-        >>> result = batch_norm(x, jnp.zeros(1), jnp.ones(1), training=True)
+        >>> result = ja.normalization.batch_norm(x, jnp.zeros(1), jnp.ones(1), training=True)
         >>> round(float(result.running_mean[0]), 4), round(float(result.running_var[0]), 4)
         (0.2, 1.1)
         >>> round(float(result.output[0, 0]), 4)
         -1.0
 
     References:
-        Sergey Ioffe and Christian Szegedy, Batch Normalization: Accelerating Deep Network Training
-        by Reducing Internal Covariate Shift, 2015.
+        Ioffe, Szegedy. Batch Normalization: Accelerating Deep Network Training by Reducing Internal
+        Covariate Shift. 2015. https://arxiv.org/abs/1502.03167
     """
     named = {"running_mean": running_mean, "running_var": running_var}
     _check(input, training, eps, channel_axis, **named, weight=weight, bias=bias)

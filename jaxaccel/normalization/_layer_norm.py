@@ -26,11 +26,11 @@ def layer_norm(
     in two passes.
 
     Args:
-        input: floating point, its shape ends with ``normalized_shape``.
-        normalized_shape: the lengths of the last dimensions, one or more.
-        weight: of shape ``normalized_shape``, the scale; None for 1.
-        bias: of shape ``normalized_shape``, the shift; None for 0.
-        eps: added to the variance.
+        input: Floating point, its shape ends with ``normalized_shape``.
+        normalized_shape: The lengths of the last dimensions, one or more.
+        weight: Of shape ``normalized_shape``, the scale; None for 1.
+        bias: Of shape ``normalized_shape``, the shift; None for 0.
+        eps: Added to the variance.
 
     Returns:
         An array of the shape and dtype of the input.
@@ -47,11 +47,12 @@ def layer_norm(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> round(float(layer_norm(jnp.array([1.0, 2.0, 3.0]), (3,))[2]), 4)
+        >>> import jaxaccel as ja
+        >>> round(float(ja.normalization.layer_norm(jnp.array([1.0, 2.0, 3.0]), (3,))[2]), 4)
         1.2247
 
     References:
-        Jimmy Lei Ba, Jamie Ryan Kiros and Geoffrey E. Hinton, Layer Normalization, 2016.
+        Ba, Kiros, Hinton. Layer Normalization. 2016. https://arxiv.org/abs/1607.06450
     """
     shape = _checked_shape(input, normalized_shape, weight=weight, bias=bias)
     dtype = compute_dtype(input.dtype)

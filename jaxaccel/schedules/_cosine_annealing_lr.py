@@ -43,12 +43,13 @@ def cosine_annealing_lr(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule
         does not refuse.
 
     Example:
-        >>> schedule = cosine_annealing_lr(0.1, T_max=4)
+        >>> import jaxaccel as ja
+        >>> schedule = ja.schedules.cosine_annealing_lr(0.1, T_max=4)
         >>> [round(schedule(k), 4) for k in range(6)]
         [0.1, 0.0854, 0.05, 0.0146, 0.0, 0.0146]
 
     References:
-        SGDR: Stochastic Gradient Descent with Warm Restarts, 2017,
+        Loshchilov, Hutter. SGDR: Stochastic Gradient Descent with Warm Restarts. 2017.
         https://arxiv.org/abs/1608.03983
     """
     lr = known_lr(lr)

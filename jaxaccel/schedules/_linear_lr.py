@@ -45,7 +45,8 @@ def linear_lr(
         not refuse.
 
     Example:
-        >>> schedule = linear_lr(0.3, start_factor=0.5, total_iters=4)
+        >>> import jaxaccel as ja
+        >>> schedule = ja.schedules.linear_lr(0.3, start_factor=0.5, total_iters=4)
         >>> [round(schedule(k), 4) for k in range(6)]
         [0.15, 0.1875, 0.225, 0.2625, 0.3, 0.3]
     """

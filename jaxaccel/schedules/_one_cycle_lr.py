@@ -75,13 +75,14 @@ def one_cycle_lr(
         refused.
 
     Example:
-        >>> schedule = one_cycle_lr(1.0, total_steps=10)
+        >>> import jaxaccel as ja
+        >>> schedule = ja.schedules.one_cycle_lr(1.0, total_steps=10)
         >>> [round(schedule(k), 3) for k in range(10)]
         [0.04, 0.52, 1.0, 0.95, 0.812, 0.611, 0.389, 0.188, 0.05, 0.0]
 
     References:
-        Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates,
-        2018, https://arxiv.org/abs/1708.07120
+        Smith, Topin. Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
+        Rates. 2018. https://arxiv.org/abs/1708.07120
     """
     cycle = make_cycle(
         total_steps, epochs, steps_per_epoch, pct_start, anneal_strategy, three_phase

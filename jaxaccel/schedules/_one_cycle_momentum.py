@@ -53,13 +53,14 @@ def one_cycle_momentum(
         ``sequential_lr([lambda k: max_momentum, one_cycle_momentum(...)], milestones)``.
 
     Example:
-        >>> schedule = one_cycle_momentum(total_steps=10)
+        >>> import jaxaccel as ja
+        >>> schedule = ja.schedules.one_cycle_momentum(total_steps=10)
         >>> [round(schedule(k), 3) for k in (0, 1, 2, 5, 9)]
         [0.95, 0.9, 0.85, 0.889, 0.95]
 
     References:
-        Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates,
-        2018, https://arxiv.org/abs/1708.07120
+        Smith, Topin. Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
+        Rates. 2018. https://arxiv.org/abs/1708.07120
     """
     cycle = make_cycle(
         total_steps, epochs, steps_per_epoch, pct_start, anneal_strategy, three_phase

@@ -47,9 +47,10 @@ def sequential_lr(schedulers: Sequence[Schedule], milestones: Sequence[int]) -> 
         fall, are negative or not whole, which PyTorch does not refuse.
 
     Example:
-        >>> from jaxaccel.schedules import cosine_annealing_lr, linear_lr
-        >>> warmup = linear_lr(0.1, start_factor=0.1, total_iters=2)
-        >>> schedule = sequential_lr([warmup, cosine_annealing_lr(0.1, T_max=4)], [2])
+        >>> import jaxaccel as ja
+        >>> warmup = ja.schedules.linear_lr(0.1, start_factor=0.1, total_iters=2)
+        >>> cosine = ja.schedules.cosine_annealing_lr(0.1, T_max=4)
+        >>> schedule = ja.schedules.sequential_lr([warmup, cosine], [2])
         >>> [round(schedule(k), 4) for k in range(7)]
         [0.01, 0.055, 0.1, 0.0854, 0.05, 0.0146, 0.0]
     """

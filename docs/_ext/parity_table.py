@@ -1,0 +1,102 @@
+"""The parity table: what is tested against which PyTorch object, from the rows of the tests.
+
+``python docs/_ext/parity_table.py`` writes it into README.md between two markers; with
+``--check`` it changes nothing and fails when the table there is an old one. The documentation
+puts it between the same markers when it is built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+import re
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+BEGIN, END = "<!-- parity table -->", "<!-- /parity table -->"
+
+
+def parity_table() -> str:
+    """Return the table in Markdown: a line per function, rooms in the library's order."""
+    lines = [
+        "| jaxaccel | judge | cases | options covered |",
+        "|---|---|--:|---|",
+    ]
+    for function, cases in _rows_by_function().items():
+        judges = _code(case.oracle for case in cases)
+        options = _code(option for case in cases for option in case.kwargs) or "has none"
+        lines.append(f"| `{function}` | {judges} | {len(cases)} | {options} |")
+    return "\n".join(lines)
+
+
+def _rows_by_function() -> dict[str, list[Any]]:
+    """Return the rows of every room's area; those of calls that must raise are not parity."""
+    sys.path.insert(0, str(ROOT))
+    import jaxaccel
+    import parity_tests.cases as package
+
+    cases = [
+        case
+        for area in pkgutil.iter_modules(package.__path__)
+        if area.name in jaxaccel.__all__
+        for case in import_module(f"{package.__name__}.{area.name}").CASES
+    ]
+    rows: dict[str, list[Any]] = {}
+    for case in sorted(cases, key=lambda case: jaxaccel.__all__.index(case.function.split(".")[0])):
+        rows.setdefault(case.function, []).append(case)
+    return rows
+
+
+def _code(names: Iterable[str]) -> str:
+    """Return names, each once, as code, separated by commas."""
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+
+
+def with_table(text: str, where: str) -> str:
+    """Return a page with the current table between its markers.
+
+    Raises:
+        ValueError: the page has no markers, or more than one pair.
+    """
+    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    block = f"{BEGIN}\n{parity_table()}\n{END}"
+    text, count = pattern.subn(lambda _: block, text)
+    if count != 1:
+        raise ValueError(f"{where}: expected one block {BEGIN} ... {END}, found {count}")
+    return text
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Fill in the page ``parity`` while Sphinx reads it."""
+
+    def fill(app: Any, name: str, source: list[str]) -> None:
+        if name == "parity":
+            source[0] = with_table(source[0], "parity.md")
+
+    app.connect("source-read", fill)
+    return {"parallel_read_safe": True}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Rewrite README.md, or check it; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, fail when outdated")
+    check = parser.parse_args(argv).check
+    readme = ROOT / "README.md"
+    old = readme.read_text(encoding="utf-8")
+    new = with_table(old, "README.md")
+    if old == new:
+        return 0
+    if check:
+        print("README.md: run python docs/_ext/parity_table.py", file=sys.stderr)
+        return 1
+    readme.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

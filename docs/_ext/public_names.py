@@ -1,0 +1,26 @@
+"""Warn when a built page shows a private path: readers import from the rooms."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+PRIVATE = re.compile(r"\b(?:jaxaccel|torch_ref)\.(?:\w+\.)*_(?!_)\w+")
+FOR_CONTRIBUTORS = ("contributing",)
+"""Pages that speak about the inside."""
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Look at every page before it is written."""
+    app.connect("html-page-context", _warn)
+    return {"parallel_read_safe": True}
+
+
+def _warn(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Warn about the private names in a page's text and links."""
+    from sphinx.util import logging
+
+    del app, template, doctree
+    if page not in FOR_CONTRIBUTORS:
+        for name in sorted(set(PRIVATE.findall(context.get("body", "")))):
+            logging.getLogger(__name__).warning("shows the private name %s", name, location=page)

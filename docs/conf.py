@@ -1,0 +1,44 @@
+"""Sphinx: ``sphinx-build -W -b html docs docs/_build``, without a network."""
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent)]
+
+project = "jaxaccel"
+author = "the jaxaccel authors"
+release = version = installed_version("jaxaccel")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "myst_parser",
+    "api_pages",
+    "parity_table",
+    "public_names",
+]
+exclude_patterns = ["_build", "_ext"]
+html_theme = "furo"
+html_title = f"jaxaccel {release}"
+
+# Every cross reference must lead somewhere; only what is not ours is printed as it is.
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:.*", r"(jax|jnp|np|numpy|optax|nnx|os)\.[\w.]+"),
+    ("py:.*", r"Any|Callable|Iterable|Iterator|Literal|Mapping|Mesh|Sequence"),
+    ("py:.*", r"int|float|str|bool|dict|list|tuple|None"),
+    ("py:class", r"MLP|SimpleCNN|ResNet|AxisName|Augmentation"),
+]
+
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints = "none"
+python_maximum_signature_line_length = 88
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_custom_sections = ["PyTorch"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
