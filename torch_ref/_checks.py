@@ -67,10 +67,10 @@ def check_betas(betas: Any) -> None:
             raise ValueError(f"Invalid beta parameter at index {index}: {beta}")
 
 
-def check_params_given(name: str, params: Any) -> None:
-    """Raise when a transform that reads the parameters was called without them."""
+def check_params_for_decay(params: Any) -> None:
+    """Raise when an update that decays the parameters was called without them."""
     if params is None:
         raise ValueError(
-            f"{name}: update(updates, state, params) needs the parameters, got params=None; "
-            "pass the current parameters as the third argument"
+            "update(updates, state, params) with weight_decay needs the parameters, "
+            "got params=None; pass the current ones as the third argument"
         )

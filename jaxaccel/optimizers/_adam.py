@@ -13,7 +13,7 @@ from jaxaccel._checks import (
     check_betas,
     check_eps,
     check_lr,
-    check_params_given,
+    check_params_for_decay,
     check_weight_decay,
 )
 from jaxaccel._math import bias_correction, ema, ema_of_square, in_dtype, is_zero, value_at
@@ -118,7 +118,7 @@ def adam(
     ) -> tuple[Updates, State]:
         del extra
         if not is_zero(weight_decay):
-            check_params_given("adam", params)
+            check_params_for_decay(params)
         step = next_step(state.step)
         update_leaf = functools.partial(
             _update_leaf,

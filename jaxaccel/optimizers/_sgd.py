@@ -12,7 +12,7 @@ import optax
 from jaxaccel._checks import (
     check_lr,
     check_non_negative,
-    check_params_given,
+    check_params_for_decay,
     check_weight_decay,
     known_value,
 )
@@ -109,7 +109,7 @@ def sgd(
     ) -> tuple[Updates, State]:
         del extra
         if not is_zero(weight_decay):
-            check_params_given("sgd", params)
+            check_params_for_decay(params)
         step = next_step(state.step)
         update_leaf = functools.partial(
             _update_leaf,

@@ -54,8 +54,8 @@ def train_step(
         ``loss_fn`` adds; they are on the device, and reading them waits for the step.
 
     Raises:
-        ValueError: ``max_grad_norm`` is negative, ``accumulation_steps`` is below 1 or the mode is
-            unknown; when called, the batch does not divide.
+        ValueError: ``max_grad_norm`` is negative, ``accumulation_steps`` is below 1, or the mode is
+            unknown or lacks a mesh; when called, the batch does not divide.
         TypeError: A number is none.
 
     PyTorch:
@@ -76,6 +76,8 @@ def train_step(
     """
     if max_grad_norm is not None:
         check_non_negative("max_grad_norm", max_grad_norm, "Invalid max_norm value")
+    if mesh is None and mode != "jit":
+        raise ValueError(f"mode={mode!r} needs a mesh; pass mesh=parallel.make_mesh()")
     gradients = accumulate(
         _gradients(loss_fn, policy), accumulation_steps, unroll=unroll_accumulation
     )

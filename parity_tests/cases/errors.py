@@ -44,7 +44,6 @@ OPTIMIZERS = [
         [
             ("lr negative", {"lr": -0.1}),
             ("lr negative integer", {"lr": -1}),
-            ("lr nan", {"lr": NAN}),
             ("momentum negative", {"momentum": -0.9}),
             ("weight decay negative", {"weight_decay": -1e-4}),
             ("nesterov without momentum", {"nesterov": True}),
@@ -60,6 +59,7 @@ OPTIMIZERS = [
         "optimizers.sgd",
         "",
         [
+            ("lr nan", {"lr": NAN}, {"fragments": ("Invalid learning rate", "nan")}),
             ("momentum nan", {"momentum": NAN}, {"fragments": ("Invalid momentum value", "nan")}),
         ],
     ),

@@ -9,7 +9,7 @@ from torch_ref._checks import (
     check_betas,
     check_eps,
     check_lr,
-    check_params_given,
+    check_params_for_decay,
     check_weight_decay,
 )
 from torch_ref._math import bias_correction, ema, ema_of_square, is_zero, value_at
@@ -52,7 +52,7 @@ def adam(
 
     def update(updates, state, params=None):
         if not is_zero(weight_decay):
-            check_params_given("adam", params)
+            check_params_for_decay(params)
         step = state.step + 1
         update_leaf = functools.partial(
             _update_leaf,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from torch_ref._checks import (
     check_lr,
     check_non_negative,
-    check_params_given,
+    check_params_for_decay,
     check_weight_decay,
     known_value,
 )
@@ -50,7 +50,7 @@ def sgd(
 
     def update(updates, state, params=None):
         if not is_zero(weight_decay):
-            check_params_given("sgd", params)
+            check_params_for_decay(params)
         step = state.step + 1
         update_leaf = functools.partial(
             _update_leaf,

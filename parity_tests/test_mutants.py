@@ -1,0 +1,432 @@
+"""Planted bugs: the suite's own checks must fail on each, and pass without it.
+
+A row replaces one text in the source of one module. The module's functions get the code of the
+changed source, so that everyone who has imported them runs it.
+"""
+
+import contextlib
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import pytest
+
+from parity_tests import (
+    test_contract,
+    test_init,
+    test_normalization,
+    test_optimizers,
+    test_parallel,
+    test_schedules,
+    test_transforms,
+)
+from parity_tests.cases import init, normalization, optimizers, schedules, transforms
+
+CASES = {
+    f"{case.function.split('.')[0]}.{case.id}": case
+    for room in (optimizers, transforms, normalization, schedules, init)
+    for case in room.CASES
+}
+
+
+class Mutant(NamedTuple):
+    """A bug: where, the text that goes, the text that comes, and the check that must see it."""
+
+    why: str
+    module: str
+    original: str
+    mutated: str
+    check: Callable[..., Any]
+    row: Any
+
+
+# --- the checks: the tests themselves, called on one row ----------------------------------------
+
+
+def float64_run(row):
+    test_optimizers.test_float64_run_equals_pytorch_at_every_step(CASES[row])
+
+
+def low_precision_run(row):
+    test_optimizers.test_low_precision_is_no_worse_than_pytorch(CASES[row])
+
+
+def mirror_run(row):
+    test_optimizers.test_torch_ref_equals_pytorch_at_every_step(CASES[row])
+
+
+def clipping(row):
+    test_transforms.test_clipping_equals_pytorch_at_every_step(CASES[row])
+
+
+def batch_norm(row):
+    test_normalization.test_batch_norm_equals_pytorch(CASES[row], -1, "float64")
+
+
+def schedule(row):
+    test_schedules.test_equals_pytorch_at_every_step(CASES[row])
+
+
+def initial_bounds(row):
+    with pytest.MonkeyPatch.context() as patch:
+        test_init.test_bounds_equal_pytorch(CASES[row], "flax", patch)
+
+
+def eight_devices(mode):
+    with jax.numpy_dtype_promotion("standard"):
+        test_parallel.test_eight_devices_equal_one(test_parallel.perceptron, mode)
+
+
+def _contract_row(name):
+    return next(row for row in test_contract.ROWS if row.case is CASES[name])
+
+
+def compiled_and_sharded(row):
+    test_contract.test_compiled_step_is_traced_once_donates_and_keeps_its_state_in_place(
+        _contract_row(row), test_contract.sharded
+    )
+
+
+def inside_scan(row):
+    test_contract.test_wrapped_equals_plain(_contract_row(row), test_contract.in_scan)
+
+
+def frozen_leaf(row):
+    test_contract.test_leaf_without_gradient_is_frozen(_contract_row(row))
+
+
+def many_dtypes(row):
+    test_contract.test_many_dtypes_in_one_tree_keep_their_own(_contract_row(row))
+
+
+SGD, ADAM, ADAMW = (f"jaxaccel.optimizers.{name}" for name in ("_sgd", "_adam", "_adamw"))
+TREE, MATH, LAYOUT = (f"jaxaccel.{name}" for name in ("_tree", "_math", "_layout"))
+CLIP_NORM = "jaxaccel.transforms._clip_grad_norm"
+BATCH_NORM = "jaxaccel.normalization._batch_norm"
+ONE_CYCLE = "jaxaccel.schedules._one_cycle"
+
+MUTANTS = [
+    Mutant(
+        "eps inside the root",
+        ADAM,
+        "jnp.sqrt(largest) / jnp.sqrt(bias_correction(beta2, step, dtype)) + eps",
+        "jnp.sqrt(largest / bias_correction(beta2, step, dtype) + eps)",
+        float64_run,
+        "optimizers.adam-eps",
+    ),
+    Mutant(
+        "eps before the correction",
+        ADAM,
+        "jnp.sqrt(largest) / jnp.sqrt(bias_correction(beta2, step, dtype)) + eps",
+        "(jnp.sqrt(largest) + eps) / jnp.sqrt(bias_correction(beta2, step, dtype))",
+        float64_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "step off by one",
+        ADAM,
+        "            step=step,",
+        "            step=step + 1,",
+        float64_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "first moment not corrected",
+        ADAM,
+        "-(lr / bias_correction(beta1, step, dtype))",
+        "-lr",
+        float64_run,
+        "optimizers.adamw-defaults",
+    ),
+    Mutant(
+        "bias correction as one minus a power",
+        MATH,
+        "return -jnp.expm1(step.astype(dtype) * log_beta)",
+        "return 1 - jnp.exp(step.astype(dtype) * log_beta)",
+        low_precision_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "one minus beta rounded to float32",
+        MATH,
+        "keep, weight = in_dtype(average.dtype, beta, 1 - beta)",
+        "keep = jnp.asarray(beta, average.dtype); weight = 1 - keep",
+        low_precision_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "half precision not widened",
+        TREE,
+        "return leaf.astype(compute_dtype(leaf.dtype))",
+        "return leaf",
+        low_precision_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "amsgrad's maximum after the correction",
+        ADAM,
+        "jnp.maximum(max_exp_avg_sq, exp_avg_sq)",
+        "jnp.maximum(max_exp_avg_sq, exp_avg_sq / bias_correction(beta2, step, dtype))",
+        float64_run,
+        "optimizers.adam-amsgrad",
+    ),
+    Mutant(
+        "coupled decay instead of decoupled",
+        ADAMW,
+        "maximize=maximize, decoupled_weight_decay=True",
+        "maximize=maximize, decoupled_weight_decay=False",
+        float64_run,
+        "optimizers.adamw-defaults",
+    ),
+    Mutant(
+        "decay not scaled by the learning rate",
+        ADAM,
+        "update - lr * weight_decay * param",
+        "update - weight_decay * param",
+        float64_run,
+        "optimizers.adamw-weight-decay",
+    ),
+    Mutant(
+        "maximize after the decay",
+        SGD,
+        """\
+    grad = -grad if maximize else grad
+    if not is_zero(weight_decay):
+        grad = grad + weight_decay * param
+""",
+        """\
+    if not is_zero(weight_decay):
+        grad = grad + weight_decay * param
+    grad = -grad if maximize else grad
+""",
+        float64_run,
+        "optimizers.sgd-maximize-weight-decay",
+    ),
+    Mutant(
+        "maximize ignored",
+        ADAM,
+        "grad = -grad if maximize else grad",
+        "del maximize",
+        float64_run,
+        "optimizers.adam-maximize",
+    ),
+    Mutant(
+        "dampening at the first step",
+        SGD,
+        "jnp.where(step == 1, grad, damped)",
+        "damped",
+        float64_run,
+        "optimizers.sgd-dampening",
+    ),
+    Mutant(
+        "nesterov ignored",
+        SGD,
+        "grad + momentum * momentum_buffer if nesterov else momentum_buffer",
+        "momentum_buffer",
+        float64_run,
+        "optimizers.sgd-nesterov",
+    ),
+    Mutant(
+        "schedule read after the count",
+        ADAM,
+        "lr=value_at(lr, state.step)",
+        "lr=value_at(lr, step)",
+        float64_run,
+        "optimizers.adamw-lr-schedule",
+    ),
+    Mutant(
+        "complex update conjugated",
+        MATH,
+        "jax.lax.complex(pairs[..., 0], pairs[..., 1])",
+        "jax.lax.complex(pairs[..., 0], -pairs[..., 1])",
+        float64_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "eps inside the root in the mirror",
+        "torch_ref.optimizers._adam",
+        "torch.sqrt(largest) / bias_correction(beta2, step) ** 0.5 + eps",
+        "torch.sqrt(largest / bias_correction(beta2, step) + eps)",
+        mirror_run,
+        "optimizers.adam-eps",
+    ),
+    Mutant(
+        "clipping without 1e-6",
+        CLIP_NORM,
+        "max_norm / (total_norm + 1e-6)",
+        "max_norm / total_norm",
+        clipping,
+        "transforms.clip_grad_norm-tiny-norm",
+    ),
+    Mutant(
+        "small gradients scaled up",
+        CLIP_NORM,
+        "jnp.minimum(max_norm / (total_norm + 1e-6), 1.0)",
+        "max_norm / (total_norm + 1e-6)",
+        clipping,
+        "transforms.clip_grad_norm-max-norm-above",
+    ),
+    Mutant(
+        "norm accumulated in half precision",
+        CLIP_NORM,
+        "return leaf.astype(compute_dtype(leaf.dtype))",
+        "return leaf",
+        clipping,
+        "transforms.clip_grad_norm-norm-that-half-precision-cannot-hold",
+    ),
+    Mutant(
+        "running variance biased",
+        BATCH_NORM,
+        "return stats, stats.var * (count / (count - 1))",
+        "return stats, stats.var",
+        batch_norm,
+        "normalization.batch_norm-training",
+    ),
+    Mutant(
+        "output normalised with the unbiased variance",
+        BATCH_NORM,
+        "jax.lax.rsqrt(stats.var + eps)",
+        "jax.lax.rsqrt((unbiased if training else stats.var) + eps)",
+        batch_norm,
+        "normalization.batch_norm-training",
+    ),
+    Mutant(
+        "momentum weighs the old value",
+        BATCH_NORM,
+        "keep * running.astype(new.dtype) + take * new",
+        "take * running.astype(new.dtype) + keep * new",
+        batch_norm,
+        "normalization.batch_norm-momentum",
+    ),
+    Mutant(
+        "cycle peaks one step late",
+        ONE_CYCLE,
+        "peak = float(pct_start * total_steps) - 1",
+        "peak = float(pct_start * total_steps)",
+        schedule,
+        "schedules.one_cycle_lr-defaults",
+    ),
+    Mutant(
+        "cycle ends one step late",
+        ONE_CYCLE,
+        "float(total_steps - 1)",
+        "float(total_steps)",
+        schedule,
+        "schedules.one_cycle_lr-defaults",
+    ),
+    Mutant(
+        "fans swapped",
+        LAYOUT,
+        "return shape[input_axis(layout)] * window, shape[output_axis(layout)] * window",
+        "return shape[output_axis(layout)] * window, shape[input_axis(layout)] * window",
+        initial_bounds,
+        "init.kaiming_uniform-defaults",
+    ),
+    Mutant(
+        "xavier with one fan",
+        "jaxaccel.init._xavier",
+        "2.0 / float(fan_in + fan_out)",
+        "1.0 / float(fan_in)",
+        initial_bounds,
+        "init.xavier_normal-defaults",
+    ),
+    Mutant(
+        "sum over devices instead of the mean",
+        "jaxaccel.parallel._data_parallel",
+        "jax.lax.pmean(leaf, axis)",
+        "jax.lax.psum(leaf, axis)",
+        eight_devices,
+        "shard_map",
+    ),
+    Mutant(
+        "step counted outside the state",
+        ADAM,
+        "step = next_step(state.step)",
+        "update.calls = getattr(update, 'calls', 0) + 1; step = jnp.int32(update.calls)",
+        inside_scan,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "two state slots in one buffer",
+        ADAM,
+        "exp_avg=zeros_like(params),\n            exp_avg_sq=zeros_like(params),",
+        "exp_avg=(zeros := zeros_like(params)),\n            exp_avg_sq=zeros,",
+        compiled_and_sharded,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "step counter not on the mesh",
+        TREE,
+        "if isinstance(leaf.sharding, NamedSharding):",
+        "if False:",
+        compiled_and_sharded,
+        "optimizers.sgd-defaults",
+    ),
+    Mutant(
+        "frozen leaf loses the sign of zero",
+        TREE,
+        "jnp.full_like(param, -0.0)",
+        "jnp.zeros_like(param)",
+        frozen_leaf,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "everything in float32",
+        TREE,
+        "return leaf.astype(compute_dtype(leaf.dtype))",
+        "return leaf.astype(jnp.float32)",
+        float64_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "updates in the dtype of the arithmetic",
+        TREE,
+        "return result.astype(jnp.result_type(target))",
+        "return result",
+        many_dtypes,
+        "optimizers.adam-defaults",
+    ),
+]
+
+
+@contextlib.contextmanager
+def planted(mutant):
+    """Run with the bug in place."""
+    module = importlib.import_module(mutant.module)
+    source = inspect.getsource(module)
+    assert source.count(mutant.original) == 1
+    changed = source.replace(mutant.original, mutant.mutated)
+    namespace = {"__name__": module.__name__}
+    exec(compile(changed, f"<{mutant.why}>", "exec", dont_inherit=True), namespace)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in vars(module).items():
+            if inspect.isfunction(function) and function.__module__ == module.__name__:
+                patch.setattr(function, "__code__", namespace[name].__code__)
+        yield
+
+
+passed = set()
+
+
+def assert_passes_without(mutant):
+    """Assert that the check passes on the code as it is; once for mutants that share it."""
+    if (mutant.check, mutant.row) not in passed:
+        mutant.check(mutant.row)
+        passed.add((mutant.check, mutant.row))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.why.replace(" ", "-"))
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_planted_bug_is_caught(mutant):
+    assert_passes_without(mutant)
+    with planted(mutant), pytest.raises(AssertionError):
+        mutant.check(mutant.row)
+
+
+def test_a_planted_bug_is_gone_afterwards():
+    mutant = next(mutant for mutant in MUTANTS if mutant.check is clipping)
+    with planted(mutant):
+        pass
+    mutant.check(mutant.row)
