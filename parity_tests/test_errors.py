@@ -148,7 +148,7 @@ def ones(package):
 def test_update_without_parameters_says_what_to_pass(case, package):
     tx = lookup(package, case.function)(**case.kwargs)
     leaf = ones(package)
-    with pytest.raises(ValueError, match=r"params=None; pass the current parameters"):
+    with pytest.raises(ValueError, match=r"params=None; pass the current ones"):
         tx.update(leaf, tx.init(leaf))
 
 

@@ -116,14 +116,26 @@ def test_two_axes_and_fewer_devices():
             assert_same_state(state, expected)
 
 
+def test_accumulation_groups_the_same_rows_in_every_mode():
+    """Parts are cut from each device's own rows, as each rank of DDP cuts its own batch."""
+    states = [
+        train(resnet(axis_name=name)[0], ja.parallel.make_mesh(), mode, parts=2)[1]
+        for mode, name in (("jit", None), ("shard_map", "data"))
+    ]
+    assert_same_state(*states)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("mode", ["jit", "shard_map"])
-def test_the_only_collective_is_the_mean(mode):
-    """Gradients and metrics are all-reduced; no parameter and no image is gathered."""
+def test_the_only_collective_is_the_mean(mode, parts):
+    """Gradients and metrics are all-reduced; no parameter and no image moves."""
     model, _ = perceptron()
     apply, params, model_state = ja.training.split_model(model)
     tx = ja.optimizers.adamw()
     mesh = ja.parallel.make_mesh()
-    step = ja.training.train_step(classification_loss(apply), tx, mesh=mesh, mode=mode)
+    step = ja.training.train_step(
+        classification_loss(apply), tx, mesh=mesh, mode=mode, accumulation_steps=parts
+    )
     state = ja.training.train_state(params, tx, model_state, mesh=mesh)
     batch = ja.parallel.shard_batch(jax.tree.map(jnp.asarray, images_and_labels(32)), mesh)
     program = step.lower(state, batch).compile().as_text()
@@ -139,8 +151,14 @@ def test_mesh_shapes():
     assert ja.parallel.make_mesh({"x": 8}).devices.size == DEVICES
 
 
-def test_replicated_arrays_are_new():
-    mesh = ja.parallel.make_mesh(devices=jax.devices()[:1])
-    original = jnp.ones(3)
-    jax.jit(lambda x: x + 1, donate_argnums=0)(ja.parallel.replicate(original, mesh))
-    assert original.tolist() == [1.0, 1.0, 1.0]
+@pytest.mark.parametrize("devices", [1, DEVICES])
+def test_replicated_arrays_are_new(devices):
+    """Donating them, keys included, leaves the originals alive."""
+    mesh = ja.parallel.make_mesh(devices=jax.devices()[:devices])
+    original = {"w": jnp.ones(3), "key": jax.random.key(0)}
+    before = jax.random.key_data(original["key"]).tolist()
+    copy = ja.parallel.replicate(original, mesh)
+    jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), donate_argnums=0)(copy)
+    assert copy["w"].is_deleted()
+    assert original["w"].tolist() == [1.0, 1.0, 1.0]
+    assert jax.random.key_data(original["key"]).tolist() == before

@@ -54,9 +54,9 @@ def main() -> None:
         return once
 
     compare("host", {"host": run(normalize_on_host), "device": run()})
-    parts = {"accumulation_steps": PARTS}
-    unrolled = run(**parts, unroll_accumulation=True)
-    compare("unrolled", {"unrolled": unrolled, "loop": run(**parts, unroll_accumulation=False)})
+    unrolled = run(accumulation_steps=PARTS, unroll_accumulation=True)
+    loop = run(accumulation_steps=PARTS, unroll_accumulation=False)
+    compare("unrolled", {"unrolled": unrolled, "loop": loop})
 
 
 def normalize_on_host(pixels: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
@@ -31,7 +32,8 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
         True
     """
     sharding = NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding, may_alias=False), tree)
+    # Copied first: device_put may keep the buffer of the device that the array is on already.
+    return jax.tree.map(lambda leaf: jax.device_put(jnp.copy(leaf), sharding), tree)
 
 
 def shard_batch(tree: Any, mesh: Mesh, axis: str = "data") -> Any:

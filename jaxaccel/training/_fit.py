@@ -105,7 +105,7 @@ def _progress_bar(epochs: int) -> Iterator[Callable[..., None]]:
         raise ModuleNotFoundError(
             'the progress bar needs rich: pip install "jaxaccel[examples]", or pass progress=False'
         ) from error
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns) as bar:
         task = bar.add_task("training", total=epochs)
 

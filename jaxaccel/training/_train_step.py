@@ -79,7 +79,11 @@ def train_step(
     if mesh is None and mode != "jit":
         raise ValueError(f"mode={mode!r} needs a mesh; pass mesh=parallel.make_mesh()")
     gradients = accumulate(
-        _gradients(loss_fn, policy), accumulation_steps, unroll=unroll_accumulation
+        _gradients(loss_fn, policy),
+        accumulation_steps,
+        # In the other modes each device has its own rows already.
+        shards=1 if mesh is None or mode != "jit" else mesh.shape.get("data", 1),
+        unroll=unroll_accumulation,
     )
     if mesh is not None:
         gradients = data_parallel(gradients, mesh, mode=mode)

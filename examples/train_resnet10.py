@@ -1,0 +1,634 @@
+"""Train a ResNet-10 in three stages of acceleration, and show what each stage buys.
+
+    python examples/train_resnet10.py                     # real digits, embedded: no download
+    python examples/train_resnet10.py --data cifar10 --folder ~/cifar --width 64
+    python examples/train_resnet10.py --devices 8         # a CPU plays eight devices
+
+(a) baseline: float32, normalised on the host, synchronous transfers, AdamW at a constant learning
+    rate, a small batch; operations are dispatched one by one, as PyTorch runs them without
+    ``torch.compile``: about 1,000 dispatches a step, each of a small program that was compiled
+    when it was first met (about 450 of them).
+(b) the same step as one compiled program that overwrites its state, computing in bfloat16.
+(c) also OneCycle on learning rate and beta1, a larger batch in accumulated parts, images
+    that travel as bytes and are cropped and normalised on the device, and prefetching.
+
+The script prints a table and draws the curves into ``outputs/``. Everything is timed in the same
+run, in turns; b and c in both precisions. No ratio is promised: it depends on the machine.
+
+Expected on 2 cores without an accelerator (width 16, 3 epochs of 4,000 digits): between 3 and 4
+minutes, most of it spent on (a), and a test accuracy above 95 % in each stage. One such run, on
+cores shared with other work:
+
+    stage  precision  batch  compile      step  images/s  speed-up  train   test
+    a      float32       64   22.1 s  407.0 ms       157     1.00x  98.4%  96.4%
+    b      float32       64    5.3 s  134.7 ms       475     3.02x      -      -
+    b      bfloat16      64    6.9 s  134.4 ms       476     3.03x  98.4%  96.9%
+    c      float32      128    8.5 s  268.6 ms       477     3.03x      -      -
+    c      bfloat16     128   10.6 s  259.8 ms       493     3.13x  96.3%  97.2%
+
+A CPU gains from compilation alone: it has no other device to overlap with, and (c) pays there for
+its augmentation. ``--smoke`` runs a few steps of a tiny net in about 40 seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import jaxaccel as ja
+
+Precision = Literal["float32", "bfloat16"]
+
+TITLES = {
+    "a": "one by one, constant rate",
+    "b": "+ compiled step",
+    "c": "+ OneCycle, large batch, input on the device",
+}
+COLOURS = {"a": "#8a8f98", "b": "#2f7ed8", "c": "#e4572e"}
+EVALUATION_BATCH = 256
+ROUNDS = 5  # windows that each step is timed for, in turns; the median counts
+
+
+class Defaults(NamedTuple):
+    """What suits a kind of machine."""
+
+    width: int
+    epochs: int
+    batch_size: int
+    large_batch_limit: int
+    window: int  # images per timed window
+
+
+CPU = Defaults(width=16, epochs=3, batch_size=64, large_batch_limit=128, window=256)
+ACCELERATOR = Defaults(width=64, epochs=5, batch_size=128, large_batch_limit=2048, window=16_384)
+MIN_STEPS_PER_EPOCH = 24  # a small set keeps the large batch small enough for this
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a ResNet-10 in three stages of acceleration."""
+
+    data: Literal["mnist5k", "fashion_mnist", "mnist", "cifar10"] = "mnist5k"
+    """The image set; mnist5k is embedded."""
+    folder: Path | None = None
+    """Where the set's files are, if not where a package or a download puts them."""
+    download: bool = False
+    """Fetch missing files."""
+    stages: tuple[Literal["a", "b", "c"], ...] = ("a", "b", "c")
+    """The stages to run."""
+    precision: Precision = "bfloat16"
+    """What b and c are trained in; they are timed in both."""
+    width: int = 0
+    """Channels of the first of four stages; 0 is 16 on a CPU, 64 on an accelerator."""
+    epochs: int = 0
+    """Epochs of each stage; 0 is 3 on a CPU, 5 on an accelerator."""
+    batch_size: int = 0
+    """The batch of a and b; 0 is 64 on a CPU, 128 on an accelerator."""
+    large_batch: int = 0
+    """The batch of c; 0 is 128 on a CPU, 2048 on an accelerator, less for a small set."""
+    accumulation: int = 2
+    """The parts that c runs a batch in."""
+    lr: float = 5e-4
+    """The learning rate of a and b."""
+    max_lr: float = 5e-3
+    """The peak of the learning rate of c."""
+    devices: int = 0
+    """Devices for b and c; a CPU simulates them. 0 is all there are."""
+    seed: int = 0
+    """Of the weights, the order of the images and the augmentation."""
+    output: Path = Path("outputs")
+    """The folder for the plot."""
+    smoke: bool = False
+    """Only see that everything runs: a few steps of a tiny net, one precision."""
+
+
+class Task(NamedTuple):
+    """What the stages share: the data, the model at its start, and the devices."""
+
+    images: ja.data.ImageSet
+    apply: Callable[..., Any]
+    params: Any
+    statistics: Any
+    mesh: Mesh
+
+    @property
+    def split(self) -> NamedSharding:
+        """How a batch lies on the devices: each has its share of the rows."""
+        return NamedSharding(self.mesh, PartitionSpec("data"))
+
+
+class Run(NamedTuple):
+    """A stage in one precision: all that timing and training need."""
+
+    stage: str
+    precision: Precision
+    batch_size: int
+    step: Callable[..., Any]
+    start: Callable[[], ja.training.TrainState]
+    batches: Callable[[int], Iterable[Any]]
+
+
+Trained: TypeAlias = list[tuple[Run, ja.training.History]]
+
+
+class Row(NamedTuple):
+    """What is known of a run in the end."""
+
+    run: Run
+    first_step: float
+    steady_step: float
+    history: ja.training.History | None
+
+    @property
+    def images_per_second(self) -> float:
+        """Return the steady rate."""
+        return self.run.batch_size / self.steady_step
+
+
+def main(options: Options) -> None:
+    """Time all runs in turns, train each stage once, and report."""
+    console = Console()
+    devices = choose_devices(options)
+    images = load_images(options)
+    options = settle(options, len(images.train_labels), len(devices))
+    console.print(device_report(devices, images, options))
+    task = make_task(options, images, devices)
+    runs = [run for stage in sorted(set(options.stages)) for run in RUNS_OF[stage](task, options)]
+    console.print("Timing, in turns ...")
+    times = time_in_turns(runs, options)
+    rows = []
+    for run, (first, steady) in zip(runs, times, strict=True):
+        history = None
+        if run.stage == "a" or run.precision == options.precision:
+            console.print(f"Training [bold]{run.stage}[/bold]: {TITLES[run.stage]}")
+            history = train(task, run, options)
+        rows.append(Row(run, first, steady, history))
+    console.print(results_table(rows, options, len(devices)))
+    console.print(f"Curves: {draw(rows, images, options)}")
+
+
+# ---------------------------------------------------------------------------- the three stages
+
+
+def stage_a(task: Task, options: Options) -> list[Run]:
+    """Operations one by one, on one device."""
+    tx = ja.optimizers.adamw(lr=options.lr)
+    step = one_by_one(cross_entropy(task, "float32"), tx)
+    start = partial(ja.training.train_state, task.params, tx, {"statistics": task.statistics})
+    feed = synchronous_batches(task.images, options, sharding=None)
+    return [Run("a", "float32", options.batch_size, step, start, feed)]
+
+
+def stage_b(task: Task, options: Options) -> list[Run]:
+    """The whole step as one program, donated state, bfloat16; the data as before."""
+    tx = ja.optimizers.adamw(lr=options.lr)
+    state = {"statistics": task.statistics}
+    start = partial(ja.training.train_state, task.params, tx, state, mesh=task.mesh)
+    feed = synchronous_batches(task.images, options, task.split)
+
+    def run(precision: Precision) -> Run:
+        loss_fn = cross_entropy(task, precision)
+        step = ja.training.train_step(loss_fn, tx, policy=policy_of(precision), mesh=task.mesh)
+        return Run("b", precision, options.batch_size, step, start, feed)
+
+    return [run(precision) for precision in precisions(options)]
+
+
+def stage_c(task: Task, options: Options) -> list[Run]:
+    """Everything: OneCycle, a large batch in parts, bytes to the device ahead of time."""
+    steps = options.epochs * (len(task.images.train_labels) // options.large_batch)
+    tx = ja.optimizers.adamw(
+        lr=ja.schedules.one_cycle_lr(options.max_lr, steps),
+        betas=(ja.schedules.one_cycle_momentum(steps), 0.999),
+    )
+    feed = prefetched_batches(task.images, options, task.split)
+
+    def start() -> ja.training.TrainState:
+        state = {"statistics": task.statistics, "key": jax.random.key(options.seed)}
+        return ja.training.train_state(task.params, tx, state, mesh=task.mesh)
+
+    def run(precision: Precision) -> Run:
+        step = ja.training.train_step(
+            input_on_device(cross_entropy(task, precision), task.images, precision),
+            tx,
+            accumulation_steps=options.accumulation,
+            policy=policy_of(precision),
+            mesh=task.mesh,
+        )
+        return Run("c", precision, options.large_batch, step, start, feed)
+
+    return [run(precision) for precision in precisions(options)]
+
+
+RUNS_OF = {"a": stage_a, "b": stage_b, "c": stage_c}
+
+
+def precisions(options: Options) -> tuple[Precision, ...]:
+    """Return what b and c are timed in."""
+    return (options.precision,) if options.smoke else ("float32", "bfloat16")
+
+
+def policy_of(precision: Precision) -> ja.precision.Policy:
+    """Keep parameters, statistics and the loss in float32; compute in ``precision``."""
+    return ja.precision.Policy(compute_dtype=jnp.dtype(precision))
+
+
+def one_by_one(loss_fn: Callable[..., Any], tx: optax.GradientTransformation) -> Callable[..., Any]:
+    """Return a step that is not compiled as a whole: every operation is a program of its own."""
+
+    def step(state: ja.training.TrainState, batch: Any) -> tuple[ja.training.TrainState, Any]:
+        objective = jax.value_and_grad(loss_fn, has_aux=True)
+        (loss, (model_state, metrics)), grads = objective(state.params, state.model_state, batch)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return ja.training.TrainState(params, model_state, opt_state), {"loss": loss, **metrics}
+
+    return step
+
+
+def cross_entropy(task: Task, precision: Precision) -> Callable[..., Any]:
+    """Return the loss function of normalised images and labels."""
+    policy = policy_of(precision)
+
+    def loss_fn(params: Any, carried: Any, batch: Any) -> Any:
+        inputs, labels = batch
+        logits, statistics = task.apply(params, carried["statistics"], inputs, training=True)
+        logits = policy.cast_to_output(logits)
+        loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+        return loss, ({**carried, "statistics": statistics}, {"accuracy": accuracy})
+
+    return loss_fn
+
+
+def input_on_device(
+    loss_fn: Callable[..., Any], images: ja.data.ImageSet, precision: Precision
+) -> Callable[..., Any]:
+    """Return the loss function of raw bytes: augmentation and normalisation join the program.
+
+    The random key travels in the model's state, so that each accumulated part gets its own.
+    """
+
+    def loss_of_bytes(params: Any, carried: Any, batch: Any) -> Any:
+        pixels, labels = batch
+        key, used = jax.random.split(carried["key"])
+        pixels = ja.data.augment(used, pixels, images.augmentations)
+        inputs = ja.data.normalize(pixels, images.mean, images.std, precision)
+        return loss_fn(params, {**carried, "key": key}, (inputs, labels))
+
+    return loss_of_bytes
+
+
+# ------------------------------------------------------------------------------------- the data
+
+
+def synchronous_batches(
+    images: ja.data.ImageSet, options: Options, sharding: NamedSharding | None
+) -> Callable[[int], Iterator[Any]]:
+    """Return ``epoch -> batches``: normalised on the host, and waited for until they arrived."""
+
+    def batches(epoch: int) -> Iterator[Any]:
+        for pixels, labels in shuffled(images, options.batch_size, options.seed, epoch):
+            batch = jax.device_put((normalize_on_host(pixels, images), labels), sharding)
+            yield jax.block_until_ready(batch)
+
+    return batches
+
+
+def prefetched_batches(
+    images: ja.data.ImageSet, options: Options, sharding: NamedSharding
+) -> Callable[[int], Iterator[Any]]:
+    """Return ``epoch -> batches``: bytes, on their way while the device is still busy."""
+
+    def batches(epoch: int) -> Iterator[Any]:
+        on_host = shuffled(images, options.large_batch, options.seed, epoch)
+        return ja.data.prefetch_to_device(on_host, sharding=sharding)
+
+    return batches
+
+
+def shuffled(images: ja.data.ImageSet, batch_size: int, seed: int, epoch: int) -> Iterator[Any]:
+    """Cut an epoch into batches; a last, smaller one is dropped: it would compile anew."""
+    order = ja.data.epoch_order(len(images.train_labels), seed, epoch)
+    return ja.data.batches(
+        images.train_images, images.train_labels, batch_size, order, drop_last=True
+    )
+
+
+def normalize_on_host(pixels: np.ndarray, images: ja.data.ImageSet) -> np.ndarray:
+    """Do in NumPy what ``ja.data.normalize`` does on the device."""
+    mean, std = np.array(images.mean, np.float32), np.array(images.std, np.float32)
+    return (pixels.astype(np.float32) / np.float32(255) - mean) / std
+
+
+# -------------------------------------------------------------------------- timing and training
+
+
+def time_in_turns(runs: list[Run], options: Options) -> list[tuple[float, float]]:
+    """Return seconds of each run's first step and of a steady one.
+
+    The runs take turns, so that a busy machine slows all of them and the ratios stay.
+    """
+    window = (CPU if jax.default_backend() == "cpu" else ACCELERATOR).window
+    watches = [stopwatch(run, max(1, window // run.batch_size)) for run in runs]
+    firsts = [next(watch) for watch in watches]
+    rounds = [[next(watch) for watch in watches] for _ in range(1 if options.smoke else ROUNDS)]
+    return list(zip(firsts, np.median(rounds, axis=0), strict=True))
+
+
+def stopwatch(run: Run, steps: int) -> Iterator[float]:
+    """Yield the seconds of the first step, then those of one step, over a window of ``steps``.
+
+    What a step needs from the host is part of it. Only the end of a window waits for the device,
+    so that a run that works ahead is seen to.
+    """
+    state = run.start()
+    feed = itertools.chain.from_iterable(run.batches(epoch) for epoch in itertools.count())
+    begin = time.perf_counter()
+    state, _ = jax.block_until_ready(run.step(state, next(feed)))
+    yield time.perf_counter() - begin
+    state, _ = jax.block_until_ready(run.step(state, next(feed)))  # warm: not counted
+    while True:
+        begin = time.perf_counter()
+        for batch in itertools.islice(feed, steps):
+            state, _ = run.step(state, batch)
+        jax.block_until_ready(state)
+        yield (time.perf_counter() - begin) / steps
+
+
+def train(task: Task, run: Run, options: Options) -> ja.training.History:
+    """Train from the start; the step is compiled already."""
+    accuracy = test_accuracy(task)
+
+    def evaluate(state: ja.training.TrainState) -> dict[str, float]:
+        return {"test": accuracy(state.params, state.model_state["statistics"])}
+
+    _, history = ja.training.fit(
+        run.step, run.start(), run.batches, epochs=options.epochs, evaluate=evaluate
+    )
+    return history
+
+
+def test_accuracy(task: Task) -> Callable[[Any, Any], float]:
+    """Return ``(params, statistics) -> part of the test set that is right``, in eval mode."""
+    images, devices = task.images, task.mesh.size
+    size = -(-EVALUATION_BATCH // devices) * devices
+
+    @jax.jit
+    def count_right(params: Any, statistics: Any, pixels: jax.Array, labels: jax.Array) -> Any:
+        inputs = ja.data.normalize(pixels, images.mean, images.std)
+        logits, _ = task.apply(params, statistics, inputs, training=False)
+        return jnp.sum(jnp.argmax(logits, axis=-1) == labels)
+
+    def accuracy(params: Any, statistics: Any) -> float:
+        batches = ja.data.batches(images.test_images, images.test_labels, size)
+        padded = (pad_rows(batch, size) for batch in batches)
+        feed = ja.data.prefetch_to_device(padded, sharding=task.split)
+        right = [count_right(params, statistics, *batch) for batch in feed]
+        return sum(int(count) for count in right) / len(images.test_labels)
+
+    return accuracy
+
+
+def pad_rows(batch: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Fill the last batch up with images of class -1, which no answer hits: one shape for all."""
+    pixels, labels = batch
+    missing = size - len(labels)
+    filled = np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0)))
+    return filled, np.pad(labels, (0, missing), constant_values=-1)
+
+
+# ---------------------------------------------------------------------------------- the set-up
+
+
+def choose_devices(options: Options) -> list[jax.Device]:
+    """Return the devices to use. Must come before any array: a CPU is divided only once."""
+    count = options.devices
+    if options.smoke:  # compiling is most of what a smoke test does
+        jax.config.update("jax_disable_most_optimizations", True)
+    if count:
+        jax.config.update("jax_num_cpu_devices", count)
+    devices = jax.devices()
+    if len(devices) < count:
+        raise SystemExit(f"--devices {count}: there are only {len(devices)}")
+    return devices[: count or None]
+
+
+def load_images(options: Options) -> ja.data.ImageSet:
+    """Load the set; a small part of it for a smoke test."""
+    try:
+        images = ja.data.load(options.data, options.folder, download=options.download)
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+    if not options.smoke:
+        return images
+    return images._replace(
+        train_images=images.train_images[:256],
+        train_labels=images.train_labels[:256],
+        test_images=images.test_images[:256],
+        test_labels=images.test_labels[:256],
+    )
+
+
+def settle(options: Options, count: int, devices: int) -> Options:
+    """Fill in what is left open, for this machine and ``count`` training images; check it."""
+    default = CPU if jax.default_backend() == "cpu" else ACCELERATOR
+    if options.smoke:
+        default = default._replace(width=4, epochs=1)
+    large_batch = default.large_batch_limit
+    while large_batch > default.batch_size and count // large_batch < MIN_STEPS_PER_EPOCH:
+        large_batch //= 2
+    options = dataclasses.replace(
+        options,
+        width=options.width or default.width,
+        epochs=options.epochs or default.epochs,
+        batch_size=options.batch_size or default.batch_size,
+        large_batch=options.large_batch or large_batch,
+    )
+    if max(options.batch_size, options.large_batch) > count:
+        raise SystemExit(f"a batch is larger than the {count} training images")
+    if options.batch_size % devices or options.large_batch % (devices * options.accumulation):
+        raise SystemExit(f"a batch, or a part of one, does not divide by {devices} devices")
+    return options
+
+
+def make_task(options: Options, images: ja.data.ImageSet, devices: list[jax.Device]) -> Task:
+    """Build the model once; its arrays stay on the host, so that every run starts from them."""
+    model = ja.models.resnet10(
+        num_classes=len(images.classes),
+        in_channels=images.train_images.shape[-1],
+        width=options.width,
+        rngs=nnx.Rngs(options.seed),
+    )
+    mesh = ja.parallel.make_mesh({"data": len(devices)}, devices=devices)
+    apply, params, statistics = ja.training.split_model(model)
+    return Task(images, apply, jax.device_get(params), jax.device_get(statistics), mesh)
+
+
+# ---------------------------------------------------------------------------------- the report
+
+
+def device_report(devices: list[jax.Device], images: ja.data.ImageSet, options: Options) -> Table:
+    """Say what the run runs on."""
+    report = Table(box=box.SIMPLE_HEAD, show_header=False, title="ResNet-10 in three stages")
+    memory = (devices[0].memory_stats() or {}).get("bytes_limit")
+    width = options.width
+    lines = {
+        "devices": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+        "memory": f"{memory / 2**30:.0f} GiB each" if memory else "the host's",
+        "host": f"{os.cpu_count()} cores",
+        "versions": f"jax {jax.__version__}, jaxaccel {ja.__version__}",
+        "data": f"{images.name}: {len(images.train_labels):,} training images, "
+        f"{len(images.test_labels):,} test images",
+        "model": f"stages of {width}, {2 * width}, {4 * width}, {8 * width} channels",
+        "training": f"{options.epochs} epochs; b and c in {options.precision}; seed {options.seed}",
+    }
+    for name, text in lines.items():
+        report.add_row(f"[bold]{name}[/bold]", text)
+    return report
+
+
+def results_table(rows: list[Row], options: Options, devices: int) -> Table:
+    """Put numbers side by side; what was not trained has no accuracy."""
+    where = f"a on one device, b and c on {devices}" if devices > 1 else "all on one device"
+    legend = [f"{stage}: {TITLES[stage]}" for stage in TITLES if stage in options.stages]
+    notes = [
+        *legend,
+        f"{where}; c in {options.accumulation} parts a batch",
+        "compile: the first step less a steady one; step: median, with its data",
+        "speed-up: images/s against a; train: mean over the last epoch's steps",
+    ]
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        caption="\n".join(notes),
+        caption_justify="left",
+    )
+    table.add_column("stage")
+    table.add_column("precision")
+    for name in ("batch", "compile", "step", "images/s", "speed-up", "train", "test"):
+        table.add_column(name, justify="right", no_wrap=True)
+    baseline = next((row.images_per_second for row in rows if row.run.stage == "a"), None)
+    for row in rows:
+        table.add_row(*table_cells(row, baseline))
+    return table
+
+
+def table_cells(row: Row, baseline: float | None) -> list[str]:
+    """Write a row."""
+    last = row.history.epochs[-1] if row.history else None
+    rate = row.images_per_second
+    return [
+        row.run.stage,
+        row.run.precision,
+        str(row.run.batch_size),
+        f"{row.first_step - row.steady_step:.1f} s",
+        f"{1e3 * row.steady_step:.1f} ms",
+        f"{rate:,.0f}",
+        f"{rate / baseline:.2f}x" if baseline else "-",
+        f"{last['accuracy']:.1%}" if last else "-",
+        f"{last['test']:.1%}" if last else "-",
+    ]
+
+
+def draw(rows: list[Row], images: ja.data.ImageSet, options: Options) -> Path:
+    """Draw the curves; return where they are."""
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    title = f"ResNet-10 (width {options.width}) on {images.name}, {jax.devices()[0].device_kind}"
+    figure.suptitle(title, fontsize=14, fontweight="bold")
+    panels = figure.subplots(2, 2)
+    for panel in panels.flat:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(alpha=0.25)
+        panel.set_axisbelow(True)
+    trained = [(row.run, row.history) for row in rows if row.history]
+    draw_loss(panels[0, 0], trained)
+    draw_accuracy(panels[0, 1], trained)
+    draw_error_over_time(panels[1, 1], trained)
+    draw_rates(panels[1, 0], rows)
+    handles, labels = panels[0, 1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / f"train_resnet10_{images.name}.png"
+    figure.savefig(path, dpi=130)
+    return path
+
+
+def draw_loss(panel: Any, trained: Trained) -> None:
+    """Draw the loss of every step, faint, and its running mean."""
+    for run, history in trained:
+        loss = history.steps["loss"]
+        seen = run.batch_size * np.arange(1, len(loss) + 1)
+        length = max(1, len(loss) // 20)
+        means = np.convolve(loss, np.full(length, 1 / length), "valid")
+        panel.plot(seen, loss, color=COLOURS[run.stage], alpha=0.25, linewidth=0.8)
+        panel.plot(seen[length - 1 :], means, color=COLOURS[run.stage], linewidth=2)
+    panel.set(title="Training loss", xlabel="images seen", ylabel="cross entropy")
+    panel.xaxis.set_major_formatter("{x:,.0f}")
+    plain_log_axis(panel)
+
+
+def draw_accuracy(panel: Any, trained: Trained) -> None:
+    """Draw the test accuracy after each epoch."""
+    for run, history in trained:
+        test = [100 * epoch["test"] for epoch in history.epochs]
+        label = f"{run.stage}: {TITLES[run.stage]} ({run.precision})"
+        epochs = np.arange(1, len(test) + 1)
+        panel.plot(epochs, test, "o-", color=COLOURS[run.stage], linewidth=2, label=label)
+    panel.set(title="Test accuracy", xlabel="epoch", ylabel="%")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def draw_error_over_time(panel: Any, trained: Trained) -> None:
+    """Draw the test error over the seconds that training steps took."""
+    for run, history in trained:
+        error = [100 * (1 - epoch["test"]) for epoch in history.epochs]
+        seconds = np.cumsum([epoch["seconds"] for epoch in history.epochs])
+        panel.plot(seconds, error, "o-", color=COLOURS[run.stage], linewidth=2)
+    panel.set(title="Test error over time", xlabel="seconds in training steps", ylabel="%")
+    panel.set_xlim(left=0)
+    plain_log_axis(panel)
+
+
+def plain_log_axis(panel: Any) -> None:
+    """Make the vertical axis logarithmic, with plain numbers at 1, 2, 5, 10, ..."""
+    panel.set_yscale("log")
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter("{x:g}")
+    panel.yaxis.set_minor_formatter(NullFormatter())
+
+
+def draw_rates(panel: Any, rows: list[Row]) -> None:
+    """Draw the images per second of every run."""
+    names = [f"{row.run.stage}\n{row.run.precision}" for row in rows]
+    rates = [row.images_per_second for row in rows]
+    bars = panel.bar(names, rates, color=[COLOURS[row.run.stage] for row in rows], width=0.6)
+    panel.bar_label(bars, fmt="{:,.0f}", padding=3)
+    panel.margins(y=0.12)
+    panel.grid(axis="x", visible=False)
+    panel.set(title="Training speed", ylabel="images per second")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
