@@ -16,18 +16,16 @@ The script prints a table and draws the curves into ``outputs/``. Everything is 
 run, in turns; b and c in both precisions. No ratio is promised: it depends on the machine.
 
 Expected on 2 cores without an accelerator (width 16, 3 epochs of 4,000 digits): between 3 and 4
-minutes, most of it spent on (a), and a test accuracy above 95 % in each stage. One such run, on
-cores shared with other work:
+minutes, most of it spent on (a), and a test accuracy above 95 % in each stage. One such run:
 
     stage  precision  batch  compile      step  images/s  speed-up  train   test
-    a      float32       64   22.1 s  407.0 ms       157     1.00x  98.4%  96.4%
-    b      float32       64    5.3 s  134.7 ms       475     3.02x      -      -
-    b      bfloat16      64    6.9 s  134.4 ms       476     3.03x  98.4%  96.9%
-    c      float32      128    8.5 s  268.6 ms       477     3.03x      -      -
-    c      bfloat16     128   10.6 s  259.8 ms       493     3.13x  96.3%  97.2%
+    a      float32       64   18.6 s  405.3 ms       158     1.00x  98.4%  96.4%
+    b      float32       64    3.3 s  126.3 ms       507     3.21x      -      -
+    b      bfloat16      64    5.4 s  120.9 ms       530     3.35x  98.4%  96.9%
+    c      float32      128    6.3 s  205.5 ms       623     3.94x      -      -
+    c      bfloat16     128    8.6 s  186.6 ms       686     4.35x  96.3%  97.2%
 
-A CPU gains from compilation alone: it has no other device to overlap with, and (c) pays there for
-its augmentation. ``--smoke`` runs a few steps of a tiny net in about 40 seconds.
+A CPU has no other device to overlap with: it gains from compilation, and in (c) from a larger batch. ``--smoke`` runs a few steps of a tiny net in about 40 seconds.
 """
 
 from __future__ import annotations
