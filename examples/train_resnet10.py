@@ -25,7 +25,8 @@ minutes, most of it spent on (a), and a test accuracy above 95 % in each stage. 
     c      float32      128    6.3 s  205.5 ms       623     3.94x      -      -
     c      bfloat16     128    8.6 s  186.6 ms       686     4.35x  96.3%  97.2%
 
-A CPU has no other device to overlap with: it gains from compilation, and in (c) from a larger batch. ``--smoke`` runs a few steps of a tiny net in about 40 seconds.
+A CPU has no other device to overlap with: it gains from compilation, and in (c) from a larger
+batch. ``--smoke`` runs a few steps of a tiny net in about 40 seconds.
 """
 
 from __future__ import annotations
