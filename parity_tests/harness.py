@@ -185,17 +185,20 @@ def run_jax(case, params, grads, dtype):
 def run_jax_low_precision(case, problems):
     """Return one :class:`Run` per dtype of ``problems``: {dtype: [a single-leaf problem a seed]}.
 
-    Every dtype is a leaf of one tree and every seed a row of one vmap: one compilation.
+    With JAX's 64-bit mode off, as users have it. Every dtype is a leaf of one tree and every seed
+    a row of one vmap: one compilation.
     """
-    tx = lookup("jaxaccel", case.function)(**case.kwargs)
-    inputs = [
-        {
-            dtype: jnp.stack([to_jax(problem[part][LOW_LEAF], dtype) for problem in of_dtype])
-            for dtype, of_dtype in problems.items()
-        }
-        for part in (0, 1)
-    ]
-    moved, states, updates = jax.jit(jax.vmap(_scan(tx)))(*inputs)
+    with jax.enable_x64(False):
+        tx = lookup("jaxaccel", case.function)(**case.kwargs)
+        inputs = [
+            {
+                dtype: jnp.stack([to_jax(problem[part][LOW_LEAF], dtype) for problem in of_dtype])
+                for dtype, of_dtype in problems.items()
+            }
+            for part in (0, 1)
+        ]
+        moved, states, updates = jax.jit(jax.vmap(_scan(tx)))(*inputs)
+        assert states.step.dtype == jnp.int32
     fields = {f: x for f, x in states._asdict().items() if f != "step" and x is not None}
     return {
         dtype: Run(
@@ -229,9 +232,10 @@ def _scan(tx, frozen=()):
 
 def _widened(leaves):
     """Return named JAX arrays as float64 or complex128 NumPy arrays."""
+    arrays = {name: np.asarray(x) for name, x in leaves.items()}
     return {
-        name: np.asarray(x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64))
-        for name, x in leaves.items()
+        name: x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
+        for name, x in arrays.items()
     }
 
 
