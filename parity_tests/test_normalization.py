@@ -305,6 +305,24 @@ def test_mapped_axis_allows_one_value_per_device():
     assert_close(result[:, 0], expected, tol.LAYER_FLOAT64_OF_MAX)
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (0, 4, 4, 3), (2, 0, 4, 3)])
+def test_an_empty_batch_leaves_running_statistics_alone(shape):
+    torch_shape = (shape[0], shape[-1], *shape[1:-1])
+    mean, var = torch.full((3,), 2.0), torch.full((3,), 5.0)
+    F.batch_norm(torch.zeros(torch_shape), mean, var, training=True)
+    for package, asarray in (("jaxaccel", jnp.asarray), ("torch_ref", torch.tensor)):
+        batch_norm = lookup(package, "normalization.batch_norm")
+        result = batch_norm(
+            asarray(np.zeros(shape, np.float32)),
+            asarray(np.full(3, 2.0, np.float32)),
+            asarray(np.full(3, 5.0, np.float32)),
+            training=True,
+        )
+        assert tuple(result.output.shape) == shape
+        assert result.running_mean.tolist() == mean.tolist()
+        assert result.running_var.tolist() == var.tolist()
+
+
 def test_no_gradient_flows_into_running_statistics():
     x = jnp.asarray(np.random.default_rng(7).normal(size=(4, 3)))
 

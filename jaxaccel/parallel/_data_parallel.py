@@ -30,7 +30,8 @@ def data_parallel(
     leaves the collectives to the compiler; a batch statistic inside ``fn`` is that of the whole
     batch. ``"shard_map"`` and ``"pmap"`` run ``fn`` on each device's rows and average explicitly;
     a batch statistic inside is the device's own unless ``fn`` averages it over ``axis`` (as
-    ``nn.BatchNorm2d(..., axis_name=axis)`` does).
+    ``nn.BatchNorm2d(..., axis_name=axis)`` does). A random key is the same on every device there:
+    where rows must differ (dropout), fold ``jax.lax.axis_index(axis)`` into it, or use ``"jit"``.
 
     Args:
         fn: A function ``(replicated, batch) -> tree of means``.

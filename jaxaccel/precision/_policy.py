@@ -14,8 +14,8 @@ class Policy(NamedTuple):
 
     The default is the usual bfloat16 recipe: float32 parameters, optimizer state and running
     statistics, bfloat16 activations, float32 losses. Real floating-point leaves are cast; integers,
-    keys and complex numbers pass. Statistics of the normalization layers are never cast: those
-    layers compute in float32 whatever comes in.
+    keys and complex numbers pass. The training step casts parameters and inputs, never the running
+    statistics; normalization layers compute in float32 whatever comes in.
 
     Args:
         param_dtype: The dtype that parameters are kept in.
@@ -30,8 +30,9 @@ class Policy(NamedTuple):
 
     PyTorch:
         ``torch.autocast("cpu" | "cuda", dtype=torch.bfloat16)`` chooses a dtype per operation; a
-        policy chooses one for the whole model and leaves the normalization layers in float32.
-        Matrix products and convolutions run in the same dtype either way.
+        policy chooses one for the whole model. Matrix products and convolutions run in the same
+        dtype either way; the weights of normalization layers, which autocast leaves in float32,
+        are rounded with the others here.
 
     Example:
         >>> import jax.numpy as jnp

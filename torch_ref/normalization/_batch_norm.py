@@ -41,6 +41,8 @@ def batch_norm(
     """
     named = {"running_mean": running_mean, "running_var": running_var}
     _check(input, training, eps, channel_axis, **named, weight=weight, bias=bias)
+    if input.numel() == 0:  # statistics of nothing are not kept
+        return BatchNormResult(input, running_mean, running_var)
     dtype = compute_dtype(input.dtype)
     channel_axis %= input.ndim
     shape = tuple(n if axis == channel_axis else 1 for axis, n in enumerate(input.shape))
