@@ -72,4 +72,4 @@ def assert_same_weights(found, twin, tolerance, also_statistics=True):
             continue
         expected = tensor.detach().numpy()
         error = np.linalg.norm(found[name] - expected)
-        assert error <= tolerance * max(np.linalg.norm(expected), 1e-3), f"{name}: {error:.1e}"
+        assert error <= tolerance * np.linalg.norm(expected), f"{name}: {error:.1e}"

@@ -89,6 +89,29 @@ def test_every_public_name_has_rows(name):
     assert bool(rows) != (name in WITHOUT_ROWS), f"{name} has {len(rows)} rows"
 
 
+OPTIONS_ELSEWHERE = {
+    "layout": "test_init runs every row in both layouts",
+    "dtype": "test_nn and test_models have a test of dtypes",
+    "rngs": "test_nn and test_models construct every layer and model with it",
+    "channel_axis": "test_normalization runs every row in both layouts",
+    "axis_name": "test_normalization and test_parallel, over eight devices",
+}
+"""Options that multiply all rows instead of having one."""
+
+ARRAYS = {"tensors", "grads", "input", "running_mean", "running_var", "weight"}
+"""What a function works on; the harness of its room makes it."""
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name not in WITHOUT_ROWS])
+def test_every_option_is_in_a_row(name):
+    rows = [case for case in CASES if case.function == name]
+    tried = {option for case in rows for option in case.kwargs}
+    # The bias of a layer is an option, of a function an array.
+    arrays = ARRAYS | ({"bias"} if name.startswith("normalization.") else set())
+    missing = set(parameters(lookup("jaxaccel", name))) - tried - arrays - set(OPTIONS_ELSEWHERE)
+    assert not missing
+
+
 def test_row_ids_are_unique():
     ids = [(case.function, case.oracle, case.why) for case in CASES]
     assert len(set(ids)) == len(ids), sorted({i for i in ids if ids.count(i) > 1})

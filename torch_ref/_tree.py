@@ -22,11 +22,6 @@ def initial_step(params):
     return 0
 
 
-def apply_updates(params, updates):
-    """Return parameters plus updates, leaf by leaf (``optax.apply_updates``)."""
-    return pytree.tree_map(lambda p, u: None if p is None else p + u, params, updates)
-
-
 def update_leaves(update_leaf, grads, params, slots):
     """Walk gradients, parameters and state slots together; return the updates and new slots."""
     grad_leaves, treedef = pytree.tree_flatten(grads)

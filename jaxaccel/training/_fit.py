@@ -81,7 +81,8 @@ def fit(
                 show(epoch, len(on_device), summaries)
             if not on_device:
                 raise ValueError(f"epoch {epoch} had no batch: is the batch larger than the set?")
-            read = [{name: float(m) for name, m in each.items()} for each in on_device]
+            on_host = jax.device_get(on_device)
+            read = [{name: float(m) for name, m in each.items()} for each in on_host]
             steps += read
             seconds = time.perf_counter() - start
             means = {name: float(np.mean([each[name] for each in read])) for name in read[0]}

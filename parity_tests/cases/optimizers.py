@@ -1,18 +1,24 @@
 """Rows for ``jaxaccel.optimizers``: defaults, every option alone, options that meet, extremes.
 
 Options of a row: ``one_minus_beta``, the smallest ``1 - beta``, where PyTorch's own ``1 - beta**t``
-is the limit.
+is the limit; ``own_error_ratio``, another bound than the usual one for the low-precision runs.
 """
 
+from parity_tests import tolerances as tol
 from parity_tests.cases import Case
 
 
 def decaying(step):
     """A learning rate that falls on a line, one rounding away from exact in float32.
 
-    A power would not be: its own float32 error would count as the optimizer's.
+    Not so a power (below): its own float32 error counts as the optimizer's.
     """
     return (60 - _as_float(step)) * (0.05 / 60)
+
+
+def decaying_power(step):
+    """A learning rate that falls by 5 % a step: inexact in float32."""
+    return 0.05 * 0.95 ** _as_float(step)
 
 
 def rising(step):
@@ -28,6 +34,8 @@ def _as_float(step):
 def _rows(function, oracle, rows):
     return [Case(function, kwargs, oracle, why, *rest) for why, kwargs, *rest in rows]
 
+
+_BEYOND = {"own_error_ratio": tol.OWN_ERROR_RATIO_BEYOND}
 
 SGD = _rows(
     "optimizers.sgd",
@@ -62,6 +70,17 @@ SGD = _rows(
             },
         ),
         (
+            "all with nesterov and an inexact schedule",
+            {
+                "lr": decaying_power,
+                "momentum": 0.9,
+                "weight_decay": 0.1,
+                "nesterov": True,
+                "maximize": True,
+            },
+            _BEYOND,
+        ),
+        (
             "all with dampening",
             {
                 "lr": decaying,
@@ -74,6 +93,9 @@ SGD = _rows(
     ],
 )
 
+_BETA2_ZERO = ("beta2 zero and a small eps", {"lr": 0.01, "betas": (0.9, 0.0)})
+_EXTREME_DECAY = ("weight decay extreme", {"lr": 0.1, "weight_decay": 4.0})
+
 _ADAM_ROWS = [
     ("defaults", {}),
     ("lr", {"lr": 0.1}),
@@ -82,7 +104,6 @@ _ADAM_ROWS = [
     ("betas", {"lr": 0.01, "betas": (0.8, 0.95)}),
     ("beta1 zero", {"lr": 0.01, "betas": (0.0, 0.999)}),
     ("beta1 below half", {"lr": 0.01, "betas": (0.3, 0.999)}),
-    # With the default eps, m / |g| has no bound: one tiny gradient would be the whole RMS error.
     ("beta2 zero", {"lr": 0.01, "betas": (0.9, 0.0), "eps": 0.1}),
     ("both betas zero", {"lr": 0.01, "betas": (0.0, 0.0)}),
     ("beta2 near one", {"lr": 0.01, "betas": (0.9, 0.99999)}),
@@ -94,7 +115,6 @@ _ADAM_ROWS = [
     ("eps zero", {"lr": 0.01, "eps": 0.0}),
     ("weight decay", {"lr": 0.01, "weight_decay": 0.1}),
     ("weight decay zero", {"lr": 0.01, "weight_decay": 0.0}),
-    # Not more: at lr * weight_decay = 0.4 the rounding of an additive update shows (numerics.md).
     ("weight decay large", {"lr": 0.1, "weight_decay": 1.0}),
     ("weight decay schedule", {"lr": 0.01, "weight_decay": decaying}),
     ("amsgrad", {"lr": 0.01, "amsgrad": True}),
@@ -120,6 +140,8 @@ ADAM = _rows(
     "torch.optim.Adam",
     [
         *_ADAM_ROWS,
+        (*_BETA2_ZERO, _BEYOND),
+        _EXTREME_DECAY,
         (
             "decoupled weight decay",
             {"lr": 0.01, "weight_decay": 0.1, "decoupled_weight_decay": True},
@@ -137,6 +159,10 @@ ADAM = _rows(
     ],
 )
 
-ADAMW = _rows("optimizers.adamw", "torch.optim.AdamW", _ADAM_ROWS)
+ADAMW = _rows(
+    "optimizers.adamw",
+    "torch.optim.AdamW",
+    [*_ADAM_ROWS, _BETA2_ZERO, (*_EXTREME_DECAY, _BEYOND)],
+)
 
 CASES = [*SGD, *ADAM, *ADAMW]

@@ -119,6 +119,11 @@ ONE_CYCLE = _rows(
         ("div factor one", 100, {"max_lr": 1.0, "total_steps": 100, "div_factor": 1.0}),
         ("final div factor", 100, {"max_lr": 1.0, "total_steps": 100, "final_div_factor": 1e8}),
         ("momentum not cycled", 100, {"max_lr": 1.0, "total_steps": 100, "cycle_momentum": False}),
+        (
+            "momentum arguments do not touch it",
+            100,
+            {"max_lr": 1.0, "total_steps": 100, "base_momentum": 0.5, "max_momentum": 0.9},
+        ),
     ],
 )
 

@@ -87,6 +87,7 @@ GET_TOTAL_NORM = _rows(
         ("zero", {"norm_type": 0.0}),
         ("inf", {"norm_type": INF}),
         ("minus inf", {"norm_type": -INF}),
+        ("finite and checked", {"error_if_nonfinite": True}),
         ("tiny", {}, {"scale": 1e-8}),
         ("zeros", {}, {"scale": 0.0}),
         ("nan", {}, {"plant": NAN}),
