@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxaccel._math import Complement
+
 
 def known_value(name: str, value: Any) -> float | None:
     """Return ``value`` as a float, or None when it is a schedule or traced.
@@ -21,6 +23,9 @@ def known_value(name: str, value: Any) -> float | None:
         TypeError: ``value`` is neither a real number, a real scalar array nor callable.
         ValueError: ``value`` is an array with more than one element.
     """
+    if isinstance(value, Complement):
+        distance = known_value(name, value.one_minus)
+        return None if distance is None else 1.0 - distance
     if callable(value) or isinstance(value, Tracer):
         return None
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):

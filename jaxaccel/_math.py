@@ -5,19 +5,36 @@ from __future__ import annotations
 import functools
 import math
 import numbers
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 
+class Complement(NamedTuple):
+    """A decay factor held as its distance from 1, which an array keeps with all its digits.
+
+    A float32 ``0.999`` has lost four of the seven digits of ``1 - 0.999``.
+    """
+
+    one_minus: Any
+    """``1 - beta``, formed in double."""
+
+
+def one_minus(beta: Any) -> Any:
+    """Return ``1 - beta`` in beta's own precision: double for a Python number."""
+    return beta.one_minus if isinstance(beta, Complement) else 1 - beta
+
+
 def value_at(hyperparameter: Any, step: Any) -> Any:
     """Return a hyperparameter's value, a scalar: a schedule read at ``step``, or what was given.
 
     Numbers and NumPy arrays become Python floats, because JAX gives the latter a dtype of their
-    own.
+    own. A :class:`Complement` stays one.
     """
+    if isinstance(hyperparameter, Complement):
+        return Complement(value_at(hyperparameter.one_minus, step))
     value: Any = hyperparameter(step) if callable(hyperparameter) else hyperparameter
     if isinstance(value, (int, float, np.generic, np.ndarray)):
         return float(np.asarray(value).reshape(()))
@@ -41,7 +58,13 @@ def widest(*dtypes: Any) -> Any:
 
 def in_dtype(dtype: Any, *values: Any) -> tuple[Any, ...]:
     """Return scalars ready to multiply arrays of ``dtype``: numbers as they are, arrays cast."""
-    return tuple(v if isinstance(v, (int, float)) else jnp.asarray(v, dtype) for v in values)
+
+    def cast(value: Any) -> Any:
+        if isinstance(value, Complement):
+            return jnp.asarray(1 - value.one_minus, dtype)
+        return value if isinstance(value, (int, float)) else jnp.asarray(value, dtype)
+
+    return tuple(map(cast, values))
 
 
 def as_real_pairs(array: jax.Array) -> jax.Array:
@@ -74,12 +97,12 @@ def ema(average: jax.Array, value: jax.Array, beta: Any) -> jax.Array:
 
     ``1 - beta`` is formed in beta's own precision (double for a Python number), not the arrays'.
     """
-    return lerp(average, value, 1 - beta)
+    return lerp(average, value, one_minus(beta))
 
 
 def ema_of_square(average: jax.Array, value: jax.Array, beta: Any) -> jax.Array:
     """Return ``beta average + (1 - beta) value**2``, in PyTorch's order of operations."""
-    keep, weight = in_dtype(average.dtype, beta, 1 - beta)
+    keep, weight = in_dtype(average.dtype, beta, one_minus(beta))
     return average * keep + weight * value * value
 
 
@@ -92,5 +115,10 @@ def bias_correction(beta: Any, step: jax.Array, dtype: Any) -> jax.Array:
     if isinstance(beta, (int, float)):
         log_beta = math.log(beta) if beta > 0 else -math.inf
         return -jnp.expm1(step.astype(dtype) * log_beta)
-    wide = widest(jnp.result_type(beta), dtype)
-    return -jnp.expm1(step.astype(wide) * jnp.log(jnp.asarray(beta, wide))).astype(dtype)
+    if isinstance(beta, Complement):
+        wide = widest(jnp.result_type(beta.one_minus), dtype)
+        log_beta = jnp.log1p(-jnp.asarray(beta.one_minus, wide))
+    else:
+        wide = widest(jnp.result_type(beta), dtype)
+        log_beta = jnp.log(jnp.asarray(beta, wide))
+    return -jnp.expm1(step.astype(wide) * log_beta).astype(dtype)

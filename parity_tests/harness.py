@@ -49,27 +49,31 @@ def oracle_of(case):
     return getattr(importlib.import_module(module), name)
 
 
-def problem(seed):
+def problem(case, seed):
     """Return initial parameters and fixed gradients (a leading axis of steps), as NumPy arrays.
 
-    Besides real float64 leaves there is a complex one and one that no gradient reaches.
+    Besides real float64 leaves there is a complex one, unless the row refuses it, and one that no
+    gradient reaches.
     """
     rng = np.random.default_rng(seed)
-    params = {name: rng.normal(size=shape) for name, shape in SHAPES.items()}
-    grads = {name: 0.5 * rng.normal(size=(STEPS, *shape)) for name, shape in SHAPES.items()}
-    params[COMPLEX] = rng.normal(size=(7,)) + 1j * rng.normal(size=(7,))
-    grads[COMPLEX] = rng.normal(size=(STEPS, 7)) + 1j * rng.normal(size=(STEPS, 7))
-    params[FROZEN], grads[FROZEN] = rng.normal(size=(3,)), None
+    shapes = case.options.get("shapes", SHAPES)
+    params = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    grads = {name: 0.5 * rng.normal(size=(STEPS, *shape)) for name, shape in shapes.items()}
+    if "real_only" not in case.options:
+        params[COMPLEX] = rng.normal(size=(7,)) + 1j * rng.normal(size=(7,))
+        grads[COMPLEX] = rng.normal(size=(STEPS, 7)) + 1j * rng.normal(size=(STEPS, 7))
+    like = shapes[LOW_LEAF] if "shapes" in case.options else (3,)
+    params[FROZEN], grads[FROZEN] = rng.normal(size=like), None
     return params, grads
 
 
-def low_precision_problem(seed, dtype):
+def low_precision_problem(case, seed, dtype):
     """Return one leaf of :func:`problem`, rounded so that every precision starts from it.
 
     Many elements: in a single number two terms can cancel, and its own magnitude says nothing of
     theirs.
     """
-    return [{LOW_LEAF: to_numpy(to_torch(part[LOW_LEAF], dtype))} for part in problem(seed)]
+    return [{LOW_LEAF: to_numpy(to_torch(part[LOW_LEAF], dtype))} for part in problem(case, seed)]
 
 
 def to_numpy(tensor):
@@ -143,7 +147,11 @@ def step_torch_from(case, run, grads, step):
     }
     optimizer = oracle_of(case)(tensors.values(), **values_at(case.kwargs, step))
     for name, p in tensors.items():
-        fields = {f: to_torch(run.state[f][name][step], "float64") for f in run.state}
+        fields = {
+            field: torch_field(leaves[name][step], run.params[name][step])
+            for field, leaves in run.state.items()
+            if name in leaves
+        }
         if step and fields:
             optimizer.state[p] = {"step": torch.tensor(float(step)), **fields}
         p.grad = to_torch(grads[name][step], "float64")
@@ -151,11 +159,19 @@ def step_torch_from(case, run, grads, step):
     return {name: to_numpy(p) for name, p in tensors.items()}, torch_state(optimizer, tensors)
 
 
+def torch_field(value, like):
+    """Return a state field as PyTorch keeps it: a scalar beside an array is a float32."""
+    is_count = value.ndim == 0 and like.ndim > 0
+    return to_torch(value, "float32" if is_count else "float64")
+
+
 def _stack(moved, states):
     """Return a :class:`Run` from a list of parameters and a list of states."""
     params = {name: np.stack([m[name] for m in moved]) for name in moved[0]}
     state = {
-        field: {name: np.stack([s[field][name] for s in states]) for name in leaves}
+        field: {
+            name: np.stack([s[field][name] for s in states]) for name in leaves if name != FROZEN
+        }
         for field, leaves in states[-1].items()
     }
     updates = {name: np.diff(leaf, axis=0) for name, leaf in params.items()}
@@ -174,12 +190,25 @@ def run_jax(case, params, grads, dtype):
     compiled = jax.jit(_scan(tx, frozen), compiler_options=FAST_COMPILE)
     moved, states, updates = compiled(params, moving)
     assert int(states.step[-1]) == STEPS
-    fields = {f: x for f, x in states._asdict().items() if f != "step" and x is not None}
     return Run(
         _widened(moved),
-        {field: _widened(leaves) for field, leaves in fields.items()},
+        {field: _widened(leaves) for field, leaves in fields_of(states, moving).items()},
         _widened(updates),
     )
+
+
+def fields_of(state, names):
+    """Return a state as {field: {leaf: array}}, like PyTorch: without what is not in use.
+
+    A scalar that jaxaccel keeps once is every leaf's; ``step`` and the frozen leaf are left out.
+    """
+    fields = {}
+    for field, value in state._asdict().items():
+        by_leaf = value if isinstance(value, dict) else dict.fromkeys(names, value)
+        found = {name: x for name, x in by_leaf.items() if x is not None and name in names}
+        if field != "step" and found:
+            fields[field] = found
+    return fields
 
 
 def run_jax_low_precision(case, problems):
@@ -199,7 +228,7 @@ def run_jax_low_precision(case, problems):
         ]
         moved, states, updates = jax.jit(jax.vmap(_scan(tx)))(*inputs)
         assert states.step.dtype == jnp.int32
-    fields = {f: x for f, x in states._asdict().items() if f != "step" and x is not None}
+    fields = fields_of(states, problems)
     return {
         dtype: Run(
             {LOW_LEAF: _widened(moved)[dtype]},
@@ -252,11 +281,11 @@ def run_torch_ref(case, params, grads, dtype):
         updates, state = tx.update(step_grads, state, params)
         params = {name: p + updates[name] for name, p in params.items()}
         moved.append({name: to_numpy(p) for name, p in params.items()})
+        moving = [name for name, g in grads.items() if g is not None]
         states.append(
             {
-                f: {name: to_numpy(leaf) for name, leaf in getattr(state, f).items()}
-                for f in state._fields
-                if f != "step" and getattr(state, f) is not None
+                field: {name: to_numpy(leaf) for name, leaf in leaves.items()}
+                for field, leaves in fields_of(state, moving).items()
             }
         )
     return _stack(moved, states)

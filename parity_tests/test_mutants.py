@@ -151,7 +151,7 @@ MUTANTS = [
     Mutant(
         "one minus beta rounded to float32",
         MATH,
-        "keep, weight = in_dtype(average.dtype, beta, 1 - beta)",
+        "keep, weight = in_dtype(average.dtype, beta, one_minus(beta))",
         "keep = jnp.asarray(beta, average.dtype); weight = 1 - keep",
         low_precision_run,
         "optimizers.adam-defaults",

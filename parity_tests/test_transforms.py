@@ -17,7 +17,6 @@ from parity_tests.cases.transforms import (
     GET_TOTAL_NORM,
 )
 from parity_tests.harness import (
-    COMPLEX,
     FAST_COMPILE,
     FROZEN,
     LOW_LEAF,
@@ -44,9 +43,7 @@ def gradients(case, dtype):
     options = case.options
     if "grads" in options:
         return [{name: np.array(leaf) for name, leaf in options["grads"].items()}] * STEPS
-    _, grads = problem(seed=0)
-    if "real_only" in options:
-        del grads[COMPLEX]
+    _, grads = problem(case, seed=0)
     steps = []
     for t in range(STEPS):
         leaves = {

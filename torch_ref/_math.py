@@ -12,6 +12,11 @@ def value_at(hyperparameter, step):
     return value.reshape(()) if isinstance(value, torch.Tensor) else value
 
 
+def one_minus(beta):
+    """Return ``1 - beta``; jaxaccel's also takes one that is held as its distance from 1."""
+    return 1 - beta
+
+
 def is_zero(hyperparameter):
     """Return whether a hyperparameter is the plain number 0, so that its term can be left out."""
     return isinstance(hyperparameter, numbers.Real) and hyperparameter == 0
@@ -39,12 +44,12 @@ def lerp(start, end, weight):
 
 def ema(average, value, beta):
     """Return the exponential moving average ``beta average + (1 - beta) value``."""
-    return lerp(average, value, 1 - beta)
+    return lerp(average, value, one_minus(beta))
 
 
 def ema_of_square(average, value, beta):
     """Return ``beta average + (1 - beta) value**2``, in PyTorch's order of operations."""
-    return average * beta + (1 - beta) * value * value
+    return average * beta + one_minus(beta) * value * value
 
 
 def bias_correction(beta, step):

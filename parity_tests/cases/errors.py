@@ -8,13 +8,9 @@ number of a function, each of which must refuse what is none.
 import math
 
 from parity_tests.cases import Case
-from parity_tests.cases.optimizers import decaying
+from parity_tests.cases.hyperparameters import decaying, rows
 
 NAN = math.nan
-
-
-def _rows(function, oracle, rows):
-    return [Case(function, kwargs, oracle, why, *rest) for why, kwargs, *rest in rows]
 
 
 _ADAM_ROWS = [
@@ -38,7 +34,7 @@ _ADAM_ROWS = [
 ]
 
 OPTIMIZERS = [
-    *_rows(
+    *rows(
         "optimizers.sgd",
         "torch.optim.SGD",
         [
@@ -55,7 +51,7 @@ OPTIMIZERS = [
             ("momentum and weight decay", {"momentum": -1.0, "weight_decay": -1.0}),
         ],
     ),
-    *_rows(
+    *rows(
         "optimizers.sgd",
         "",
         [
@@ -63,9 +59,9 @@ OPTIMIZERS = [
             ("momentum nan", {"momentum": NAN}, {"fragments": ("Invalid momentum value", "nan")}),
         ],
     ),
-    *_rows("optimizers.adam", "torch.optim.Adam", _ADAM_ROWS),
-    *_rows("optimizers.adamw", "torch.optim.AdamW", _ADAM_ROWS),
-    *_rows(
+    *rows("optimizers.adam", "torch.optim.Adam", _ADAM_ROWS),
+    *rows("optimizers.adamw", "torch.optim.AdamW", _ADAM_ROWS),
+    *rows(
         "optimizers.adam",
         "",
         [
@@ -80,7 +76,7 @@ OPTIMIZERS = [
 ]
 
 TRANSFORMS = [
-    *_rows(
+    *rows(
         "transforms.clip_grad_norm",
         "torch.nn.utils.clip_grad_norm_",
         [
@@ -89,7 +85,7 @@ TRANSFORMS = [
         ],
     ),
     # PyTorch turns every gradient's sign, or makes every entry the bound.
-    *_rows(
+    *rows(
         "transforms.clip_grad_norm",
         "",
         [
@@ -97,7 +93,7 @@ TRANSFORMS = [
             ("max norm nan", {"max_norm": NAN}, {"fragments": ("max_norm", "nan")}),
         ],
     ),
-    *_rows(
+    *rows(
         "transforms.clip_grad_value",
         "",
         [

@@ -1,0 +1,1 @@
+"""Rows for optimizers that divide by a running size of the gradient, without Adam's moments."""
