@@ -48,6 +48,13 @@ def check_non_negative(name: str, value: Any, text: str) -> None:
         raise ValueError(f"{text}: {value}")
 
 
+def check_positive(name: str, value: Any, text: str) -> None:
+    """Raise ``ValueError(f"{text}: {value}")`` for a known value that is not above 0."""
+    known = known_value(name, value)
+    if known is not None and not known > 0.0:
+        raise ValueError(f"{text}: {value}")
+
+
 def check_lr(lr: Any) -> None:
     """Check a learning rate: at least 0."""
     check_non_negative("lr", lr, "Invalid learning rate")
@@ -71,6 +78,23 @@ def check_betas(betas: Any) -> None:
         known = known_value(f"betas[{index}]", beta)
         if known is not None and not 0.0 <= known < 1.0:
             raise ValueError(f"Invalid beta parameter at index {index}: {beta}")
+
+
+def check_positive_integer(name: str, value: Any) -> None:
+    """Check a count: a plain integer of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def check_params_given(params: Any, reader: str) -> None:
+    """Raise when an update that reads the parameters was called without them."""
+    if params is None:
+        raise ValueError(
+            f"update(updates, state, params) of {reader} needs the parameters, "
+            "got params=None; pass the current ones as the third argument"
+        )
 
 
 def check_params_for_decay(params: Any) -> None:

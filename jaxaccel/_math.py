@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, auto_axes
 
 
 class Complement(NamedTuple):
@@ -106,19 +107,66 @@ def ema_of_square(average: jax.Array, value: jax.Array, beta: Any) -> jax.Array:
     return average * keep + weight * value * value
 
 
+def log_of(beta: Any, dtype: Any) -> Any:
+    """Return the logarithm of a decay factor: a Python double for a number, -inf for 0.
+
+    For an array it is an array, in at least ``dtype``.
+    """
+    if isinstance(beta, (int, float)):
+        return math.log(beta) if beta > 0 else -math.inf
+    if isinstance(beta, Complement):
+        wide = widest(jnp.result_type(beta.one_minus), dtype)
+        return jnp.log1p(-jnp.asarray(beta.one_minus, wide))
+    return jnp.log(jnp.asarray(beta, widest(jnp.result_type(beta), dtype)))
+
+
 def bias_correction(beta: Any, step: jax.Array, dtype: Any) -> jax.Array:
     """Return ``1 - beta**step`` in ``dtype`` as ``-expm1(step log(beta))``.
 
     In float32, ``1 - beta**step`` cancels: for beta = 0.999 it is off by 1e-5 at step 1. The
     logarithm is taken in Python double when beta is a Python number.
     """
-    if isinstance(beta, (int, float)):
-        log_beta = math.log(beta) if beta > 0 else -math.inf
+    log_beta = log_of(beta, dtype)
+    if isinstance(log_beta, float):
         return -jnp.expm1(step.astype(dtype) * log_beta)
-    if isinstance(beta, Complement):
-        wide = widest(jnp.result_type(beta.one_minus), dtype)
-        log_beta = jnp.log1p(-jnp.asarray(beta.one_minus, wide))
-    else:
-        wide = widest(jnp.result_type(beta), dtype)
-        log_beta = jnp.log(jnp.asarray(beta, wide))
-    return -jnp.expm1(step.astype(wide) * log_beta).astype(dtype)
+    return -jnp.expm1(step.astype(log_beta.dtype) * log_beta).astype(dtype)
+
+
+def newton_schulz(
+    matrix: jax.Array,
+    coefficients: tuple[Any, Any, Any],
+    steps: int,
+    eps: Any,
+    *,
+    dtype: Any = jnp.bfloat16,
+) -> jax.Array:
+    """Return the matrix with its singular values moved towards 1 by ``steps`` quintic steps.
+
+    Each maps a singular value ``s`` to ``a s + b s**3 + c s**5``, after all were divided by the
+    Frobenius norm (or ``eps``, if that is larger). What PyTorch rounds to ``dtype`` is rounded
+    here: the matrix, its norm, and every sum of products when it is complete.
+    """
+    orthogonalize: Any = functools.partial(
+        _newton_schulz, coefficients=coefficients, steps=steps, eps=eps, dtype=dtype
+    )
+    sharding: Any = jax.typeof(matrix).sharding
+    if AxisType.Explicit in sharding.mesh.axis_types:
+        # Where a sum over a sharded axis shall live is the compiler's to choose.
+        orthogonalize = auto_axes(orthogonalize, out_sharding=sharding)
+    return orthogonalize(matrix)
+
+
+def _newton_schulz(matrix, coefficients, steps, eps, dtype):
+    """Return the result of :func:`newton_schulz`, in the matrix' own dtype."""
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    iterate = (matrix.T if is_tall else matrix).astype(dtype)
+    dtype, wide = iterate.dtype, compute_dtype(iterate.dtype)
+    eps, a, b, c = in_dtype(wide, eps, *coefficients)
+    norm = jnp.linalg.norm(iterate.astype(wide)).astype(dtype).astype(wide)
+    iterate = (iterate.astype(wide) / jnp.maximum(norm, eps)).astype(dtype)
+    product = functools.partial(jnp.matmul, preferred_element_type=wide)
+    for _ in range(steps):
+        gram = product(iterate, iterate.T).astype(dtype)
+        factor = (b * gram.astype(wide) + c * product(gram, gram)).astype(dtype)
+        iterate = (a * iterate.astype(wide) + product(factor, iterate)).astype(dtype)
+    return (iterate.T if is_tall else iterate).astype(matrix.dtype)

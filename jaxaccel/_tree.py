@@ -25,13 +25,13 @@ def zeros_like(params: Any) -> Any:
     return jax.tree.map(jnp.zeros_like, params)
 
 
-def initial_scalar(params: Any, dtype: Any) -> jax.Array:
-    """Return a zero of ``dtype`` on the device, or replicated on the mesh, of the parameters.
+def initial_scalar(params: Any, dtype: Any, value: float = 0) -> jax.Array:
+    """Return a number of ``dtype`` on the device, or replicated on the mesh, of the parameters.
 
     A scalar on the default device would move to theirs with the first update, and a jitted step
     would be compiled twice.
     """
-    scalar = np.zeros((), dtype)
+    scalar = np.asarray(value, dtype)
     for leaf in jax.tree.leaves(params):
         if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and leaf.committed:
             if isinstance(leaf.sharding, NamedSharding):
@@ -61,6 +61,16 @@ def cast_floating(tree: Any, dtype: Any) -> Any:
     return jax.tree.map(cast, tree)
 
 
+def path_name(path: Any) -> str:
+    """Return a leaf's key path as names with dots: ``"layer1.0.weight"``.
+
+    The ``.value`` that nnx hangs below every variable is left out.
+    """
+    if path and path[-1] == jax.tree_util.GetAttrKey("value"):
+        path = path[:-1]
+    return jax.tree_util.keystr(tuple(path), simple=True, separator=".")
+
+
 def update_leaves(
     update_leaf: Callable[..., tuple[Any, ...]],
     grads: Any,
@@ -77,6 +87,9 @@ def update_leaves(
     down as ``None``.
     """
     grad_leaves, treedef = jax.tree.flatten(grads, is_leaf=is_none)
+    if any(isinstance(leaf, Tracer) for leaf in grad_leaves):
+        # Leaves alike in shape and dtype share one trace of the algorithm.
+        update_leaf = jax.jit(update_leaf)
 
     def flatten(tree: Any) -> list[Any]:
         return [None] * len(grad_leaves) if tree is None else treedef.flatten_up_to(tree)

@@ -1,11 +1,13 @@
 """Runs one row of the optimizer table in jaxaccel, in torch_ref and in PyTorch, step by step."""
 
+import contextlib
 import importlib
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 
 STEPS = 50
@@ -96,6 +98,21 @@ def to_jax(array, dtype):
     return jnp.asarray(array, dtype)
 
 
+@contextlib.contextmanager
+def in_full_precision(case, dtype="float64"):
+    """Compute in the leaves' own precision what the algorithm computes in bfloat16 by design.
+
+    With another ``dtype`` than float64 nothing changes: those runs are as users have them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if "bfloat16_inside" in case.options and dtype == "float64":
+            patch.setattr(torch.Tensor, "bfloat16", lambda t: t.to(torch.float64, copy=True))
+            for package in ("jaxaccel", "torch_ref"):
+                math = importlib.import_module(f"{package}._math")
+                patch.setitem(math.newton_schulz.__kwdefaults__, "dtype", float)
+        yield
+
+
 # --- PyTorch ------------------------------------------------------------------------------------
 
 
@@ -123,7 +140,8 @@ def run_torch(case, params, grads, dtype):
         optimizer.param_groups[0].update(values_at(case.kwargs, step))
         for name, p in tensors.items():
             p.grad = None if grads[name] is None else to_torch(grads[name][step], dtype)
-        optimizer.step()
+        with in_full_precision(case, dtype):
+            optimizer.step()
         moved.append({name: to_numpy(p) for name, p in tensors.items()})
         states.append(torch_state(optimizer, tensors))
     return _stack(moved, states)
@@ -155,7 +173,8 @@ def step_torch_from(case, run, grads, step):
         if step and fields:
             optimizer.state[p] = {"step": torch.tensor(float(step)), **fields}
         p.grad = to_torch(grads[name][step], "float64")
-    optimizer.step()
+    with in_full_precision(case):
+        optimizer.step()
     return {name: to_numpy(p) for name, p in tensors.items()}, torch_state(optimizer, tensors)
 
 
@@ -181,20 +200,59 @@ def _stack(moved, states):
 # --- jaxaccel and its mirror --------------------------------------------------------------------
 
 
+def transform_of(package, case):
+    """Return the row's transform; a layout is an option, because PyTorch has no such argument.
+
+    A number that PyTorch is given as a tensor is a JAX scalar for jaxaccel.
+    """
+    own = {"layout": case.options["layout"]} if "layout" in case.options else {}
+    kwargs = dict(case.kwargs)
+    if package == "jaxaccel":
+        tensors = {name: v for name, v in kwargs.items() if isinstance(v, torch.Tensor)}
+        kwargs |= {name: jnp.asarray(tensor.numpy()) for name, tensor in tensors.items()}
+    return lookup(package, case.function)(**kwargs, **own)
+
+
+def layout_of(case, name):
+    """Return the layout that the row's transform expects of a leaf."""
+    layout = case.options.get("layout", "torch")
+    return layout(name) if callable(layout) else layout
+
+
+def to_own_layout(case, leaves, lead=0, *, back=False):
+    """Return named kernels (O, I, *k) in the row's layout, or from it; ``lead`` axes stay."""
+    torch, flax = (lead, lead + 1), (-1, -2)
+    return {
+        name: np.moveaxis(leaf, *((flax, torch) if back else (torch, flax)))
+        if leaf is not None and leaf.ndim >= lead + 2 and layout_of(case, name) == "flax"
+        else leaf
+        for name, leaf in leaves.items()
+    }
+
+
+def to_torch_layout(case, run, lead=1):
+    """Return a run with its kernels as PyTorch keeps them."""
+
+    def undo(leaves):
+        return to_own_layout(case, leaves, lead, back=True)
+
+    state = {field: undo(leaves) for field, leaves in run.state.items()}
+    return Run(undo(run.params), state, undo(run.updates))
+
+
 def run_jax(case, params, grads, dtype):
     """Run the row in jaxaccel as one scan; ``Run.state`` has the initial state at index 0."""
-    tx = lookup("jaxaccel", case.function)(**case.kwargs)
+    tx = transform_of("jaxaccel", case)
+    params, grads = to_own_layout(case, params), to_own_layout(case, grads, lead=1)
     frozen = [name for name, leaf in grads.items() if leaf is None]
     params = {name: to_jax(leaf, dtype) for name, leaf in params.items()}
     moving = {name: to_jax(leaf, dtype) for name, leaf in grads.items() if name not in frozen}
     compiled = jax.jit(_scan(tx, frozen), compiler_options=FAST_COMPILE)
-    moved, states, updates = compiled(params, moving)
+    with in_full_precision(case, dtype):
+        moved, states, updates = compiled(params, moving)
     assert int(states.step[-1]) == STEPS
-    return Run(
-        _widened(moved),
-        {field: _widened(leaves) for field, leaves in fields_of(states, moving).items()},
-        _widened(updates),
-    )
+    state = {field: _widened(leaves) for field, leaves in fields_of(states, moving).items()}
+    return to_torch_layout(case, Run(_widened(moved), state, _widened(updates)))
 
 
 def fields_of(state, names):
@@ -218,22 +276,24 @@ def run_jax_low_precision(case, problems):
     a row of one vmap: one compilation.
     """
     with jax.enable_x64(False):
-        tx = lookup("jaxaccel", case.function)(**case.kwargs)
-        inputs = [
-            {
-                dtype: jnp.stack([to_jax(problem[part][LOW_LEAF], dtype) for problem in of_dtype])
+        tx = transform_of("jaxaccel", case)
+        inputs = []
+        for part in (0, 1):
+            seeds = {
+                dtype: np.stack([problem[part][LOW_LEAF] for problem in of_dtype])
                 for dtype, of_dtype in problems.items()
             }
-            for part in (0, 1)
-        ]
+            own = to_own_layout(case, seeds, lead=1 + part)
+            inputs.append({dtype: to_jax(leaf, dtype) for dtype, leaf in own.items()})
         moved, states, updates = jax.jit(jax.vmap(_scan(tx)))(*inputs)
         assert states.step.dtype == jnp.int32
-    fields = fields_of(states, problems)
+    state = {field: _widened(leaves) for field, leaves in fields_of(states, problems).items()}
+    run = to_torch_layout(case, Run(_widened(moved), state, _widened(updates)), lead=2)
     return {
         dtype: Run(
-            {LOW_LEAF: _widened(moved)[dtype]},
-            {field: {LOW_LEAF: _widened(leaves)[dtype]} for field, leaves in fields.items()},
-            {LOW_LEAF: _widened(updates)[dtype]},
+            {LOW_LEAF: run.params[dtype]},
+            {field: {LOW_LEAF: leaves[dtype]} for field, leaves in run.state.items()},
+            {LOW_LEAF: run.updates[dtype]},
         )
         for dtype in problems
     }
@@ -270,7 +330,8 @@ def _widened(leaves):
 
 def run_torch_ref(case, params, grads, dtype):
     """Run the row in torch_ref."""
-    tx = lookup("torch_ref", case.function)(**case.kwargs)
+    tx = transform_of("torch_ref", case)
+    params, grads = to_own_layout(case, params), to_own_layout(case, grads, lead=1)
     params = {name: to_torch(leaf, dtype) for name, leaf in params.items()}
     state = tx.init(params)
     moved, states = [{name: to_numpy(p) for name, p in params.items()}], []
@@ -278,7 +339,8 @@ def run_torch_ref(case, params, grads, dtype):
         step_grads = {
             name: None if g is None else to_torch(g[step], dtype) for name, g in grads.items()
         }
-        updates, state = tx.update(step_grads, state, params)
+        with in_full_precision(case, dtype):
+            updates, state = tx.update(step_grads, state, params)
         params = {name: p + updates[name] for name, p in params.items()}
         moved.append({name: to_numpy(p) for name, p in params.items()})
         moving = [name for name, g in grads.items() if g is not None]
@@ -288,4 +350,4 @@ def run_torch_ref(case, params, grads, dtype):
                 for field, leaves in fields_of(state, moving).items()
             }
         )
-    return _stack(moved, states)
+    return to_torch_layout(case, _stack(moved, states))

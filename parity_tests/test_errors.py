@@ -47,7 +47,7 @@ def test_raises_where_pytorch_lets_it_pass(case, package):
 def kwargs_with(case, value):
     """Return the row's kwargs with ``value`` as the number that the row is about."""
     name, index = case.options["name"], case.options["index"]
-    pair = [0.5, 0.5]
+    pair = list(case.kwargs.get(name, (0.5, 0.5))) if index is not None else []
     if index is not None:
         pair[index] = value
     return {**case.kwargs, name: value if index is None else tuple(pair)}
@@ -122,8 +122,9 @@ CLOTHES = {
 @rows(NUMBERS)
 def test_numbers_in_other_clothes_give_the_same(case, clothes, dtype):
     """0.375 is itself in every precision, and 1 - 0.375 too."""
-    expected = two_updates(case.function, kwargs_with(case, 0.375), dtype)
-    found = two_updates(case.function, kwargs_with(case, CLOTHES[clothes](0.375)), dtype)
+    value = case.options.get("value", 0.375)
+    expected = two_updates(case.function, kwargs_with(case, value), dtype)
+    found = two_updates(case.function, kwargs_with(case, CLOTHES[clothes](value)), dtype)
     share = {"float64": tol.CONTRACT_FLOAT64_OF_MAX, "float32": tol.FLOAT32_ONE_STEP}[dtype]
     assert np.max(np.abs(expected)) > 0
     assert np.max(np.abs(found - expected)) <= share * np.max(np.abs(expected))
@@ -140,7 +141,7 @@ def test_integers_are_numbers(integer):
 
 
 def ones(package):
-    return {"jaxaccel": jnp.ones, "torch_ref": torch.ones}[package](2)
+    return {"jaxaccel": jnp.ones, "torch_ref": torch.ones}[package]((2, 2))
 
 
 @PACKAGES
@@ -160,6 +161,27 @@ def test_update_without_parameters_where_they_are_not_read(case, package):
     found, _ = tx.update(leaf, tx.init(leaf))
     expected, _ = tx.update(leaf, tx.init(leaf), leaf)
     assert bool((found == expected).all())
+
+
+@PACKAGES
+def test_muon_names_the_leaf_that_is_no_matrix(package):
+    array = {"jaxaccel": jnp, "torch_ref": torch}[package]
+    tx = lookup(package, "optimizers.muon")(weight_decay=0.0)
+    matrix, vector = array.ones((2, 2)), array.ones((3,))
+    with pytest.raises(ValueError, match=r"Muon only supports 2D parameters .*\(3,\) at 'b.c'"):
+        tx.init({"a": matrix, "b": {"c": vector}})
+    with pytest.raises(ValueError, match=r"Param gradient must be a 2D matrix.*\(3,\) at 'b'"):
+        tx.update({"a": matrix, "b": vector}, tx.init({"a": matrix, "b": matrix}))
+    with pytest.raises(RuntimeError, match=r"Muon does not support complex parameters.* 'a'"):
+        tx.init({"a": array.asarray([[1j]])})
+
+
+@PACKAGES
+def test_adafactor_refuses_complex_parameters(package):
+    leaf = {"jaxaccel": jnp, "torch_ref": torch}[package].asarray([1j, 2j])
+    tx = lookup(package, "optimizers.adafactor")()
+    with pytest.raises(RuntimeError, match=r"does not support complex parameters .*complex"):
+        tx.init(leaf)
 
 
 @PACKAGES

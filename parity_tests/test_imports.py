@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "_math": ("_types",),
     "_tree": ("_types", "_math"),
     "_layout": ("_types",),
-    "_checks": ("_types",),
+    "_checks": ("_types", "_math"),
     "optimizers": CORE,
     "schedules": CORE,
     "transforms": CORE,
@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "precision": CORE,
     "parallel": CORE,
     "data": CORE,
-    "training": (*CORE, "transforms", "optimizers", "schedules", "precision", "parallel"),
+    "training": (*CORE, "transforms", "optimizers", "schedules", "nn", "precision", "parallel"),
 }
 """Room -> rooms that it may import. A new room is added here, on purpose."""
 

@@ -7,11 +7,26 @@ import pytest
 
 import jaxaccel
 import torch_ref
-from parity_tests.cases import init, nn, normalization, optimizers, schedules, transforms
+from parity_tests.cases import (
+    diagonal_newton,
+    init,
+    lbfgs,
+    lookahead,
+    nn,
+    normalization,
+    optimizers,
+    schedules,
+    sparse_adam,
+    transforms,
+)
 from parity_tests.harness import lookup, oracle_of
 
 CASES = [
     *optimizers.CASES,
+    *sparse_adam.CASES,
+    *diagonal_newton.CASES,
+    *lbfgs.CASES,
+    *lookahead.CASES,
     *schedules.CASES,
     *transforms.CASES,
     *init.CASES,
@@ -23,6 +38,8 @@ WITH_ROWS = ("optimizers", "schedules", "transforms", "init", "normalization", "
 WITHOUT_ROWS = {
     "nn.state_dict": "test_nn and test_models compare it with PyTorch's own, key by key",
     "nn.load_state_dict": "test_nn and test_models load PyTorch's own state into every model",
+    "optimizers.apply_sparse_updates": "test_sparse_adam applies every update with it",
+    "optimizers.hessian_diagonal": "test_diagonal_newton compares it with PyTorch's whole Hessian",
 }
 
 HOW_NOT_WHAT = {"foreach", "fused", "capturable", "differentiable", "last_epoch", "device"}
@@ -35,8 +52,10 @@ DIFFERENT = {
     "schedules.one_cycle_momentum": {
         "omits": ["max_lr", "cycle_momentum", "div_factor", "final_div_factor"]
     },
+    "optimizers.adafactor": {"adds": ["layout"]},
     "transforms.get_total_norm": {},
     "transforms.clip_grads_with_norm": {"adds": ["grads"]},
+    "optimizers.muon": {"adds": ["layout"]},
     "init.kaiming_uniform": {"adds": ["layout"]},
     "init.kaiming_normal": {"adds": ["layout"]},
     "init.xavier_uniform": {"adds": ["layout"]},
@@ -90,7 +109,8 @@ def test_every_public_name_has_rows(name):
 
 
 OPTIONS_ELSEWHERE = {
-    "layout": "test_init runs every row in both layouts",
+    "layout": "test_init runs every row in both layouts; of an optimizer's rows it is an option",
+    "tx": "an option of the row names the transform inside",
     "dtype": "test_nn and test_models have a test of dtypes",
     "rngs": "test_nn and test_models construct every layer and model with it",
     "channel_axis": "test_normalization runs every row in both layouts",

@@ -19,6 +19,10 @@ BIAS_CORRECTION_ROUNDING = 4 * 2.0**-52
 FLOAT32_ONE_STEP = 2e-6
 """Error of an update or state field one step after an equal state, as a share of the leaf's max."""
 
+FLOAT32_ONE_STEP_ITERATED = 4e-6
+"""The same for Muon with its iteration in float32, which multiplies a rounding error by up to 3 in
+every round: 2.9e-6 after eight."""
+
 OWN_ERROR_RATIO = 1.5
 """RMS error of a run against PyTorch-float64, over PyTorch's own in the same low precision."""
 
@@ -90,3 +94,33 @@ QUOTED_FACTOR = 3.0
 
 QUOTED_AS_FAR = 1e-5
 """Distances above are claims that something is different, and hold from below too."""
+
+# --- L-BFGS -------------------------------------------------------------------------------------
+
+LBFGS_OF_PYTORCHS_OWN = 10.0
+"""Distance from PyTorch in double precision, over that of PyTorch started 1e-15 away from itself:
+the iteration amplifies every rounding, and the start is where only the first one goes in."""
+
+LBFGS_STANDS_STILL = 1e-10
+"""Relative decrease of the loss in one call below which its last digits decide what is counted."""
+
+LBFGS_FEW_ITERATIONS_OF_MAX = 1e-9
+"""Distance of two runs of some ten iterations that differ in rounding, as a share of the maximum:
+what PyTorch's neighbours show on these problems is at most 1e-11."""
+
+LBFGS_FLOAT32_OF_PYTORCHS_OWN = 3.0
+"""RMS error of a float32 run against PyTorch-float64, over the largest of three PyTorch-float32
+runs that start one unit in the last place away: the yardstick for whatever amplifies."""
+
+LINE_SEARCH_OF_MAX = 1e-9
+"""Error of a line search's step, loss and slope: sines of up to a few hundred radians, and a zoom
+of two dozen divisions by differences."""
+
+# --- curvature ----------------------------------------------------------------------------------
+
+HUTCHINSON_STANDARD_ERRORS = 4.0
+"""Largest error among some 30 estimated diagonal entries, in their own standard errors; the key is
+fixed."""
+
+HUTCHINSON_VARIANCE_RATIO = 2.0
+"""Mean square of those errors, from 1: the entries share their random signs."""

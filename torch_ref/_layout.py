@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from torch import Tensor
@@ -10,11 +11,34 @@ from torch import Tensor
 Layout: TypeAlias = Literal["flax", "torch"]
 """Where a kernel keeps its axes: ``"flax"`` is (*k, I, O), ``"torch"`` is (O, I, *k)."""
 
+Layouts: TypeAlias = str | Callable[[str], str]
+"""One layout for every leaf, or a function from a leaf's path to its layout."""
+
 
 def check_layout(layout: str) -> None:
     """Raise unless ``layout`` is ``"flax"`` or ``"torch"``."""
     if layout not in ("flax", "torch"):
         raise ValueError(f'layout must be "flax" or "torch", got {layout!r}')
+
+
+def check_layouts(layout: Layouts) -> None:
+    """Raise unless ``layout`` is a layout or a function."""
+    if not callable(layout):
+        check_layout(layout)
+
+
+def layout_at(layout: Layouts, path: str) -> str:
+    """Return the layout of the leaf at ``path``: the one for all, or what the function says."""
+    own = layout(path) if callable(layout) else layout
+    check_layout(own)
+    return own
+
+
+def axis_from_torch(axis: int, ndim: int, layout: str) -> int:
+    """Return where a kernel keeps the axis that PyTorch's (O, I, *k) has at ``axis``."""
+    check_layout(layout)
+    order = (ndim - 1, ndim - 2, *range(ndim - 2)) if layout == "flax" else range(ndim)
+    return order[axis]
 
 
 def output_axis(layout: str) -> int:

@@ -52,6 +52,25 @@ def ema_of_square(average, value, beta):
     return average * beta + one_minus(beta) * value * value
 
 
+def log_of(beta):
+    """Return the logarithm of a decay factor in Python double, -inf for 0."""
+    return math.log(beta) if beta > 0 else -math.inf
+
+
 def bias_correction(beta, step):
     """Return ``1 - beta**step`` in Python double as ``-expm1(step log(beta))``."""
-    return -math.expm1(step * math.log(beta)) if beta > 0 else 1.0
+    return -math.expm1(step * log_of(beta))
+
+
+def newton_schulz(matrix, coefficients, steps, eps, *, dtype=torch.bfloat16):
+    """Return the matrix with its singular values moved towards 1 by ``steps`` quintic steps."""
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    iterate = (matrix.T if is_tall else matrix).to(dtype)
+    eps, a, b, c = map(float, (eps, *coefficients))
+    norm = torch.linalg.norm(iterate)
+    iterate = iterate / torch.clamp(norm, min=eps)
+    for _ in range(steps):
+        gram = iterate @ iterate.T
+        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        iterate = torch.addmm(iterate, factor, iterate, beta=a)
+    return (iterate.T if is_tall else iterate).to(matrix.dtype)

@@ -22,6 +22,11 @@ def initial_step(params):
     return 0
 
 
+def path_name(path):
+    """Return a leaf's key path as names with dots: ``"layer1.0.weight"``."""
+    return ".".join(str(getattr(entry, "key", getattr(entry, "idx", entry))) for entry in path)
+
+
 def update_leaves(update_leaf, grads, params, slots):
     """Walk gradients, parameters and state slots together; return the updates and new slots."""
     grad_leaves, treedef = pytree.tree_flatten(grads)

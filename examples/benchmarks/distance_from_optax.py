@@ -53,14 +53,18 @@ def trajectory_inputs(seed: int = 0) -> tuple[list[np.ndarray], list[list[np.nda
     return params, [[0.5 * rng.normal(size=s) for s in SHAPES] for _ in range(STEPS)]
 
 
-def torch_run(make: Callable[[Any], Any], params: Any, grads: Any) -> list[np.ndarray]:
-    """Return the parameters after PyTorch's steps, in float64."""
+def torch_run(
+    make: Callable[[Any], Any], params: Any, grads: Any, decay: float = 1.0
+) -> list[np.ndarray]:
+    """Return the parameters after PyTorch's steps, in float64; ``decay`` is of the lr."""
     leaves = [torch.tensor(p, requires_grad=True) for p in params]
     optimizer = make(leaves)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
     for step in grads:
         for leaf, grad in zip(leaves, step, strict=True):
             leaf.grad = torch.tensor(grad)
         optimizer.step()
+        scheduler.step()
     return [leaf.detach().numpy() for leaf in leaves]
 
 
@@ -151,6 +155,48 @@ def optimizer_rows() -> Iterator[Row]:
         yield Row(
             config, f"optax {route}", *(travelled_distance(r, reference, params) for r in runs)
         )
+
+
+def namesake_rows() -> Iterator[Row]:
+    """Compare the rest of torch.optim, at PyTorch's defaults and lr .01, with optax's namesakes."""
+    o, t, j = optax, torch.optim, ja.optimizers
+    configs = [
+        ("Adamax()", "adamax", o.adamax(LR), t.Adamax, j.adamax),
+        ("NAdam()", "nadam", o.nadam(LR), t.NAdam, j.nadam),
+        ("RAdam()", "radam", o.radam(LR), t.RAdam, j.radam),
+        ("Adagrad()", "adagrad", o.adagrad(LR), t.Adagrad, j.adagrad),
+        ("Adadelta()", "adadelta", o.adadelta(LR), t.Adadelta, j.adadelta),
+        ("RMSprop()", "rmsprop", o.rmsprop(LR), t.RMSprop, j.rmsprop),
+        ("Rprop()", "rprop", o.rprop(LR), t.Rprop, j.rprop),
+        ("ASGD()", "sgd (no namesake)", o.sgd(LR), t.ASGD, j.asgd),
+    ]
+    params, grads = trajectory_inputs()
+    for config, route, theirs, judge, ours in configs:
+        reference = torch_run(lambda p, c=judge: c(p, lr=LR), params, grads)
+        runs = [jax_run(tx, params, grads, "float64") for tx in (theirs, ours(lr=LR))]
+        distances = (travelled_distance(run, reference, params) for run in runs)
+        yield Row(config, f"optax {route}", *distances)
+
+    matrices = params[:1], [step[:1] for step in grads]
+    for config, route, theirs, judge, ours in [
+        ("Adafactor()", "adafactor", o.adafactor(LR), t.Adafactor, j.adafactor),
+        ("Muon()", "contrib.muon", o.contrib.muon(LR, weight_decay=0.1), t.Muon, j.muon),
+    ]:
+        reference = torch_run(lambda p, c=judge: c(p, lr=LR), *matrices)
+        runs = [jax_run(tx, *matrices, "float64") for tx in (theirs, ours(lr=LR, layout="torch"))]
+        distances = (travelled_distance(run, reference, matrices[0]) for run in runs)
+        yield Row(config, f"optax {route}", *distances)
+
+    def decaying(step: Any) -> Any:
+        return LR * 0.95 ** jnp.asarray(step, float)
+
+    momentum = {"momentum": 0.9}
+    usual = o.rmsprop(decaying, decay=0.99, eps_in_sqrt=False, **momentum)
+    reference = torch_run(lambda p: t.RMSprop(p, lr=LR, **momentum), params, grads, decay=0.95)
+    contenders = (usual, j.rmsprop(decaying, **momentum))
+    runs = [jax_run(tx, params, grads, "float64") for tx in contenders]
+    distances = (travelled_distance(run, reference, params) for run in runs)
+    yield Row("RMSprop(momentum=.9) under ExponentialLR(.95)", "optax rmsprop, matched", *distances)
 
 
 def float32_rows() -> Iterator[Row]:
@@ -323,6 +369,7 @@ def table() -> str:
     """Return all rows as a Markdown table."""
     sections = (
         optimizer_rows,
+        namesake_rows,
         float32_rows,
         schedule_rows,
         clipping_rows,

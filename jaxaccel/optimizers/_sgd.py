@@ -141,7 +141,10 @@ def _update_leaf(
     if momentum_buffer is None:
         return -lr * grad, None
 
-    damped = momentum * momentum_buffer + (1 - dampening) * grad
-    momentum_buffer = jnp.where(step == 1, grad, damped)
+    if is_zero(dampening):  # from a buffer of zeros, step 1 needs no case of its own
+        momentum_buffer = momentum * momentum_buffer + grad
+    else:
+        damped = momentum * momentum_buffer + (1 - dampening) * grad
+        momentum_buffer = jnp.where(step == 1, grad, damped)
     direction = grad + momentum * momentum_buffer if nesterov else momentum_buffer
     return -lr * direction, momentum_buffer

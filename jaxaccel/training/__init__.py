@@ -5,6 +5,7 @@ from jaxaccel.training._fit import History, fit
 from jaxaccel.training._split_model import split_model
 from jaxaccel.training._train_state import TrainState, train_state
 from jaxaccel.training._train_step import train_step
+from jaxaccel.training._update_bn import update_bn
 
 __all__ = [
     "split_model",
@@ -14,4 +15,5 @@ __all__ = [
     "accumulate",
     "fit",
     "History",
+    "update_bn",
 ]

@@ -24,6 +24,7 @@ def train_step(
     max_grad_norm: float | jax.Array | None = None,
     accumulation_steps: int = 1,
     unroll_accumulation: bool | None = None,
+    accumulation_weight: Callable[[Any], Any] | None = None,
     policy: Policy | None = None,
     mesh: Mesh | None = None,
     mode: Literal["jit", "shard_map", "pmap"] = "jit",
@@ -41,6 +42,8 @@ def train_step(
         max_grad_norm: Clip gradients to this 2-norm, with PyTorch's formula; default: do not clip.
         accumulation_steps: Run the batch in this many equal parts (see :func:`accumulate`).
         unroll_accumulation: How the parts are compiled (see :func:`accumulate`).
+        accumulation_weight: ``part -> scalar``, what a part counts for in the means: its number of
+            tokens (see :func:`accumulate`). On a mesh it needs mode ``"jit"``.
         policy: Cast parameters and floating-point inputs to ``policy.compute_dtype`` before
             ``loss_fn``, and what it returns to ``policy.output_dtype``. The loss function should
             call ``policy.cast_to_output`` on the model's outputs, so that the loss itself is
@@ -55,7 +58,7 @@ def train_step(
 
     Raises:
         ValueError: ``max_grad_norm`` is negative, ``accumulation_steps`` is below 1, or the mode is
-            unknown or lacks a mesh; when called, the batch does not divide.
+            unknown, lacks a mesh or cannot weigh parts; when called, the batch does not divide.
         TypeError: A number is none.
 
     PyTorch:
@@ -78,12 +81,18 @@ def train_step(
         check_non_negative("max_grad_norm", max_grad_norm, "Invalid max_norm value")
     if mesh is None and mode != "jit":
         raise ValueError(f"mode={mode!r} needs a mesh; pass mesh=parallel.make_mesh()")
+    if accumulation_weight is not None and mode != "jit":
+        raise ValueError(
+            f"accumulation_weight needs mode='jit', got mode={mode!r}, where each device averages "
+            "its own rows and all devices count the same"
+        )
     gradients = accumulate(
         _gradients(loss_fn, policy),
         accumulation_steps,
         # In the other modes each device has its own rows already.
         shards=1 if mesh is None or mode != "jit" else mesh.shape.get("data", 1),
         unroll=unroll_accumulation,
+        weight=accumulation_weight,
     )
     if mesh is not None:
         gradients = data_parallel(gradients, mesh, mode=mode)

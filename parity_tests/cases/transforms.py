@@ -2,10 +2,11 @@
 
 Options: ``scale``, of the random gradients; ``plant``, a number put among them; ``grads``, exact
 gradients instead; ``real_only``, why there is no complex leaf; ``low_precision``, why the row has
-no half-precision run.
+no half-precision run; ``inner``, the row of the transform that this one is put around.
 """
 
 from parity_tests.cases import Case
+from parity_tests.cases.hyperparameters import decaying
 
 NAN, INF = float("nan"), float("inf")
 
@@ -112,5 +113,84 @@ CLIP_GRADS_WITH_NORM = _rows(
     ],
 )
 
+
+def tables_stay(path):
+    """Kernels as PyTorch keeps them, an embedding table as both do."""
+    return "flax" if path.endswith("embedding") else "torch"
+
+
+CENTRALIZE_GRADIENTS = _rows(
+    "transforms.centralize_gradients",
+    "paper",
+    [
+        ("defaults", {}),
+        ("torch layout", {"layout": "torch"}),
+        ("layout by path", {"layout": tables_stay}),
+        ("conv only", {"conv_only": True}),
+        ("conv only in torch layout", {"conv_only": True, "layout": "torch"}),
+        ("tiny", {}, {"scale": 1e-12}),
+        ("beyond half precision", {"layout": "torch"}, {"scale": 1e3}),
+    ],
+)
+
+SGD = Case("optimizers.sgd", {"lr": 0.1, "momentum": 0.9}, "torch.optim.SGD", "momentum")
+ADAMW = Case("optimizers.adamw", {"lr": 0.05, "weight_decay": 0.1}, "torch.optim.AdamW", "decay")
+SCHEDULED = Case("optimizers.adamw", {"lr": decaying}, "torch.optim.AdamW", "schedule")
+
+ACCUMULATE_GRADIENTS = _rows(
+    "transforms.accumulate_gradients",
+    "(loss / A).backward()",
+    [
+        ("steps one", {"steps": 1}, {"inner": ADAMW}),
+        ("steps two with momentum", {"steps": 2}, {"inner": SGD}),
+        ("steps three with adamw", {"steps": 3}, {"inner": ADAMW}),
+        ("steps four under a schedule", {"steps": 4}, {"inner": SCHEDULED}),
+        ("steps beyond the run", {"steps": 1000}, {"inner": SGD}),
+    ],
+)
+
+
+def warming(n_averaged):
+    """A decay factor that rises from 0.1, as averages are often warmed up."""
+    n = n_averaged.astype(float) if hasattr(n_averaged, "astype") else float(n_averaged)
+    return (1 + n) / (10 + n)
+
+
+_DECAYS = [
+    ("defaults", {}),
+    ("decay near one", {"decay": 0.9999}),
+    ("decay below one half", {"decay": 0.3}),
+    ("decay zero", {"decay": 0.0}),
+    ("decay one", {"decay": 1}),
+    ("decay schedule", {"decay": warming}),
+]
+AVERAGES = [
+    *_rows(
+        "transforms.exponential_moving_average", "torch.optim.swa_utils.get_ema_avg_fn", _DECAYS
+    ),
+    *_rows(
+        "transforms.exponential_moving_average",
+        "torch.optim.swa_utils.get_ema_multi_avg_fn",
+        _DECAYS,
+    ),
+    *_rows(
+        "transforms.stochastic_weight_average",
+        "torch.optim.swa_utils.get_swa_avg_fn",
+        [("defaults", {})],
+    ),
+    *_rows(
+        "transforms.stochastic_weight_average",
+        "torch.optim.swa_utils.get_swa_multi_avg_fn",
+        [("defaults", {})],
+    ),
+]
+
 CLIPS = [*CLIP_GRAD_NORM, *CLIP_GRAD_VALUE]
-CASES = [*CLIPS, *GET_TOTAL_NORM, *CLIP_GRADS_WITH_NORM]
+CASES = [
+    *CLIPS,
+    *GET_TOTAL_NORM,
+    *CLIP_GRADS_WITH_NORM,
+    *CENTRALIZE_GRADIENTS,
+    *ACCUMULATE_GRADIENTS,
+    *AVERAGES,
+]

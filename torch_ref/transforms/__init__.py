@@ -1,5 +1,10 @@
 """The mirror of ``jaxaccel.transforms``."""
 
+from torch_ref.transforms._accumulate_gradients import (
+    AccumulateGradientsState,
+    accumulate_gradients,
+)
+from torch_ref.transforms._centralize_gradients import centralize_gradients
 from torch_ref.transforms._clip_grad_norm import (
     ClipGradNormState,
     clip_grad_norm,
@@ -7,6 +12,12 @@ from torch_ref.transforms._clip_grad_norm import (
     get_total_norm,
 )
 from torch_ref.transforms._clip_grad_value import ClipGradValueState, clip_grad_value
+from torch_ref.transforms._weight_average import (
+    AverageState,
+    WeightAverage,
+    exponential_moving_average,
+    stochastic_weight_average,
+)
 
 __all__ = [
     "clip_grad_norm",
@@ -15,4 +26,11 @@ __all__ = [
     "clip_grads_with_norm",
     "clip_grad_value",
     "ClipGradValueState",
+    "centralize_gradients",
+    "accumulate_gradients",
+    "AccumulateGradientsState",
+    "exponential_moving_average",
+    "stochastic_weight_average",
+    "WeightAverage",
+    "AverageState",
 ]

@@ -1,0 +1,106 @@
+"""Lookahead: every k steps of any optimizer, fall back part of the way."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxaccel._checks import check_params_given, check_positive_integer, known_value
+from jaxaccel._math import lerp, value_at
+from jaxaccel._tree import initial_step, next_step, update_leaves
+from jaxaccel._types import Hyperparameter, Params, State, Updates
+
+
+class LookaheadState(NamedTuple):
+    """State of :func:`lookahead`."""
+
+    step: jax.Array
+    """int32 scalar: finished updates."""
+    slow: Params
+    """Slow weights, like the parameters."""
+    inner_state: State
+    """State of the transformation inside."""
+
+
+def lookahead(
+    tx: optax.GradientTransformation, k: int = 5, alpha: Hyperparameter = 0.5
+) -> optax.GradientTransformationExtraArgs:
+    r"""Let another optimizer run ahead, and follow it by a share of the way every ``k`` steps.
+
+    The parameters are the fast weights :math:`\theta`, plain parameters as ever; the slow weights
+    :math:`\phi`, equal to them at the start, are in the state. Whenever ``k`` divides the step:
+
+    .. math::
+        \phi &\leftarrow \phi + \alpha\,(\theta - \phi) \\
+        \theta &\leftarrow \phi
+
+    Args:
+        tx: Any optimizer. Its own state (moments, step) goes on across the jumps.
+        k: Steps of ``tx`` between two jumps, a plain integer of at least 1.
+        alpha: The share of the way that the slow weights go; at 1 the result is that of ``tx`` bit
+            for bit. A number, a JAX scalar or a schedule ``step -> value``, read before the step
+            is counted.
+
+    Returns:
+        A transformation whose ``update(updates, state, params)`` returns additive updates and a
+        :class:`LookaheadState`. Extra arguments are handed to ``tx``.
+
+    Raises:
+        ValueError: ``k`` is below 1, or ``update`` is called without parameters.
+        TypeError: ``k`` is no integer, or ``alpha`` no number, JAX scalar or schedule.
+
+    PyTorch:
+        ``torch.optim`` has no Lookahead; the numbers are the paper's formula around PyTorch's
+        optimizers. ``optax.lookahead`` has the same formula, but works on pairs of parameters,
+        which the rest of a program must know about.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> tx = ja.optimizers.lookahead(ja.optimizers.sgd(lr=0.25), k=1)
+        >>> w = jnp.array([1.0, -2.0])
+        >>> updates, state = tx.update(2 * w, tx.init(w), w)
+        >>> print(updates)
+        [-0.25  0.5 ]
+
+    References:
+        Zhang, Lucas, Hinton, Ba. Lookahead Optimizer: k steps forward, 1 step back. 2019.
+        https://arxiv.org/abs/1907.08610
+    """
+    check_positive_integer("k", k)
+    known_value("alpha", alpha)
+    inner = optax.with_extra_args_support(tx)
+
+    def init(params: Params) -> State:
+        return LookaheadState(
+            step=initial_step(params),
+            slow=jax.tree.map(jnp.copy, params),
+            inner_state=inner.init(params),
+        )
+
+    def update(
+        updates: Updates, state: State, params: Params | None = None, **extra: object
+    ) -> tuple[Updates, State]:
+        check_params_given(params, "lookahead")
+        updates, inner_state = inner.update(updates, state.inner_state, params, **extra)
+        step = next_step(state.step)
+        update_leaf = functools.partial(
+            _update_leaf, jumps=step % k == 0, alpha=value_at(alpha, state.step)
+        )
+        updates, slow = update_leaves(update_leaf, updates, params, [state.slow])
+        return updates, LookaheadState(step, slow, inner_state)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _update_leaf(param, update, slow, *, jumps, alpha):
+    """Return the update of one array, and its slow weights."""
+    fast = param + update
+    reached = lerp(slow, fast, alpha)
+    # Where they agree (alpha = 1), the inner update leads there without another rounding.
+    update = jnp.where(jumps & (reached != fast), reached - param, update)
+    return update, jnp.where(jumps, reached, slow)

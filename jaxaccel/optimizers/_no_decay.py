@@ -1,0 +1,33 @@
+"""The usual choice of parameters without weight decay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+
+def no_decay(path: str, leaf: Any) -> bool:
+    """Return whether a parameter is a bias or a norm's scale, which weight decay usually spares.
+
+    For a group's ``"params"`` in :func:`param_groups`.
+
+    Args:
+        path: The parameter's key path, names joined by dots.
+        leaf: The parameter, or anything of its shape.
+
+    Returns:
+        True for arrays with at most one axis, and for whatever is named ``bias`` or ``scale``
+        (layers that are stacked for a scan have one axis more).
+
+    PyTorch:
+        The custom of two groups by ``p.ndim < 2`` or ``name.endswith("bias")``; a norm's
+        ``weight`` has one axis there, and is named ``scale`` in flax.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> print(ja.optimizers.no_decay("layers.0.bias", jnp.zeros((12, 64))))
+        True
+    """
+    return jnp.ndim(leaf) <= 1 or path.rsplit(".", 1)[-1] in ("bias", "scale")

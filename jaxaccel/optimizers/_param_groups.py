@@ -1,0 +1,183 @@
+"""Parameter groups: one optimizer with other hyperparameters for some of the parameters."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import optax
+
+from jaxaccel._math import is_zero
+from jaxaccel._tree import initial_step, is_none, next_step, path_name
+from jaxaccel._types import Params, State, Updates
+from jaxaccel.optimizers._hyperparams import (
+    ParamGroupsState,
+    in_force,
+    rewritten,
+    written,
+)
+from jaxaccel.optimizers._lbfgs import lbfgs
+
+
+def param_groups(
+    optimizer: Callable[..., optax.GradientTransformationExtraArgs],
+    groups: Sequence[Mapping[str, Any]],
+    **defaults: Any,
+) -> optax.GradientTransformationExtraArgs:
+    """Give groups of parameters hyperparameters of their own, as PyTorch's list of groups does.
+
+    Hyperparameters live in the state as arrays, where :func:`get_hyperparams` reads them and
+    :func:`set_hyperparams` changes them between steps without compiling again. A schedule writes
+    its value there.
+
+    Args:
+        optimizer: An optimizer of this room, such as :func:`adamw`.
+        groups: One mapping a group: ``"params"`` says which parameters, the other keys are
+            arguments of the optimizer. ``"params"`` is a regular expression that is searched for
+            in the parameter's path (``"blocks.0.attention.bias"``: the keys of the user's own tree
+            joined by dots, without the ``.value`` of nnx), a predicate ``(path, leaf) -> bool``
+            such as :func:`no_decay`, or a mask: a tree of bools like the parameters or a prefix
+            of it. The first group that matches has the parameter.
+        **defaults: Arguments of the optimizer for all groups that do not name them, and for the
+            default group of all other parameters, which comes last.
+
+    Returns:
+        A transformation whose state is a :class:`ParamGroupsState`.
+
+    Raises:
+        ValueError: A hyperparameter of a group is out of the optimizer's bounds, with PyTorch's
+            text; a group has no ``"params"``; or, in ``init``, a group matches nothing: the text
+            lists the paths.
+        TypeError: An argument is none of the optimizer's.
+
+    PyTorch:
+        ``torch.optim.X([{"params": ..., "lr": ...}, ...], lr=...)``: same numbers. PyTorch takes
+        the parameters themselves and refuses overlaps; here they are named, and what no group
+        names is the default group. A momentum given as the number 0 has no buffer, for good.
+        Decay factors are held as ``1 - value``, so that float32 keeps their digits. A group's own
+        ``initial_accumulator_value`` counts here; PyTorch's Adagrad reads only the default one.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> tx = ja.optimizers.param_groups(
+        ...     ja.optimizers.adamw, [{"params": "bias$", "weight_decay": 0.0}], lr=0.1
+        ... )
+        >>> params = {"kernel": jnp.ones(()), "bias": jnp.ones(())}
+        >>> state = tx.init(params)
+        >>> updates, state = tx.update(params, state, params)
+        >>> print(updates["kernel"], updates["bias"])
+        -0.101 -0.1
+    """
+    if optimizer is lbfgs:
+        raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
+    selectors = [_selector(index, group) for index, group in enumerate(groups)]
+    arguments = [{**defaults, **group} for group in [*groups, {}]]
+    for group in arguments:
+        group.pop("params", None)
+        optimizer(**group)  # raises what is wrong with its arguments
+    numbers = [_numbers(optimizer, group) for group in arguments]
+
+    def init(params: Params) -> State:
+        owners = _owners(selectors, params)
+        for index, selector in enumerate(selectors):
+            if index not in owners:
+                raise ValueError(
+                    f"group {index} with params={selector!r} matches no parameter that an earlier "
+                    f"group has not taken; the paths are {', '.join(_paths(params))}"
+                )
+        hyperparams = tuple(written(group, params) for group in numbers)
+        inner_states = tuple(
+            optimizer(**group).init(_only(index, owners, params, params))
+            for index, group in enumerate(arguments)
+        )
+        return ParamGroupsState(initial_step(params), hyperparams, inner_states)
+
+    def update(
+        updates: Updates, state: State, params: Params | None = None, **extra: object
+    ) -> tuple[Updates, State]:
+        like = updates if params is None else params
+        owners = _owners(selectors, like)
+        step = next_step(state.step)
+        found, inner_states, hyperparams = [], [], []
+        for index, (group, held) in enumerate(zip(arguments, state.hyperparams, strict=True)):
+            own_updates, inner_state = optimizer(**{**group, **in_force(held)}).update(
+                _only(index, owners, updates, like),
+                state.inner_states[index],
+                None if params is None else _only(index, owners, params, like),
+                **extra,
+            )
+            found.append(own_updates)
+            inner_states.append(inner_state)
+            hyperparams.append(rewritten(held, numbers[index], step))
+        merged = _merged(owners, found, like)
+        return merged, ParamGroupsState(step, tuple(hyperparams), tuple(inner_states))
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _selector(index: int, group: Mapping[str, Any]) -> Any:
+    """Return what says which parameters a group has."""
+    if "params" not in group:
+        raise ValueError(
+            f'group {index} ({dict(group)}) has no "params"; give it a regular expression, a '
+            "predicate (path, leaf) -> bool or a mask"
+        )
+    return group["params"]
+
+
+def _numbers(optimizer: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hyperparameters that are numbers, by the optimizer's own annotations.
+
+    A momentum that is the number 0 is none of them: it decides that the state has no buffer.
+    """
+    values = {
+        name: arguments.get(name, parameter.default)
+        for name, parameter in inspect.signature(optimizer).parameters.items()
+        if "Hyperparameter" in str(parameter.annotation)
+    }
+    return {name: v for name, v in values.items() if not (name == "momentum" and is_zero(v))}
+
+
+def _paths(params: Any) -> list[str]:
+    """Return the path of every parameter."""
+    return [path_name(path) for path, _ in jax.tree.leaves_with_path(params, is_leaf=is_none)]
+
+
+def _owners(selectors: Sequence[Any], params: Any) -> list[int]:
+    """Return for every parameter the index of the first group that selects it."""
+    leaves = jax.tree.leaves(params, is_leaf=is_none)
+    paths = _paths(params)
+    columns = [_selected(selector, params, paths, leaves) for selector in selectors]
+    default = [True] * len(leaves)
+    return [row.index(True) for row in zip(*columns, default, strict=True)]
+
+
+def _selected(selector: Any, params: Any, paths: list[str], leaves: list[Any]) -> list[bool]:
+    """Return for every parameter whether one selector selects it."""
+    if isinstance(selector, (str, re.Pattern)):
+        return [re.search(selector, path) is not None for path in paths]
+    if callable(selector):
+        return [bool(selector(path, leaf)) for path, leaf in zip(paths, leaves, strict=True)]
+    mask = jax.tree.broadcast(selector, params, is_leaf=is_none)
+    return [bool(chosen) for chosen in jax.tree.leaves(mask)]
+
+
+def _only(index: int, owners: list[int], tree: Any, like: Any) -> Any:
+    """Return a tree with nothing in the places of other groups' parameters."""
+    treedef = jax.tree.structure(like, is_leaf=is_none)
+    leaves = treedef.flatten_up_to(tree)
+    return treedef.unflatten(
+        leaf if owner == index else optax.MaskedNode()
+        for owner, leaf in zip(owners, leaves, strict=True)
+    )
+
+
+def _merged(owners: list[int], trees: Sequence[Any], like: Any) -> Any:
+    """Return one tree with every leaf from the tree of its own group."""
+    treedef = jax.tree.structure(like, is_leaf=is_none)
+    columns = zip(*map(treedef.flatten_up_to, trees), strict=True)
+    return treedef.unflatten(row[owner] for owner, row in zip(owners, columns, strict=True))

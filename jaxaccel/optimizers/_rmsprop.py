@@ -1,0 +1,153 @@
+"""RMSprop: a step along the gradient, divided by its running root mean square."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxaccel._checks import (
+    check_eps,
+    check_lr,
+    check_non_negative,
+    check_params_for_decay,
+    check_weight_decay,
+)
+from jaxaccel._math import ema, ema_of_square, in_dtype, is_zero, value_at
+from jaxaccel._tree import initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._types import Hyperparameter, Params, State, Updates
+
+
+class RMSpropState(NamedTuple):
+    """State of :func:`rmsprop`, under PyTorch's keys."""
+
+    step: jax.Array
+    """int32 scalar: finished updates."""
+    square_avg: Params
+    """Running mean of squared gradients, like the parameters (complex: parts apart)."""
+    momentum_buffer: Params | None
+    """Running sum of scaled gradients, like the parameters; ``None`` when ``momentum`` is the
+    number 0."""
+    grad_avg: Params | None
+    """Running mean of gradients, like the parameters; ``None`` unless ``centered``."""
+
+
+def rmsprop(
+    lr: Hyperparameter = 1e-2,
+    alpha: Hyperparameter = 0.99,
+    eps: Hyperparameter = 1e-8,
+    weight_decay: Hyperparameter = 0,
+    momentum: Hyperparameter = 0,
+    centered: bool = False,
+    maximize: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""RMSprop, with PyTorch's momentum, its centring and its epsilon outside the root.
+
+    .. math::
+        g_t &\leftarrow g_t + \lambda\,\theta_{t-1} \\
+        v_t &= \alpha\,v_{t-1} + (1 - \alpha)\,g_t^2, \qquad
+        m_t = \alpha\,m_{t-1} + (1 - \alpha)\,g_t \\
+        b_t &= \mu\,b_{t-1} + \frac{g_t}{\sqrt{v_t} + \epsilon}
+        \qquad (\text{centered: } \sqrt{v_t - m_t^2} + \epsilon) \\
+        \theta_t &= \theta_{t-1} - \gamma\,b_t
+
+    Args:
+        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or
+            a schedule ``step -> value``, read before the step is counted.
+        alpha: Decay factor of the running means, at least 0.
+        eps: Added to the root, at least 0.
+        weight_decay: Weight decay (L2), at least 0, added to the gradient.
+        momentum: Factor :math:`\mu` of the buffer, at least 0.
+        centered: Divide by the gradient's running standard deviation. Where a gradient hardly
+            changes, :math:`v_t - m_t^2` is rounding error, and NaN where that is negative.
+        maximize: Climb instead of descend: the gradient's sign is turned first.
+
+    Returns:
+        A transformation whose ``update(updates, state, params)`` returns additive updates in the
+        parameters' dtypes and an :class:`RMSpropState` in the parameters' shapes, dtypes and
+        shardings. Half-precision leaves are computed in float32 and rounded once.
+
+    Raises:
+        ValueError: ``lr``, ``eps``, ``momentum``, ``weight_decay`` or ``alpha`` is negative; or
+            ``update`` is called without parameters while ``weight_decay`` is in use.
+        TypeError: A numeric argument is no number, JAX scalar or schedule.
+
+    PyTorch:
+        ``torch.optim.RMSprop``: same arguments, defaults, state keys, errors and numbers. The
+        learning rate stays outside the momentum buffer (``optax.rmsprop`` has it inside, so that
+        a schedule acts late), and epsilon outside the root. Left out: ``foreach``, ``capturable``
+        and ``differentiable``, which say how and not what. A momentum that a schedule takes
+        through exactly 0 still passes the gradient through the buffer. ``step`` is one int32 for
+        the whole tree; a leaf whose gradient is ``None`` is frozen for the run.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> tx = ja.optimizers.rmsprop(lr=0.1, momentum=0.9)
+        >>> w = jnp.array([1.0, -2.0])
+        >>> updates, state = tx.update(2 * w, tx.init(w), w)
+        >>> print(updates.round(3))
+        [-1.  1.]
+
+    References:
+        Tieleman, Hinton. Lecture 6.5: RMSprop. Neural Networks for Machine Learning. 2012.
+
+        Graves. Generating Sequences With Recurrent Neural Networks. 2013 (the centred form).
+        https://arxiv.org/abs/1308.0850
+    """
+    check_lr(lr)
+    check_eps(eps)
+    check_non_negative("momentum", momentum, "Invalid momentum value")
+    check_weight_decay(weight_decay)
+    check_non_negative("alpha", alpha, "Invalid alpha value")
+
+    def init(params: Params) -> State:
+        return RMSpropState(
+            step=initial_step(params),
+            square_avg=zeros_like(params),
+            momentum_buffer=None if is_zero(momentum) else zeros_like(params),
+            grad_avg=zeros_like(params) if centered else None,
+        )
+
+    def update(
+        updates: Updates, state: State, params: Params | None = None, **extra: object
+    ) -> tuple[Updates, State]:
+        del extra
+        if not is_zero(weight_decay):
+            check_params_for_decay(params)
+        update_leaf = functools.partial(
+            _update_leaf,
+            lr=value_at(lr, state.step),
+            alpha=value_at(alpha, state.step),
+            eps=value_at(eps, state.step),
+            weight_decay=value_at(weight_decay, state.step),
+            momentum=value_at(momentum, state.step),
+            maximize=maximize,
+        )
+        updates, *averages = update_leaves(update_leaf, updates, params, state[1:])
+        return updates, RMSpropState(next_step(state.step), *averages)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _update_leaf(
+    param, grad, square_avg, momentum_buffer, grad_avg, *,
+    lr, alpha, eps, weight_decay, momentum, maximize,
+):  # fmt: skip
+    """Return the update of one array and its new running means."""
+    lr, eps, weight_decay, momentum = in_dtype(grad.dtype, lr, eps, weight_decay, momentum)
+    grad = -grad if maximize else grad
+    if not is_zero(weight_decay):
+        grad = grad + weight_decay * param
+
+    square_avg = variance = ema_of_square(square_avg, grad, alpha)
+    if grad_avg is not None:
+        grad_avg = ema(grad_avg, grad, alpha)
+        variance = square_avg - grad_avg * grad_avg
+    direction = grad / (jnp.sqrt(variance) + eps)
+    if momentum_buffer is not None:
+        direction = momentum_buffer = momentum * momentum_buffer + direction
+    return -lr * direction, square_avg, momentum_buffer, grad_avg

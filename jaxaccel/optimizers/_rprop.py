@@ -1,0 +1,161 @@
+"""Rprop: each parameter has a step size of its own, and the gradient gives only the sign."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxaccel._checks import check_lr, known_value
+from jaxaccel._math import in_dtype, value_at
+from jaxaccel._tree import initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._types import Hyperparameter, Params, State, Updates
+
+
+class RpropState(NamedTuple):
+    """State of :func:`rprop`, under PyTorch's keys."""
+
+    step: jax.Array
+    """int32 scalar: finished updates."""
+    prev: Params
+    """The last gradient, 0 where it had turned its sign; like the parameters."""
+    step_size: Params
+    """Step size of every parameter, like the parameters (complex: one for each part)."""
+
+
+def rprop(
+    lr: Hyperparameter = 1e-2,
+    etas: tuple[Hyperparameter, Hyperparameter] = (0.5, 1.2),
+    step_sizes: tuple[Hyperparameter, Hyperparameter] = (1e-6, 50),
+    *,
+    maximize: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Resilient backpropagation, for gradients of the whole data set.
+
+    .. math::
+        \eta_t &= \mathrm{clip}\big(\eta_{t-1} \cdot
+        \{\eta_+ \text{ if } g_{t-1} g_t > 0,\;
+        \eta_- \text{ if } g_{t-1} g_t < 0,\; 1 \text{ else}\},\;
+        \Gamma_{\min}, \Gamma_{\max}\big) \\
+        g_t &\leftarrow 0 \quad \text{if } g_{t-1} g_t < 0 \\
+        \theta_t &= \theta_{t-1} - \eta_t\,\mathrm{sign}(g_t)
+
+    Args:
+        lr: The step size to begin with, at least 0: a number, a JAX scalar or a schedule
+            ``step -> value``, of which only the value at 0 counts.
+        etas: Factors of the step size where the gradient has turned its sign, in (0, 1), and
+            where it has kept it, above 1. Each is a number, a JAX scalar or a schedule, read
+            before the step is counted.
+        step_sizes: The smallest and the largest step size, likewise.
+        maximize: Climb instead of descend: the gradient's sign is turned first.
+
+    Returns:
+        A transformation whose ``update(updates, state, params)`` returns additive updates in the
+        parameters' dtypes and an :class:`RpropState` in the parameters' shapes, dtypes and
+        shardings. Half-precision leaves are computed in float32 and rounded once.
+
+    Raises:
+        ValueError: ``lr`` is negative, or ``etas`` do not lie on their sides of 1.
+        TypeError: ``etas`` or ``step_sizes`` is no pair, or a number in them or ``lr`` is no
+            number, JAX scalar or schedule.
+
+    PyTorch:
+        ``torch.optim.Rprop``: same arguments, defaults, state keys, errors and numbers; the first
+        step is taken at once, and clipped (``optax.rprop`` lags by one step and does neither). A
+        gradient of NaN moves nothing, in both. The signs are multiplied, not the gradients: where
+        PyTorch's product of two tiny gradients is rounded to 0, its step size rests. Left out:
+        ``foreach``, ``capturable`` and ``differentiable``, which say how and not what. A leaf
+        whose gradient is ``None`` is frozen for the run.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> tx = ja.optimizers.rprop(lr=0.1)
+        >>> w = jnp.array([1.0, -2.0])
+        >>> updates, state = tx.update(2 * w, tx.init(w), w)
+        >>> updates, state = tx.update(jnp.array([0.5, 3.0]), state, w)
+        >>> print(updates, state.step_size)
+        [-0.12 -0.  ] [0.12 0.05]
+
+    References:
+        Riedmiller, Braun. A Direct Adaptive Method for Faster Backpropagation Learning: The RPROP
+        Algorithm. 1993.
+    """
+    check_lr(lr)
+    _check_etas(etas)
+    _check_pair("step_sizes", step_sizes)
+
+    def init(params: Params) -> State:
+        step = initial_step(params)
+        step_size = value_at(lr, step)
+        return RpropState(
+            step=step,
+            prev=zeros_like(params),
+            step_size=jax.tree.map(lambda param: _filled_like(param, step_size), params),
+        )
+
+    def update(
+        updates: Updates, state: State, params: Params | None = None, **extra: object
+    ) -> tuple[Updates, State]:
+        del extra
+        update_leaf = functools.partial(
+            _update_leaf,
+            etaminus=value_at(etas[0], state.step),
+            etaplus=value_at(etas[1], state.step),
+            step_size_min=value_at(step_sizes[0], state.step),
+            step_size_max=value_at(step_sizes[1], state.step),
+            maximize=maximize,
+        )
+        updates, *slots = update_leaves(update_leaf, updates, params, state[1:])
+        return updates, RpropState(next_step(state.step), *slots)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _update_leaf(
+    param, grad, prev, step_size, *,
+    etaminus, etaplus, step_size_min, step_size_max, maximize,
+):  # fmt: skip
+    """Return the update of one array, the gradient to remember and the new step sizes."""
+    del param
+    etaminus, etaplus, step_size_min, step_size_max = in_dtype(
+        grad.dtype, etaminus, etaplus, step_size_min, step_size_max
+    )
+    grad = -grad if maximize else grad
+    agreement = _sign(grad) * _sign(prev)
+    shrunk_or_kept = jnp.where(agreement < 0, etaminus * step_size, step_size)
+    step_size = jnp.where(agreement > 0, etaplus * step_size, shrunk_or_kept)
+    step_size = jnp.clip(step_size, step_size_min, step_size_max)
+
+    grad = jnp.where(agreement < 0, 0, grad)
+    return -_sign(grad) * step_size, grad, step_size
+
+
+def _sign(array: jax.Array) -> jax.Array:
+    """Return the sign, 0 for NaN (``torch.sign``)."""
+    return jnp.where(jnp.isnan(array), 0, jnp.sign(array))
+
+
+def _filled_like(param: Any, value: Any) -> jax.Array:
+    """Return an array like the parameter, full of a number; both parts of a complex one are."""
+    value = jnp.asarray(value, param.dtype)
+    return jnp.full_like(param, value * (1 + 1j) if jnp.iscomplexobj(param) else value)
+
+
+def _check_pair(name: str, pair: Any) -> tuple[float | None, float | None]:
+    """Return a pair of numbers as floats, None where they are not known yet."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"{name} must be a pair, got {pair!r}")
+    return known_value(f"{name}[0]", pair[0]), known_value(f"{name}[1]", pair[1])
+
+
+def _check_etas(etas: Any) -> None:
+    """Check the factors: the first in (0, 1), the second above 1."""
+    etaminus, etaplus = _check_pair("etas", etas)
+    shrinks = etaminus is None or 0.0 < etaminus < 1.0
+    grows = etaplus is None or etaplus > 1.0
+    if not (shrinks and grows):
+        raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")

@@ -1,0 +1,160 @@
+"""Gradient accumulation around any optimizer: one step on the mean of several gradients."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxaccel._checks import check_positive_integer
+from jaxaccel._math import compute_dtype, in_dtype
+from jaxaccel._tree import initial_scalar, initial_step, is_none, update_leaves
+from jaxaccel._types import Params, State, Updates
+
+
+class AccumulateGradientsState(NamedTuple):
+    """State of :func:`accumulate_gradients`."""
+
+    micro_step: jax.Array
+    """int32 scalar: micro-batches in the buffer, 0 after every step of the optimizer."""
+    weight: jax.Array
+    """Sum of their weights, a scalar in JAX's default float."""
+    grad: Params
+    """Weighted sum of their gradients, like the parameters, in at least float32."""
+    inner_state: State
+    """State of the transformation inside."""
+
+
+def accumulate_gradients(
+    tx: optax.GradientTransformation, steps: int
+) -> optax.GradientTransformationExtraArgs:
+    r"""Collect the gradients of several micro-batches, then let an optimizer step on their mean.
+
+    .. math:: g = \frac{\sum_a w_a\,g_a}{\sum_a w_a}
+
+    The sum is over the micro-batches in the buffer, usually ``steps`` of them. On all other calls
+    the update changes no parameter and the state of ``tx`` stays: its step, and with it every
+    schedule in it, counts its own steps.
+
+    Two extra arguments of ``update``, both of which may be traced: ``weight``, the number of tokens
+    of this micro-batch (whose gradients are a mean over them), makes the mean one over tokens;
+    left out it is 1, and with 0 the gradients count for nothing, even if they are NaN.
+    ``flush=True`` steps now, on what is in the buffer together with this micro-batch: for the last,
+    incomplete batch of an epoch. With ``weight=0`` and any gradients that is what was there before;
+    if nothing was, nothing changes.
+
+    Args:
+        tx: Any transformation: what shall see the mean, so clipping too.
+        steps: Micro-batches per step of ``tx``, a plain integer of at least 1.
+
+    Returns:
+        A transformation with an :class:`AccumulateGradientsState`: one buffer, the size of the
+        gradients, is all the memory that it adds. Other extra arguments are handed to ``tx``, with
+        the values of the call on which it steps.
+
+    Raises:
+        ValueError: ``steps`` is below 1.
+        TypeError: ``steps`` is no integer.
+
+    PyTorch:
+        ``(loss / A).backward()`` on A micro-batches, then one ``optimizer.step()``: same numbers.
+        Half-precision gradients are summed in float32 and their mean is rounded once, where
+        PyTorch's ``.grad`` is in half precision and rounded at each. The buffer takes the place of
+        ``.grad`` between calls. ``optax.MultiSteps`` has no weights and no flush.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> tx = ja.transforms.accumulate_gradients(ja.optimizers.sgd(lr=1.0), steps=2)
+        >>> w = jnp.zeros(2)
+        >>> state = tx.init(w)
+        >>> for g in (jnp.array([1.0, 2.0]), jnp.array([3.0, 4.0])):
+        ...     updates, state = tx.update(g, state, w)
+        ...     print(updates)
+        [-0. -0.]
+        [-2. -3.]
+    """
+    check_positive_integer("accumulation steps", steps)
+    inner = optax.with_extra_args_support(tx)
+
+    def init(params: Params) -> State:
+        return AccumulateGradientsState(
+            micro_step=initial_step(params),
+            weight=initial_scalar(params, jnp.result_type(float)),
+            grad=jax.tree.map(_empty_buffer, params),
+            inner_state=inner.init(params),
+        )
+
+    def update(
+        updates: Updates,
+        state: State,
+        params: Params | None = None,
+        *,
+        weight: float | jax.Array | None = None,
+        flush: bool | jax.Array = False,
+        **extra: object,
+    ) -> tuple[Updates, State]:
+        micro_step, total, buffer = _collect(updates, state, weight)
+
+        def step(buffer: Any, inner_state: Any) -> Any:
+            mean = jax.tree.map(lambda g, s: _mean(g, s, total), updates, buffer, is_leaf=is_none)
+            moves, inner_state = inner.update(mean, inner_state, params, **extra)
+            # The sum is done with: its buffer carries the updates out, instead of a second tree.
+            return jax.tree.map(_carry, updates, moves, buffer, is_leaf=is_none), inner_state
+
+        def wait(buffer: Any, inner_state: Any) -> Any:
+            return buffer, inner_state
+
+        is_full = jnp.logical_or(micro_step == steps, flush)
+        steps_now = is_full & (total > 0)
+        buffer, inner_state = jax.lax.cond(steps_now, step, wait, buffer, state.inner_state)
+        update_leaf = functools.partial(_update_leaf, steps_now=steps_now)
+        moves, buffer = update_leaves(update_leaf, updates, params, [buffer])
+        micro_step, total = (jnp.where(is_full, jnp.zeros_like(x), x) for x in (micro_step, total))
+        return moves, AccumulateGradientsState(micro_step, total, buffer, inner_state)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _collect(updates: Updates, state: State, weight: Any) -> tuple[jax.Array, jax.Array, Params]:
+    """Return the count, the sum of weights and the weighted sum with one more micro-batch."""
+    if weight is not None:
+        weight = jnp.asarray(weight, state.weight.dtype).reshape(())
+    buffer = jax.tree.map(
+        lambda g, s: s if g is None else _add(g, s, weight), updates, state.grad, is_leaf=is_none
+    )
+    return state.micro_step + 1, state.weight + (1 if weight is None else weight), buffer
+
+
+def _add(grad, buffer, weight):
+    """Return the weighted sum of one array's gradients with one more; weight 0 adds nothing."""
+    grad = grad.astype(buffer.dtype)
+    if weight is None:
+        return buffer + grad
+    (factor,) = in_dtype(buffer.dtype, weight)
+    return jnp.where(weight == 0, buffer, buffer + factor * grad)
+
+
+def _mean(grad, buffer, total):
+    """Return the mean gradient in the dtype that gradients come in; ``None`` stays ``None``."""
+    return None if grad is None else (buffer / total.astype(buffer.dtype)).astype(grad.dtype)
+
+
+def _carry(grad, move, buffer):
+    """Return an update in the buffer's dtype; without a gradient the buffer stays."""
+    return buffer if grad is None else move.astype(buffer.dtype)
+
+
+def _update_leaf(param, grad, buffer, *, steps_now):
+    """Return the update of one array and its buffer, emptied once its update is out."""
+    del param, grad
+    nothing = jnp.zeros_like(buffer)
+    return jnp.where(steps_now, buffer, -nothing), jnp.where(steps_now, nothing, buffer)
+
+
+def _empty_buffer(param: jax.Array) -> jax.Array:
+    """Return zeros like a parameter, in the dtype in which its gradients are summed."""
+    return jnp.zeros_like(param, dtype=compute_dtype(jnp.result_type(param)))
