@@ -111,7 +111,8 @@ def _update_one(update_leaf: Callable[..., Any], grad: Any, param: Any, slots: l
     """Apply ``update_leaf`` to one leaf, in its compute dtype and real view."""
     if grad is None:
         # p + (-0.0) is p for every p; p + 0.0 would turn -0.0 into 0.0.
-        return (None if param is None else jnp.full_like(param, -0.0), *slots)
+        still = complex(-0.0, -0.0) if jnp.iscomplexobj(param) else -0.0
+        return (None if param is None else jnp.full_like(param, still), *slots)
     like = grad if param is None else param
     results = update_leaf(_widen(param), _widen(grad), *map(_widen, slots))
     targets = [like, *slots]

@@ -294,7 +294,7 @@ def test_stays_with_pytorch(case):
 
 # --- the line search on its own -----------------------------------------------------------------
 
-LINES = 300
+LINES = 600
 
 
 def bumpy(t, a, b, c, e, xp):
@@ -303,47 +303,60 @@ def bumpy(t, a, b, c, e, xp):
 
 
 def line_problems():
-    """Return 300 lines and first steps, and how many evaluations each search may make."""
+    """Return lines, first steps, how many evaluations there may be, tolerances, and last digits.
+
+    Every third loss is rounded to a half or a tenth, so that two may be the same.
+    """
     rng = np.random.default_rng(0)
-    shape = {"a": 1.0, "b": 3.0, "c": 3.0, "e": 0.3}
-    lines = {name: scale * rng.normal(size=9 * LINES) for name, scale in shape.items()}
-    lines["e"] = np.where(np.arange(9 * LINES) % 3 == 0, 0.0, np.abs(lines["e"]))
+    shape = {"a": 1.0, "b": 6.0, "c": 3.0, "e": 0.3}
+    lines = {name: scale * rng.normal(size=4 * LINES) for name, scale in shape.items()}
+    lines["e"] = np.where(np.arange(4 * LINES) % 3 == 0, 0.0, np.abs(lines["e"]))
     slope = lines["a"] * lines["b"] * np.cos(lines["c"]) - 4 * lines["e"] - 0.1
     falling = np.flatnonzero(slope < 0)[:LINES]
     assert falling.size == LINES
-    lines = {name: x[falling] for name, x in lines.items()}
-    return lines, 10.0 ** rng.uniform(-3, 1, size=LINES), rng.choice([0, 1, 2, 5, 25], size=LINES)
+    return (
+        {name: x[falling] for name, x in lines.items()},
+        10.0 ** rng.uniform(-1, 1.3, size=LINES),
+        rng.choice([0, 1, 2, 5, 25], size=LINES).astype(np.int32),
+        rng.choice([1e-9, 0.1], size=LINES),
+        rng.choice([0.0, 0.0, 0.0, 0.0, 0.1, 0.5], size=LINES),
+    )
 
 
 def test_line_search_is_pytorchs():
     """Bracket, zoom, too small a bracket and too few evaluations, on lines of every shape."""
-    lines, first, max_ls = line_problems()
+    problems = line_problems()
 
-    def search(line, t, max_ls):
+    def search(line, t, max_ls, tolerance_change, digit):
         direction = jnp.ones(1)
 
         def obj_func(t):
             f, g = jax.value_and_grad(bumpy)(t, **line, xp=jnp)
-            return f, g[None]
+            rounded = jnp.round(f / jnp.where(digit == 0, 1.0, digit)) * digit
+            return jnp.where(digit == 0, f, rounded), g[None]
 
         f, g = obj_func(jnp.zeros(()))
-        return strong_wolfe(obj_func, t, direction, f, g, g[0], max_ls=max_ls)
+        return strong_wolfe(
+            obj_func, t, direction, f, g, g[0], tolerance_change=tolerance_change, max_ls=max_ls
+        )
 
-    arrays = jax.tree.map(jnp.asarray, (lines, first, max_ls.astype(np.int32)))
-    found = jax.tree.map(np.asarray, jax.jit(jax.vmap(search))(*arrays))
+    run = jax.jit(jax.vmap(search), compiler_options=FAST_COMPILE)
+    found = jax.tree.map(np.asarray, run(*jax.tree.map(jnp.asarray, problems)))
     pytorchs = importlib.import_module("torch.optim.lbfgs")._strong_wolfe
-    for i in range(LINES):
+    lines, *numbers = problems
+    for i, (first, max_ls, tolerance_change, digit) in enumerate(zip(*numbers, strict=True)):
         line = {name: torch.tensor(x[i]) for name, x in lines.items()}
 
-        def obj_func(x, t, d, line=line):
+        def obj_func(x, t, d, line=line, digit=digit):
             t = torch.as_tensor(t, dtype=torch.float64).clone().requires_grad_()
             f = bumpy(t, **line, xp=torch)
-            return f.item(), torch.autograd.grad(f, t)[0][None]
+            rounded = f.item() if digit == 0 else float(np.round(f.item() / digit) * digit)
+            return rounded, torch.autograd.grad(f, t)[0][None]
 
         f, g = obj_func(None, 0.0, None)
         expected = pytorchs(
-            obj_func, None, first[i].item(), torch.ones(1).double(), f, g, g[0],
-            max_ls=int(max_ls[i]),
+            obj_func, None, first.item(), torch.ones(1).double(), f, g, g[0],
+            tolerance_change=tolerance_change.item(), max_ls=int(max_ls),
         )  # fmt: skip
         assert found[3][i] == expected[3]
         for mine, theirs in zip(found[:3], expected[:3], strict=True):
@@ -367,9 +380,12 @@ def assert_close(found, expected):
 
 
 def few_updates(tx, loss, params, step=None, calls=2):
+    """Return the parameters and the state after some updates."""
+    own = functools.partial(update_jax, tx, loss)
+    step = step or jax.jit(own, compiler_options=FAST_COMPILE)
     state = tx.init(params)
     for _ in range(calls):
-        params, state = (step or functools.partial(update_jax, tx, loss))(params, state)
+        params, state = step(params, state)
     return params, state
 
 
@@ -444,13 +460,12 @@ def test_leaf_without_gradient_keeps_every_bit():
 
 
 def test_sharded_parameters_give_the_same():
-    tx = ja.optimizers.lbfgs(max_iter=4, history_size=5, line_search_fn="strong_wolfe")
+    tx = ja.optimizers.lbfgs(max_iter=3, history_size=3, line_search_fn="strong_wolfe")
     x = jnp.asarray(constants(4, x=16)["x"])
     expected = few_updates(tx, ROSENBROCK, {"x": x})
     mesh = ja.parallel.make_mesh({"data": 8})
     sharded = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
-    step = jax.jit(functools.partial(update_jax, tx, ROSENBROCK))
-    assert_close(few_updates(tx, ROSENBROCK, {"x": sharded}, step), expected)
+    assert_close(few_updates(tx, ROSENBROCK, {"x": sharded}), expected)
 
 
 def test_in_a_chain_with_its_arguments():

@@ -268,15 +268,15 @@ MUTANTS = [
     Mutant(
         "rprop lags by a step",
         RPROP,
-        "return -_sign(grad) * step_size",
-        "return -_sign(prev) * step_size",
+        "return _against(grad, step_size)",
+        "return _against(prev, step_size)",
         float64_run,
         "optimizers.rprop-defaults",
     ),
     Mutant(
         "rprop remembers a gradient that has turned",
         RPROP,
-        "grad = jnp.where(agreement < 0, 0, grad)",
+        "grad = jnp.where(turned, 0, grad)",
         "prev = grad",
         float64_run,
         "optimizers.rprop-defaults",

@@ -11,9 +11,11 @@ bytes that the step must at least read and write.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import time
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,22 +32,45 @@ import jaxaccel as ja
 Shapes = Literal["gpt2", "resnet50", "small"]
 
 LR = 1e-3
-NAMESAKES: dict[str, tuple[Callable[[], Any], Callable[[], Any], Any, dict[str, Any]]] = {
-    "sgd": (
-        lambda: ja.optimizers.sgd(LR, momentum=0.9),
-        lambda: optax.sgd(LR, momentum=0.9),
-        torch.optim.SGD,
-        {"momentum": 0.9},
+
+
+class Contenders(NamedTuple):
+    """An optimizer, its namesake, and PyTorch's class with its arguments."""
+
+    ours: Callable[[], Any]
+    optax: Callable[[], Any]
+    torch_class: Any
+    kwargs: Mapping[str, Any] = MappingProxyType({})
+    matrices_only: bool = False
+
+
+J, T = ja.optimizers, torch.optim
+NAMESAKES = {
+    "sgd": Contenders(
+        lambda: J.sgd(LR, momentum=0.9), lambda: optax.sgd(LR, 0.9), T.SGD, {"momentum": 0.9}
     ),
-    "adam": (lambda: ja.optimizers.adam(LR), lambda: optax.adam(LR), torch.optim.Adam, {}),
-    "adamw": (
-        lambda: ja.optimizers.adamw(LR),
-        lambda: optax.adamw(LR, weight_decay=1e-2),
-        torch.optim.AdamW,
-        {},
+    "adam": Contenders(lambda: J.adam(LR), lambda: optax.adam(LR), T.Adam),
+    "adamw": Contenders(lambda: J.adamw(LR), lambda: optax.adamw(LR, weight_decay=1e-2), T.AdamW),
+    "adamax": Contenders(lambda: J.adamax(LR), lambda: optax.adamax(LR), T.Adamax),
+    "nadam": Contenders(lambda: J.nadam(LR), lambda: optax.nadam(LR), T.NAdam),
+    "radam": Contenders(lambda: J.radam(LR), lambda: optax.radam(LR), T.RAdam),
+    "adagrad": Contenders(lambda: J.adagrad(LR), lambda: optax.adagrad(LR), T.Adagrad),
+    "adadelta": Contenders(lambda: J.adadelta(LR), lambda: optax.adadelta(LR), T.Adadelta),
+    "rmsprop": Contenders(lambda: J.rmsprop(LR), lambda: optax.rmsprop(LR), T.RMSprop),
+    "rprop": Contenders(lambda: J.rprop(LR), lambda: optax.rprop(LR), T.Rprop),
+    "adafactor": Contenders(
+        lambda: J.adafactor(LR),
+        lambda: optax.adafactor(LR, min_dim_size_to_factor=1, weight_decay_rate=None),
+        T.Adafactor,
+    ),
+    "muon": Contenders(
+        lambda: J.muon(LR),
+        lambda: optax.contrib.muon(LR, weight_decay=0.1),
+        T.Muon,
+        matrices_only=True,
     ),
 }
-"""Name -> jaxaccel's, optax's, PyTorch's class and its arguments."""
+"""ASGD, LBFGS and SparseAdam have no namesake; ``sparse_adam.py`` times the last."""
 
 
 @dataclasses.dataclass
@@ -77,7 +102,11 @@ def main(args: Args) -> None:
 
 def time_one(name: str, shapes: list[tuple[int, ...]], args: Args) -> list[tuple[str, ...]]:
     """Return rows (contender, milliseconds, ratio, compile seconds, ratio)."""
-    ours, namesake, torch_class, kwargs = NAMESAKES[name]
+    ours, namesake, torch_class, kwargs, matrices_only = NAMESAKES[name]
+    if matrices_only:
+        shapes = [shape for shape in shapes if len(shape) == 2]
+    if not shapes:
+        return []
     compile_seconds: dict[str, list[float]] = {"jaxaccel": [], "optax": []}
     factories = {"jaxaccel": ours, "optax": namesake}
     compiled: dict[str, Any] = {}
@@ -92,9 +121,11 @@ def time_one(name: str, shapes: list[tuple[int, ...]], args: Args) -> list[tuple
     slots = len(jax.tree.leaves(ours().init(jnp.zeros(2)))) - 1
     runs["copy"] = copy_run(shapes, reads=2 + slots, writes=1 + slots)
     if args.with_torch:
-        for how in ("foreach", "fused", "for-loop"):
-            switches = {"foreach": how == "foreach", "fused": how == "fused"}
-            runs[f"torch {how}"] = torch_run(torch_class, {**kwargs, **switches}, shapes)
+        accepted = inspect.signature(torch_class).parameters
+        switch = {"foreach": False} if "foreach" in accepted else {}
+        runs["torch for-loop"] = torch_run(torch_class, {**kwargs, **switch}, shapes)
+        for how in {"foreach", "fused"} & accepted.keys():
+            runs[f"torch {how}"] = torch_run(torch_class, {**kwargs, how: True}, shapes)
     medians = {key: 1e3 * value for key, value in in_turns(runs, args.rounds).items()}
     compiles = {key: float(np.median(value)) for key, value in compile_seconds.items()}
     rows = []

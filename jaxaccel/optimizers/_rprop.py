@@ -65,10 +65,10 @@ def rprop(
     PyTorch:
         ``torch.optim.Rprop``: same arguments, defaults, state keys, errors and numbers; the first
         step is taken at once, and clipped (``optax.rprop`` lags by one step and does neither). A
-        gradient of NaN moves nothing, in both. The signs are multiplied, not the gradients: where
-        PyTorch's product of two tiny gradients is rounded to 0, its step size rests. Left out:
-        ``foreach``, ``capturable`` and ``differentiable``, which say how and not what. A leaf
-        whose gradient is ``None`` is frozen for the run.
+        gradient of NaN moves nothing, in both. The product of two gradients decides, in both; one
+        that is subnormal (of two float32 gradients near 1e-19) is 0 under XLA, and the step size
+        rests. Left out: ``foreach``, ``capturable`` and ``differentiable``, which say how and not
+        what. A leaf whose gradient is ``None`` is frozen for the run.
 
     Example:
         >>> import jax.numpy as jnp
@@ -125,18 +125,19 @@ def _update_leaf(
         grad.dtype, etaminus, etaplus, step_size_min, step_size_max
     )
     grad = -grad if maximize else grad
-    agreement = _sign(grad) * _sign(prev)
-    shrunk_or_kept = jnp.where(agreement < 0, etaminus * step_size, step_size)
-    step_size = jnp.where(agreement > 0, etaplus * step_size, shrunk_or_kept)
+    agreement = grad * prev
+    turned = agreement < 0
+    step_size = jnp.where(agreement > 0, etaplus * step_size, step_size)
+    step_size = jnp.where(turned, etaminus * step_size, step_size)
     step_size = jnp.clip(step_size, step_size_min, step_size_max)
 
-    grad = jnp.where(agreement < 0, 0, grad)
-    return -_sign(grad) * step_size, grad, step_size
+    grad = jnp.where(turned, 0, grad)
+    return _against(grad, step_size), grad, step_size
 
 
-def _sign(array: jax.Array) -> jax.Array:
-    """Return the sign, 0 for NaN (``torch.sign``)."""
-    return jnp.where(jnp.isnan(array), 0, jnp.sign(array))
+def _against(grad, step_size):
+    """Return a step against the sign of the gradient; none where that is 0 or NaN."""
+    return jnp.where(grad > 0, -step_size, jnp.where(grad < 0, step_size, 0))
 
 
 def _filled_like(param: Any, value: Any) -> jax.Array:

@@ -63,18 +63,19 @@ def _update_leaf(
     """Return the update of one tensor, the gradient to remember and the new step sizes."""
     del param
     grad = -grad if maximize else grad
-    agreement = _sign(grad) * _sign(prev)
-    shrunk_or_kept = torch.where(agreement < 0, etaminus * step_size, step_size)
-    step_size = torch.where(agreement > 0, etaplus * step_size, shrunk_or_kept)
+    agreement = grad * prev
+    turned = agreement < 0
+    step_size = torch.where(agreement > 0, etaplus * step_size, step_size)
+    step_size = torch.where(turned, etaminus * step_size, step_size)
     step_size = torch.clamp(step_size, step_size_min, step_size_max)
 
-    grad = torch.where(agreement < 0, 0, grad)
-    return -_sign(grad) * step_size, grad, step_size
+    grad = torch.where(turned, 0, grad)
+    return _against(grad, step_size), grad, step_size
 
 
-def _sign(tensor):
-    """Return the sign, 0 for NaN."""
-    return torch.sign(tensor)
+def _against(grad, step_size):
+    """Return a step against the sign of the gradient; none where that is 0 or NaN."""
+    return torch.where(grad > 0, -step_size, torch.where(grad < 0, step_size, 0))
 
 
 def _filled_like(param, value):
