@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
-from parity_tests.cases import Case, lookahead, optimizers, transforms
+from parity_tests.cases import Case, lookahead, optimizers, param_groups, transforms
 from parity_tests.harness import FAST_COMPILE, in_full_precision, lookup
 
 STEPS = 4
@@ -41,6 +41,8 @@ class Row(NamedTuple):
     """One number is computed from all leaves, and no leaf is more precise than it."""
     rounds_between: bool = False
     """A transform inside sees, or returns, something rounded to the leaf's own precision."""
+    not_injected: str = ""
+    """Why ``inject_hyperparams`` cannot build it."""
 
     @property
     def factory(self):
@@ -48,14 +50,20 @@ class Row(NamedTuple):
         inner = self.case.options.get("inner")
         if inner is None:
             return own
-        return functools.partial(own, lookup("jaxaccel", inner.function)(**inner.kwargs))
+        factory = lookup("jaxaccel", inner.function)
+        if "groups" in self.case.options:
+            return functools.partial(own, factory, self.case.options["groups"])
+        return functools.partial(own, factory(**inner.kwargs))
 
     @property
     def tx(self):
         return self.factory(**self.case.kwargs)
 
 
-_BY_ID = {case.id: case for case in [*optimizers.CASES, *lookahead.CASES, *transforms.CASES]}
+_BY_ID = {
+    case.id: case
+    for case in [*optimizers.CASES, *lookahead.CASES, *transforms.CASES, param_groups.IN_WRAPPERS]
+}
 NORM = {"static_args": ("norm_type",), "couples_leaves": True}
 ROWS = [
     Row(_BY_ID["sgd-defaults"]),
@@ -87,6 +95,7 @@ ROWS = [
     Row(_BY_ID["rmsprop-everything"]),
     Row(_BY_ID["adafactor-lr-schedule"]),
     Row(_BY_ID["adafactor-everything"]),
+    Row(_BY_ID["param_groups-adamw"], not_injected="it takes no function of open arguments"),
     Row(_BY_ID["clip_grad_norm-max-norm-below"], **NORM),
     Row(_BY_ID["clip_grad_norm-norm-type-schedule-of-max-norm"], **NORM),
     Row(_BY_ID["clip_grad_value-schedule"]),
@@ -159,7 +168,7 @@ def plain(row_id, seed=0):
 
 def inner_states(row, state):
     """Return the states of the row's own type inside a wrapper's state, in order."""
-    own = type(row.tx.init({}))
+    own = type(plain(row.case.id)[1])
     leaves = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, own))
     return [leaf for leaf in leaves if isinstance(leaf, own)]
 
@@ -305,8 +314,15 @@ WRAPPERS = [
 ]
 
 
-@pytest.mark.parametrize("wrapper", WRAPPERS, ids=lambda wrapper: wrapper.__name__)
-@rows
+@pytest.mark.parametrize(
+    ("row", "wrapper"),
+    [
+        pytest.param(row, wrapper, id=f"{row.case.id}-{wrapper.__name__}")
+        for row in ROWS
+        for wrapper in WRAPPERS
+        if not (row.not_injected and wrapper is in_inject_hyperparams)
+    ],
+)
 def test_wrapped_equals_plain(row, wrapper):
     assert_same(*wrapper(row))
 
@@ -347,7 +363,7 @@ def assert_state_lives_with(state, params):
     by_path = dict(jax.tree.leaves_with_path(params))
     home = jax.tree.leaves(params)[0].sharding
     for path, leaf in jax.tree.leaves_with_path(state):
-        path = tuple(key for key in path if not isinstance(key, jax.tree_util.GetAttrKey))
+        path = tuple(key for key in path if isinstance(key, jax.tree_util.DictKey))
         if path in by_path:
             expected = sharding_of_means(by_path[path], leaf.shape)
             assert leaf.sharding.is_equivalent_to(expected, leaf.ndim)
@@ -481,7 +497,7 @@ def test_leaf_without_gradient_is_frozen(row):
 def trees_of(state):
     """Return the parts of a state that are like the parameters, in order."""
     if isinstance(state, dict):
-        return [state]
+        return [state] if "first" in state else []
     return [tree for field in state for tree in trees_of(field)] if isinstance(state, tuple) else []
 
 

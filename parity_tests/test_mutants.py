@@ -19,7 +19,9 @@ from parity_tests import (
     test_normalization,
     test_optimizers,
     test_parallel,
+    test_param_groups,
     test_schedules,
+    test_state_dict,
     test_transforms,
 )
 from parity_tests.cases import init, normalization, optimizers, schedules, transforms
@@ -99,6 +101,29 @@ def frozen_leaf(row):
 
 def many_dtypes(row):
     test_contract.test_many_dtypes_in_one_tree_keep_their_own(_contract_row(row))
+
+
+def groups_run(row):
+    case = next(case for case in test_param_groups.CASES if case.id == row)
+    test_param_groups.test_float64_run_equals_pytorch_at_every_step(case)
+
+
+def digits_of_decay_factors(_):
+    test_param_groups.test_decay_factor_keeps_its_digits_in_float32()
+
+
+def first_match(_):
+    test_param_groups.test_first_match_wins()
+
+
+def state_there(row):
+    case = next(case for case in test_state_dict.CASES if case.why == row)
+    test_state_dict.test_state_there_continues_equal(case)
+
+
+def state_back(row):
+    case = next(case for case in test_state_dict.CASES if case.why == row)
+    test_state_dict.test_state_back_continues_equal(case)
 
 
 SGD, ADAM, ADAMW = (f"jaxaccel.optimizers.{name}" for name in ("_sgd", "_adam", "_adamw"))
@@ -264,6 +289,46 @@ MUTANTS = [
         "_next_mu(step + 1, ",
         float64_run,
         "optimizers.asgd-t0",
+    ),
+    Mutant(
+        "a group's schedule lags by a step",
+        "jaxaccel.optimizers._param_groups",
+        "rewritten(held, numbers[index], step)",
+        "rewritten(held, numbers[index], state.step)",
+        groups_run,
+        "adamw-groups",
+    ),
+    Mutant(
+        "the last group that matches wins",
+        "jaxaccel.optimizers._param_groups",
+        "row.index(True) for row",
+        "([i for i, own in enumerate(row[:-1]) if own] or [len(row) - 1])[-1] for row",
+        first_match,
+        None,
+    ),
+    Mutant(
+        "decay factors held as they are",
+        "jaxaccel.optimizers._hyperparams",
+        "held = Complement(place(one_minus(number))) if is_decay else place(number)",
+        "held = place(number)",
+        digits_of_decay_factors,
+        None,
+    ),
+    Mutant(
+        "history in the ring's order",
+        "jaxaccel.optimizers._state_dict",
+        "for k in range(max(0, stored - size), stored)",
+        "for k in range(min(size, stored))",
+        state_there,
+        "lbfgs with a line search",
+    ),
+    Mutant(
+        "asgd's averaging weight left behind",
+        "jaxaccel.optimizers._state_dict",
+        "scalars = {name: _common(name, state_dict) for name in counts}",
+        "scalars = {name: _common(name, state_dict) for name in counts[:1]}",
+        state_back,
+        "asgd",
     ),
     Mutant(
         "rprop lags by a step",

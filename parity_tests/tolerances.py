@@ -104,17 +104,17 @@ the iteration amplifies every rounding, and the start is where only the first on
 LBFGS_STANDS_STILL = 1e-10
 """Relative decrease of the loss in one call below which its last digits decide what is counted."""
 
-LBFGS_FEW_ITERATIONS_OF_MAX = 1e-9
-"""Distance of two runs of some ten iterations that differ in rounding, as a share of the maximum:
-what PyTorch's neighbours show on these problems is at most 1e-11."""
+LBFGS_FEW_ITERATIONS_OF_MAX = 1e-11
+"""Distance of two runs of some ten iterations that differ in rounding alone, as a share of the
+array's maximum."""
 
 LBFGS_FLOAT32_OF_PYTORCHS_OWN = 3.0
 """RMS error of a float32 run against PyTorch-float64, over the largest of three PyTorch-float32
 runs that start one unit in the last place away: the yardstick for whatever amplifies."""
 
-LINE_SEARCH_OF_MAX = 1e-9
-"""Error of a line search's step, loss and slope: sines of up to a few hundred radians, and a zoom
-of two dozen divisions by differences."""
+LINE_SEARCH_OF_MAX = 1e-11
+"""Error of a line search's step, loss and slope, over the larger of 1 and its value: up to two
+dozen interpolations, each of which divides differences."""
 
 # --- curvature ----------------------------------------------------------------------------------
 

@@ -83,9 +83,9 @@ def lbfgs(
     Args:
         lr: Learning rate, at least 0: a number, a JAX scalar or a schedule ``step -> value``,
             read before the step is counted. One update is one step.
-        max_iter: Most iterations in one update.
-        max_eval: Most evaluations in one update, the given one included; no iteration begins after
-            it. ``None`` is ``max_iter * 5 // 4``.
+        max_iter: Most iterations in one update, at least 1.
+        max_eval: Evaluations in one update, the given one included, after which no iteration
+            begins, at least 1. ``None`` is ``max_iter * 5 // 4``.
         tolerance_grad: Stop where no entry of the gradient is larger; like ``lr`` a number, a JAX
             scalar or a schedule.
         tolerance_change: Stop where no parameter, or where the loss, changes by more; likewise.
@@ -98,9 +98,9 @@ def lbfgs(
         Its history is allocated at once: ``2 * history_size`` times the parameters.
 
     Raises:
-        ValueError: ``lr`` is negative, ``history_size`` is below 1, or ``max_eval`` below 1 with a
-            line search; or ``update`` is called without parameters, or without ``value`` and
-            ``value_fn`` where it needs them.
+        ValueError: ``lr`` is negative, or ``max_iter``, ``max_eval`` or ``history_size`` is below
+            1; or ``update`` is called without parameters, or without ``value`` and ``value_fn``
+            where it needs them.
         TypeError: A numeric argument is no number, JAX scalar or schedule, or a count is no
             integer.
         RuntimeError: ``line_search_fn`` is another name.

@@ -123,3 +123,15 @@ CASES = [
         },
     ),
 ]
+
+IN_WRAPPERS = Case(
+    "optimizers.param_groups",
+    {"lr": 0.05, "betas": (0.8, 0.95)},
+    "",
+    "adamw",
+    {
+        "inner": Case("optimizers.adamw", {}, "torch.optim.AdamW", "inner"),
+        "groups": [{"params": "kernel", "weight_decay": 0.1, "lr": decaying}],
+    },
+)
+"""For the table of wrappers."""
