@@ -137,7 +137,7 @@ def _update_leaf(
 
 def _against(grad, step_size):
     """Return a step against the sign of the gradient; none where that is 0 or NaN."""
-    return jnp.where(grad > 0, -step_size, jnp.where(grad < 0, step_size, 0))
+    return jnp.where(grad > 0, -step_size, jnp.where(grad < 0, step_size, -0.0))
 
 
 def _filled_like(param: Any, value: Any) -> jax.Array:

@@ -75,7 +75,7 @@ def _update_leaf(
 
 def _against(grad, step_size):
     """Return a step against the sign of the gradient; none where that is 0 or NaN."""
-    return torch.where(grad > 0, -step_size, torch.where(grad < 0, step_size, 0))
+    return torch.where(grad > 0, -step_size, torch.where(grad < 0, step_size, -0.0))
 
 
 def _filled_like(param, value):
