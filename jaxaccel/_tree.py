@@ -71,6 +71,14 @@ def path_name(path: Any) -> str:
     return jax.tree_util.keystr(tuple(path), simple=True, separator=".")
 
 
+def unmoved_like(param: Any) -> jax.Array:
+    """Return the update that changes no bit of a parameter.
+
+    p + (-0.0) is p for every p; p + 0.0 would turn -0.0 into 0.0.
+    """
+    return jnp.full_like(param, complex(-0.0, -0.0) if jnp.iscomplexobj(param) else -0.0)
+
+
 def update_leaves(
     update_leaf: Callable[..., tuple[Any, ...]],
     grads: Any,
@@ -110,9 +118,7 @@ def update_leaves(
 def _update_one(update_leaf: Callable[..., Any], grad: Any, param: Any, slots: list[Any]) -> Any:
     """Apply ``update_leaf`` to one leaf, in its compute dtype and real view."""
     if grad is None:
-        # p + (-0.0) is p for every p; p + 0.0 would turn -0.0 into 0.0.
-        still = complex(-0.0, -0.0) if jnp.iscomplexobj(param) else -0.0
-        return (None if param is None else jnp.full_like(param, still), *slots)
+        return (None if param is None else unmoved_like(param), *slots)
     like = grad if param is None else param
     results = update_leaf(_widen(param), _widen(grad), *map(_widen, slots))
     targets = [like, *slots]

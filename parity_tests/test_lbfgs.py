@@ -21,7 +21,14 @@ from jaxaccel.optimizers._strong_wolfe import strong_wolfe
 from parity_tests import tolerances as tol
 from parity_tests.cases import Case
 from parity_tests.cases.lbfgs import CASES
-from parity_tests.harness import FAST_COMPILE, FROZEN, to_numpy, to_torch, values_at
+from parity_tests.harness import (
+    FAST_COMPILE,
+    FROZEN,
+    to_numpy,
+    to_torch,
+    transform_of,
+    values_at,
+)
 
 AWAY = 1e-15
 NEIGHBOURS = 5
@@ -204,7 +211,7 @@ def update_jax(tx, loss, params, state):
 
 def run_jax(case, start):
     """Return parameters and states by call, as one scan."""
-    tx = ja.optimizers.lbfgs(**case.kwargs)
+    tx = transform_of("jaxaccel", case)
     loss = functools.partial(loss_of(case), xp=jnp)
 
     def body(carry, _):

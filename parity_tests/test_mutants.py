@@ -320,7 +320,7 @@ MUTANTS = [
         "for k in range(max(0, stored - size), stored)",
         "for k in range(min(size, stored))",
         state_there,
-        "lbfgs with a line search",
+        "lbfgs",
     ),
     Mutant(
         "asgd's averaging weight left behind",
@@ -597,7 +597,7 @@ MUTANTS = [
     Mutant(
         "frozen leaf loses the sign of zero",
         TREE,
-        "jnp.full_like(param, -0.0)",
+        "jnp.full_like(param, complex(-0.0, -0.0) if jnp.iscomplexobj(param) else -0.0)",
         "jnp.zeros_like(param)",
         frozen_leaf,
         "optimizers.adam-defaults",

@@ -25,6 +25,7 @@ from parity_tests.harness import (
     oracle_of,
     to_numpy,
     to_torch,
+    transform_of,
     values_at,
 )
 from parity_tests.test_contract import assert_no_shared_buffers
@@ -148,7 +149,7 @@ def as_run(moved, states, updates):
 def test_float64_run_equals_pytorch_at_every_step(case):
     """In all forms, which agree to the bit; a table without a gradient stays."""
     table, ids, grads = problem(case, seed=0)
-    tx = lookup("jaxaccel", case.function)(**case.kwargs)
+    tx = transform_of("jaxaccel", case)
     params = {name: jnp.asarray(table) for name in (*FORMS, FROZEN)}
     pairs = {name: (jnp.asarray(ids), jnp.asarray(grads)) for name in FORMS}
     compiled = jax.jit(scan(tx, [FROZEN]), compiler_options=FAST_COMPILE)

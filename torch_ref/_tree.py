@@ -27,6 +27,11 @@ def path_name(path):
     return ".".join(str(getattr(entry, "key", getattr(entry, "idx", entry))) for entry in path)
 
 
+def unmoved_like(param):
+    """Return the update that changes no bit of a parameter."""
+    return torch.full_like(param, complex(-0.0, -0.0) if param.is_complex() else -0.0)
+
+
 def update_leaves(update_leaf, grads, params, slots):
     """Walk gradients, parameters and state slots together; return the updates and new slots."""
     grad_leaves, treedef = pytree.tree_flatten(grads)
@@ -50,7 +55,7 @@ def update_leaves(update_leaf, grads, params, slots):
 def _update_one(update_leaf, grad, param, slots):
     """Apply ``update_leaf`` to one leaf, in its compute dtype and real view."""
     if grad is None:
-        return (None if param is None else torch.full_like(param, -0.0), *slots)
+        return (None if param is None else unmoved_like(param), *slots)
     like = grad if param is None else param
     results = update_leaf(_widen(param), _widen(grad), *map(_widen, slots))
     targets = [like, *slots]

@@ -14,7 +14,7 @@ import optax
 
 from jaxaccel._checks import check_lr, check_params_given, check_positive_integer, known_value
 from jaxaccel._math import in_dtype, value_at
-from jaxaccel._tree import initial_scalar, initial_step, is_none, next_step
+from jaxaccel._tree import initial_scalar, initial_step, is_none, next_step, unmoved_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._flat_vector import flat_dtype, largest, ravel, real_size, unravel
 from jaxaccel.optimizers._lbfgs_iteration import Iterate, Rules, iterate
@@ -222,7 +222,7 @@ def lbfgs(
                 ended=largest(flat_grad) <= rules.tolerance_grad,
             ),
         )
-        unmoved = [None if leaf is None else jnp.full_like(leaf, -0.0) for leaf in leaves]
+        unmoved = [None if leaf is None else unmoved_like(leaf) for leaf in leaves]
         # A short way keeps digits that the position has lost; a long one must end on the position.
         short = jnp.abs(last.moved) < jnp.abs(start) / 2
         return tree(jnp.where(short, last.moved, last.position - start), unmoved), last.state

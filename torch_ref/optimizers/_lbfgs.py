@@ -13,7 +13,7 @@ from torch_ref._checks import (
     known_value,
 )
 from torch_ref._math import value_at
-from torch_ref._tree import initial_step, is_none
+from torch_ref._tree import initial_step, is_none, unmoved_like
 from torch_ref._types import GradientTransformation
 from torch_ref.optimizers._flat_vector import flat_dtype, largest, ravel, real_size, unravel
 from torch_ref.optimizers._lbfgs_iteration import Iterate, Rules, iterate
@@ -123,7 +123,7 @@ def lbfgs(
         )
         while not at.ended and at.n_iter < max_iter:
             at = iterate(at, rules)
-        unmoved = [None if leaf is None else torch.full_like(leaf, -0.0) for leaf in leaves]
+        unmoved = [None if leaf is None else unmoved_like(leaf) for leaf in leaves]
         short = at.moved.abs() < start.abs() / 2
         return tree(torch.where(short, at.moved, at.position - start), unmoved), at.state
 
