@@ -127,10 +127,13 @@ def _update_leaf(
     grad = -grad if maximize else grad
     agreement = grad * prev
     turned = agreement < 0
-    step_size = jnp.where(agreement > 0, etaplus * step_size, step_size)
-    step_size = jnp.where(turned, etaminus * step_size, step_size)
-    step_size = jnp.clip(step_size, step_size_min, step_size_max)
-
+    grown = jnp.where(agreement > 0, etaplus * step_size, step_size)
+    # Clipped before it is chosen: what ends in a choice is computed once, not in every reader.
+    step_size = jnp.where(
+        turned,
+        jnp.clip(etaminus * step_size, step_size_min, step_size_max),
+        jnp.clip(grown, step_size_min, step_size_max),
+    )
     grad = jnp.where(turned, 0, grad)
     return _against(grad, step_size), grad, step_size
 

@@ -65,10 +65,12 @@ def _update_leaf(
     grad = -grad if maximize else grad
     agreement = grad * prev
     turned = agreement < 0
-    step_size = torch.where(agreement > 0, etaplus * step_size, step_size)
-    step_size = torch.where(turned, etaminus * step_size, step_size)
-    step_size = torch.clamp(step_size, step_size_min, step_size_max)
-
+    grown = torch.where(agreement > 0, etaplus * step_size, step_size)
+    step_size = torch.where(
+        turned,
+        torch.clamp(etaminus * step_size, step_size_min, step_size_max),
+        torch.clamp(grown, step_size_min, step_size_max),
+    )
     grad = torch.where(turned, 0, grad)
     return _against(grad, step_size), grad, step_size
 
