@@ -130,7 +130,7 @@ def _widen(leaf: Any) -> Any:
     if leaf is None:
         return None
     leaf = as_real_pairs(leaf) if jnp.iscomplexobj(leaf) else jnp.asarray(leaf)
-    return leaf.astype(compute_dtype(leaf.dtype))
+    return _cast(leaf, compute_dtype(leaf.dtype))
 
 
 def _narrow(result: Any, target: Any) -> Any:
@@ -138,4 +138,9 @@ def _narrow(result: Any, target: Any) -> Any:
     if target is None or result is None:
         return None
     result = as_complex(result) if jnp.iscomplexobj(target) else result
-    return result.astype(jnp.result_type(target))
+    return _cast(result, jnp.result_type(target))
+
+
+def _cast(array: jax.Array, dtype: Any) -> jax.Array:
+    """Return an array in a dtype; nothing is traced where it has it already."""
+    return array if array.dtype == dtype else array.astype(dtype)

@@ -189,7 +189,7 @@ MUTANTS = [
     Mutant(
         "half precision not widened",
         TREE,
-        "return leaf.astype(compute_dtype(leaf.dtype))",
+        "return _cast(leaf, compute_dtype(leaf.dtype))",
         "return leaf",
         low_precision_run,
         "optimizers.adam-defaults",
@@ -501,7 +501,7 @@ MUTANTS = [
     Mutant(
         "norm accumulated in half precision",
         CLIP_NORM,
-        "return leaf.astype(compute_dtype(leaf.dtype))",
+        "return _cast(leaf, compute_dtype(leaf.dtype))",
         "return leaf",
         clipping,
         "transforms.clip_grad_norm-norm-that-half-precision-cannot-hold",
@@ -605,7 +605,7 @@ MUTANTS = [
     Mutant(
         "everything in float32",
         TREE,
-        "return leaf.astype(compute_dtype(leaf.dtype))",
+        "return _cast(leaf, compute_dtype(leaf.dtype))",
         "return leaf.astype(jnp.float32)",
         float64_run,
         "optimizers.adam-defaults",
@@ -613,7 +613,7 @@ MUTANTS = [
     Mutant(
         "updates in the dtype of the arithmetic",
         TREE,
-        "return result.astype(jnp.result_type(target))",
+        "return _cast(result, jnp.result_type(target))",
         "return result",
         many_dtypes,
         "optimizers.adam-defaults",

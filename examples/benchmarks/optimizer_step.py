@@ -11,6 +11,7 @@ bytes that the step must at least read and write.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import inspect
 import time
 from collections.abc import Callable, Mapping
@@ -141,6 +142,7 @@ def time_one(name: str, shapes: list[tuple[int, ...]], args: Args) -> list[tuple
 def build(factory: Callable[[], Any], shapes: list[tuple[int, ...]]) -> tuple[float, Any]:
     """Return the seconds that tracing and compiling a donated step takes, and the step."""
     jax.clear_caches()
+    gc.collect()  # or it falls on whoever's turn it happens to be
     params = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     begin = time.perf_counter()
     tx = factory()
