@@ -501,7 +501,7 @@ MUTANTS = [
     Mutant(
         "norm accumulated in half precision",
         CLIP_NORM,
-        "return _cast(leaf, compute_dtype(leaf.dtype))",
+        "return leaf.astype(compute_dtype(leaf.dtype))",
         "return leaf",
         clipping,
         "transforms.clip_grad_norm-norm-that-half-precision-cannot-hold",
