@@ -11,9 +11,9 @@ from parity_tests.cases import Case
 from parity_tests.cases import optimizers as own_rows
 from parity_tests.harness import lookup, problem, run_jax, run_torch
 from parity_tests.test_errors import raised_by
+from parity_tests.test_mirror import HOW_NOT_WHAT
 from parity_tests.test_optimizers import assert_same_run_in_float64
 
-HOW_NOT_WHAT = {"foreach", "fused", "capturable", "differentiable"}
 OPTIONS = {case.function: case.options for case in own_rows.CASES if case.why == "defaults"}
 """Row options that belong to an optimizer: no complex leaf, matrices only, the layout."""
 

@@ -27,6 +27,7 @@ from parity_tests.harness import (
     torch_state,
     values_at,
 )
+from parity_tests.test_optimizers import assert_same_path
 
 rows = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 param_groups = ja.optimizers.param_groups
@@ -114,13 +115,7 @@ def test_float64_run_equals_pytorch_at_every_step(case):
     judge, judge_state = run_torch(case, params, grads, "float64")
     run, state = run_jax(case, params, grads, "float64")
     for name, expected in judge.items():
-        path = np.cumsum([0, *(np.max(np.abs(d)) for d in np.diff(expected, axis=0))])
-        for t in range(1, STEPS + 1):
-            allowed = tol.FLOAT64_OF_PATH * path[t] + tol.FLOAT64_ROUNDING * t * np.max(
-                np.abs(expected[t])
-            )
-            error = np.max(np.abs(run[name][t] - expected[t]))
-            assert error <= allowed, f"{name} at step {t}: {error:.2e} > {allowed:.2e}"
+        assert_same_path(name, run[name], expected)
     for field, leaves in judge_state.items():
         for name, expected in leaves.items():
             found = field_of(case, state, field, name)

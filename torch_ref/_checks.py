@@ -93,8 +93,4 @@ def check_params_given(params: Any, reader: str) -> None:
 
 def check_params_for_decay(params: Any) -> None:
     """Raise when an update that decays the parameters was called without them."""
-    if params is None:
-        raise ValueError(
-            "update(updates, state, params) with weight_decay needs the parameters, "
-            "got params=None; pass the current ones as the third argument"
-        )
+    check_params_given(params, "an optimizer with weight_decay")

@@ -6,6 +6,12 @@
 The step is jitted and donates parameters and state. Every contender takes its turn in every round,
 and medians are compared; building and compiling is timed apart, also in turns. ``copy`` moves the
 bytes that the step must at least read and write.
+
+On 2 CPU cores (jax 0.10, optax 0.2.8) ratios to optax, of a step and of compiling: GPT-2 sgd 1.03
+to 1.09 in two runs and 1.06, adamw 0.99 and 0.77; ResNet-50 sgd 1.03 and 0.98, adamw 1.04 and 0.96,
+nadam 1.01 and 0.98, rprop 0.95 and 0.87; 1,000 leaves sgd 0.91 and 1.02, adamw 1.02 and 0.80, rprop
+1.04 and 0.90, nadam 1.00 and 0.73. PyTorch's fused AdamW took 0.6 of optax's time, its for-loop 1.9
+to 3.4 times. All optimizers at GPT-2's size take more than five minutes.
 """
 
 from __future__ import annotations

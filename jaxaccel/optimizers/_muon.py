@@ -98,10 +98,9 @@ def muon(
         ``torch.optim.Muon``: same arguments, defaults, state key, errors and numbers
         (``optax.contrib.muon`` corrects the bias of the Nesterov average, iterates in the
         gradient's dtype and adds ``eps``). The iteration rounds to bfloat16 where PyTorch's does;
-        in large matrices the order of its sums is another, and both lie equally far, about 1 %,
-        from the same step in double precision. PyTorch's kernels are (outputs, inputs), hence
-        ``layout``. What PyTorch would find wrong at the first step is found before it. A leaf
-        whose gradient is ``None`` is frozen for the run.
+        in large matrices the order of its sums is another, and the last bits differ. PyTorch's
+        kernels are (outputs, inputs), hence ``layout``. What PyTorch would find wrong at the first
+        step is found before it. A leaf whose gradient is ``None`` is frozen for the run.
 
     Example:
         >>> import jax.numpy as jnp
