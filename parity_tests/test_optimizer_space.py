@@ -54,9 +54,10 @@ SPACES = {
         {"lr": LR, "momentum": between(0.01, 1.0), "weight_decay": DECAY},
         {"maximize": FLAG, "nesterov": FLAG},
     ),
+    # A momentum that is the number 0 has no buffer: not to be had from a traced one.
     "sgd with dampening": (
         "SGD",
-        {"lr": LR, "momentum": between(0.0, 1.0), "dampening": between(0.0, 1.0)},
+        {"lr": LR, "momentum": between(0.01, 1.0), "dampening": between(0.0, 1.0)},
         {"maximize": FLAG},
     ),
     "adam": ("Adam", ADAM, {"amsgrad": FLAG, "maximize": FLAG, "decoupled_weight_decay": FLAG}),
@@ -227,13 +228,32 @@ def test_float64_run_equals_pytorch_at_every_step(space, data):
         moved, state = compiled(name, tuple(sorted(switches.items())))(
             jax.tree.map(jnp.asarray, numbers), params, grads
         )
+        near, near_states = run_torch(
+            torch_class, {**numbers, **switches}, one_ulp_away(params), one_ulp_away(grads)
+        )
     slack = tol.BIAS_CORRECTION_ROUNDING / min(1 - beta for beta in numbers.get("betas", (0.0,)))
     for key, start in params.items():
-        expected = np.stack([leaves[key] for leaves in judge])
-        assert_same_path(key, np.concatenate([start[None], moved[key]]), expected, slack)
+        expected, beside = (np.stack([leaves[key] for leaves in run]) for run in (judge, near))
+        floor = tol.OF_ONE_ULP_AWAY * largest(beside - expected)
+        found = np.concatenate([start[None], moved[key]])
+        assert_same_path(key, found, expected, slack, floor)
     for field in states[-1]:
         for key, expected in states[-1][field].items():
             found = getattr(state, field)
             found = np.asarray(found[key] if isinstance(found, dict) else found)[-1]
             error, size = largest(found - expected), max(largest(s[field][key]) for s in states)
-            assert error <= tol.FLOAT64_OF_FIELD * size, f"{field}/{key}: {error:.2e}"
+            floor = tol.OF_ONE_ULP_AWAY * max(
+                largest(a[field][key] - b[field][key])
+                for a, b in zip(states, near_states, strict=True)
+            )
+            allowed = tol.FLOAT64_OF_FIELD * size + floor
+            assert error <= allowed, f"{field}/{key}: {error:.2e} > {allowed:.2e}"
+
+
+def one_ulp_away(leaves):
+    """Return the arrays with every number moved to one of its neighbours, or left."""
+    rng = np.random.default_rng(0)
+    return {
+        key: leaf * (1.0 + rng.integers(-1, 2, size=leaf.shape) * np.finfo(np.float64).eps)
+        for key, leaf in leaves.items()
+    }

@@ -29,16 +29,16 @@ def largest(array):
     return np.max(np.abs(array), initial=0.0)
 
 
-def assert_same_path(name, found, expected, slack=0.0):
+def assert_same_path(name, found, expected, slack=0.0, floor=0.0):
     """Assert the design's float64 criterion for one leaf; the arrays start before the first step.
 
-    ``slack`` is added to the share of the path that is allowed.
+    ``slack`` is added to the share of the path that is allowed, ``floor`` to what is allowed.
     """
     path = 0.0
     for t in range(1, len(expected)):
         path += largest(expected[t] - expected[t - 1])
         allowed = (tol.FLOAT64_OF_PATH + slack) * path
-        allowed += tol.FLOAT64_ROUNDING * t * largest(expected[t])
+        allowed += tol.FLOAT64_ROUNDING * t * largest(expected[t]) + floor
         error = largest(found[t] - expected[t])
         assert error <= allowed, f"{name} at step {t}: {error:.2e} > {allowed:.2e}"
 

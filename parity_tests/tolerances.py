@@ -32,6 +32,11 @@ update rounds once more than PyTorch's in-place product), Adam's beta2 = 0 with 
 m / |g| has no bound, and one element is the whole error), a schedule that float32 computes
 inexactly (1.55: PyTorch reads it in double)."""
 
+OF_ONE_ULP_AWAY = 10
+"""Allowed besides, when hyperparameters are drawn at random: this many times the distance to
+PyTorch's own run from numbers moved by one ulp. A large decay of a small parameter under a
+sign-like update amplifies every rounding (Adamax with lr=10, weight_decay=1)."""
+
 # --- schedules ----------------------------------------------------------------------------------
 
 SCHEDULE_FLOAT64_OF_PEAK = 1e-12
