@@ -19,6 +19,7 @@ extensions = [
     "api_pages",
     "parity_table",
     "public_names",
+    "schedule_curves",
 ]
 exclude_patterns = ["_build", "_ext"]
 html_theme = "furo"

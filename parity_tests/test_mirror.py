@@ -15,9 +15,11 @@ from parity_tests.cases import (
     nn,
     normalization,
     optimizers,
+    plateau,
     schedules,
     sparse_adam,
     transforms,
+    warmup_schedules,
 )
 from parity_tests.harness import lookup, oracle_of
 
@@ -28,6 +30,8 @@ CASES = [
     *lbfgs.CASES,
     *lookahead.CASES,
     *schedules.CASES,
+    *plateau.CASES,
+    *warmup_schedules.CASES,
     *transforms.CASES,
     *init.CASES,
     *normalization.CASES,
@@ -45,6 +49,7 @@ WITHOUT_ROWS = {
     "nn.state_dict": "test_nn and test_models compare it with PyTorch's own, key by key",
     "nn.load_state_dict": "test_nn and test_models load PyTorch's own state into every model",
     "optimizers.apply_sparse_updates": "test_sparse_adam applies every update with it",
+    "schedules.preview": "test_preview compares every value with PyTorch's groups in training",
     "optimizers.hessian_diagonal": "test_diagonal_newton compares it with PyTorch's whole Hessian",
 }
 
@@ -52,12 +57,30 @@ HOW_NOT_WHAT = {"foreach", "fused", "capturable", "differentiable", "last_epoch"
 MUTATED = {"params", "optimizer", "tensor", "parameters", "generator"}
 """What PyTorch changes in place or draws from; here it is an argument of the returned function."""
 
+TAKES_LR = [
+    "lambda_lr",
+    "step_lr",
+    "multi_step_lr",
+    "constant_lr",
+    "linear_lr",
+    "exponential_lr",
+    "polynomial_lr",
+    "cosine_annealing_lr",
+    "cosine_annealing_warm_restarts",
+    "swa_lr",
+    "reduce_lr_on_plateau",
+]
+"""Schedules for which PyTorch takes the learning rate from the optimizer."""
+
 DIFFERENT = {
-    "schedules.linear_lr": {"adds": ["lr"]},
-    "schedules.cosine_annealing_lr": {"adds": ["lr"]},
+    **{f"schedules.{name}": {"adds": ["lr"]} for name in TAKES_LR},
+    "schedules.multiplicative_lr": {"adds": ["lr", "total_steps"]},
+    "schedules.sequential_lr": {"adds": ["total_steps"]},
+    "schedules.chained_scheduler": {"adds": ["total_steps"]},
     "schedules.one_cycle_momentum": {
         "omits": ["max_lr", "cycle_momentum", "div_factor", "final_div_factor"]
     },
+    "schedules.cyclic_momentum": {"omits": ["base_lr", "max_lr", "cycle_momentum"]},
     "optimizers.adafactor": {"adds": ["layout"]},
     "transforms.get_total_norm": {},
     "transforms.clip_grads_with_norm": {"adds": ["grads"]},
@@ -83,6 +106,11 @@ NO_MIRROR = {
         "_no_decay.py": "a predicate for groups",
         "_state_dict.py": "torch.optim.Optimizer.state_dict",
     },
+    "schedules": {
+        "_preview.py": "a run of a schedule, no arithmetic",
+        "_power.py": "Python's own powers, which are in double precision",
+        "_table.py": "Python's lists",
+    },
 }
 """Files that PyTorch has a function for, or that are no arithmetic."""
 
@@ -94,6 +122,8 @@ UNMIRRORED = {
     "optimizers.no_decay",
     "optimizers.state_dict",
     "optimizers.load_state_dict",
+    "schedules.preview",
+    "schedules.Preview",
 }
 """The public names of those files."""
 

@@ -1,15 +1,64 @@
 """Learning rate schedules: ``torch.optim.lr_scheduler`` as functions of the step."""
 
+from jaxaccel.schedules._chained_scheduler import chained_scheduler
+from jaxaccel.schedules._constant_lr import constant_lr
 from jaxaccel.schedules._cosine_annealing_lr import cosine_annealing_lr
+from jaxaccel.schedules._cosine_annealing_warm_restarts import cosine_annealing_warm_restarts
+from jaxaccel.schedules._cosine_schedule_with_warmup import cosine_schedule_with_warmup
+from jaxaccel.schedules._cosine_with_hard_restarts_schedule_with_warmup import (
+    cosine_with_hard_restarts_schedule_with_warmup,
+)
+from jaxaccel.schedules._cyclic_lr import cyclic_lr
+from jaxaccel.schedules._cyclic_momentum import cyclic_momentum
+from jaxaccel.schedules._exponential_lr import exponential_lr
+from jaxaccel.schedules._inverse_sqrt import inverse_sqrt
+from jaxaccel.schedules._lambda_lr import lambda_lr
 from jaxaccel.schedules._linear_lr import linear_lr
+from jaxaccel.schedules._multi_step_lr import multi_step_lr
+from jaxaccel.schedules._multiplicative_lr import multiplicative_lr
 from jaxaccel.schedules._one_cycle_lr import one_cycle_lr
 from jaxaccel.schedules._one_cycle_momentum import one_cycle_momentum
+from jaxaccel.schedules._polynomial_lr import polynomial_lr
+from jaxaccel.schedules._preview import Preview, preview
+from jaxaccel.schedules._reduce_lr_on_plateau import (
+    Plateau,
+    PlateauState,
+    reduce_lr_on_plateau,
+)
+from jaxaccel.schedules._scale_lr import scale_lr
 from jaxaccel.schedules._sequential_lr import sequential_lr
+from jaxaccel.schedules._step_lr import step_lr
+from jaxaccel.schedules._swa_lr import swa_lr
+from jaxaccel.schedules._warmup import warmup
+from jaxaccel.schedules._warmup_stable_decay import warmup_stable_decay
 
 __all__ = [
-    "cosine_annealing_lr",
+    "lambda_lr",
+    "multiplicative_lr",
+    "step_lr",
+    "multi_step_lr",
+    "constant_lr",
     "linear_lr",
+    "exponential_lr",
+    "polynomial_lr",
+    "cosine_annealing_lr",
+    "cosine_annealing_warm_restarts",
+    "cyclic_lr",
+    "cyclic_momentum",
     "one_cycle_lr",
     "one_cycle_momentum",
     "sequential_lr",
+    "chained_scheduler",
+    "swa_lr",
+    "reduce_lr_on_plateau",
+    "Plateau",
+    "PlateauState",
+    "warmup",
+    "cosine_schedule_with_warmup",
+    "cosine_with_hard_restarts_schedule_with_warmup",
+    "inverse_sqrt",
+    "warmup_stable_decay",
+    "scale_lr",
+    "preview",
+    "Preview",
 ]

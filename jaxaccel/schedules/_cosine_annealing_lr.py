@@ -8,7 +8,7 @@ from typing import Any
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
-from jaxaccel.schedules._schedule import Curve, Start, make_schedule
+from jaxaccel.schedules._schedule import Curve, Next, Scheduler, Start, make_schedule
 
 
 def cosine_annealing_lr(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule:
@@ -56,13 +56,12 @@ def cosine_annealing_lr(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule
     T_max = known_count("T_max", T_max, least=1)
     eta_min = known_number("eta_min", eta_min)
 
-    def begin(start: Start) -> Curve:
-        first = _stepped_to_zero(start, T_max, eta_min) if start.depth > 1 else start.lr
-
+    def values(start: Start) -> Curve:
         def curve(xp: Any, k: Any) -> Any:
             # The lr that PyTorch's recursion starts from lasts to the first minimum, where it is
             # multiplied by zero; every later swing rises to base_lr.
-            peak = first if first == start.base_lr else xp.where(k <= T_max, first, start.base_lr)
+            same = start.origin == start.base_lr
+            peak = start.base_lr if same else xp.where(k <= T_max, start.origin, start.base_lr)
             phase = k % (2 * T_max)
             phase = xp.minimum(phase, 2 * T_max - phase)
             done, left = phase.astype(float) / T_max, (T_max - phase).astype(float) / T_max
@@ -70,11 +69,16 @@ def cosine_annealing_lr(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule
 
         return curve
 
-    return make_schedule(begin, lr=lr)
+    def next_lr(start: Start) -> Next:
+        def cosine(xp: Any, k: Any) -> Any:
+            return xp.cos(0.5 * math.pi * (k % (2 * T_max)) / T_max) ** 2
 
+        def step(xp: Any, k: Any, lr: Any) -> Any:
+            rises = (k - 1 - T_max) % (2 * T_max) == 0
+            rise = (start.base_lr - eta_min) * math.sin(0.5 * math.pi / T_max) ** 2
+            ratio = cosine(xp, k) / xp.where(rises, 1.0, cosine(xp, k - 1))
+            return xp.where(rises, lr + rise, eta_min + ratio * (lr - eta_min))
 
-def _stepped_to_zero(start: Start, T_max: int, eta_min: float) -> float:
-    """Return the lr when PyTorch's recursion is applied at step 0, as nested sequences do."""
-    if T_max == 1:
-        return start.lr + (start.base_lr - eta_min)
-    return eta_min + 2 / (1 + math.cos(math.pi / T_max)) * (start.lr - eta_min)
+        return step
+
+    return make_schedule(Scheduler(lr, values, next_lr, "affine"))

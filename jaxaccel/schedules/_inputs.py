@@ -31,11 +31,12 @@ def known_count(name: str, value: Any, least: int) -> int:
     return int(known)
 
 
-def known_steps(step: Any) -> np.ndarray:
-    """Return a Python or NumPy step, or an array of them, as int64."""
+def known_steps(step: Any, fractional: bool = False) -> np.ndarray:
+    """Return a Python or NumPy step, or an array of them, as int64 (as float64 if allowed)."""
     steps = np.asarray(step)
-    if not np.issubdtype(steps.dtype, np.integer):
+    whole = np.issubdtype(steps.dtype, np.integer)
+    if not whole and not (fractional and np.issubdtype(steps.dtype, np.floating)):
         raise TypeError(f"step must be an integer or an array of integers, got {step!r}")
-    if (steps < 0).any():
+    if not (steps >= 0).all():
         raise ValueError(f"step must be at least 0, got {steps.min()}")
-    return steps.astype(np.int64)
+    return steps.astype(np.int64 if whole else np.float64)

@@ -7,7 +7,7 @@ from typing import Any
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
-from jaxaccel.schedules._schedule import Curve, Start, make_schedule
+from jaxaccel.schedules._schedule import factor_schedule
 
 
 def linear_lr(
@@ -62,15 +62,15 @@ def linear_lr(
     total_iters = known_count("total_iters", total_iters, least=0)
     length = max(total_iters, 1)
 
-    def begin(start: Start) -> Curve:
-        first, last = start.lr * start_factor, start.lr * end_factor
+    def factor(xp: Any, k: Any) -> Any:
+        k = xp.minimum(k, total_iters)
+        done, left = k.astype(float) / length, (length - k).astype(float) / length
+        return anneal(xp, "linear", start_factor, end_factor, done, left)
 
-        def curve(xp: Any, k: Any) -> Any:
-            k = xp.minimum(k, total_iters)
-            done, left = k.astype(float) / length, (length - k).astype(float) / length
-            return anneal(xp, "linear", first, last, done, left)
-
-        return curve
+    def ratio(xp: Any, k: Any) -> Any:
+        moves = (k >= 1) & (k <= total_iters)
+        before = factor(xp, xp.clip(k - 1, 0, max(total_iters - 1, 0)))
+        return xp.where(k == 0, start_factor, xp.where(moves, factor(xp, k) / before, 1.0))
 
     no_restart = "" if total_iters else "linear_lr with total_iters=0: PyTorch divides by zero"
-    return make_schedule(begin, lr=lr, no_restart=no_restart)
+    return factor_schedule(lr, factor, ratio, no_restart=no_restart)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from jaxaccel.schedules._anneal import anneal
+from jaxaccel.schedules._ending import ending
 from jaxaccel.schedules._schedule import Curve
 
 
@@ -50,14 +50,8 @@ def cycle_curve(cycle: Cycle, turns: Sequence[Any]) -> Curve:
     """Return the curve that runs through ``turns``, one more than there are phases."""
     begins = (0.0, *cycle.ends[:-1])
     phases = list(zip(begins, cycle.ends, turns[:-1], turns[1:], strict=True))
-    # A last phase without length is entered at total_steps only, where PyTorch divides by 0.
-    last_step = cycle.total_steps - (phases[-1][0] == phases[-1][1])
 
     def curve(xp: Any, k: Any) -> Any:
-        if xp is np:
-            _check_within(k, last_step, cycle.total_steps)
-        # A traced step cannot raise: it holds the end of the cycle.
-        k = xp.where(k > last_step, cycle.total_steps - 1, k)
         values = None
         for begin, end, from_value, to_value in phases:
             if begin == end:
@@ -69,7 +63,18 @@ def cycle_curve(cycle: Cycle, turns: Sequence[Any]) -> Curve:
             values = value if values is None else xp.where(k > math.floor(begin), value, values)
         return values
 
-    return curve
+    error = functools.partial(_past_end, cycle.total_steps)
+    # total_steps itself can be asked for; what a traced step holds is the last of training.
+    return ending(curve, last_step(cycle), error, held=cycle.total_steps - 1)
+
+
+def last_step(cycle: Cycle) -> int:
+    """Return the last step PyTorch can be asked for: total_steps, one after the last of training.
+
+    A last phase without length is entered at total_steps only, where PyTorch divides by zero.
+    """
+    begin, end = (0.0, *cycle.ends)[-2:]
+    return cycle.total_steps - (begin == end)
 
 
 def _distance(k: Any, point: float) -> Any:
@@ -78,18 +83,15 @@ def _distance(k: Any, point: float) -> Any:
     return (k - whole).astype(float) - (point - whole)
 
 
-def _check_within(k: np.ndarray, last_step: int, total_steps: int) -> None:
-    """Raise for the first step past the cycle, as ``scheduler.step()`` does."""
-    beyond = k[k > last_step]
-    if not beyond.size:
-        return
-    if beyond.min() == total_steps:
-        raise ZeroDivisionError(
-            f"step {total_steps} is past the end of a cycle whose last phase has no length, "
-            "where PyTorch divides by zero"
+def _past_end(total_steps: int, k: int) -> Exception:
+    """Return the error of step ``k`` past the cycle, as of ``scheduler.step()``."""
+    if k > total_steps:
+        return ValueError(
+            f"Tried to step {k} times. The specified number of total steps is {total_steps}"
         )
-    raise ValueError(
-        f"Tried to step {beyond.min()} times. The specified number of total steps is {total_steps}"
+    return ZeroDivisionError(
+        f"step {total_steps} is past the end of a cycle whose last phase has no length, "
+        "where PyTorch divides by zero"
     )
 
 

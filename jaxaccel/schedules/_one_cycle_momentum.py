@@ -6,8 +6,8 @@ from typing import Literal
 
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._inputs import known_number
-from jaxaccel.schedules._one_cycle import cycle_curve, make_cycle
-from jaxaccel.schedules._schedule import make_schedule
+from jaxaccel.schedules._one_cycle import cycle_curve, last_step, make_cycle
+from jaxaccel.schedules._schedule import absolute_schedule
 
 
 def one_cycle_momentum(
@@ -68,4 +68,5 @@ def one_cycle_momentum(
     lowest = known_number("base_momentum", base_momentum)
     highest = known_number("max_momentum", max_momentum)
     turns = (highest, lowest, highest, highest) if three_phase else (highest, lowest, highest)
-    return make_schedule(lambda start: cycle_curve(cycle, turns))
+    curve = cycle_curve(cycle, turns)
+    return absolute_schedule(lambda start: curve, last_step=last_step(cycle))

@@ -10,11 +10,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxaccel._types import Schedule
+from jaxaccel.schedules._combine import (
+    InSequence,
+    Node,
+    leaves_of,
+    members_of,
+    shared_lr,
+    starts_of,
+)
 from jaxaccel.schedules._inputs import known_count
-from jaxaccel.schedules._schedule import Curve, Scheduler, Start, make_schedule, scheduler_of
+from jaxaccel.schedules._recursion import recursive_curve
+from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
 
-def sequential_lr(schedulers: Sequence[Schedule], milestones: Sequence[int]) -> Schedule:
+def sequential_lr(
+    schedulers: Sequence[Schedule], milestones: Sequence[int], *, total_steps: int | None = None
+) -> Schedule:
     """Run one schedule after another, each counted from its own milestone.
 
     The first runs until ``milestones[0]``, where the second starts at its own step 0, and so
@@ -26,6 +37,9 @@ def sequential_lr(schedulers: Sequence[Schedule], milestones: Sequence[int]) -> 
             given the same one: in PyTorch they share an optimizer.
         milestones: The steps at which the next one starts, one fewer than ``schedulers``,
             in rising order. A repeated milestone passes over a member.
+        total_steps: The number of steps of the training, which traced steps need when the first
+            member is itself a sequence or a chain: they read a table of that many, and beyond it
+            hold the last value. Otherwise there is a closed form and it is not read.
 
     Returns:
         A schedule ``step -> learning rate``: a Python int gives a float, a NumPy array float64
@@ -33,8 +47,9 @@ def sequential_lr(schedulers: Sequence[Schedule], milestones: Sequence[int]) -> 
 
     Raises:
         ValueError: There is no schedule, there are too few or too many milestones, they fall,
-            the members' learning rates differ, or PyTorch cannot start a member at its
-            milestone (a sequence that is not first, ``linear_lr`` with ``total_iters=0``).
+            the members' learning rates differ, PyTorch cannot start a member at its
+            milestone (a sequence or a chain that is not first, ``linear_lr`` with
+            ``total_iters=0``), or a traced step met no ``total_steps``.
         TypeError: A member is not callable, or a milestone is not a number.
 
     PyTorch:
@@ -43,6 +58,7 @@ def sequential_lr(schedulers: Sequence[Schedule], milestones: Sequence[int]) -> 
         optimizer's learning rate by ``max_lr / div_factor`` for the member that
         runs first and for all that come after it in the list; of two, the last one's
         learning rates hold for both; and a sequence within a sequence runs one step ahead.
+        ``multiplicative_lr`` and ``swa_lr`` go on from the learning rate that they find.
         Plain callables have no side effects. Left out: ``last_epoch``, and milestones that
         fall, are negative or not whole, which PyTorch does not refuse.
 
@@ -54,36 +70,18 @@ def sequential_lr(schedulers: Sequence[Schedule], milestones: Sequence[int]) -> 
         >>> [round(schedule(k), 4) for k in range(7)]
         [0.01, 0.055, 0.1, 0.0854, 0.05, 0.0146, 0.0]
     """
-    members = [_as_member(index, scheduler) for index, scheduler in enumerate(schedulers)]
+    members = members_of("SequentialLR", schedulers)
     bounds = _check_milestones(milestones, len(members))
-    lr = _shared_lr(members)
-    for stage in _stages(bounds, depth=0):
-        if stage.restarts and members[stage.member].no_restart:
-            raise ValueError(
-                f"sequential_lr cannot start the schedule at index {stage.member} at its "
-                f"milestone: {members[stage.member].no_restart}"
-            )
-
-    def begin(start: Start) -> Curve:
-        bases = _base_lrs(members, start.base_lr)
-        stages = _stages(bounds, start.depth)
-        curves = []
-        for stage in stages:
-            base = bases[stage.member]
-            if stage.restarts:
-                entry = Start(lr=base, base_lr=base, group=start.group)
-            else:
-                entry = Start(start.lr, base, start.group, start.depth + 1)
-            curves.append(members[stage.member].begin(entry))
-        return _join(stages, curves)
-
-    written = [member.writes for member in members if member.writes is not None]
-    return make_schedule(
-        begin,
-        lr=lr,
-        writes=written[-1] if written else None,
-        no_restart="PyTorch's SequentialLR has no closed form to restart from; put it first",
-    )
+    lr = shared_lr("SequentialLR", members)
+    stages = _stages(bounds)
+    for stage in stages:
+        _check_restart(stage, members[stage.member])
+    if total_steps is not None:
+        total_steps = known_count("total_steps", total_steps, least=0)
+    node = InSequence(members, bounds)
+    if all(isinstance(member, Scheduler) for member in members):
+        return joint_schedule(_closed_form(stages, leaves_of(node), lr), node)
+    return joint_schedule(recursive_curve("sequential_lr", node, lr, total_steps), node)
 
 
 class _Stage(NamedTuple):
@@ -93,20 +91,33 @@ class _Stage(NamedTuple):
     first_step: int
     end_step: float
     restarts: bool
-    """Whether PyTorch enters it with ``_update_lr(0)``, which starts from its base_lr."""
+    """Whether PyTorch enters it with ``_update_lr(0)``: step 0 is the constructor's."""
 
 
-def _stages(milestones: Sequence[int], depth: int) -> list[_Stage]:
-    """Return the members that run, in order; each sequence around this one shifts it by a step."""
-    first_steps = [0, *(milestone - depth for milestone in milestones)]
-    end_steps = [*first_steps[1:], math.inf]
-    # At depth 0 step 0 is taken by the constructor, which goes on from the group's lr.
-    first_restart = 0 if depth else 1
+def _stages(milestones: Sequence[int]) -> list[_Stage]:
+    """Return the members that run, in order."""
+    first_steps, end_steps = [0, *milestones], [*milestones, math.inf]
     return [
-        _Stage(index, max(first, 0), end, index > 0 and first >= first_restart)
+        _Stage(index, first, end, restarts=first > 0)
         for index, (first, end) in enumerate(zip(first_steps, end_steps, strict=True))
-        if max(first, 0) < end
+        if first < end
     ]
+
+
+def _closed_form(stages: Sequence[_Stage], members: Sequence[Scheduler], lr: float | None) -> Curve:
+    """Return the curve that runs through the members' own, each from its stage's first step."""
+    starts, curves, found = starts_of(members, lr), [], None
+    for stage, following in zip(stages, [*stages[1:], None], strict=True):
+        member, start = members[stage.member], starts[stage.member]
+        if stage.restarts:
+            start = start._replace(lr=found, entry="milestone")
+        else:
+            start = start._replace(entry="sequence")
+        curves.append(member.values(start))
+        if following is not None and members[following.member].goes_on:
+            last = min(stage.end_step - stage.first_step - 1, member.last_step)
+            found = float(curves[-1](np, np.asarray(int(last))))
+    return _join(stages, curves)
 
 
 def _join(stages: Sequence[_Stage], curves: Sequence[Curve]) -> Curve:
@@ -138,27 +149,23 @@ def _join(stages: Sequence[_Stage], curves: Sequence[Curve]) -> Curve:
     return lambda xp, k: known(k) if xp is np else traced(k)
 
 
-def _as_member(index: int, scheduler: Any) -> Scheduler:
-    """Return what a schedule of ours does, and a plain callable as one without side effects."""
-    known = scheduler_of(scheduler)
-    if known is not None:
-        return known
-    if not callable(scheduler):
-        raise TypeError(
-            f"sequential_lr at index {index} should be a schedule, a function of the step, "
-            f"got {scheduler!r}"
+def _check_restart(stage: _Stage, member: Node) -> None:
+    """Raise when PyTorch cannot start a member at its milestone."""
+    if not stage.restarts:
+        return
+    reason = (
+        member.no_restart
+        if isinstance(member, Scheduler)
+        else "PyTorch's SequentialLR and ChainedScheduler cannot restart; put it first"
+    )
+    if reason:
+        raise ValueError(
+            f"sequential_lr cannot start the schedule at index {stage.member} at its "
+            f"milestone: {reason}"
         )
 
-    def curve(xp: Any, k: Any) -> Any:
-        if xp is np:
-            value = scheduler(int(k) if k.ndim == 0 else k)
-            return np.broadcast_to(np.asarray(value, dtype=np.float64), k.shape)
-        return jnp.broadcast_to(jnp.asarray(scheduler(k)).astype(float), k.shape)
 
-    return Scheduler(curve, lambda start: curve, lr=None, writes=None, no_restart="")
-
-
-def _check_milestones(milestones: Sequence[int], count: int) -> list[int]:
+def _check_milestones(milestones: Sequence[int], count: int) -> tuple[int, ...]:
     """Return the milestones of ``count`` schedules as ints."""
     if count < 1:
         raise ValueError("SequentialLR expects at least one scheduler, but got no scheduler.")
@@ -168,28 +175,7 @@ def _check_milestones(milestones: Sequence[int], count: int) -> list[int]:
             f"number of milestone points, but got number of schedulers {count} and the number of "
             f"milestones to be equal to {len(milestones)}"
         )
-    steps = [known_count("a milestone", milestone, least=0) for milestone in milestones]
-    if sorted(steps) != steps:
+    steps = tuple(known_count("a milestone", milestone, least=0) for milestone in milestones)
+    if sorted(steps) != list(steps):
         raise ValueError(f"milestones must not fall, got {list(milestones)}")
     return steps
-
-
-def _shared_lr(members: Sequence[Scheduler]) -> float | None:
-    """Return the learning rate that the members were given; they share one optimizer."""
-    given = list(dict.fromkeys(member.lr for member in members if member.lr is not None))
-    if len(given) > 1:
-        raise ValueError(
-            f"the schedules of sequential_lr share one optimizer, but were given lr={given[0]} "
-            f"and lr={given[1]}; give all of them the optimizer's lr"
-        )
-    return given[0] if given else None
-
-
-def _base_lrs(members: Sequence[Scheduler], base_lr: Any) -> list[Any]:
-    """Return each member's base_lr: what the members constructed before it left behind."""
-    bases = []
-    for member in members:
-        bases.append(base_lr)
-        if member.writes is not None:
-            base_lr = member.writes.initial_lr
-    return bases

@@ -6,7 +6,7 @@ import math
 
 from torch_ref.schedules._anneal import anneal
 from torch_ref.schedules._inputs import known_count, known_lr, known_number
-from torch_ref.schedules._schedule import Curve, Schedule, Start, make_schedule
+from torch_ref.schedules._schedule import Curve, Next, Schedule, Scheduler, Start, make_schedule
 
 
 def cosine_annealing_lr(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule:
@@ -15,25 +15,26 @@ def cosine_annealing_lr(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule
     T_max = known_count("T_max", T_max, least=1)
     eta_min = known_number("eta_min", eta_min)
 
-    def begin(start: Start) -> Curve:
-        first = _stepped_to_zero(start, T_max, eta_min) if start.depth > 1 else start.lr
-
+    def values(start: Start) -> Curve:
         def curve(k: int) -> float:
             # The lr that PyTorch's recursion starts from lasts to the first minimum, where it is
             # multiplied by zero; every later swing rises to base_lr.
-            peak = first if k <= T_max else start.base_lr
+            peak = start.origin if k <= T_max else start.base_lr
             phase = k % (2 * T_max)
             phase = min(phase, 2 * T_max - phase)
-            done, left = phase / T_max, (T_max - phase) / T_max
-            return anneal("cos", peak, eta_min, done, left)
+            return anneal("cos", peak, eta_min, phase / T_max, (T_max - phase) / T_max)
 
         return curve
 
-    return make_schedule(begin, lr=lr)
+    def next_lr(start: Start) -> Next:
+        def cosine(k: int) -> float:
+            return math.cos(0.5 * math.pi * (k % (2 * T_max)) / T_max) ** 2
 
+        def step(k: int, lr: float) -> float:
+            if (k - 1 - T_max) % (2 * T_max) == 0:
+                return lr + (start.base_lr - eta_min) * math.sin(0.5 * math.pi / T_max) ** 2
+            return eta_min + cosine(k) / cosine(k - 1) * (lr - eta_min)
 
-def _stepped_to_zero(start: Start, T_max: int, eta_min: float) -> float:
-    """Return the lr when PyTorch's recursion is applied at step 0, as nested sequences do."""
-    if T_max == 1:
-        return start.lr + (start.base_lr - eta_min)
-    return eta_min + 2 / (1 + math.cos(math.pi / T_max)) * (start.lr - eta_min)
+        return step
+
+    return make_schedule(Scheduler(lr, values, next_lr, "affine"))

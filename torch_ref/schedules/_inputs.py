@@ -30,9 +30,9 @@ def known_count(name: str, value: Any, least: int) -> int:
     return int(known)
 
 
-def known_step(step: Any) -> int:
-    """Return a step as an int."""
-    k = operator.index(step)
+def known_step(step: Any, fractional: bool = False) -> Any:
+    """Return a step as an int, or as a float if allowed."""
+    k = float(step) if fractional and isinstance(step, float) else operator.index(step)
     if k < 0:
         raise ValueError(f"step must be at least 0, got {k}")
     return k

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch_ref.schedules._anneal import anneal
 from torch_ref.schedules._inputs import known_count, known_lr, known_number
-from torch_ref.schedules._schedule import Curve, Schedule, Start, make_schedule
+from torch_ref.schedules._schedule import Schedule, factor_schedule
 
 
 def linear_lr(
@@ -26,15 +26,15 @@ def linear_lr(
     total_iters = known_count("total_iters", total_iters, least=0)
     length = max(total_iters, 1)
 
-    def begin(start: Start) -> Curve:
-        first, last = start.lr * start_factor, start.lr * end_factor
+    def factor(k: int) -> float:
+        k = min(k, total_iters)
+        done, left = k / length, (length - k) / length
+        return anneal("linear", start_factor, end_factor, done, left)
 
-        def curve(k: int) -> float:
-            k = min(k, total_iters)
-            done, left = k / length, (length - k) / length
-            return anneal("linear", first, last, done, left)
-
-        return curve
+    def ratio(k: int) -> float:
+        moves = 1 <= k <= total_iters
+        later = factor(k) / factor(k - 1) if moves else 1.0
+        return start_factor if k == 0 else later
 
     no_restart = "" if total_iters else "linear_lr with total_iters=0: PyTorch divides by zero"
-    return make_schedule(begin, lr=lr, no_restart=no_restart)
+    return factor_schedule(lr, factor, ratio, no_restart=no_restart)

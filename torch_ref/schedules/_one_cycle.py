@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from torch_ref.schedules._anneal import anneal
+from torch_ref.schedules._ending import ending
 from torch_ref.schedules._schedule import Curve
 
 
@@ -48,11 +50,8 @@ def cycle_curve(cycle: Cycle, turns: Sequence[Any]) -> Curve:
     """Return the curve that runs through ``turns``, one more than there are phases."""
     begins = (0.0, *cycle.ends[:-1])
     phases = list(zip(begins, cycle.ends, turns[:-1], turns[1:], strict=True))
-    # A last phase without length is entered at total_steps only, where PyTorch divides by 0.
-    last_step = cycle.total_steps - (phases[-1][0] == phases[-1][1])
 
     def curve(k: int) -> float:
-        _check_within(k, last_step, cycle.total_steps)
         value = math.nan
         for begin, end, from_value, to_value in phases:
             if begin == end:
@@ -63,7 +62,17 @@ def cycle_curve(cycle: Cycle, turns: Sequence[Any]) -> Curve:
                 value = anneal(cycle.anneal_strategy, from_value, to_value, done, left)
         return value
 
-    return curve
+    error = functools.partial(_past_end, cycle.total_steps)
+    return ending(curve, last_step(cycle), error)
+
+
+def last_step(cycle: Cycle) -> int:
+    """Return the last step PyTorch can be asked for: total_steps, one after the last of training.
+
+    A last phase without length is entered at total_steps only, where PyTorch divides by zero.
+    """
+    begin, end = (0.0, *cycle.ends)[-2:]
+    return cycle.total_steps - (begin == end)
 
 
 def _distance(k: int, point: float) -> float:
@@ -72,17 +81,15 @@ def _distance(k: int, point: float) -> float:
     return (k - whole) - (point - whole)
 
 
-def _check_within(k: int, last_step: int, total_steps: int) -> None:
-    """Raise past the cycle, as ``scheduler.step()`` does."""
-    if k <= last_step:
-        return
-    if k == total_steps:
-        raise ZeroDivisionError(
-            f"step {total_steps} is past the end of a cycle whose last phase has no length, "
-            "where PyTorch divides by zero"
+def _past_end(total_steps: int, k: int) -> Exception:
+    """Return the error of step ``k`` past the cycle, as of ``scheduler.step()``."""
+    if k > total_steps:
+        return ValueError(
+            f"Tried to step {k} times. The specified number of total steps is {total_steps}"
         )
-    raise ValueError(
-        f"Tried to step {k} times. The specified number of total steps is {total_steps}"
+    return ZeroDivisionError(
+        f"step {total_steps} is past the end of a cycle whose last phase has no length, "
+        "where PyTorch divides by zero"
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from torch_ref.schedules._inputs import known_number
-from torch_ref.schedules._one_cycle import cycle_curve, make_cycle
-from torch_ref.schedules._schedule import Curve, Group, Schedule, Start, make_schedule
+from torch_ref.schedules._one_cycle import cycle_curve, last_step, make_cycle
+from torch_ref.schedules._schedule import Curve, Group, Schedule, Start, absolute_schedule
 
 
 def one_cycle_lr(
@@ -31,10 +31,11 @@ def one_cycle_lr(
     initial_lr = max_lr / known_number("div_factor", div_factor)
     min_lr = initial_lr / known_number("final_div_factor", final_div_factor)
 
-    def begin(start: Start) -> Curve:
+    def values(start: Start) -> Curve:
         # PyTorch reads these from the group at every step: a later OneCycleLR replaces them.
-        initial, peak, final = start.group
+        initial, peak, final = start.group.initial_lr, start.group.max_lr, start.group.min_lr
         turns = (initial, peak, initial, final) if three_phase else (initial, peak, final)
         return cycle_curve(cycle, turns)
 
-    return make_schedule(begin, writes=Group(initial_lr, max_lr, min_lr))
+    writes = Group(initial_lr=initial_lr, max_lr=max_lr, min_lr=min_lr)
+    return absolute_schedule(values, writes=writes, last_step=last_step(cycle))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from torch_ref.schedules._inputs import known_number
-from torch_ref.schedules._one_cycle import cycle_curve, make_cycle
-from torch_ref.schedules._schedule import Schedule, make_schedule
+from torch_ref.schedules._one_cycle import cycle_curve, last_step, make_cycle
+from torch_ref.schedules._schedule import Schedule, absolute_schedule
 
 
 def one_cycle_momentum(
@@ -26,4 +26,5 @@ def one_cycle_momentum(
     lowest = known_number("base_momentum", base_momentum)
     highest = known_number("max_momentum", max_momentum)
     turns = (highest, lowest, highest, highest) if three_phase else (highest, lowest, highest)
-    return make_schedule(lambda start: cycle_curve(cycle, turns))
+    curve = cycle_curve(cycle, turns)
+    return absolute_schedule(lambda start: curve, last_step=last_step(cycle))

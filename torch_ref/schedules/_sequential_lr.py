@@ -4,51 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from torch_ref.schedules._inputs import known_count
-from torch_ref.schedules._schedule import (
-    Curve,
-    Schedule,
-    Scheduler,
-    Start,
-    make_schedule,
-    scheduler_of,
+from torch_ref.schedules._combine import (
+    InSequence,
+    Node,
+    leaves_of,
+    members_of,
+    shared_lr,
+    starts_of,
 )
+from torch_ref.schedules._inputs import known_count
+from torch_ref.schedules._recursion import recursive_curve
+from torch_ref.schedules._schedule import Curve, Schedule, Scheduler, joint_schedule
 
 
-def sequential_lr(schedulers: Sequence[Schedule], milestones: Sequence[int]) -> Schedule:
+def sequential_lr(
+    schedulers: Sequence[Schedule], milestones: Sequence[int], *, total_steps: int | None = None
+) -> Schedule:
     """Run one schedule after another, each counted from its own milestone."""
-    members = [_as_member(index, scheduler) for index, scheduler in enumerate(schedulers)]
+    members = members_of("SequentialLR", schedulers)
     bounds = _check_milestones(milestones, len(members))
-    lr = _shared_lr(members)
-    for stage in _stages(bounds, depth=0):
-        if stage.restarts and members[stage.member].no_restart:
-            raise ValueError(
-                f"sequential_lr cannot start the schedule at index {stage.member} at its "
-                f"milestone: {members[stage.member].no_restart}"
-            )
-
-    def begin(start: Start) -> Curve:
-        bases = _base_lrs(members, start.base_lr)
-        stages = _stages(bounds, start.depth)
-        curves = []
-        for stage in stages:
-            base = bases[stage.member]
-            if stage.restarts:
-                entry = Start(lr=base, base_lr=base, group=start.group)
-            else:
-                entry = Start(start.lr, base, start.group, start.depth + 1)
-            curves.append(members[stage.member].begin(entry))
-        return _join(stages, curves)
-
-    written = [member.writes for member in members if member.writes is not None]
-    return make_schedule(
-        begin,
-        lr=lr,
-        writes=written[-1] if written else None,
-        no_restart="PyTorch's SequentialLR has no closed form to restart from; put it first",
-    )
+    lr = shared_lr("SequentialLR", members)
+    stages = _stages(bounds)
+    for stage in stages:
+        _check_restart(stage, members[stage.member])
+    if total_steps is not None:
+        total_steps = known_count("total_steps", total_steps, least=0)
+    node = InSequence(members, bounds)
+    if all(isinstance(member, Scheduler) for member in members):
+        return joint_schedule(_closed_form(stages, leaves_of(node), lr), node)
+    return joint_schedule(recursive_curve("sequential_lr", node, lr, total_steps), node)
 
 
 class _Stage(NamedTuple):
@@ -58,20 +44,33 @@ class _Stage(NamedTuple):
     first_step: int
     end_step: float
     restarts: bool
-    """Whether PyTorch enters it with ``_update_lr(0)``, which starts from its base_lr."""
+    """Whether PyTorch enters it with ``_update_lr(0)``: step 0 is the constructor's."""
 
 
-def _stages(milestones: Sequence[int], depth: int) -> list[_Stage]:
-    """Return the members that run, in order; each sequence around this one shifts it by a step."""
-    first_steps = [0, *(milestone - depth for milestone in milestones)]
-    end_steps = [*first_steps[1:], math.inf]
-    # At depth 0 step 0 is taken by the constructor, which goes on from the group's lr.
-    first_restart = 0 if depth else 1
+def _stages(milestones: Sequence[int]) -> list[_Stage]:
+    """Return the members that run, in order."""
+    first_steps, end_steps = [0, *milestones], [*milestones, math.inf]
     return [
-        _Stage(index, max(first, 0), end, index > 0 and first >= first_restart)
+        _Stage(index, first, end, restarts=first > 0)
         for index, (first, end) in enumerate(zip(first_steps, end_steps, strict=True))
-        if max(first, 0) < end
+        if first < end
     ]
+
+
+def _closed_form(stages: Sequence[_Stage], members: Sequence[Scheduler], lr: float | None) -> Curve:
+    """Return the curve that runs through the members' own, each from its stage's first step."""
+    starts, curves, found = starts_of(members, lr), [], None
+    for stage, following in zip(stages, [*stages[1:], None], strict=True):
+        member, start = members[stage.member], starts[stage.member]
+        if stage.restarts:
+            start = start._replace(lr=found, entry="milestone")
+        else:
+            start = start._replace(entry="sequence")
+        curves.append(member.values(start))
+        if following is not None and members[following.member].goes_on:
+            last = min(stage.end_step - stage.first_step - 1, member.last_step)
+            found = curves[-1](int(last))
+    return _join(stages, curves)
 
 
 def _join(stages: Sequence[_Stage], curves: Sequence[Curve]) -> Curve:
@@ -86,25 +85,23 @@ def _join(stages: Sequence[_Stage], curves: Sequence[Curve]) -> Curve:
     return curve
 
 
-def _as_member(index: int, scheduler: Any) -> Scheduler:
-    """Return what a schedule of ours does, and a plain callable as one without side effects."""
-    known = scheduler_of(scheduler)
-    if known is not None:
-        return known
-    if not callable(scheduler):
-        raise TypeError(
-            f"sequential_lr at index {index} should be a schedule, a function of the step, "
-            f"got {scheduler!r}"
+def _check_restart(stage: _Stage, member: Node) -> None:
+    """Raise when PyTorch cannot start a member at its milestone."""
+    if not stage.restarts:
+        return
+    reason = (
+        member.no_restart
+        if isinstance(member, Scheduler)
+        else "PyTorch's SequentialLR and ChainedScheduler cannot restart; put it first"
+    )
+    if reason:
+        raise ValueError(
+            f"sequential_lr cannot start the schedule at index {stage.member} at its "
+            f"milestone: {reason}"
         )
 
-    def curve(k: int) -> float:
-        value: Any = scheduler(k)
-        return float(value)
 
-    return Scheduler(curve, lambda start: curve, lr=None, writes=None, no_restart="")
-
-
-def _check_milestones(milestones: Sequence[int], count: int) -> list[int]:
+def _check_milestones(milestones: Sequence[int], count: int) -> tuple[int, ...]:
     """Return the milestones of ``count`` schedules as ints."""
     if count < 1:
         raise ValueError("SequentialLR expects at least one scheduler, but got no scheduler.")
@@ -114,28 +111,7 @@ def _check_milestones(milestones: Sequence[int], count: int) -> list[int]:
             f"number of milestone points, but got number of schedulers {count} and the number of "
             f"milestones to be equal to {len(milestones)}"
         )
-    steps = [known_count("a milestone", milestone, least=0) for milestone in milestones]
-    if sorted(steps) != steps:
+    steps = tuple(known_count("a milestone", milestone, least=0) for milestone in milestones)
+    if sorted(steps) != list(steps):
         raise ValueError(f"milestones must not fall, got {list(milestones)}")
     return steps
-
-
-def _shared_lr(members: Sequence[Scheduler]) -> float | None:
-    """Return the learning rate that the members were given; they share one optimizer."""
-    given = list(dict.fromkeys(member.lr for member in members if member.lr is not None))
-    if len(given) > 1:
-        raise ValueError(
-            f"the schedules of sequential_lr share one optimizer, but were given lr={given[0]} "
-            f"and lr={given[1]}; give all of them the optimizer's lr"
-        )
-    return given[0] if given else None
-
-
-def _base_lrs(members: Sequence[Scheduler], base_lr: Any) -> list[Any]:
-    """Return each member's base_lr: what the members constructed before it left behind."""
-    bases = []
-    for member in members:
-        bases.append(base_lr)
-        if member.writes is not None:
-            base_lr = member.writes.initial_lr
-    return bases

@@ -1,0 +1,144 @@
+"""PyTorch's own recursion, for schedules that move the lr in turns and have no closed form."""
+
+from __future__ import annotations
+
+import functools
+import math
+from bisect import bisect_right
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from jaxaccel.schedules._combine import InSequence, Node
+from jaxaccel.schedules._schedule import Curve, Group, Scheduler, Start, constructed
+from jaxaccel.schedules._table import length_for, read_table, traced_length
+
+
+def recursive_curve(
+    combinator: str, node: Node, lr: float | None, total_steps: int | None
+) -> Curve:
+    """Return the curve of a schedule that only its steps define.
+
+    A known step runs the recursion up to itself, in double precision; a traced one reads a table
+    of the first ``total_steps``.
+    """
+    run = functools.lru_cache(maxsize=2)(functools.partial(_run, node, lr))
+
+    def curve(xp: Any, k: Any) -> Any:
+        known = xp is np
+        values, error = run(length_for(k) if known else traced_length(combinator, total_steps))
+        if known and error is not None and k.max(initial=0) >= len(values):
+            raise error
+        return read_table(xp, values, k)
+
+    return curve
+
+
+def _run(node: Node, lr: float | None, length: int) -> tuple[np.ndarray, Exception | None]:
+    """Return the values of ``length`` steps, or fewer and the error that PyTorch ends with."""
+    # What PyTorch's objects and their optimizer hold; an object is known by its place in the tree.
+    run = SimpleNamespace(lr=lr, group=Group(lr=lr), base_lr={}, epoch={}, calls={}, lines=None)
+    _construct(node, (), run)
+    run.lines = {
+        place: _line(leaf, _start(place, run), length + len(place))
+        for place, leaf in _leaves(node, ())
+    }
+    values = [run.lr]
+    while len(values) < length:
+        try:
+            _step(node, (), run)
+        except (ValueError, ZeroDivisionError) as error:
+            return np.array(values), error
+        values.append(run.lr)
+    return np.array(values), None
+
+
+def _construct(node: Node, place: tuple[int, ...], run: SimpleNamespace) -> None:
+    """Do what the constructors do, the members' first."""
+    if isinstance(node, Scheduler):
+        run.group = constructed(run.group, node)
+        run.base_lr[place] = run.group.initial_lr
+        run.epoch[place] = -1
+        _take_first_step(node, place, run, "constructor")
+        return
+    for index, member in enumerate(node.members):
+        _construct(member, (*place, index), run)
+    if isinstance(node, InSequence):
+        run.lr = run.group.initial_lr
+        for inner, _ in _leaves(node, place):
+            run.epoch[inner] -= 1
+        run.epoch[place] = 0
+        first = bisect_right(node.milestones, 0)
+        _take_first_step(node.members[first], (*place, first), run, "sequence")
+
+
+def _take_first_step(node: Node, place: tuple[int, ...], run: SimpleNamespace, entry: Any) -> None:
+    """Do what ``_initial_step`` does: a combinator's is a step like any other."""
+    if not isinstance(node, Scheduler):
+        _step(node, place, run)
+        return
+    run.epoch[place] += 1
+    run.calls[place] = 1
+    run.lr = float(node.values(_start(place, run, entry))(np, np.asarray(0)))
+
+
+def _step(node: Node, place: tuple[int, ...], run: SimpleNamespace) -> None:
+    """Do what ``scheduler.step()`` does."""
+    if isinstance(node, Scheduler):
+        run.epoch[place] += 1
+        run.calls[place] += 1
+        _move(node, place, run)
+    elif isinstance(node, InSequence):
+        run.epoch[place] += 1
+        index = bisect_right(node.milestones, run.epoch[place])
+        if index > 0 and node.milestones[index - 1] == run.epoch[place]:
+            _restart(node.members[index], (*place, index), run)
+        else:
+            _step(node.members[index], (*place, index), run)
+    else:
+        for index, member in enumerate(node.members):
+            _step(member, (*place, index), run)
+
+
+def _move(leaf: Scheduler, place: tuple[int, ...], run: SimpleNamespace) -> None:
+    """Take a leaf's chainable step."""
+    k = run.calls[place] - 1 if leaf.counts_calls else run.epoch[place]
+    if run.lines is None or k > leaf.last_step:  # beyond it the step itself raises
+        run.lr = float(leaf.next(_start(place, run))(np, np.asarray(k), run.lr))
+    else:
+        slopes, offsets = run.lines[place]
+        run.lr = slopes[k] * run.lr + offsets[k]
+
+
+def _restart(leaf: Node, place: tuple[int, ...], run: SimpleNamespace) -> None:
+    """Do what ``_update_lr(0)`` does; the combinators have refused what has none."""
+    assert isinstance(leaf, Scheduler)
+    run.epoch[place] = 0
+    run.lr = float(leaf.values(_start(place, run, "milestone"))(np, np.asarray(0)))
+
+
+def _start(place: tuple[int, ...], run: SimpleNamespace, entry: Any = "sequence") -> Start:
+    """Return how a leaf finds the optimizer."""
+    return Start(run.lr, run.base_lr[place], run.group, entry)
+
+
+def _line(leaf: Scheduler, start: Start, length: int) -> tuple[list[float], list[float]]:
+    """Return a leaf's first steps as slopes and offsets: each of them is linear in the lr.
+
+    Own step 0 is a constructor's; only its place is kept.
+    """
+    k = np.arange(1, min(length, leaf.last_step + 1))
+    zeros, ones = np.zeros(k.shape), np.ones(k.shape)
+    step = leaf.next(start)
+    offsets = zeros if leaf.kind == "factor" else step(np, k, zeros)
+    slopes = zeros if leaf.kind == "absolute" else step(np, k, ones) - offsets
+    return [math.nan, *slopes.tolist()], [math.nan, *offsets.tolist()]
+
+
+def _leaves(node: Node, place: tuple[int, ...]) -> list[tuple[tuple[int, ...], Scheduler]]:
+    """Return the schedulers without the combinators, with their places."""
+    if isinstance(node, Scheduler):
+        return [(place, node)]
+    pairs = enumerate(node.members)
+    return [found for index, member in pairs for found in _leaves(member, (*place, index))]

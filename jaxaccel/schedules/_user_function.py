@@ -1,0 +1,36 @@
+"""Functions of the step that users bring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def call_at(name: str, function: Callable[[Any], Any], xp: Any, k: Any) -> Any:
+    """Return the values of a user's function at the integers ``k``.
+
+    Known integers are Python ints, as in PyTorch, and one at a time. Traced ones are JAX scalars.
+    """
+    if xp is np:
+        values = [float(function(int(step))) for step in k.ravel()]
+        return np.array(values, dtype=np.float64).reshape(k.shape)
+    try:
+        # The user's own arithmetic mixes integers and floats.
+        with jax.numpy_dtype_promotion("standard"):
+            call = lambda step: jnp.asarray(function(step)).astype(float)  # noqa: E731
+            return call(k) if k.ndim == 0 else jax.vmap(call)(k.ravel()).reshape(k.shape)
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
+        raise TypeError(
+            f"{name} cannot be traced ({type(error).__name__}): write it with jax.numpy and "
+            "without Python's if, or call the schedule with Python integers"
+        ) from error
+
+
+def check_function(name: str, function: Any) -> None:
+    """Raise unless ``function`` can be called, with PyTorch's text."""
+    if not callable(function):
+        raise TypeError(f"{name} should be a function, but got {type(function).__name__}")
