@@ -20,15 +20,16 @@ from parity_tests import (
     test_optimizers,
     test_parallel,
     test_param_groups,
+    test_plateau,
     test_schedules,
     test_state_dict,
     test_transforms,
 )
-from parity_tests.cases import init, normalization, optimizers, schedules, transforms
+from parity_tests.cases import init, normalization, optimizers, plateau, schedules, transforms
 
 CASES = {
     f"{case.function.split('.')[0]}.{case.id}": case
-    for room in (optimizers, transforms, normalization, schedules, init)
+    for room in (optimizers, transforms, normalization, schedules, plateau, init)
     for case in room.CASES
 }
 
@@ -69,6 +70,10 @@ def batch_norm(row):
 
 def schedule(row):
     test_schedules.test_equals_pytorch_at_every_step(CASES[row])
+
+
+def plateau_scan(row):
+    test_plateau.test_compiled_scan_equals_pytorch_after_every_metric(CASES[row])
 
 
 def initial_bounds(row):
@@ -545,6 +550,103 @@ MUTANTS = [
         "float(total_steps)",
         schedule,
         "schedules.one_cycle_lr-defaults",
+    ),
+    *(
+        Mutant(why, f"jaxaccel.schedules.{module}", original, mutated, schedule, f"schedules.{row}")
+        for why, module, original, mutated, row in [
+            (
+                "drops one step early",
+                "_step_lr",
+                "power(xp, gamma, k // step_size)",
+                "power(xp, gamma, (k + 1) // step_size)",
+                "step_lr-defaults",
+            ),
+            (
+                "milestone counts one step late",
+                "_table",
+                'side="right"',
+                'side="left"',
+                "multi_step_lr-defaults",
+            ),
+            (
+                "constant for one step more",
+                "_constant_lr",
+                "k < total_iters, first, last",
+                "k <= total_iters, first, last",
+                "constant_lr-defaults",
+            ),
+            (
+                "linear factor without its start in a chain",
+                "_linear_lr",
+                "xp.where(k == 0, start_factor, xp.where(moves",
+                "xp.where(k == 0, 1.0, xp.where(moves",
+                "sequential_lr-a-sequence-in-a-chain-first",
+            ),
+            (
+                "polynomial never ends",
+                "_polynomial_lr",
+                "xp.maximum(total_iters - k, 0).astype(float)",
+                "abs(total_iters - k).astype(float)",
+                "polynomial_lr-square",
+            ),
+            (
+                "restarts find the next cycle's length",
+                "_cosine_annealing_warm_restarts",
+                "length = read_table(xp, lengths, cycle)",
+                "length = read_table(xp, lengths, cycle + 1)",
+                "cosine_annealing_warm_restarts-T-mult-two",
+            ),
+            (
+                "cycles counted from zero",
+                "_cyclic",
+                "scale(xp, 1 + k // total, k)",
+                "scale(xp, k // total, k)",
+                "cyclic_lr-triangular2",
+            ),
+            (
+                "swa starts from the first rate",
+                "_swa_lr",
+                "between(xp, start.lr, start.group.swa_lr, k)",
+                "between(xp, start.base_lr, start.group.swa_lr, k)",
+                "sequential_lr-swa-goes-on",
+            ),
+            (
+                "cosine rises one step early in a chain",
+                "_cosine_annealing_lr",
+                "rises = (k - 1 - T_max)",
+                "rises = (k - T_max)",
+                "chained_scheduler-two-cosines",
+            ),
+            (
+                "members forget what a one cycle wrote",
+                "_combine",
+                "bases.append(group.initial_lr)",
+                "bases.append(lr)",
+                "sequential_lr-cosine-after-one-cycle",
+            ),
+            (
+                "nested members are not stepped back",
+                "_recursion",
+                "run.epoch[inner] -= 1",
+                "run.epoch[inner] -= 0",
+                "sequential_lr-nested",
+            ),
+            (
+                "a chain behind a fixed rate multiplies all factors",
+                "_chained_scheduler",
+                "value = leaf.next(start)(xp, k, value)",
+                "value = leaf.values(start._replace(lr=value))(xp, k)",
+                "chained_scheduler-lambda-first",
+            ),
+        ]
+    ),
+    Mutant(
+        "plateau counts one metric less",
+        "jaxaccel.schedules._reduce_lr_on_plateau",
+        "reduces = bad > most_bad",
+        "reduces = bad >= most_bad",
+        plateau_scan,
+        "schedules.reduce_lr_on_plateau-defaults",
     ),
     Mutant(
         "fans swapped",

@@ -853,38 +853,6 @@ def test_momentum_in_a_sequence_is_pytorchs():
     assert_close([schedule(k) for k in range(41)], values, tol.SCHEDULE_FLOAT64_OF_PEAK)
 
 
-def test_learning_rate_of_optaxs_optimizers():
-    schedule = schedules.sequential_lr(
-        [LINEAR_SCHEDULE, schedules.cosine_annealing_lr(0.1, 9)], [5]
-    )
-    transform = optax.sgd(learning_rate=schedule)
-
-    def step(carry, _):
-        params, state = carry
-        updates, state = transform.update(jnp.ones(()), state, params)
-        params = optax.apply_updates(params, updates)
-        return (params, state), params
-
-    with jax.numpy_dtype_promotion("standard"):
-        params = jnp.zeros(())
-        _, path = jax.jit(lambda: jax.lax.scan(step, (params, transform.init(params)), length=20))()
-    expected = -np.cumsum(schedule(np.arange(20)))
-    assert_close(np.asarray(path), expected, tol.SCHEDULE_FLOAT64_OF_PEAK)
-
-
-def test_inject_hyperparams_shows_the_values():
-    momentum = schedules.one_cycle_momentum(total_steps=10)
-    transform = optax.inject_hyperparams(optax.adamw)(learning_rate=CYCLE, b1=momentum)
-    with jax.numpy_dtype_promotion("standard"):
-        params = jnp.zeros(3)
-        state = transform.init(params)
-        update = jax.jit(transform.update)
-        for k in range(10):
-            _, state = update(jnp.ones(3), state, params)
-            found = state.hyperparams["learning_rate"], state.hyperparams["b1"]
-            assert_close(np.array(found), [CYCLE(k), momentum(k)], tol.SCHEDULE_FLOAT64_OF_PEAK)
-
-
 def test_a_schedule_can_be_a_static_argument():
     value = jax.jit(lambda schedule, k: schedule(k), static_argnums=0)
     assert value(CYCLE, jnp.asarray(2)) == pytest.approx(CYCLE(2))

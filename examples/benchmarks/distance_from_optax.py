@@ -259,6 +259,30 @@ def schedule_rows() -> Iterator[Row]:
             j.cosine_annealing_lr(0.1, 50),
         ),
         (
+            "MultiStepLR([30, 30, 80])",
+            "piecewise_constant_schedule({30: .1, 80: .1})",
+            lambda o: s.MultiStepLR(o, [30, 30, 80]),
+            optax.piecewise_constant_schedule(0.1, {30: 0.1, 80: 0.1}),
+            j.multi_step_lr(0.1, [30, 30, 80]),
+        ),
+        (
+            "CosineAnnealingWarmRestarts(20, T_mult=2)",
+            "sgdr_schedule, cycles listed by hand",
+            lambda o: s.CosineAnnealingWarmRestarts(o, 20, 2),
+            optax.sgdr_schedule(
+                [
+                    {
+                        "init_value": 0.1,
+                        "peak_value": 0.1,
+                        "warmup_steps": 0,
+                        "decay_steps": 20 * 2**cycle,
+                    }
+                    for cycle in range(5)
+                ]
+            ),
+            j.cosine_annealing_warm_restarts(0.1, 20, 2),
+        ),
+        (
             "SequentialLR([LinearLR, CosineAnnealingLR(180)], [20])",
             "warmup_cosine_decay_schedule(decay_steps=180)",
             lambda o: s.SequentialLR(
@@ -267,6 +291,34 @@ def schedule_rows() -> Iterator[Row]:
             optax.warmup_cosine_decay_schedule(0.01, 0.1, 20, 180),
             j.sequential_lr(
                 [j.linear_lr(0.1, 0.1, 1.0, 20), j.cosine_annealing_lr(0.1, 180)], [20]
+            ),
+        ),
+        (
+            "SequentialLR([LinearLR, OneCycleLR], [20])",
+            "join_schedules",
+            lambda o: s.SequentialLR(o, [s.LinearLR(o), s.OneCycleLR(o, 0.1, 181)], [20]),
+            optax.join_schedules(
+                [
+                    optax.linear_schedule(0.1 / 3, 0.1, 5),
+                    optax.cosine_onecycle_schedule(180, 0.1),
+                ],
+                [20],
+            ),
+            j.sequential_lr([j.linear_lr(0.1), j.one_cycle_lr(0.1, 181)], [20]),
+        ),
+        (
+            "ChainedScheduler([LinearLR, CosineAnnealingLR(eta_min=.01)])",
+            "product of both",
+            lambda o: s.ChainedScheduler(
+                [s.LinearLR(o, total_iters=20), s.CosineAnnealingLR(o, n, 0.01)]
+            ),
+            lambda k: (
+                optax.linear_schedule(1 / 3, 1.0, 20)(k)
+                * optax.cosine_decay_schedule(0.1, n, alpha=0.1)(k)
+            ),
+            j.chained_scheduler(
+                [j.linear_lr(0.1, total_iters=20), j.cosine_annealing_lr(0.1, n, 0.01)],
+                total_steps=n,
             ),
         ),
     ]

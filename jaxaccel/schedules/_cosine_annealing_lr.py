@@ -37,8 +37,9 @@ def cosine_annealing_lr(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule
 
     PyTorch:
         ``torch.optim.lr_scheduler.CosineAnnealingLR``, equal at every step and past
-        ``T_max``. PyTorch multiplies from step to step and drifts from the formula above (by
-        7e-8 after 100,000 steps); this is the formula. ``lr`` stands for the optimizer's.
+        ``T_max``. PyTorch multiplies from step to step and drifts from the formula above (with an
+        ``eta_min``, past a ``T_max`` of 100,000, by 1e-9 of the highest rate); this is the formula.
+        ``lr`` stands for the optimizer's.
         Left out: ``last_epoch`` and a ``T_max`` that is negative or not whole, which PyTorch
         does not refuse.
 

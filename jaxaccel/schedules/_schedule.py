@@ -130,10 +130,8 @@ def scheduler_of(schedule: Any) -> Any:
 
 def constructed(group: Group, scheduler: Scheduler) -> Group:
     """Return the group after the scheduler's constructor, but for the lr of its first step."""
-    written = {
-        name: value for name, value in scheduler.writes._asdict().items() if value is not None
-    }
-    group = group._replace(**written)
+    writes = scheduler.writes._asdict().items()
+    group = group._replace(**{name: value for name, value in writes if value is not None})
     return group if group.initial_lr is not None else group._replace(initial_lr=group.lr)
 
 

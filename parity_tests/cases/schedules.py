@@ -527,6 +527,12 @@ SEQUENTIAL += _rows(
             ("nested factors", 40, [sequence([decay(), fading()], [15]), held()], [25]),
             ("nested polynomial", 40, [sequence([fading(power=2.0), wave()], [15]), held()], [25]),
             ("nested triangles", 40, [sequence([triangles(), restarts()], [15]), decay()], [25]),
+            (
+                "a sequence in a chain first",
+                40,
+                [chain([decay(), sequence([linear(), fading()], [6])]), halved()],
+                [25],
+            ),
             ("a chain first", 40, [chain([decay(), cosine(T_max=9)]), halved()], [25]),
             ("a chain of factors first", 40, [chain([fading(), held()]), cosine(T_max=9)], [25]),
             ("a chain with swa first", 40, [chain([decay(), swa()]), cosine(T_max=9)], [25]),
