@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -445,7 +446,7 @@ def test_pytorchs_errors_have_pytorchs_texts(package, kwargs):
         ({"eps": -1e-8}, ValueError, "Invalid epsilon value: -1e-08"),
         ({"mode": ["min"]}, ValueError, r"mode \['min'\] is unknown!"),
     ],
-    ids=str,
+    ids=lambda value: re.sub(r" at 0x\w+", "", str(value)),
 )
 def test_other_errors_are_clear(package, kwargs, error, text):
     with pytest.raises(error, match=text):
