@@ -2,6 +2,10 @@
 
 import contextlib
 import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -356,3 +360,25 @@ def run_torch_ref(case, params, grads, dtype):
             }
         )
     return to_torch_layout(case, _stack(moved, states))
+
+
+def run_without_x64(test_module, function):
+    """Return what a function of a test module prints where x64 is off and warnings are errors."""
+    code = f"from {test_module} import {function}; {function}()"
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "JAX_ENABLE_X64": "0",
+        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+        "JAX_NUMPY_RANK_PROMOTION": "raise",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=Path(__file__).resolve().parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

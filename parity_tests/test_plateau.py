@@ -1,11 +1,7 @@
 """``reduce_lr_on_plateau`` against the live PyTorch object, after every metric."""
 
 import functools
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +16,7 @@ import jaxaccel as ja
 import torch_ref
 from parity_tests import tolerances as tol
 from parity_tests.cases.plateau import CASES, metric_series
-from parity_tests.harness import lookup, oracle_of
+from parity_tests.harness import lookup, oracle_of, run_without_x64
 
 rows = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 EAGER = 40
@@ -133,21 +129,7 @@ def check_float32():
 
 
 def test_float32_metrics_are_judged_as_pytorch_judges_them():
-    environment = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "JAX_ENABLE_X64": "0",
-        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
-        "JAX_NUMPY_RANK_PROMOTION": "raise",
-    }
-    code = "from parity_tests.test_plateau import check_float32; check_float32()"
-    root = pathlib.Path(__file__).resolve().parents[1]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=root, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{len(CASES)} rows\n"
+    assert run_without_x64(__name__, "check_float32") == f"{len(CASES)} rows\n"
 
 
 # --- the constructor's space --------------------------------------------------------------------

@@ -4,10 +4,6 @@ import functools
 import inspect
 import json
 import math
-import os
-import pathlib
-import subprocess
-import sys
 import warnings
 
 import jax
@@ -24,7 +20,7 @@ from jaxaccel import schedules
 from parity_tests import tolerances as tol
 from parity_tests.cases import Case
 from parity_tests.cases.schedules import CASES, LONG, ORACLES
-from parity_tests.harness import lookup, oracle_of
+from parity_tests.harness import lookup, oracle_of, run_without_x64
 from torch_ref import schedules as torch_ref_schedules
 
 rows = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -286,42 +282,38 @@ def float32_errors(schedule, steps):
     return error.max() / (peak or 1.0), of_value.max()
 
 
+def steps_around(length):
+    """Return steps up to a million: the first, those around the end, random ones, the last."""
+    rng = np.random.default_rng(length)
+    end = (length + np.arange(-3000, 100)).clip(0)
+    far = MILLION - np.arange(100)
+    return np.concatenate([np.arange(3000), end, rng.integers(MILLION, size=4000), far])
+
+
 def report_float32():
     """Print the float32 errors of every row, and of steps in a narrow type."""
-    rng, report = np.random.default_rng(0), {}
+    report = {}
     for case in [*CASES, *LONG]:
         schedule = build("jaxaccel", case.function, case.kwargs)
-        start, end = np.arange(3000), case.options["length"] + np.arange(-3000, 100)
-        far = MILLION - np.arange(100)
-        steps = np.concatenate([start, end, rng.integers(MILLION, size=4000), far])
         end = min(case.options.get("last_step", MILLION), table_length(case.function, case.kwargs))
-        steps = steps.clip(0, last_step(schedule, end))
+        steps = steps_around(case.options["length"]).clip(0, last_step(schedule, end))
         report[case.id] = float32_errors(schedule, steps)
         if case in LONG:
             report[f"{case.id}-int8"] = float32_errors(schedule, np.arange(127, dtype=np.int8))
     print(json.dumps(report))
 
 
-def test_traced_float32_holds_its_bounds_up_to_a_million_steps():
-    code = "from parity_tests.test_schedules import report_float32; report_float32()"
-    environment = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "JAX_ENABLE_X64": "0",
-        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
-        "JAX_NUMPY_RANK_PROMOTION": "raise",
-    }
-    root = pathlib.Path(__file__).resolve().parents[1]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=root, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert report.keys() >= {case.id for case in [*CASES, *LONG]}
+def assert_float32_bounds(report, cases):
+    """Assert the bounds of a printed report on the rows."""
+    report = json.loads(report)
+    assert report.keys() >= {case.id for case in cases}
     for name, (of_peak, of_value) in report.items():
         assert of_peak <= tol.SCHEDULE_FLOAT32_OF_PEAK, f"{name}: {of_peak:.2e} of the peak"
         assert of_value <= tol.SCHEDULE_FLOAT32_OF_VALUE, f"{name}: {of_value:.2e} of the value"
+
+
+def test_traced_float32_holds_its_bounds_up_to_a_million_steps():
+    assert_float32_bounds(run_without_x64(__name__, "report_float32"), [*CASES, *LONG])
 
 
 # --- each constructor's space -------------------------------------------------------------------

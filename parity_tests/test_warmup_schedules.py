@@ -4,10 +4,6 @@ import fractions
 import functools
 import json
 import math
-import os
-import pathlib
-import subprocess
-import sys
 import warnings
 
 import jax
@@ -25,7 +21,8 @@ from jaxaccel import schedules
 from parity_tests import tolerances as tol
 from parity_tests.cases import Case
 from parity_tests.cases.warmup_schedules import CASES, LONG, MILLION, SCALE, SCHEDULES
-from parity_tests.harness import lookup
+from parity_tests.harness import lookup, run_without_x64
+from parity_tests.test_schedules import assert_float32_bounds, float32_errors, steps_around
 from torch_ref import schedules as torch_ref_schedules
 
 PACKAGES = ("jaxaccel", "torch_ref")
@@ -284,40 +281,15 @@ def test_long_schedules_equal_the_formula_in_40_digits(case):
 
 def report_float32():
     """Print the float32 errors of every row: of the peak, and of values that are not small."""
-    rng, report = np.random.default_rng(0), {}
-    for case in [*SCHEDULES, *LONG]:
-        length, schedule = case.options["length"], build("jaxaccel", case)
-        near_end = length + np.arange(-3000, 100).clip(-length)
-        far = MILLION - np.arange(100)
-        steps = np.r_[np.arange(3000), near_end, rng.integers(MILLION, size=4000), far]
-        expected, found = schedule(steps), jax.jit(schedule)(jnp.asarray(steps))
-        assert found.dtype == jnp.float32
-        error, peak = np.abs(np.asarray(found, np.float64) - expected), np.abs(expected).max()
-        of_value = error / np.where(expected > tol.SCHEDULE_SMALL * peak, expected, np.inf)
-        report[case.id] = error.max() / (peak or 1.0), of_value.max()
+    report = {
+        case.id: float32_errors(build("jaxaccel", case), steps_around(case.options["length"]))
+        for case in [*SCHEDULES, *LONG]
+    }
     print(json.dumps(report))
 
 
 def test_traced_float32_holds_its_bounds_up_to_a_million_steps():
-    code = "from parity_tests.test_warmup_schedules import report_float32; report_float32()"
-    environment = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "JAX_ENABLE_X64": "0",
-        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
-        "JAX_NUMPY_RANK_PROMOTION": "raise",
-    }
-    root = pathlib.Path(__file__).resolve().parents[1]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=root, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert report.keys() == {case.id for case in [*SCHEDULES, *LONG]}
-    for name, (of_peak, of_value) in report.items():
-        assert of_peak <= tol.SCHEDULE_FLOAT32_OF_PEAK, f"{name}: {of_peak:.2e} of the peak"
-        assert of_value <= tol.SCHEDULE_FLOAT32_OF_VALUE, f"{name}: {of_value:.2e} of the value"
+    assert_float32_bounds(run_without_x64(__name__, "report_float32"), [*SCHEDULES, *LONG])
 
 
 # --- each constructor's space -------------------------------------------------------------------

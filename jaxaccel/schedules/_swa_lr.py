@@ -41,11 +41,10 @@ def swa_lr(
         TypeError: A learning rate is not a number.
 
     PyTorch:
-        ``torch.optim.swa_utils.SWALR``, equal at every step. A loop that steps another scheduler
-        first and SWALR from some epoch on is
-        ``sequential_lr([other, swa_lr(...)], [that_epoch + 1])`` but for the step at the
-        milestone, at which SequentialLR lets SWALR begin. Left out: ``last_epoch``, and lists
-        (one schedule a group).
+        ``torch.optim.swa_utils.SWALR``, equal at every step. A loop that steps SWALR in the place
+        of another scheduler from some step on is ``sequential_lr([other, swa_lr(...)], [step])``
+        but for one step: SequentialLR spends that of the milestone on SWALR's own step 0, at which
+        the learning rate stays. Left out: ``last_epoch``, and lists (one schedule a group).
 
     Example:
         >>> import jaxaccel as ja
