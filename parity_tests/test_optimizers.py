@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from parity_tests import tolerances as tol
-from parity_tests.cases.optimizers import CASES
+from parity_tests.cases.optimizers import CASES, LOW_PRECISION
 from parity_tests.harness import (
     FROZEN,
     LOW_LEAF,
@@ -81,7 +81,7 @@ def test_torch_ref_equals_pytorch_at_every_step(case):
     assert_same_run_in_float64(case, run, judge, state_offset=0)
 
 
-@rows
+@pytest.mark.parametrize("case", LOW_PRECISION, ids=lambda case: case.id)
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_low_precision_is_no_worse_than_pytorch(case):
     """One float32 step from an equal state, then runs in float32, bfloat16 and float16."""

@@ -28,3 +28,15 @@ CASES = [
     *RMSPROP,
     *ADAFACTOR,
 ]
+
+_SIGNS_AND_ZEROS = {
+    "lr zero",
+    "maximize",
+    "maximize weight decay",
+    "decoupled maximize",
+    "weight decay zero",
+    "eps one",
+}
+LOW_PRECISION = [case for case in CASES if case.why not in _SIGNS_AND_ZEROS]
+"""The rows that say something in low precision: an exact sign, a zero, or an ``eps`` that hides the
+second moment round as their neighbours do."""
