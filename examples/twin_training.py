@@ -3,22 +3,27 @@
     python examples/twin_training.py                       # 50 steps, float64 and float32
     python examples/twin_training.py --steps 100 --precisions float64
 
-Same model, initial weights, batches and recipe: AdamW, OneCycle on lr and beta1, clipping by norm,
-BatchNorm. Every step is compared: loss, gradient norm, lr, all parameters and running statistics,
-as 2-norms, relative to PyTorch in float64.
+Both sides are given one integer seed, and nothing else passes between them: each draws its own
+initial weights and its own order of images, which must be the same to the bit. The recipe: AdamW,
+OneCycle on lr and beta1, clipping by norm, BatchNorm. Every step is compared: loss, gradient norm,
+lr, all parameters and running statistics, as 2-norms, relative to PyTorch in float64.
 
 How far may two right programs part? In float64 the twins must stay within 1e-9, tensor by tensor.
 In float32 a network amplifies rounding (AdamW's first step is the sign of each gradient, and a
 gradient that should be nought has any sign): runs of PyTorch itself leave its float64 run by
 percents within 50 steps. So three PyTorch runs in float32, each started one unit in the last place
-away, are the yardstick there. The exit status is 1 when jaxaccel leaves three times their band.
+away, are the yardstick there. The exit status is 1 when jaxaccel leaves three times their band, or
+when weights or batches differ at the start.
 
 Expected on two CPU cores: about two minutes; in float64 the twins agree to about 1e-12.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -40,7 +45,6 @@ import torch_ref
 
 Precision = Literal["float64", "float32"]
 NumpyTree = dict[str, np.ndarray]
-Batch = tuple[np.ndarray, np.ndarray]
 
 BAND_RATIO = 3.0
 FLOAT64_LIMIT = 1e-9
@@ -69,7 +73,7 @@ class Options:
     precisions: tuple[Precision, ...] = ("float64", "float32")
     """The precisions to compare in."""
     seed: int = 0
-    """For the initial weights, the order of images and the yardstick's perturbations."""
+    """For the initial weights and the order of images on both sides."""
     output: Path = Path("outputs")
     """Folder for the plot."""
 
@@ -84,8 +88,10 @@ class Distance(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What a run leaves behind: one entry per step."""
+    """What a run leaves behind: its initial weights, and one entry per step."""
 
+    start: NumpyTree
+    rows: list[np.ndarray]
     loss: list[float]
     grad_norm: list[float]
     lr: list[float]
@@ -95,18 +101,16 @@ class Trace(NamedTuple):
 def main(options: Options) -> int:
     """Run the twins and their yardstick; return the exit status."""
     console = Console(width=max(100, Console().width))
-    batches = load_batches(options)
-    channels = batches[0][0].shape[-1]
-    torch.manual_seed(options.seed)
-    start = weights_of(torch_ref.models.resnet10(in_channels=channels, width=options.width))
-    judge = run_torch(options, start, batches, "float64", "PyTorch float64")
-
+    images = ja.data.load(options.data, options.folder)
+    judge = run_torch(options, images, "float64", "PyTorch float64")
     traces = {
-        precision: run_jaxaccel(options, start, batches, precision)
-        for precision in options.precisions
+        precision: run_jaxaccel(options, images, precision) for precision in options.precisions
     }
+    starts = [same_start(console, *pair, judge) for pair in traces.items()]
+    if not all(starts):
+        return 1
     distances = {precision: distance(trace, judge) for precision, trace in traces.items()}
-    band = yardstick(options, start, batches, judge) if "float32" in traces else None
+    band = yardstick(options, images, judge) if "float32" in traces else None
     for precision, trace in traces.items():
         print_table(console, precision, trace, judge, distances[precision])
     console.print(f"plot: {plot(options, judge, traces, distances, band)}")
@@ -114,22 +118,10 @@ def main(options: Options) -> int:
     return 0 if all(verdicts) else 1
 
 
-def load_batches(options: Options) -> list[Batch]:
-    """Return one normalised float64 batch per step, channels last, in a seeded order."""
-    images = ja.data.load(options.data, options.folder)
+def normalised(images: ja.data.ImageSet, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a batch in float64, channels last, and its labels."""
     mean, std = np.array(images.mean), np.array(images.std)
-    batches = []
-    epoch = 0
-    while len(batches) < options.steps:
-        order = ja.data.epoch_order(len(images.train_labels), options.seed, epoch)
-        batches += [
-            ((pixels / 255.0 - mean) / std, labels)
-            for pixels, labels in ja.data.batches(
-                images.train_images, images.train_labels, options.batch_size, order, drop_last=True
-            )
-        ]
-        epoch += 1
-    return batches[: options.steps]
+    return (images.train_images[rows] / 255.0 - mean) / std, images.train_labels[rows]
 
 
 def weights_of(model: torch.nn.Module) -> NumpyTree:
@@ -142,22 +134,34 @@ def weights_of(model: torch.nn.Module) -> NumpyTree:
 
 
 def run_torch(
-    options: Options, start: NumpyTree, batches: list[Batch], precision: Precision, title: str
+    options: Options,
+    images: ja.data.ImageSet,
+    precision: Precision,
+    title: str,
+    move: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Trace:
-    """Train in PyTorch, as a PyTorch script does."""
-    dtype = getattr(torch, precision)
-    channels = batches[0][0].shape[-1]
-    model = torch_ref.models.resnet10(in_channels=channels, width=options.width).to(dtype)
-    model.load_state_dict({k: torch.tensor(v) for k, v in start.items()}, strict=False)
+    """Train in PyTorch, as a PyTorch script does; ``move`` changes the initial weights."""
+    dtype, channels = getattr(torch, precision), images.train_images.shape[-1]
+    torch.manual_seed(options.seed)
+    model = torch_ref.models.resnet10(in_channels=channels, width=options.width)
+    trace = Trace(weights_of(model), [], [], [], [], [])
+    if move is not None:
+        moved = {name: torch.tensor(move(array)) for name, array in trace.start.items()}
+        model.load_state_dict(moved, strict=False)
+    model.to(dtype)
+    loader = torch.utils.data.DataLoader(
+        range(len(images.train_labels)), options.batch_size, shuffle=True, drop_last=True
+    )
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=options.max_lr, weight_decay=options.weight_decay
     )
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=options.max_lr, total_steps=options.steps
     )
-    trace = Trace([], [], [], [])
-    for images, labels in track(batches, title):
-        inputs = torch.tensor(images).to(dtype).permute(0, 3, 1, 2)
+    epochs = itertools.chain.from_iterable(loader for _ in itertools.count())
+    for rows in track(itertools.islice(epochs, options.steps), title, options.steps):
+        pixels, labels = normalised(images, rows.numpy())
+        inputs = torch.tensor(pixels).to(dtype).permute(0, 3, 1, 2)
         loss = torch.nn.functional.cross_entropy(model(inputs), torch.tensor(labels).long())
         optimizer.zero_grad()
         loss.backward()
@@ -166,28 +170,28 @@ def run_torch(
         optimizer.step()
         if len(trace.lr) < options.steps:
             scheduler.step()
+        trace.rows.append(rows.numpy())
         trace.loss.append(loss.item())
         trace.grad_norm.append(norm.item())
         trace.weights.append(weights_of(model))
     return trace
 
 
-def run_jaxaccel(
-    options: Options, start: NumpyTree, batches: list[Batch], precision: Precision
-) -> Trace:
+def run_jaxaccel(options: Options, images: ja.data.ImageSet, precision: Precision) -> Trace:
     """Train in jaxaccel; in float32 with JAX's 64-bit mode off, as users have it."""
     with jax.enable_x64(precision == "float64"):
-        dtype = jnp.dtype(precision)
-        channels = batches[0][0].shape[-1]
+        generator = ja.random.manual_seed(options.seed)
+        # As in PyTorch, weights are drawn in float32; in float64 they would be other numbers.
         model = ja.models.resnet10(
-            in_channels=channels, width=options.width, dtype=dtype, rngs=nnx.Rngs(0)
+            in_channels=images.train_images.shape[-1], width=options.width, rngs=generator
         )
-        ja.nn.load_state_dict(model, start, strict=False)
-        apply, params, model_state = ja.training.split_model(model)
+        trace = Trace(floats_of(model), [], [], [], [], [])
+        apply, *trees = ja.training.split_model(model)
+        params, model_state = jax.tree.map(functools.partial(in_precision, precision), trees)
 
         def loss_fn(params, model_state, batch):
-            images, labels = batch
-            logits, model_state = apply(params, model_state, images, training=True)
+            pixels, labels = batch
+            logits, model_state = apply(params, model_state, pixels, training=True)
             loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
             return loss, (model_state, {})
 
@@ -196,31 +200,61 @@ def run_jaxaccel(
         tx = ja.optimizers.adamw(lr, betas=(beta1, 0.999), weight_decay=options.weight_decay)
         step = ja.training.train_step(loss_fn, tx, max_grad_norm=options.max_grad_norm)
         state = ja.training.train_state(params, tx, model_state)
-        trace = Trace([], [], [], [])
-        for k, (images, labels) in enumerate(track(batches, f"jaxaccel {precision}")):
-            state, metrics = step(state, (jnp.asarray(images, dtype), jnp.asarray(labels)))
+        epochs = itertools.chain.from_iterable(
+            ja.data.data_loader_order(
+                range(len(images.train_labels)), options.batch_size, shuffle=True, drop_last=True,
+                default_generator=generator,
+            )
+            for _ in itertools.count()
+        )  # fmt: skip
+        batches = itertools.islice(epochs, options.steps)
+        for rows, _ in track(batches, f"jaxaccel {precision}", options.steps):
+            pixels, labels = normalised(images, rows)
+            batch = jnp.asarray(pixels, precision), jnp.asarray(labels)
+            state, metrics = step(state, batch)
             nnx.update(model, state.params, state.model_state)
+            trace.lr.append(lr(len(trace.rows)))
+            trace.rows.append(rows)
             trace.loss.append(float(metrics["loss"]))
             trace.grad_norm.append(float(metrics["grad_norm"]))
-            trace.lr.append(lr(k))
-            trace.weights.append(
-                {
-                    name: array.astype(np.float64)
-                    for name, array in ja.nn.state_dict(model).items()
-                    if name in start
-                }
-            )
+            trace.weights.append(floats_of(model))
         return trace
 
 
-def yardstick(options: Options, start: NumpyTree, batches: list[Batch], judge: Trace) -> np.ndarray:
+def in_precision(precision: Precision, leaf: jax.Array) -> jax.Array:
+    """Return a floating-point array in another precision, and any other as it is."""
+    return leaf.astype(precision) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+
+def floats_of(model: nnx.Module) -> NumpyTree:
+    """Return jaxaccel's floating-point parameters and running statistics under PyTorch's names."""
+    arrays = ja.nn.state_dict(model).items()
+    return {
+        name: array.astype(np.float64)
+        for name, array in arrays
+        if np.issubdtype(array.dtype, np.floating)
+    }
+
+
+def same_start(console: Console, precision: Precision, run: Trace, judge: Trace) -> bool:
+    """Say whether both sides drew the same weights and rows from the seed, to the bit."""
+    weights = run.start.keys() == judge.start.keys() and all(
+        np.array_equal(run.start[name], judge.start[name]) for name in judge.start
+    )
+    rows = np.array_equal(run.rows, judge.rows)
+    size, count = sum(array.size for array in judge.start.values()), np.size(judge.rows)
+    bits, order = "bit-equal" if weights else "NOT EQUAL", "the same" if rows else "NOT THE SAME"
+    console.print(f"{precision}: {size:,} initial weights {bits}, {count:,} rows {order}")
+    return weights and rows
+
+
+def yardstick(options: Options, images: ja.data.ImageSet, judge: Trace) -> np.ndarray:
     """Return how far three PyTorch-float32 runs, started one ulp away, are from the judge."""
-    rng = np.random.default_rng(options.seed)
+    move = functools.partial(one_ulp_away, rng=np.random.default_rng(options.seed))
     runs = []
     for run in range(3):
-        nearby = {name: one_ulp_away(array, rng) for name, array in start.items()}
         title = f"PyTorch float32, one ulp away, {run + 1} of 3"
-        runs.append(distance(run_torch(options, nearby, batches, "float32", title), judge).weights)
+        runs.append(distance(run_torch(options, images, "float32", title, move), judge).weights)
     # The furthest so far: two runs that part can come close again by chance.
     return np.maximum.accumulate(np.max(runs, axis=0))
 

@@ -74,3 +74,17 @@ def to_flax(array: Any) -> Any:
     if array.ndim < 2:
         return array
     return array.transpose((*range(2, array.ndim), 1, 0))
+
+
+def shape_in_torch(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
+    """Return the shape that a kernel of ``shape`` has in PyTorch."""
+    check_layout(layout)
+    if layout == "torch" or len(shape) < 2:
+        return tuple(shape)
+    return (shape[-1], shape[-2], *shape[:-2])
+
+
+def from_torch(array: Any, layout: str) -> Any:
+    """Turn a kernel (O, I, *k) into the layout asked for."""
+    check_layout(layout)
+    return to_flax(array) if layout == "flax" else array

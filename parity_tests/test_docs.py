@@ -36,6 +36,7 @@ SECTIONS = ("Args", "Returns", "Raises", "PyTorch", "Example", "References")
 REQUIRED = {
     "function": ("Returns", "PyTorch", "Example"),
     "layer": ("PyTorch", "Example"),
+    "class": ("PyTorch", "Example"),  # and each of its methods as a function
     "value": (),  # a NamedTuple: a docstring for every field, or Args
 }
 """Besides Args, which must be there whenever there are parameters. A function without a
@@ -81,6 +82,8 @@ def kind_of(value):
         return "function"
     if issubclass(value, nnx.Module):
         return "layer"
+    if value is jaxaccel.random.Generator:
+        return "class"
     assert hasattr(value, "_fields"), f"{value} is neither a function, a layer nor a NamedTuple"
     return "value"
 
@@ -162,6 +165,12 @@ def documented_fields(cls):
 def test_the_docstring_is_complete_and_in_order(name):
     value = PUBLIC[name]
     assert not faults(kind_of(value), parameters_of(value), value.__doc__)
+
+
+@pytest.mark.parametrize("name", [n for n in vars(jaxaccel.random.Generator) if n[0] != "_"])
+def test_the_docstring_of_a_method_is_complete_and_in_order(name):
+    method = getattr(jaxaccel.random.Generator, name)
+    assert not faults("function", [*inspect.signature(method).parameters][1:], method.__doc__)
 
 
 @pytest.mark.parametrize("name", [n for n, value in PUBLIC.items() if kind_of(value) == "value"])

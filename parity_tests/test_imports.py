@@ -21,12 +21,13 @@ MAY_IMPORT = {
     "schedules": CORE,
     "transforms": CORE,
     "init": CORE,
+    "random": CORE,
     "normalization": CORE,
-    "nn": (*CORE, "init", "normalization"),
+    "nn": (*CORE, "init", "random", "normalization"),
     "models": (*CORE, "nn"),
     "precision": CORE,
     "parallel": CORE,
-    "data": CORE,
+    "data": (*CORE, "random"),
     "training": (*CORE, "transforms", "optimizers", "schedules", "nn", "precision", "parallel"),
 }
 """Room -> rooms that it may import. A new room is added here, on purpose."""

@@ -2,12 +2,14 @@
 
 import importlib
 import inspect
+import typing
 
 import pytest
 
 import jaxaccel
 import torch_ref
 from parity_tests.cases import (
+    attention,
     diagonal_newton,
     init,
     lbfgs,
@@ -16,6 +18,7 @@ from parity_tests.cases import (
     normalization,
     optimizers,
     plateau,
+    recurrent,
     schedules,
     sparse_adam,
     transforms,
@@ -36,6 +39,8 @@ CASES = [
     *init.CASES,
     *normalization.CASES,
     *nn.CASES,
+    *attention.CASES,
+    *recurrent.CASES,
 ]
 WITH_ROWS = ("optimizers", "schedules", "transforms", "init", "normalization", "nn", "models")
 
@@ -85,6 +90,12 @@ DIFFERENT = {
     "transforms.get_total_norm": {},
     "transforms.clip_grads_with_norm": {"adds": ["grads"]},
     "optimizers.muon": {"adds": ["layout"]},
+    "init.uniform": {"adds": ["layout"]},
+    "init.normal": {"adds": ["layout"]},
+    "init.trunc_normal": {"adds": ["layout"]},
+    "init.dirac": {"adds": ["layout"]},
+    "init.orthogonal": {"adds": ["layout"]},
+    "init.sparse": {"adds": ["layout"]},
     "init.kaiming_uniform": {"adds": ["layout"]},
     "init.kaiming_normal": {"adds": ["layout"]},
     "init.xavier_uniform": {"adds": ["layout"]},
@@ -94,6 +105,16 @@ DIFFERENT = {
     "nn.Conv2d": {"adds": ["rngs"]},
     "nn.BatchNorm2d": {"adds": ["axis_name"]},
     "nn.Dropout": {"adds": ["rngs"], "omits": ["inplace"]},
+    "nn.MultiheadAttention": {"adds": ["rngs"]},
+    "nn.TransformerEncoderLayer": {
+        "adds": ["rngs", "activation"],
+        "omits": ["activation"],  # PyTorch's default is its function, ours the name "relu"
+    },
+    "nn.TransformerEncoder": {"omits": ["enable_nested_tensor", "mask_check"]},
+    "nn.Embedding": {"adds": ["rngs"], "omits": ["sparse", "_weight", "_freeze"]},
+    "nn.RNN": {"adds": ["rngs"]},
+    "nn.LSTM": {"adds": ["rngs"]},
+    "nn.GRU": {"adds": ["rngs"]},
     "nn.MaxPool2d": {"omits": ["return_indices"]},
 }
 """Arguments that only jaxaccel has, or only PyTorch; the docstrings say why."""
@@ -147,6 +168,8 @@ PUBLIC = [
 def signature(function):
     """Return the parameters of a function, or of a class' constructor, in order."""
     own = function.__init__ if inspect.isclass(function) else function
+    # torch.nn.LSTM takes *args and declares what they may be.
+    own = (typing.get_overloads(own) or [own])[0]
     found = dict(inspect.signature(own).parameters)
     found.pop("self", None)
     return found
@@ -168,12 +191,16 @@ OPTIONS_ELSEWHERE = {
     "tx": "an option of the row names the transform inside",
     "dtype": "test_nn and test_models have a test of dtypes",
     "rngs": "test_nn and test_models construct every layer and model with it",
+    "dropout_key": "test_attention has tests of dropout",
     "channel_axis": "test_normalization runs every row in both layouts",
     "axis_name": "test_normalization and test_parallel, over eight devices",
 }
 """Options that multiply all rows instead of having one."""
 
-ARRAYS = {"tensors", "grads", "input", "running_mean", "running_var", "weight"}
+ARRAYS = {
+    *("tensors", "grads", "input", "running_mean", "running_var", "weight"),
+    *("query", "key", "value", "attn_mask"),
+}
 """What a function works on; the harness of its room makes it."""
 
 
@@ -224,6 +251,8 @@ def test_signature_is_pytorchs(name, oracle):
     case = next(c for c in CASES if (c.function, c.oracle) == (name, oracle))
     if name in ("init.default_weight", "init.default_bias"):
         return  # what a layer does when it is constructed, not a function of PyTorch
+    if name == "nn.scaled_dot_product_attention":
+        return  # a builtin has no signature; test_attention reads the one in its documentation
     different = DIFFERENT.get(name, {})
     left_out = HOW_NOT_WHAT | MUTATED | set(different.get("omits", ()))
     theirs = {k: v for k, v in parameters(oracle_of(case)).items() if k not in left_out}

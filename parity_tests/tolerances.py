@@ -59,6 +59,9 @@ INIT_BOUND_RELATIVE = 1e-15
 INIT_P_VALUE = 1e-3
 """Smallest p-value of a Kolmogorov-Smirnov test that passes; the seeds are fixed."""
 
+INIT_ORTHOGONAL = 1e-6
+"""Distance of an orthogonal float32 matrix from PyTorch's and from orthogonality, per element."""
+
 INIT_STD_RELATIVE = 0.02
 """Error of a sample's standard deviation, relative: four standard errors of 20,000 numbers."""
 

@@ -76,3 +76,17 @@ def to_flax(tensor: Tensor) -> Tensor:
     if tensor.ndim < 2:
         return tensor
     return tensor.permute(*range(2, tensor.ndim), 1, 0)
+
+
+def shape_in_torch(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
+    """Return the shape that a kernel of ``shape`` has in PyTorch."""
+    check_layout(layout)
+    if layout == "torch" or len(shape) < 2:
+        return tuple(shape)
+    return (shape[-1], shape[-2], *shape[:-2])
+
+
+def from_torch(tensor: Tensor, layout: str) -> Tensor:
+    """Turn a kernel (O, I, *k) into the layout asked for."""
+    check_layout(layout)
+    return to_flax(tensor) if layout == "flax" else tensor

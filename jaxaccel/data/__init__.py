@@ -1,19 +1,35 @@
 """Image sets, batches, and their way to the device and into the compiled step."""
 
 from jaxaccel.data._augment import augment
+from jaxaccel.data._batch_sampler import batch_sampler
 from jaxaccel.data._batches import batches, epoch_order
+from jaxaccel.data._data_loader_order import DataLoaderState, data_loader_order
+from jaxaccel.data._distributed_sampler import distributed_sampler
 from jaxaccel.data._image_set import ImageSet
 from jaxaccel.data._load import load
 from jaxaccel.data._normalize import normalize
 from jaxaccel.data._prefetch import prefetch_to_device
 from jaxaccel.data._random_crop import random_crop
 from jaxaccel.data._random_horizontal_flip import random_horizontal_flip
+from jaxaccel.data._random_sampler import random_sampler
+from jaxaccel.data._random_split import random_split
+from jaxaccel.data._weighted_random_sampler import weighted_random_sampler
+from jaxaccel.data._worker_seeds import WorkerSeeds, worker_seeds
 
 __all__ = [
     "ImageSet",
     "load",
     "epoch_order",
     "batches",
+    "random_sampler",
+    "weighted_random_sampler",
+    "distributed_sampler",
+    "batch_sampler",
+    "random_split",
+    "data_loader_order",
+    "DataLoaderState",
+    "worker_seeds",
+    "WorkerSeeds",
     "prefetch_to_device",
     "normalize",
     "random_crop",

@@ -26,8 +26,8 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
         ValueError: An argument is negative.
 
     PyTorch:
-        Stands where ``torch.utils.data.RandomSampler`` stands; the order is NumPy's (PCG64),
-        not PyTorch's.
+        Stands where ``torch.utils.data.RandomSampler`` stands; the order is NumPy's (PCG64), not
+        PyTorch's, which :func:`random_sampler` and :func:`data_loader_order` give.
 
     Example:
         >>> import jaxaccel as ja

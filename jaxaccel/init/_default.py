@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from jaxaccel._types import Initializer, Key
+from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
 from jaxaccel.init._kaiming import kaiming_uniform
 
@@ -24,15 +24,16 @@ def default_weight(*, layout: str = "flax") -> Initializer:
         layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
 
     Returns:
-        ``init(key, shape, dtype=float)``, which returns a new array.
+        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key or a
+        :class:`jaxaccel.random.Generator`.
 
     Raises:
         ValueError: a bad ``layout``; from ``init``, a shape with fewer than two dimensions.
 
     PyTorch:
         ``reset_parameters`` of ``torch.nn.Linear`` and ``torch.nn.Conv1d`` to ``Conv3d``: the
-        same distribution, written as PyTorch writes it, ``kaiming_uniform(a=sqrt(5))``. Left out:
-        the layer.
+        same distribution, written as PyTorch writes it, ``kaiming_uniform(a=sqrt(5))``; the same
+        bits with a ``Generator``. Left out: the layer.
 
     Example:
         >>> import jax
@@ -59,14 +60,16 @@ def default_bias(fan_in: int) -> Initializer:
             times the size of the window. 0 gives zeros.
 
     Returns:
-        ``init(key, shape, dtype=float)``, which returns a new array.
+        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key or a
+        :class:`jaxaccel.random.Generator`.
 
     Raises:
         ValueError: ``fan_in`` is negative.
 
     PyTorch:
         ``reset_parameters`` of ``torch.nn.Linear`` and ``torch.nn.Conv1d`` to ``Conv3d``: the
-        same distribution. Left out: the layer, so that its fan_in is an argument.
+        same distribution; the same bits with a ``Generator``, after the weights. Left out: the
+        layer, so that its fan_in is an argument.
 
     Example:
         >>> import jax
@@ -79,9 +82,9 @@ def default_bias(fan_in: int) -> Initializer:
     """
     if fan_in < 0:
         raise ValueError(f"Invalid fan_in value: {fan_in}")
-    bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0.0
+    bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0
 
-    def init(key: Key, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
+    def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         return _draw.uniform(key, shape, dtype, -bound, bound)
 
     return init

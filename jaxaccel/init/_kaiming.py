@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from jaxaccel._layout import check_layout, fans
-from jaxaccel._types import Initializer, Key
+from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
 from jaxaccel.init._gain import calculate_gain
 
@@ -33,16 +33,17 @@ def kaiming_uniform(
         layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
 
     Returns:
-        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key; float16
-        and bfloat16 are drawn in float32 and rounded.
+        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key or a
+        :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
         ValueError: a bad ``mode``, ``nonlinearity``, ``a`` or ``layout``; from ``init``, a shape
             with fewer than two dimensions.
 
     PyTorch:
-        ``torch.nn.init.kaiming_uniform_``: the same distribution and defaults. Left out: the
-        tensor (a new array is returned) and ``generator`` (a key is given to ``init``).
+        ``torch.nn.init.kaiming_uniform_``: the same arguments; the same distribution with a
+        JAX key, the same bits with a ``Generator``. Left out: the tensor (a new array is returned)
+        and ``generator`` (it is the key).
 
     Example:
         >>> import jax
@@ -59,9 +60,9 @@ def kaiming_uniform(
     """
     mode, gain = _checked(a, mode, nonlinearity, layout)
 
-    def init(key: Key, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
+    def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         bound = math.sqrt(3.0) * _std(gain, shape, mode, layout)
-        return _draw.uniform(key, shape, dtype, -bound, bound)
+        return _draw.uniform(key, shape, dtype, -bound, bound, layout)
 
     return init
 
@@ -87,16 +88,17 @@ def kaiming_normal(
         layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
 
     Returns:
-        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key; float16
-        and bfloat16 are drawn in float32 and rounded.
+        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key or a
+        :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
         ValueError: a bad ``mode``, ``nonlinearity``, ``a`` or ``layout``; from ``init``, a shape
             with fewer than two dimensions.
 
     PyTorch:
-        ``torch.nn.init.kaiming_normal_``: the same distribution and defaults. Left out: the
-        tensor (a new array is returned) and ``generator`` (a key is given to ``init``).
+        ``torch.nn.init.kaiming_normal_``: the same arguments; the same distribution with a
+        JAX key, the same bits with a ``Generator``. Left out: the tensor (a new array is returned)
+        and ``generator`` (it is the key).
 
     Example:
         >>> import jax
@@ -111,8 +113,8 @@ def kaiming_normal(
     """
     mode, gain = _checked(a, mode, nonlinearity, layout)
 
-    def init(key: Key, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
-        return _draw.normal(key, shape, dtype, 0.0, _std(gain, shape, mode, layout))
+    def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
+        return _draw.normal(key, shape, dtype, 0.0, _std(gain, shape, mode, layout), layout)
 
     return init
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from jaxaccel._layout import check_layout, fans
-from jaxaccel._types import Initializer, Key
+from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
 
 
@@ -23,16 +23,17 @@ def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
         layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
 
     Returns:
-        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key; float16
-        and bfloat16 are drawn in float32 and rounded.
+        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key or a
+        :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
         ValueError: a bad ``layout``; from ``init``, a shape with fewer than two dimensions or a
             negative ``gain``.
 
     PyTorch:
-        ``torch.nn.init.xavier_uniform_``: the same distribution and default. Left out: the
-        tensor (a new array is returned) and ``generator`` (a key is given to ``init``).
+        ``torch.nn.init.xavier_uniform_``: the same arguments; the same distribution with a
+        JAX key, the same bits with a ``Generator``. Left out: the tensor (a new array is returned)
+        and ``generator`` (it is the key).
 
     Example:
         >>> import jax
@@ -49,9 +50,9 @@ def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
     """
     check_layout(layout)
 
-    def init(key: Key, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
+    def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         bound = math.sqrt(3.0) * _std(gain, shape, layout)
-        return _draw.uniform(key, shape, dtype, -bound, bound)
+        return _draw.uniform(key, shape, dtype, -bound, bound, layout)
 
     return init
 
@@ -70,16 +71,17 @@ def xavier_normal(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
         layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
 
     Returns:
-        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key; float16
-        and bfloat16 are drawn in float32 and rounded.
+        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key or a
+        :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
         ValueError: a bad ``layout``; from ``init``, a shape with fewer than two dimensions or a
             negative ``gain``.
 
     PyTorch:
-        ``torch.nn.init.xavier_normal_``: the same distribution and default. Left out: the
-        tensor (a new array is returned) and ``generator`` (a key is given to ``init``).
+        ``torch.nn.init.xavier_normal_``: the same arguments; the same distribution with a
+        JAX key, the same bits with a ``Generator``. Left out: the tensor (a new array is returned)
+        and ``generator`` (it is the key).
 
     Example:
         >>> import jax
@@ -94,8 +96,8 @@ def xavier_normal(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
     """
     check_layout(layout)
 
-    def init(key: Key, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
-        return _draw.normal(key, shape, dtype, 0.0, _std(gain, shape, layout))
+    def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
+        return _draw.normal(key, shape, dtype, 0.0, _std(gain, shape, layout), layout)
 
     return init
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from flax import nnx
 
+from jaxaccel._types import Generator
 from jaxaccel.models._flatten import flatten
 from jaxaccel.nn import Linear
 
@@ -16,7 +17,7 @@ from jaxaccel.nn import Linear
 class MLP(nnx.Module):
     """Linear layers with a ReLU between each two; :func:`mlp` builds it."""
 
-    def __init__(self, features: Sequence[int], dtype: Any, *, rngs: nnx.Rngs):
+    def __init__(self, features: Sequence[int], dtype: Any, *, rngs: nnx.Rngs | Generator):
         self.layers = nnx.List(
             [
                 Linear(inputs, outputs, dtype=dtype, rngs=rngs)
@@ -38,7 +39,7 @@ def mlp(
     out_features: int,
     dtype: Any = None,
     *,
-    rngs: nnx.Rngs,
+    rngs: nnx.Rngs | Generator,
 ) -> MLP:
     """Build a multilayer perceptron: linear layers with a ReLU between each two.
 
@@ -47,7 +48,8 @@ def mlp(
         hidden_features: The widths of the hidden layers; empty for a linear model.
         out_features: The length of an output: classes, as a rule.
         dtype: Of the parameters and so of the input; None for float32.
-        rngs: The ``params`` stream draws the weights, from PyTorch's default distribution.
+        rngs: Draws the weights from PyTorch's default distribution: the ``params`` stream of an
+            ``nnx.Rngs``, or a :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
 
     Returns:
         An nnx module: (N, in_features), or images (N, H, W, C), to (N, out_features).

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxaccel._types import AxisName
+from jaxaccel._types import AxisName, Generator
 from jaxaccel.nn import BatchNorm2d, Conv2d, Linear
 
 
@@ -23,7 +23,7 @@ class BasicBlock(nnx.Module):
         dtype: Any,
         axis_name: AxisName | None,
         *,
-        rngs: nnx.Rngs,
+        rngs: nnx.Rngs | Generator,
     ):
         def conv(inputs: int, kernel_size: int, stride: int, padding: int) -> Conv2d:
             return Conv2d(
@@ -64,7 +64,7 @@ class ResNet(nnx.Module):
         dtype: Any,
         axis_name: AxisName | None,
         *,
-        rngs: nnx.Rngs,
+        rngs: nnx.Rngs | Generator,
     ):
         planes = width
 
@@ -101,7 +101,7 @@ def resnet10(
     dtype: Any = None,
     *,
     axis_name: AxisName | None = None,
-    rngs: nnx.Rngs,
+    rngs: nnx.Rngs | Generator,
 ) -> ResNet:
     """Build the ResNet-10 for CIFAR: a 3x3 stem and four stages of one basic block each.
 
@@ -115,7 +115,8 @@ def resnet10(
         dtype: Of parameters and running statistics, and so of the input; None for float32.
         axis_name: A mapped axis over which the batch is spread: batch normalization then uses the
             statistics of the whole batch (:class:`jaxaccel.nn.BatchNorm2d`).
-        rngs: The ``params`` stream draws the weights, from PyTorch's default distribution.
+        rngs: Draws the weights from PyTorch's default distribution: the ``params`` stream of an
+            ``nnx.Rngs``, or a :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
 
     Returns:
         An nnx module in training mode: (N, H, W, in_channels) to (N, num_classes), for any height
@@ -140,4 +141,50 @@ def resnet10(
         https://arxiv.org/abs/1512.03385
     """
     blocks = (1, 1, 1, 1)
+    return ResNet(blocks, num_classes, in_channels, width, dtype, axis_name, rngs=rngs)
+
+
+def resnet18(
+    num_classes: int = 10,
+    in_channels: int = 3,
+    width: int = 64,
+    dtype: Any = None,
+    *,
+    axis_name: AxisName | None = None,
+    rngs: nnx.Rngs | Generator,
+) -> ResNet:
+    """Build the ResNet-18 for CIFAR: :func:`resnet10` with two basic blocks in each stage.
+
+    Args:
+        num_classes: The length of an output.
+        in_channels: Channels of an image: 3 for colours, 1 for grey.
+        width: Channels of the first stage.
+        dtype: Of parameters and running statistics, and so of the input; None for float32.
+        axis_name: A mapped axis over which the batch is spread: batch normalization then uses the
+            statistics of the whole batch (:class:`jaxaccel.nn.BatchNorm2d`).
+        rngs: Draws the weights from PyTorch's default distribution: the ``params`` stream of an
+            ``nnx.Rngs``, or a :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
+
+    Returns:
+        An nnx module in training mode: (N, H, W, in_channels) to (N, num_classes), for any height
+        and width.
+
+    PyTorch:
+        ``torchvision.models.resnet18`` with the CIFAR stem: ``conv1`` is 3x3 with stride 1, and
+        there is no max pool. The names are torchvision's. The weights are PyTorch's layer defaults
+        (torchvision draws ``kaiming_normal`` with fan_out). Channels are last here.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> model = ja.models.resnet18(in_channels=1, width=4, rngs=nnx.Rngs(0))
+        >>> model(jnp.ones((2, 28, 28, 1), jnp.float32)).shape
+        (2, 10)
+
+    References:
+        He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. 2015.
+        https://arxiv.org/abs/1512.03385
+    """
+    blocks = (2, 2, 2, 2)
     return ResNet(blocks, num_classes, in_channels, width, dtype, axis_name, rngs=rngs)

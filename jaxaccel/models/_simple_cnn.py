@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from flax import nnx
 
+from jaxaccel._types import Generator
 from jaxaccel.models._flatten import flatten
 from jaxaccel.nn import Conv2d, Linear, MaxPool2d
 
@@ -15,7 +16,13 @@ class SimpleCNN(nnx.Module):
     """Two convolutions with pools, two linear layers; :func:`simple_cnn` builds it."""
 
     def __init__(
-        self, num_classes: int, in_channels: int, image_size: int, dtype: Any, *, rngs: nnx.Rngs
+        self,
+        num_classes: int,
+        in_channels: int,
+        image_size: int,
+        dtype: Any,
+        *,
+        rngs: nnx.Rngs | Generator,
     ):
         size = image_size // 4  # two pools
         self.conv1 = Conv2d(in_channels, 32, 3, padding=1, dtype=dtype, rngs=rngs)
@@ -38,7 +45,7 @@ def simple_cnn(
     image_size: int = 32,
     dtype: Any = None,
     *,
-    rngs: nnx.Rngs,
+    rngs: nnx.Rngs | Generator,
 ) -> SimpleCNN:
     """Build a small convolutional network: two convolutions, two linear layers.
 
@@ -49,7 +56,8 @@ def simple_cnn(
         in_channels: Channels of an image: 3 for colours, 1 for grey.
         image_size: Height and width of an image, 4 or more: 32 for CIFAR, 28 for MNIST.
         dtype: Of the parameters and so of the input; None for float32.
-        rngs: The ``params`` stream draws the weights, from PyTorch's default distribution.
+        rngs: Draws the weights from PyTorch's default distribution: the ``params`` stream of an
+            ``nnx.Rngs``, or a :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
 
     Returns:
         An nnx module: (N, image_size, image_size, in_channels) to (N, num_classes).

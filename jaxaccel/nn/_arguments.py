@@ -7,6 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
+
+from jaxaccel._types import Generator, Key
 
 
 def pair(value: int | Sequence[int], text: str) -> tuple[int, int]:
@@ -21,6 +24,14 @@ def pair(value: int | Sequence[int], text: str) -> tuple[int, int]:
 def parameter_dtype(dtype: Any) -> Any:
     """Return the dtype of new parameters: PyTorch's default is float32, x64 or not."""
     return jnp.float32 if dtype is None else dtype
+
+
+def params_key(rngs: nnx.Rngs | Generator) -> Key | Generator:
+    """Return what draws a layer's next parameter: a new JAX key, or the generator itself."""
+    # An nnx.Rngs has every attribute that it is asked for, and so the protocol's.
+    if isinstance(rngs, Generator) and not isinstance(rngs, nnx.Rngs):
+        return rngs
+    return rngs.params()
 
 
 def check_same_dtype(input: jax.Array, weight: jax.Array, bias: jax.Array | None) -> None:

@@ -10,8 +10,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._types import Generator
 from jaxaccel.init import default_bias, default_weight
-from jaxaccel.nn._arguments import add_bias, check_same_dtype, pair, parameter_dtype
+from jaxaccel.nn._arguments import (
+    add_bias,
+    check_same_dtype,
+    pair,
+    parameter_dtype,
+    params_key,
+)
 
 _PAD_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
@@ -35,8 +42,9 @@ class Conv2d(nnx.Module):
         bias: Whether to add a bias.
         padding_mode: What is added: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
         dtype: Of the parameters and so of the input; None for float32.
-        rngs: The ``params`` stream draws ``weight``, then ``bias``, from PyTorch's default
-            distribution (:func:`jaxaccel.init.default_weight`).
+        rngs: Draws ``weight``, then ``bias``, from PyTorch's default distribution
+            (:func:`jaxaccel.init.default_weight`): the ``params`` stream of an ``nnx.Rngs``, or a
+            :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
 
     Raises:
         ValueError: a bad argument; from a call, an input of another shape or smaller than the
@@ -71,7 +79,7 @@ class Conv2d(nnx.Module):
         padding_mode: str = "zeros",
         dtype: Any = None,
         *,
-        rngs: nnx.Rngs,
+        rngs: nnx.Rngs | Generator,
     ):
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -84,11 +92,11 @@ class Conv2d(nnx.Module):
         _check_arguments(self)
         dtype = parameter_dtype(dtype)
         shape = (*self.kernel_size, in_channels // groups, out_channels)
-        self.weight = nnx.Param(default_weight()(rngs.params(), shape, dtype))
+        self.weight = nnx.Param(default_weight()(params_key(rngs), shape, dtype))
         self.bias: nnx.Param[jax.Array] | None = nnx.data(None)
         if bias:
             draw = default_bias(math.prod(shape[:-1]))
-            self.bias = nnx.Param(draw(rngs.params(), (out_channels,), dtype))
+            self.bias = nnx.Param(draw(params_key(rngs), (out_channels,), dtype))
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""

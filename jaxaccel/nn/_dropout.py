@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jaxaccel._types import Generator
+
 
 class Dropout(nnx.Module):
     r"""Zero elements at random, and scale the others so that the mean stays.
@@ -20,7 +22,9 @@ class Dropout(nnx.Module):
     Args:
         p: The probability with which an element is zeroed, in [0, 1].
         rngs: Its ``dropout`` stream is forked: each call draws the next mask. It may be missing
-            where nothing is drawn: in evaluation and for ``p`` 0 or 1.
+            where nothing is drawn: in evaluation and for ``p`` 0 or 1. A
+            :class:`jaxaccel.random.Generator`, which cannot draw in a compiled step, counts as
+            missing; ``nnx.view(model, rngs=nnx.Rngs(0))`` gives every layer a stream afterwards.
 
     Raises:
         ValueError: ``p`` is not in [0, 1]; from a call, a mask is needed and there are no ``rngs``.
@@ -42,12 +46,12 @@ class Dropout(nnx.Module):
         2012. https://arxiv.org/abs/1207.0580
     """
 
-    def __init__(self, p: float = 0.5, *, rngs: nnx.Rngs | None = None):
+    def __init__(self, p: float = 0.5, *, rngs: nnx.Rngs | Generator | None = None):
         if not 0 <= p <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
         self.p = p
         self.deterministic = False
-        self.rngs = nnx.data(None) if rngs is None else rngs["dropout"].fork()
+        self.rngs = rngs["dropout"].fork() if isinstance(rngs, nnx.Rngs) else nnx.data(None)
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the input with a new mask applied, or as it is in evaluation."""
@@ -57,7 +61,8 @@ class Dropout(nnx.Module):
             return input * jnp.zeros((), input.dtype)
         if self.rngs is None:
             raise ValueError(
-                "Dropout in training draws a mask and needs rngs: Dropout(p, rngs=...)"
+                "Dropout in training draws a mask and needs rngs: Dropout(p, rngs=nnx.Rngs(0)), or "
+                "nnx.view(model, rngs=nnx.Rngs(0)) for a model that a Generator has drawn"
             )
         # A float32 probability draws the same mask whether x64 is on or not.
         kept = jax.random.bernoulli(self.rngs(), np.float32(1 - self.p), input.shape)
@@ -67,7 +72,9 @@ class Dropout(nnx.Module):
         )
         return input * noise
 
-    def set_view(self, deterministic: bool | None = None) -> None:
-        """Take part in ``nnx.view``: switch the mode of a view."""
+    def set_view(self, deterministic: bool | None = None, rngs: nnx.Rngs | None = None) -> None:
+        """Take part in ``nnx.view``: switch the mode of a view, or give it a stream of masks."""
         if deterministic is not None:
             self.deterministic = deterministic
+        if rngs is not None:
+            self.rngs = rngs["dropout"].fork()

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._types import Generator
 from jaxaccel.init import default_bias, default_weight
-from jaxaccel.nn._arguments import add_bias, check_same_dtype, parameter_dtype
+from jaxaccel.nn._arguments import add_bias, check_same_dtype, parameter_dtype, params_key
 
 
 class Linear(nnx.Module):
@@ -26,8 +27,9 @@ class Linear(nnx.Module):
         out_features: The length of the output's last axis.
         bias: Whether to add a bias.
         dtype: Of the parameters and so of the input; None for float32.
-        rngs: The ``params`` stream draws ``weight``, then ``bias``, from PyTorch's default
-            distribution (:func:`jaxaccel.init.default_weight`).
+        rngs: Draws ``weight``, then ``bias``, from PyTorch's default distribution
+            (:func:`jaxaccel.init.default_weight`): the ``params`` stream of an ``nnx.Rngs``, or a
+            :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
 
     Raises:
         ValueError: from a call, an input whose last axis is not in_features.
@@ -54,17 +56,17 @@ class Linear(nnx.Module):
         bias: bool = True,
         dtype: Any = None,
         *,
-        rngs: nnx.Rngs,
+        rngs: nnx.Rngs | Generator,
     ):
         dtype = parameter_dtype(dtype)
         shape = (in_features, out_features)
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = nnx.Param(default_weight()(rngs.params(), shape, dtype))
+        self.weight = nnx.Param(default_weight()(params_key(rngs), shape, dtype))
         self.bias: nnx.Param[jax.Array] | None = nnx.data(None)
         if bias:
             draw = default_bias(in_features)
-            self.bias = nnx.Param(draw(rngs.params(), (out_features,), dtype))
+            self.bias = nnx.Param(draw(params_key(rngs), (out_features,), dtype))
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""

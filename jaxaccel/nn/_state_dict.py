@@ -12,10 +12,21 @@ from flax import nnx
 
 from jaxaccel._layout import to_flax, to_torch
 from jaxaccel.nn._conv import Conv2d
+from jaxaccel.nn._gru import GRU
 from jaxaccel.nn._linear import Linear
+from jaxaccel.nn._lstm import LSTM
+from jaxaccel.nn._multihead_attention import MultiheadAttention
+from jaxaccel.nn._rnn import RNN
 
-_TRANSPOSED = (Linear, Conv2d)
-"""The layers whose ``weight`` has another layout in PyTorch."""
+_TRANSPOSED = {
+    Linear: ("weight",),
+    Conv2d: ("weight",),
+    MultiheadAttention: ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"),
+    RNN: ("weight_",),
+    LSTM: ("weight_",),
+    GRU: ("weight_",),
+}
+"""The arrays that have another layout in PyTorch: how their names begin."""
 
 
 class IncompatibleKeys(NamedTuple):
@@ -145,12 +156,14 @@ def _copy(variable: nnx.Variable[jax.Array], value: np.ndarray) -> None:
 
 def _entries(module: nnx.Module, prefix: str = "") -> Iterator[_Entry]:
     """Walk a model as PyTorch does: own arrays first, parameters before buffers, then children."""
+    transposed = tuple(
+        name for layer, names in _TRANSPOSED.items() if isinstance(module, layer) for name in names
+    )
     attributes = {k: v for k, v in vars(module).items() if not k.startswith("_")}
     for kind in (nnx.Param, nnx.BatchStat):
         for name, value in attributes.items():
             if isinstance(value, kind):
-                transposed = name == "weight" and isinstance(module, _TRANSPOSED)
-                yield _Entry(prefix + name, value, transposed)
+                yield _Entry(prefix + name, value, name.startswith(transposed))
     for name, value in attributes.items():
         if isinstance(value, nnx.Module):
             yield from _entries(value, f"{prefix}{name}.")

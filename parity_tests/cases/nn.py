@@ -204,6 +204,7 @@ MODELS = [
         ),
         ("resnet10", "cifar", (4, 3, 32, 32), {"width": 8}),
         ("resnet10", "digits", (4, 1, 28, 28), {"num_classes": 7, "in_channels": 1, "width": 4}),
+        ("resnet18", "tiny", (4, 1, 8, 8), {"num_classes": 7, "in_channels": 1, "width": 4}),
     ]
 ]
 

@@ -21,7 +21,7 @@ def default_bias(fan_in: int) -> Initializer:
     """Draw biases as PyTorch's Linear and Conv layers do."""
     if fan_in < 0:
         raise ValueError(f"Invalid fan_in value: {fan_in}")
-    bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0.0
+    bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0
 
     def init(
         key: Generator | None, shape: tuple[int, ...], dtype: torch.dtype | None = None

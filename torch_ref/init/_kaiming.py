@@ -28,7 +28,7 @@ def kaiming_uniform(
         key: Generator | None, shape: tuple[int, ...], dtype: torch.dtype | None = None
     ) -> Tensor:
         bound = math.sqrt(3.0) * _std(gain, shape, mode, layout)
-        return _draw.uniform(key, shape, dtype, -bound, bound)
+        return _draw.uniform(key, shape, dtype, -bound, bound, layout)
 
     return init
 
@@ -46,7 +46,7 @@ def kaiming_normal(
     def init(
         key: Generator | None, shape: tuple[int, ...], dtype: torch.dtype | None = None
     ) -> Tensor:
-        return _draw.normal(key, shape, dtype, 0.0, _std(gain, shape, mode, layout))
+        return _draw.normal(key, shape, dtype, 0.0, _std(gain, shape, mode, layout), layout)
 
     return init
 

@@ -20,7 +20,7 @@ def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
         key: Generator | None, shape: tuple[int, ...], dtype: torch.dtype | None = None
     ) -> Tensor:
         bound = math.sqrt(3.0) * _std(gain, shape, layout)
-        return _draw.uniform(key, shape, dtype, -bound, bound)
+        return _draw.uniform(key, shape, dtype, -bound, bound, layout)
 
     return init
 
@@ -32,7 +32,7 @@ def xavier_normal(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
     def init(
         key: Generator | None, shape: tuple[int, ...], dtype: torch.dtype | None = None
     ) -> Tensor:
-        return _draw.normal(key, shape, dtype, 0.0, _std(gain, shape, layout))
+        return _draw.normal(key, shape, dtype, 0.0, _std(gain, shape, layout), layout)
 
     return init
 

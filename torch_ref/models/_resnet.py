@@ -83,3 +83,13 @@ def resnet10(
 ) -> ResNet:
     """Build the ResNet-10 for CIFAR: a 3x3 stem and four stages of one basic block each."""
     return ResNet((1, 1, 1, 1), num_classes, in_channels, width, dtype)
+
+
+def resnet18(
+    num_classes: int = 10,
+    in_channels: int = 3,
+    width: int = 64,
+    dtype: torch.dtype | None = None,
+) -> ResNet:
+    """Build the ResNet-18 for CIFAR: :func:`resnet10` with two basic blocks in each stage."""
+    return ResNet((2, 2, 2, 2), num_classes, in_channels, width, dtype)

@@ -1,0 +1,68 @@
+"""Initializers that draw nothing and fill an array with one number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxaccel._types import Generator, Initializer, Key
+
+
+def constant(val: float) -> Initializer:
+    """Fill an array with a number.
+
+    Args:
+        val: The number.
+
+    Returns:
+        ``init(key, shape, dtype=float)``, which returns a new array; ``key`` is not used.
+
+    PyTorch:
+        ``torch.nn.init.constant_``: the same. Left out: the tensor (a new array is returned).
+
+    Example:
+        >>> import jaxaccel as ja
+        >>> ja.init.constant(0.5)(None, (2,)).tolist()
+        [0.5, 0.5]
+    """
+
+    def init(key: Key | Generator | None, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
+        return jnp.full(shape, val, dtype)
+
+    return init
+
+
+def ones() -> Initializer:
+    """Fill an array with ones.
+
+    Returns:
+        ``init(key, shape, dtype=float)``, which returns a new array; ``key`` is not used.
+
+    PyTorch:
+        ``torch.nn.init.ones_``: the same. Left out: the tensor (a new array is returned).
+
+    Example:
+        >>> import jaxaccel as ja
+        >>> ja.init.ones()(None, (2,)).tolist()
+        [1.0, 1.0]
+    """
+    return constant(1.0)
+
+
+def zeros() -> Initializer:
+    """Fill an array with zeros.
+
+    Returns:
+        ``init(key, shape, dtype=float)``, which returns a new array; ``key`` is not used.
+
+    PyTorch:
+        ``torch.nn.init.zeros_``: the same. Left out: the tensor (a new array is returned).
+
+    Example:
+        >>> import jaxaccel as ja
+        >>> ja.init.zeros()(None, (2,)).tolist()
+        [0.0, 0.0]
+    """
+    return constant(0.0)

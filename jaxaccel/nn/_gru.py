@@ -1,0 +1,117 @@
+"""The gated recurrent unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxaccel._types import Generator
+from jaxaccel.nn._recurrent import States, draw_parameters, dropout_between, run
+from jaxaccel.nn._recurrent_checks import check_arguments
+
+
+class GRU(nnx.Module):
+    r"""Gated recurrent units over a sequence, in layers.
+
+    .. math::
+        r_t &= \sigma(x_t W_{ir} + b_{ir} + h_{t-1} W_{hr} + b_{hr}) \\
+        z_t &= \sigma(x_t W_{iz} + b_{iz} + h_{t-1} W_{hz} + b_{hz}) \\
+        n_t &= \tanh(x_t W_{in} + b_{in} + r_t \odot (h_{t-1} W_{hn} + b_{hn})) \\
+        h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
+
+    ``layer(input, hx=None, lengths=None)`` returns ``(output, h_n)``. With L steps, N sequences, D
+    directions and the defaults, ``input`` is (L, N, input_size), ``output`` (L, N,
+    D * hidden_size), ``hx`` and ``h_n``, the first and the last states, (D * num_layers, N,
+    hidden_size); all without N for one sequence alone. ``hx=None`` is zeros. ``lengths``, an
+    integer for each sequence, is how many of its steps count: behind them the output is zero and
+    the state stays, and the reverse direction begins at the last one.
+
+    Args:
+        input_size: The length of the input's last axis.
+        hidden_size: The length of a state.
+        num_layers: How many layers there are, each over the outputs of the one before.
+        bias: Whether to add biases.
+        batch_first: Whether input and output are (N, L, features). States are not affected.
+        dropout: The probability with which an element of a layer's output is zeroed on its way to
+            the next layer, in training.
+        bidirectional: Whether a second set of units runs from the last step to the first; both
+            outputs are side by side.
+        dtype: Of the parameters and so of the input; None for float32.
+        rngs: Draws the parameters from PyTorch's default distribution, uniform within
+            1 / sqrt(hidden_size): the ``params`` stream of an ``nnx.Rngs``, or a
+            :class:`jaxaccel.random.Generator` for PyTorch's own numbers. Its ``dropout`` stream is
+            forked where there is dropout (see :class:`Dropout`).
+
+    Raises:
+        TypeError: An argument of the wrong type; from a call, a state of another dtype than the
+            input, lengths that are no integers.
+        ValueError: A size that is not positive, a ``dropout`` outside [0, 1]; from a call, an
+            input of another dtype than the parameters, a wrong shape or no step at all.
+
+    PyTorch:
+        ``torch.nn.GRU``: same arguments, defaults, numbers, and names of parameters, which are
+        attributes (``weight_ih_l0``, ``bias_hh_l1_reverse``) with kernels (in, out) where PyTorch's
+        are (out, in); :func:`jaxaccel.nn.state_dict` gives PyTorch's. ``lengths`` replaces
+        ``PackedSequence``: the results are those of ``pad_packed_sequence`` after
+        ``pack_padded_sequence(enforce_sorted=False)``, and a length of 0 is allowed. Left out:
+        ``device`` (JAX places arrays), the same masks of dropout. PyTorch raises ``RuntimeError``
+        for shapes and dtypes in a call.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.GRU(3, 4, num_layers=2, rngs=ja.random.manual_seed(0))
+        >>> output, h_n = layer(jnp.ones((5, 2, 3), jnp.float32))
+        >>> output.shape, h_n.shape
+        ((5, 2, 4), (2, 2, 4))
+
+    References:
+        Cho, van Merrienboer, Gulcehre, Bahdanau, Bougares, Schwenk, Bengio. Learning Phrase
+        Representations using RNN Encoder-Decoder for Statistical Machine Translation. 2014.
+        https://arxiv.org/abs/1406.1078
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = None,
+        *,
+        rngs: nnx.Rngs | Generator,
+    ):
+        check_arguments(input_size, hidden_size, num_layers, bias, batch_first, dropout)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.bidirectional = bidirectional
+        self.dropout = dropout_between(num_layers, dropout, rngs)
+        draw_parameters(self, 3, dtype, rngs)
+
+    def __call__(
+        self, input: jax.Array, hx: jax.Array | None = None, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return the outputs of all steps and the last states."""
+        states = None if hx is None else (hx,)
+        output, (h_n,) = run(self, _cell, input, states, (self.hidden_size,), lengths)
+        return output, h_n
+
+
+def _cell(x: jax.Array, hidden: jax.Array, states: States) -> States:
+    """Return the next state."""
+    (h,) = states
+    x_reset, x_update, x_new = jnp.split(x, 3, -1)
+    h_reset, h_update, h_new = jnp.split(hidden, 3, -1)
+    reset = jax.nn.sigmoid(x_reset + h_reset)
+    update = jax.nn.sigmoid(x_update + h_update)
+    new = jnp.tanh(x_new + reset * h_new)
+    return (new + update * (h - new),)

@@ -1,0 +1,238 @@
+"""The attention layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxaccel._math import compute_dtype
+from jaxaccel._types import Generator, Initializer
+from jaxaccel.init import xavier_normal, xavier_uniform
+from jaxaccel.nn._arguments import add_bias, check_same_dtype, parameter_dtype, params_key
+from jaxaccel.nn._attention_mask import as_bias, check_lengths, check_shapes, merged_bias
+from jaxaccel.nn._dropout import Dropout
+from jaxaccel.nn._linear import Linear
+from jaxaccel.nn._scaled_dot_product_attention import attend, softmax_or_zeros
+
+
+class MultiheadAttention(nnx.Module):
+    r"""Let each query look at all keys, in several heads, and return what it sees of the values.
+
+    .. math::
+        \text{Concat}(h_1, \dots, h_H) W^O, \qquad
+        h_i = \text{softmax}\left(\frac{q_i k_i^T}{\sqrt{d}} + \text{mask}\right) v_i
+
+    ``q, k, v`` are linear maps of query, key and value, each split into heads of length ``d``. The
+    weights are ``in_proj_weight`` (embed_dim, 3 embed_dim), or ``q_proj_weight``, ``k_proj_weight``
+    and ``v_proj_weight`` where ``kdim`` or ``vdim`` differ, and ``out_proj``, a
+    :class:`~jaxaccel.nn.Linear`.
+
+    A call is ``layer(query, key, value, key_padding_mask=None, need_weights=True, attn_mask=None,
+    average_attn_weights=True, is_causal=False)`` and returns ``(output, weights)``. In the masks
+    True means that a key is *not* seen, and floating numbers are added to the scores.
+
+    Args:
+        embed_dim: The length of queries and outputs, over all heads.
+        num_heads: The number of heads, a divisor of ``embed_dim``.
+        dropout: The probability with which a weight is zeroed in training; the layer's ``dropout``
+            is a :class:`~jaxaccel.nn.Dropout`.
+        bias: Whether the linear maps add a bias.
+        add_bias_kv: Whether to learn one more key and value, ``bias_k`` and ``bias_v``.
+        add_zero_attn: Whether to add a key and value of zeros.
+        kdim: The length of keys; None for ``embed_dim``.
+        vdim: The length of values; None for ``embed_dim``.
+        batch_first: Whether a batch is (N, L, embed_dim) and not (L, N, embed_dim).
+        dtype: Of the parameters and so of the input; None for float32.
+        rngs: Draws ``out_proj``, then the other weights (Xavier), then ``bias_k`` and ``bias_v``:
+            the ``params`` stream of an ``nnx.Rngs``, whose ``dropout`` stream serves the dropout,
+            or a :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
+
+    Raises:
+        ValueError: a bad argument; from a call, an input or mask of another shape, ``is_causal``
+            without ``attn_mask``, or dropout without a stream.
+        TypeError: from a call, an input of another dtype than the parameters, or a mask that is
+            neither boolean nor floating.
+
+    PyTorch:
+        ``torch.nn.MultiheadAttention``: the same, but for the weights, which are transposed
+        (:func:`jaxaccel.nn.state_dict` gives PyTorch's). A query that sees no key gives NaN with
+        ``need_weights`` and the bias of ``out_proj`` without, as there. ``is_causal`` is the hint
+        that it is there: without weights and padding it takes the place of ``attn_mask``. Left
+        out: ``device`` (JAX places arrays), nested tensors, and the warning for masks of two
+        dtypes. PyTorch raises ``AssertionError`` and ``RuntimeError``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.MultiheadAttention(8, 2, batch_first=True, rngs=ja.random.manual_seed(0))
+        >>> x = jnp.ones((3, 4, 8), jnp.float32)
+        >>> output, weights = layer(x, x, x)
+        >>> output.shape, weights.shape, float(weights[0, 0, 0])
+        ((3, 4, 8), (3, 4, 4), 0.25)
+
+    References:
+        Vaswani et al. Attention Is All You Need. 2017. https://arxiv.org/abs/1706.03762
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        dtype: Any = None,
+        *,
+        rngs: nnx.Rngs | Generator,
+    ):
+        if embed_dim <= 0 or num_heads <= 0:
+            raise ValueError(
+                "embed_dim and num_heads must be greater than 0, got "
+                f"embed_dim={embed_dim} and num_heads={num_heads} instead"
+            )
+        if embed_dim % num_heads != 0:
+            raise ValueError("embed_dim must be divisible by num_heads")
+        self.embed_dim = embed_dim
+        self.num_heads = num_heads
+        self.head_dim = embed_dim // num_heads
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = embed_dim if vdim is None else vdim
+        self.batch_first = batch_first
+        self.add_zero_attn = add_zero_attn
+        self.dropout = Dropout(dropout, rngs=rngs)
+        dtype = parameter_dtype(dtype)
+        self.out_proj = Linear(embed_dim, embed_dim, bias, dtype, rngs=rngs)
+
+        def draw(init: Initializer, shape: tuple[int, ...], wanted: bool) -> Any:
+            return nnx.Param(init(params_key(rngs), shape, dtype)) if wanted else nnx.data(None)
+
+        packed = self.kdim == self.vdim == embed_dim
+        xavier, normal = xavier_uniform(), xavier_normal(layout="torch")
+        self.in_proj_weight = draw(xavier, (embed_dim, 3 * embed_dim), packed)
+        self.q_proj_weight = draw(xavier, (embed_dim, embed_dim), not packed)
+        self.k_proj_weight = draw(xavier, (self.kdim, embed_dim), not packed)
+        self.v_proj_weight = draw(xavier, (self.vdim, embed_dim), not packed)
+        self.in_proj_bias: nnx.Param[jax.Array] | None = nnx.data(None)
+        if self.out_proj.bias is not None:
+            self.in_proj_bias = nnx.Param(jnp.zeros(3 * embed_dim, dtype))
+            # Drawn all the same, as in PyTorch, so that what comes later gets the same numbers.
+            self.out_proj.bias[...] = jnp.zeros(embed_dim, dtype)
+        self.bias_k = draw(normal, (1, 1, embed_dim), add_bias_kv)
+        self.bias_v = draw(normal, (1, 1, embed_dim), add_bias_kv)
+
+    def __call__(
+        self,
+        query: jax.Array,
+        key: jax.Array,
+        value: jax.Array,
+        key_padding_mask: jax.Array | None = None,
+        need_weights: bool = True,
+        attn_mask: jax.Array | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Attend.
+
+        Args:
+            query: (L, N, embed_dim), (N, L, embed_dim) with ``batch_first``, or (L, embed_dim).
+            key: (S, N, kdim), (N, S, kdim) or (S, kdim).
+            value: (S, N, vdim), (N, S, vdim) or (S, vdim).
+            key_padding_mask: (N, S) or (S,).
+            need_weights: Whether to return the weights too.
+            attn_mask: (L, S) or (N * num_heads, L, S).
+            average_attn_weights: Whether the weights are the mean over heads.
+            is_causal: A hint that ``attn_mask`` is the causal mask.
+
+        Returns:
+            The output, of the shape of ``query``, and the weights: (N, L, S), (N, num_heads, L, S)
+            if not averaged, without N if there is no batch, or None.
+        """
+        check_shapes(query, key, value, key_padding_mask, attn_mask, self.num_heads)
+        if is_causal and attn_mask is None:
+            raise ValueError(
+                "Need attn_mask if specifying the is_causal hint: "
+                "attn_mask=~jnp.tri(L, S, dtype=bool)"
+            )
+        lengths = (self.embed_dim, self.kdim, self.vdim)
+        check_lengths(query, key, value, lengths, self.batch_first)
+        batched = query.ndim == 3
+        if not batched and key_padding_mask is not None:
+            key_padding_mask = key_padding_mask[None]
+        batch_axis = 1 if batched and not self.batch_first else 0
+        q, k, v = (
+            jnp.moveaxis(x, batch_axis, 0) if batched else x[None]
+            for x in _projected(self, query, key, value)
+        )
+        wide = compute_dtype(query.dtype)
+        hinted = is_causal and key_padding_mask is None and not need_weights
+        shape = (q.shape[0], self.num_heads, q.shape[1], k.shape[1])
+        bias = None if hinted else merged_bias(attn_mask, key_padding_mask, shape, wide)
+        k, v, bias = _extended(self, k, v, bias)
+        if hinted:
+            bias = as_bias(jnp.tri(q.shape[1], k.shape[1], dtype=bool)[None, None], wide)
+        softmax = jax.nn.softmax if need_weights else softmax_or_zeros
+        q, k, v = (_split_heads(x, self.num_heads) for x in (q, k, v))
+        output, weights = attend(q, k, v, bias, None, softmax, self.dropout)
+        output = self.out_proj(_joined_heads(output))
+        if average_attn_weights:
+            weights = jnp.mean(weights, axis=1)
+        if batched:
+            return jnp.moveaxis(output, 0, batch_axis), weights if need_weights else None
+        return output[0], weights[0] if need_weights else None
+
+
+def _projected(
+    layer: MultiheadAttention, query: jax.Array, key: jax.Array, value: jax.Array
+) -> list[jax.Array]:
+    """Return queries, keys and values for all heads together."""
+    inputs = (query, key, value)
+    bias = None if layer.in_proj_bias is None else layer.in_proj_bias[...]
+    if layer.in_proj_weight is None:
+        weights = [
+            weight[...]
+            for weight in (layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight)
+        ]
+    else:
+        packed = layer.in_proj_weight[...]
+        if query is key and key is value:  # self-attention: one matrix product, not three
+            check_same_dtype(query, packed, bias)
+            return jnp.split(add_bias(jnp.dot(query, packed), bias), 3, axis=-1)
+        weights = jnp.split(packed, 3, axis=-1)
+    biases = [None] * 3 if bias is None else jnp.split(bias, 3)
+    projected = []
+    for input, weight, own in zip(inputs, weights, biases, strict=True):
+        check_same_dtype(input, weight, own)
+        projected.append(add_bias(jnp.dot(input, weight), own))
+    return projected
+
+
+def _extended(
+    layer: MultiheadAttention, key: jax.Array, value: jax.Array, bias: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Append the learnt key and value, and those of zeros; every query sees them."""
+    learnt = [] if layer.bias_k is None else [(layer.bias_k[...], layer.bias_v[...])]
+    zeros = jnp.zeros((1, 1, layer.embed_dim), key.dtype)
+    for own_key, own_value in [*learnt, *([(zeros, zeros)] if layer.add_zero_attn else [])]:
+        shape = (key.shape[0], 1, layer.embed_dim)
+        key = jnp.concatenate([key, jnp.broadcast_to(own_key, shape)], axis=1)
+        value = jnp.concatenate([value, jnp.broadcast_to(own_value, shape)], axis=1)
+        bias = None if bias is None else jnp.pad(bias, [(0, 0)] * 3 + [(0, 1)])
+    return key, value, bias
+
+
+def _split_heads(array: jax.Array, num_heads: int) -> jax.Array:
+    """Turn (N, L, embed_dim) into (N, num_heads, L, head_dim)."""
+    return jnp.swapaxes(array.reshape(*array.shape[:2], num_heads, -1), 1, 2)
+
+
+def _joined_heads(array: jax.Array) -> jax.Array:
+    """Turn (N, num_heads, L, head_dim) into (N, L, embed_dim)."""
+    array = jnp.swapaxes(array, 1, 2)
+    return array.reshape(*array.shape[:2], -1)
