@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import jaxaccel as ja
 from jaxaccel.init import _draw
+from jaxaccel.nn import _recurrent
 from parity_tests import tolerances as tol
 from parity_tests.cases.recurrent import BAD, BAD_INPUTS, CASES, EMBEDDING, RECURRENT
 from parity_tests.harness import lookup, oracle_of
@@ -285,6 +286,38 @@ def test_lengths_beyond_the_ends(kind):
     alone = model(x[:, 0], None, 4)[0]
     assert_close(alone[:4], model(x[:4, 0])[0], tol.LAYER_FLOAT64_OF_MAX)
     assert not alone[4:].any()
+
+
+@pytest.mark.usefixtures("no_draws")
+def test_lengths_of_few_bits():
+    layer, x = ja.nn.RNN(1, 1, rngs=nnx.Rngs(0)), jnp.ones((300, 2, 1), jnp.float32)
+    layer.bias_ih_l0[...] = jnp.ones(1, jnp.float32)
+    output, _ = layer(x, lengths=np.array([100, 3], np.int8))
+    assert (output != 0).sum(0).ravel().tolist() == [100, 3]
+
+
+@pytest.mark.parametrize("mode", ["jit", "shard_map", "pmap"])
+def test_sequences_spread_over_devices(mode):
+    layer = ja.nn.LSTM(3, 4, batch_first=True, dtype=jnp.float64, rngs=ja.random.manual_seed(0))
+    apply, params, state = ja.training.split_model(layer)
+
+    def gradients(params, x):
+        return jax.grad(lambda p: (apply(p, state, x, training=True)[0][0] ** 2).mean())(params)
+
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 5, 3)))
+    mesh = ja.parallel.make_mesh()
+    found = ja.parallel.data_parallel(gradients, mesh, mode=mode)(params, x)
+    for ours, alone in zip(*map(jax.tree.leaves, (found, gradients(params, x))), strict=True):
+        assert_close(ours, alone, tol.DEVICES_FLOAT64_OF_MAX)
+
+
+@pytest.mark.usefixtures("no_draws")
+def test_a_second_call_compiles_nothing():
+    layer, x = ja.nn.GRU(5, 4, 2, rngs=nnx.Rngs(0)), jnp.ones((6, 3, 5), jnp.float32)
+    layer(x)
+    before = _recurrent._scan._cache_size()
+    layer(x)
+    assert _recurrent._scan._cache_size() == before > 0
 
 
 @pytest.mark.usefixtures("no_draws")

@@ -146,6 +146,9 @@ def _scan(
     """
     weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = parameters
     projected = add_bias(jnp.dot(values, weight_ih), bias_ih)
+    # Under shard_map zeros are the same on all devices, and what the scan carries is not: the
+    # states take on the type of what they will be added to, and nothing of its values.
+    initial = tuple(jnp.where(False, projected[0, :, :1], state) for state in initial)
 
     def step(states: States, now: Any) -> tuple[States, jax.Array]:
         x, is_inside = now
@@ -179,8 +182,8 @@ def _parameters(layer: Recurrent, suffix: str) -> list[jax.Array | None]:
 
 def _inside(lengths: jax.Array, steps: int) -> jax.Array:
     """Return (L, N, 1): whether a sequence has that step."""
-    times = jnp.arange(steps, dtype=lengths.dtype)
-    return times[:, None, None] < lengths[None, :, None]
+    times = jnp.arange(steps)
+    return times[:, None, None] < lengths.astype(times.dtype)[None, :, None]
 
 
 def _suffixes(layer: Recurrent) -> list[str]:
