@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._combine import InChain, Node, members_of, shared_lr, starts_of
-from jaxaccel.schedules._inputs import known_count
+from jaxaccel.schedules._inputs import known_total_steps
 from jaxaccel.schedules._recursion import recursive_curve
 from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
@@ -64,8 +64,7 @@ def chained_scheduler(
             "ChainedScheduler expects at least one scheduler to be chained, but got no scheduler."
         )
     lr = shared_lr("ChainedScheduler", members)
-    if total_steps is not None:
-        total_steps = known_count("total_steps", total_steps, least=0)
+    total_steps = known_total_steps(total_steps)
     node = InChain(_flat(members))
     curve = _closed_form(node.members, lr)
     if curve is None:

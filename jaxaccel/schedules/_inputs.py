@@ -31,6 +31,11 @@ def known_count(name: str, value: Any, least: int) -> int:
     return int(known)
 
 
+def known_total_steps(total_steps: Any) -> int | None:
+    """Return the length of a table for traced steps as an int, or None when none is asked for."""
+    return None if total_steps is None else known_count("total_steps", total_steps, least=0)
+
+
 def known_steps(step: Any, fractional: bool = False) -> np.ndarray:
     """Return a Python or NumPy step, or an array of them, as int64 (as float64 if allowed)."""
     steps = np.asarray(step)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxaccel._types import Schedule
-from jaxaccel.schedules._inputs import known_count, known_lr
+from jaxaccel.schedules._inputs import known_lr, known_total_steps
 from jaxaccel.schedules._schedule import Curve, Scheduler, Start, make_schedule, multiplied_by
 from jaxaccel.schedules._table import length_for, read_table, traced_length
 from jaxaccel.schedules._user_function import call_at, check_function
@@ -55,8 +55,7 @@ def multiplicative_lr(
     """
     lr = known_lr(lr)
     check_function("lr_lambda", lr_lambda)
-    if total_steps is not None:
-        total_steps = known_count("total_steps", total_steps, least=0)
+    total_steps = known_total_steps(total_steps)
 
     @functools.lru_cache(maxsize=2)
     def later_factors(length: int) -> np.ndarray:

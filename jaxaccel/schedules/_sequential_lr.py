@@ -18,7 +18,7 @@ from jaxaccel.schedules._combine import (
     shared_lr,
     starts_of,
 )
-from jaxaccel.schedules._inputs import known_count
+from jaxaccel.schedules._inputs import known_count, known_total_steps
 from jaxaccel.schedules._recursion import recursive_curve
 from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
@@ -76,8 +76,7 @@ def sequential_lr(
     stages = _stages(bounds)
     for stage in stages:
         _check_restart(stage, members[stage.member])
-    if total_steps is not None:
-        total_steps = known_count("total_steps", total_steps, least=0)
+    total_steps = known_total_steps(total_steps)
     node = InSequence(members, bounds)
     if all(isinstance(member, Scheduler) for member in members):
         return joint_schedule(_closed_form(stages, leaves_of(node), lr), node)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from torch_ref.schedules._combine import InChain, Node, members_of, shared_lr, starts_of
-from torch_ref.schedules._inputs import known_count
+from torch_ref.schedules._inputs import known_total_steps
 from torch_ref.schedules._recursion import recursive_curve
 from torch_ref.schedules._schedule import Curve, Schedule, Scheduler, joint_schedule
 
@@ -21,8 +21,7 @@ def chained_scheduler(
             "ChainedScheduler expects at least one scheduler to be chained, but got no scheduler."
         )
     lr = shared_lr("ChainedScheduler", members)
-    if total_steps is not None:
-        total_steps = known_count("total_steps", total_steps, least=0)
+    total_steps = known_total_steps(total_steps)
     node = InChain(_flat(members))
     curve = _closed_form(node.members, lr)
     if curve is None:

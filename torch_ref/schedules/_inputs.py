@@ -30,6 +30,11 @@ def known_count(name: str, value: Any, least: int) -> int:
     return int(known)
 
 
+def known_total_steps(total_steps: Any) -> int | None:
+    """Return the length of a table for traced steps as an int, or None when none is asked for."""
+    return None if total_steps is None else known_count("total_steps", total_steps, least=0)
+
+
 def known_step(step: Any, fractional: bool = False) -> Any:
     """Return a step as an int, or as a float if allowed."""
     k = float(step) if fractional and isinstance(step, float) else operator.index(step)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from torch_ref.schedules._inputs import known_count, known_lr
+from torch_ref.schedules._inputs import known_lr, known_total_steps
 from torch_ref.schedules._schedule import (
     Curve,
     Schedule,
@@ -24,8 +24,7 @@ def multiplicative_lr(
     """Multiply the learning rate, at every step, by a function of the step."""
     lr = known_lr(lr)
     check_function("lr_lambda", lr_lambda)
-    if total_steps is not None:
-        total_steps = known_count("total_steps", total_steps, least=0)
+    total_steps = known_total_steps(total_steps)
 
     def values(start: Start) -> Curve:
         def curve(k: int) -> float:

@@ -14,7 +14,7 @@ from torch_ref.schedules._combine import (
     shared_lr,
     starts_of,
 )
-from torch_ref.schedules._inputs import known_count
+from torch_ref.schedules._inputs import known_count, known_total_steps
 from torch_ref.schedules._recursion import recursive_curve
 from torch_ref.schedules._schedule import Curve, Schedule, Scheduler, joint_schedule
 
@@ -29,8 +29,7 @@ def sequential_lr(
     stages = _stages(bounds)
     for stage in stages:
         _check_restart(stage, members[stage.member])
-    if total_steps is not None:
-        total_steps = known_count("total_steps", total_steps, least=0)
+    total_steps = known_total_steps(total_steps)
     node = InSequence(members, bounds)
     if all(isinstance(member, Scheduler) for member in members):
         return joint_schedule(_closed_form(stages, leaves_of(node), lr), node)
