@@ -1,7 +1,5 @@
 """Layers against ``torch.nn`` on the same weights: values, gradients, buffers, modes, errors."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,117 +12,25 @@ from jaxaccel.init import _draw
 from parity_tests import tolerances as tol
 from parity_tests.cases.nn import AVG_POOL, BAD, BAD_INPUTS, DROPOUT, LAYERS, MAX_POOL
 from parity_tests.harness import lookup, oracle_of
+from parity_tests.layers import (
+    assert_close,
+    assert_same_layer,
+    assert_same_state_dict,
+    both_layers,
+    channels_first,
+    channels_last,
+    differentiate,
+    own_layer,
+    zeros_for_draws,
+)
 
 WEIGHTED = [case for case in LAYERS if case not in (*MAX_POOL, *AVG_POOL)]
-OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
-IMAGE_LAYERS = ("Conv2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d")
-STATELESS = ("MaxPool2d", "AvgPool2d")
-FAST_COMPILE = {"xla_backend_optimization_level": 0}
-"""Compiling is what takes the time here, and the formulas do not change."""
 
 
 @pytest.fixture
 def no_draws(monkeypatch):
     """Compile no random generator for every shape of weights that are loaded anyway."""
-    monkeypatch.setattr(_draw, "uniform", lambda key, shape, dtype, *_: jnp.zeros(shape, dtype))
-
-
-def channels_last(array, case):
-    """Return the array as jaxaccel's layer takes it."""
-    image = case.function.split(".")[1] in IMAGE_LAYERS
-    return np.ascontiguousarray(np.moveaxis(array, -3, -1)) if image else array
-
-
-def channels_first(array, case):
-    """Return the array as PyTorch's layer takes it."""
-    image = case.function.split(".")[1] in IMAGE_LAYERS
-    return np.ascontiguousarray(np.moveaxis(array, -1, -3)) if image else array
-
-
-def layers(case, dtype="float64", seed=0):
-    """Return jaxaccel's layer and PyTorch's, with the same weights and buffers."""
-    name = case.function.split(".")[1]
-    kwargs = dict(case.kwargs)
-    if name not in (*STATELESS, "Dropout"):
-        kwargs["dtype"] = jnp.dtype(dtype)
-    if name in ("Linear", "Conv2d", "Dropout"):
-        kwargs["rngs"] = nnx.Rngs(seed)
-    ours, theirs = lookup("jaxaccel", case.function)(**kwargs), oracle_of(case)(**case.kwargs)
-    rng = np.random.default_rng(seed)
-    state = {
-        key: rng.uniform(0.5, 1.5, tensor.shape)
-        for key, tensor in theirs.state_dict().items()
-        if tensor.is_floating_point()
-    }
-    if "num_batches_tracked" in theirs.state_dict():
-        state["num_batches_tracked"] = np.array(3)
-    ja.nn.load_state_dict(ours, {k: v.astype(dtype) for k, v in state.items()})
-    theirs = theirs.to(torch.float64)
-    theirs.load_state_dict({k: torch.tensor(v) for k, v in ja.nn.state_dict(ours).items()})
-    if case.options.get("mode") == "eval":
-        ours.eval(), theirs.eval()
-    return ours, theirs
-
-
-def largest(array):
-    return np.max(np.abs(array), initial=0.0)
-
-
-def assert_close(found, expected, of_max, at_least=0.0):
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    assert found.shape == expected.shape
-    error, allowed = largest(found - expected), of_max * max(largest(expected), at_least)
-    assert error <= allowed, f"{error:.2e} > {allowed:.2e}"
-
-
-def differentiate(layer, x, cotangent):
-    """Return the output, the gradients of parameters and input, and the layer's new buffers."""
-    graph, params, rest = nnx.split(layer, nnx.Param, ...)
-
-    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
-    def run(params, rest, x, cotangent):
-        def call(params, x):
-            model = nnx.merge(graph, params, rest, copy=True)
-            output = model(x)
-            return output, nnx.state(model, nnx.BatchStat)
-
-        output, pullback, buffers = jax.vjp(call, params, x, has_aux=True)
-        return output, *pullback(cotangent), buffers
-
-    return run(params, rest, x, cotangent)
-
-
-def assert_same_layer(case, dtype):
-    """Assert that a row's layer equals PyTorch's, in float64 the judge, in all that it returns."""
-    ours, theirs = layers(case, dtype)
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=case.options["shape"]).astype(dtype).astype(np.float64)
-    input = torch.tensor(x, requires_grad=True)
-    output = theirs(input)
-    cotangent = rng.normal(size=tuple(output.shape)).astype(dtype).astype(np.float64)
-    output.backward(torch.tensor(cotangent))
-
-    found, gradients, input_gradient, buffers = differentiate(
-        ours,
-        jnp.asarray(channels_last(x, case), dtype),
-        jnp.asarray(channels_last(cotangent, case), dtype),
-    )
-    assert found.dtype == dtype
-    scale = largest(cotangent)
-    assert_close(channels_first(found, case), output.detach(), OF_MAX[dtype])
-    assert_close(channels_first(input_gradient, case), input.grad, OF_MAX[dtype], scale)
-    parameters = dict(theirs.named_parameters())
-    assert gradients.keys() == parameters.keys()
-    transposed = case.function in ("nn.Linear", "nn.Conv2d")
-    for name, parameter in parameters.items():
-        gradient = np.asarray(gradients[name][...])
-        if transposed and name == "weight":
-            gradient = np.transpose(gradient, (-1, -2, *range(gradient.ndim - 2)))
-        assert_close(gradient, parameter.grad, OF_MAX[dtype], scale)
-    expected = dict(theirs.named_buffers())
-    assert buffers.keys() == expected.keys()
-    for name, buffer in expected.items():
-        assert_close(buffers[name][...], buffer, OF_MAX[dtype])
+    monkeypatch.setattr(_draw, "uniform", zeros_for_draws)
 
 
 @pytest.mark.usefixtures("no_draws")
@@ -148,12 +54,9 @@ def test_float32_layer_equals_pytorch(case):
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)
 def test_state_dict_is_pytorchs(case):
     """Same names, order, shapes; and a fresh layer starts from PyTorch's constants."""
-    ours, _ = layers(case)
-    fresh = oracle_of(case)(**case.kwargs).state_dict()
-    found = ja.nn.state_dict(ours)
-    assert list(found) == list(fresh)
-    assert [a.shape for a in found.values()] == [tuple(t.shape) for t in fresh.values()]
+    assert_same_state_dict(case)
     if "Norm" in case.function:
+        fresh = oracle_of(case)(**case.kwargs).state_dict()
         new = ja.nn.state_dict(lookup("jaxaccel", case.function)(**case.kwargs))
         for name, tensor in fresh.items():
             assert np.array_equal(new[name], tensor.numpy())
@@ -163,12 +66,9 @@ def test_state_dict_is_pytorchs(case):
 @pytest.mark.usefixtures("no_draws")
 @pytest.mark.parametrize("case", [c for c in LAYERS if c.why == "defaults"], ids=lambda c: c.id)
 def test_default_dtype_is_float32(case):
-    name = case.function.split(".")[1]
-    rngs = {"rngs": nnx.Rngs(0)} if name in ("Linear", "Conv2d") else {}
-    layer = lookup("jaxaccel", case.function)(**case.kwargs, **rngs)
+    layer = own_layer(case)
     assert all(p.dtype == jnp.float32 for p in jax.tree.leaves(nnx.state(layer, nnx.Param)))
-    shape = case.options["shape"]
-    x = np.ones(shape if name in ("Linear", "LayerNorm") else (*shape[:-3], *shape[-2:], shape[-3]))
+    x = channels_last(np.ones(case.options["shape"]), case)
     assert layer(jnp.asarray(x, jnp.float32)).dtype == jnp.float32
 
 
@@ -190,7 +90,7 @@ def test_fresh_layers_draw_pytorchs_distribution(name):
 @pytest.mark.parametrize("case", [*MAX_POOL, *AVG_POOL], ids=lambda case: case.id)
 def test_pools_equal_pytorch(case):
     """With ties, as ReLU makes by the thousand: the first takes the gradient. And NaN, and inf."""
-    ours, theirs = layers(case)
+    ours, theirs = both_layers(case)
     rng = np.random.default_rng(2)
     x = rng.normal(size=case.options["shape"])
     x[0] = rng.integers(0, 2, x[0].shape)
@@ -201,7 +101,7 @@ def test_pools_equal_pytorch(case):
     output = theirs(input)
     cotangent = rng.normal(size=tuple(output.shape))
     output.backward(torch.tensor(cotangent))
-    found, _, gradient, _ = differentiate(
+    found, _, gradient = differentiate(
         ours, *(jnp.asarray(channels_last(a, case)) for a in (x, cotangent))
     )
     for ours, theirs in ((found, output.detach()), (gradient, input.grad)):

@@ -1,16 +1,16 @@
 """Rows for ``jaxaccel.nn`` and ``jaxaccel.models``.
 
-``kwargs`` go to both constructors. Options: ``shape``, of the input in PyTorch's layout; for layers
-that normalise, ``mode`` is ``"eval"`` where it is not training. A model's oracle is its mirror of
-``torch.nn`` layers.
+``kwargs`` go to both constructors; the options are those of ``parity_tests/layers.py``. A model's
+oracle is its mirror of ``torch.nn`` layers.
 """
 
 from parity_tests.cases import Case
 
 
-def _rows(name, shape, rows):
+def _rows(name, shape, rows, spatial=0):
+    common = {"shape": shape, "spatial": spatial}
     return [
-        Case(f"nn.{name}", kwargs, f"torch.nn.{name}", why, {"shape": shape, **dict(*options)})
+        Case(f"nn.{name}", kwargs, f"torch.nn.{name}", why, {**common, **dict(*options)})
         for why, kwargs, *options in rows
     ]
 
@@ -75,6 +75,7 @@ CONV = [
             ),
             ("one image", {"padding": 1}, {"shape": (4, 9, 8)}),
         ],
+        spatial=2,
     )
 ]
 
@@ -101,6 +102,7 @@ BATCH_NORM = _rows(
             {"num_features": 5, "track_running_stats": False, "momentum": None},
         ),
     ],
+    spatial=2,
 )
 
 LAYER_NORM = _rows(
@@ -155,6 +157,7 @@ MAX_POOL = _rows(
         ("dilation oblong padding", {"kernel_size": 3, "padding": 1, "dilation": (2, 1)}),
         ("one image", {"kernel_size": 2}, {"shape": (3, 9, 8)}),
     ],
+    spatial=2,
 )
 AVG_POOL = _rows(
     "AvgPool2d",
@@ -170,6 +173,7 @@ AVG_POOL = _rows(
         ("divisor override negative", {"kernel_size": 2, "divisor_override": -2}),
         ("one image", {"kernel_size": 2}, {"shape": (3, 9, 8)}),
     ],
+    spatial=2,
 )
 
 LAYERS = [*LINEAR, *CONV, *BATCH_NORM, *LAYER_NORM, *MAX_POOL, *AVG_POOL]
