@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _TYPE_CHECKING:
     from jaxaccel import (
+        activations,
         data,
         init,
+        losses,
         models,
         nn,
         normalization,
@@ -32,6 +34,8 @@ __all__ = [
     "init",
     "random",
     "normalization",
+    "activations",
+    "losses",
     "nn",
     "models",
     "precision",

@@ -39,6 +39,20 @@ def axis_from_torch(axis: int, ndim: int, layout: str) -> int:
     return order[axis]
 
 
+def axes_except(dim: int | None, ndim: int, layout: str) -> tuple[int, ...]:
+    """Return the axes over which ``torch.norm_except_dim`` sums: all for None and -1."""
+    if dim is None or dim == -1:
+        check_layout(layout)
+        return tuple(range(ndim))
+    if not -ndim <= dim < ndim:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [-{ndim}, {ndim - 1}], "
+            f"but got {dim})"
+        )
+    kept = axis_from_torch(dim, ndim, layout) % ndim
+    return tuple(axis for axis in range(ndim) if axis != kept)
+
+
 def output_axis(layout: str) -> int:
     """Return the axis that counts the outputs: the last in flax, the first in torch."""
     check_layout(layout)

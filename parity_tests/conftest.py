@@ -2,10 +2,18 @@
 
 import os
 
-import jax
-
 # On the CPU unless the environment asks for another device (JAX_PLATFORMS=cuda,cpu).
-if "JAX_PLATFORMS" not in os.environ:
+ON_CPU = "JAX_PLATFORMS" not in os.environ
+if ON_CPU:
+    # Compiling is what takes the time, and the formulas do not change. Where the last bit counts,
+    # a test asks for harness.QUICK_COMPILE.
+    os.environ.setdefault(
+        "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    )
+
+import jax  # noqa: E402
+
+if ON_CPU:
     jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_enable_x64", True)

@@ -2,7 +2,8 @@
 
 A row's ``options``: ``shape``, of the input in PyTorch's layout; ``spatial``, how many axes follow
 its channels (0, the default: arrays without channels, or with the channels last in PyTorch too);
-``mode``, ``"eval"`` where it is not training; ``integers``, the bound of an input of indices.
+``mode``, ``"eval"`` where it is not training; ``integers``, the bound of an input of indices;
+``own``, arguments of jaxaccel's layer alone.
 """
 
 import functools
@@ -16,11 +17,9 @@ from flax import nnx
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
-from parity_tests.harness import lookup, oracle_of
+from parity_tests.harness import FAST_COMPILE, lookup, oracle_of
 
 OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
-FAST_COMPILE = {"xla_backend_optimization_level": 0}
-"""Compiling is what takes the time here, and the formulas do not change."""
 
 
 def zeros_for_draws(key, shape, dtype, *_):
@@ -44,7 +43,7 @@ def own_layer(case, dtype=None, seed=0):
     """Return jaxaccel's layer of a row, with ``dtype`` and ``rngs`` where it takes them."""
     layer = lookup("jaxaccel", case.function)
     takes = inspect.signature(layer.__init__).parameters
-    kwargs = dict(case.kwargs)
+    kwargs = {**case.kwargs, **case.options.get("own", {})}
     if "dtype" in takes and dtype is not None:
         kwargs["dtype"] = jnp.dtype(dtype)
     if "rngs" in takes:

@@ -281,7 +281,7 @@ def test_signature_of_the_function_is_pytorchs():
     ]
     defaults = ja.nn.scaled_dot_product_attention
     found = [*defaults.__defaults__, *defaults.__kwdefaults__.values()]
-    assert [str(value) for value in found] == [*(value for _, value in words), "None"]
+    assert [str(value) for value in found] == [*(value for _, value in words), "None", "None"]
 
 
 # --- draws, names, dtypes -----------------------------------------------------------------------

@@ -91,6 +91,8 @@ def kind_of(value):
 def parameters_of(value):
     """Return the names of the parameters, in order."""
     call = value.__init__ if kind_of(value) == "layer" else value
+    if call is object.__init__:
+        return []  # a layer without arguments has no constructor of its own
     return [name for name in inspect.signature(call).parameters if name != "self"]
 
 

@@ -14,6 +14,7 @@ from parity_tests.harness import (
     FAST_COMPILE,
     FROZEN,
     LOW_LEAF,
+    QUICK_COMPILE,
     SEEDS,
     STEPS,
     Run,
@@ -147,7 +148,7 @@ def tree_problem(dtype):
 
 
 def run_plain(tx, params, grads):
-    update, state, moved = jax.jit(tx.update), tx.init(params), []
+    update, state, moved = jax.jit(tx.update, compiler_options=QUICK_COMPILE), tx.init(params), []
     for step_grads in grads:
         updates, state = update(step_grads, state, params)
         params = optax.apply_updates(params, updates)

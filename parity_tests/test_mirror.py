@@ -5,20 +5,29 @@ import inspect
 import typing
 
 import pytest
+import torch
 
 import jaxaccel
 import torch_ref
 from parity_tests.cases import (
+    activations,
     attention,
+    bags,
+    conv,
     diagonal_newton,
     init,
     lbfgs,
     lookahead,
+    losses,
     nn,
+    norm_layers,
     normalization,
     optimizers,
+    parametrizations,
     plateau,
+    pools,
     recurrent,
+    reshaping,
     schedules,
     sparse_adam,
     transforms,
@@ -38,11 +47,22 @@ CASES = [
     *transforms.CASES,
     *init.CASES,
     *normalization.CASES,
+    *parametrizations.CASES,
+    *activations.CASES,
+    *losses.CASES,
     *nn.CASES,
+    *conv.CASES,
+    *bags.CASES,
+    *norm_layers.CASES,
     *attention.CASES,
     *recurrent.CASES,
+    *pools.CASES,
+    *reshaping.CASES,
 ]
-WITH_ROWS = ("optimizers", "schedules", "transforms", "init", "normalization", "nn", "models")
+WITH_ROWS = (
+    *("optimizers", "schedules", "transforms", "init", "normalization", "activations", "losses"),
+    *("nn", "models"),
+)
 
 WITHOUT_ROWS = {
     "optimizers.param_groups": "test_param_groups runs rows of every optimizer in groups",
@@ -51,7 +71,12 @@ WITHOUT_ROWS = {
     "optimizers.no_decay": "test_param_groups chooses parameters with it",
     "optimizers.state_dict": "test_state_dict takes every optimizer's state to PyTorch",
     "optimizers.load_state_dict": "test_state_dict brings every optimizer's state back",
+    "nn.convert_sync_batchnorm": "test_norm_layers compares what it converts with the whole batch",
+    "nn.fuse_conv_bn": "test_norm_layers fuses every convolution as PyTorch does",
+    "nn.fuse_linear_bn": "test_norm_layers fuses linear layers as PyTorch does",
     "nn.state_dict": "test_nn and test_models compare it with PyTorch's own, key by key",
+    "nn.Sequential": "test_reshaping builds it beside PyTorch's, in every way it can be built",
+    "nn.remove_parametrizations": "test_parametrizations removes each kind as PyTorch does",
     "nn.load_state_dict": "test_nn and test_models load PyTorch's own state into every model",
     "optimizers.apply_sparse_updates": "test_sparse_adam applies every update with it",
     "schedules.preview": "test_preview compares every value with PyTorch's groups in training",
@@ -101,9 +126,27 @@ DIFFERENT = {
     "init.xavier_uniform": {"adds": ["layout"]},
     "init.xavier_normal": {"adds": ["layout"]},
     "normalization.batch_norm": {"adds": ["channel_axis", "axis_name"]},
+    "normalization.group_norm": {"adds": ["channel_axis"]},
+    "normalization.instance_norm": {"adds": ["channel_axis"]},
+    "normalization.local_response_norm": {"adds": ["channel_axis"]},
     "nn.Linear": {"adds": ["rngs"]},
-    "nn.Conv2d": {"adds": ["rngs"]},
-    "nn.BatchNorm2d": {"adds": ["axis_name"]},
+    "nn.Bilinear": {"adds": ["rngs"]},
+    **{
+        f"nn.Conv{kind}{axes}d": {"adds": ["rngs"]}
+        for kind in ("", "Transpose")
+        for axes in (1, 2, 3)
+    },
+    "nn.BatchNorm1d": {"adds": ["axis_name", "channel_axis"]},
+    "nn.BatchNorm2d": {"adds": ["axis_name", "channel_axis"]},
+    "nn.BatchNorm3d": {"adds": ["axis_name", "channel_axis"]},
+    "nn.SyncBatchNorm": {"adds": ["axis_name", "channel_axis"], "omits": ["process_group"]},
+    "nn.InstanceNorm1d": {"adds": ["channel_axis"]},
+    "nn.InstanceNorm2d": {"adds": ["channel_axis"]},
+    "nn.InstanceNorm3d": {"adds": ["channel_axis"]},
+    "nn.GroupNorm": {"adds": ["channel_axis"]},
+    "nn.LocalResponseNorm": {"adds": ["channel_axis"]},
+    "nn.spectral_norm": {"adds": ["rngs"]},
+    "nn.orthogonal": {"adds": ["rngs"]},
     "nn.Dropout": {"adds": ["rngs"], "omits": ["inplace"]},
     "nn.MultiheadAttention": {"adds": ["rngs"]},
     "nn.TransformerEncoderLayer": {
@@ -112,15 +155,25 @@ DIFFERENT = {
     },
     "nn.TransformerEncoder": {"omits": ["enable_nested_tensor", "mask_check"]},
     "nn.Embedding": {"adds": ["rngs"], "omits": ["sparse", "_weight", "_freeze"]},
+    "nn.EmbeddingBag": {"adds": ["rngs"], "omits": ["sparse", "_weight"]},
     "nn.RNN": {"adds": ["rngs"]},
     "nn.LSTM": {"adds": ["rngs"]},
     "nn.GRU": {"adds": ["rngs"]},
-    "nn.MaxPool2d": {"omits": ["return_indices"]},
+    **{
+        f"nn.{name}Pool{axes}d": {"omits": ["return_indices"]}
+        for name in ("Max", "AdaptiveMax")
+        for axes in (1, 2, 3)
+    },
+    **{f"nn.Dropout{axes}d": {"adds": ["rngs"], "omits": ["inplace"]} for axes in (1, 2, 3)},
+    **activations.DIFFERENT,
+    **losses.DIFFERENT,
+    "nn.Flatten": {"adds": ["channel_axis"]},
+    "nn.Unflatten": {"adds": ["channel_axis"]},
 }
 """Arguments that only jaxaccel has, or only PyTorch; the docstrings say why."""
 
 NO_MIRROR = {
-    "models": {"_flatten.py": "torch.flatten"},
+    "models": {"_flatten.py": "torch.flatten", "_draw.py": "draws of torch.nn.init"},
     "optimizers": {
         "_param_groups.py": "the groups of torch.optim.Optimizer",
         "_hyperparams.py": "torch.optim.Optimizer.param_groups",
@@ -168,6 +221,8 @@ PUBLIC = [
 def signature(function):
     """Return the parameters of a function, or of a class' constructor, in order."""
     own = function.__init__ if inspect.isclass(function) else function
+    if own in (object.__init__, torch.nn.Module.__init__):
+        return {}  # a layer without arguments has no constructor of its own
     # torch.nn.LSTM takes *args and declares what they may be.
     own = (typing.get_overloads(own) or [own])[0]
     found = dict(inspect.signature(own).parameters)
@@ -192,14 +247,18 @@ OPTIONS_ELSEWHERE = {
     "dtype": "test_nn and test_models have a test of dtypes",
     "rngs": "test_nn and test_models construct every layer and model with it",
     "dropout_key": "test_attention has tests of dropout",
+    "implementation": "test_attention_implementations runs the rows of attention through it",
     "channel_axis": "test_normalization runs every row in both layouts",
+    "class_axis": "test_losses runs its rows in both layouts",
     "axis_name": "test_normalization and test_parallel, over eight devices",
 }
 """Options that multiply all rows instead of having one."""
 
 ARRAYS = {
+    *losses.ARRAYS,
     *("tensors", "grads", "input", "running_mean", "running_var", "weight"),
     *("query", "key", "value", "attn_mask"),
+    *("module", "u", "v", "g"),
 }
 """What a function works on; the harness of its room makes it."""
 
@@ -251,8 +310,12 @@ def test_signature_is_pytorchs(name, oracle):
     case = next(c for c in CASES if (c.function, c.oracle) == (name, oracle))
     if name in ("init.default_weight", "init.default_bias"):
         return  # what a layer does when it is constructed, not a function of PyTorch
+    if name in activations.BUILTINS:
+        return  # they have none; test_activations reads those in their documentation
     if name == "nn.scaled_dot_product_attention":
         return  # a builtin has no signature; test_attention reads the one in its documentation
+    if name in ("normalization.weight_norm", "normalization.spectral_norm"):
+        return  # what modules of PyTorch compute that hold the other arguments
     different = DIFFERENT.get(name, {})
     left_out = HOW_NOT_WHAT | MUTATED | set(different.get("omits", ()))
     theirs = {k: v for k, v in parameters(oracle_of(case)).items() if k not in left_out}

@@ -14,22 +14,45 @@ import jax
 import pytest
 
 from parity_tests import (
+    test_activations,
+    test_bags,
     test_contract,
+    test_conv,
     test_init,
+    test_losses,
+    test_norm_layers,
     test_normalization,
     test_optimizers,
     test_parallel,
     test_param_groups,
+    test_parametrizations,
     test_plateau,
+    test_pools,
+    test_reshaping,
     test_schedules,
     test_state_dict,
     test_transforms,
 )
-from parity_tests.cases import init, normalization, optimizers, plateau, schedules, transforms
+from parity_tests.cases import (
+    activations,
+    init,
+    losses,
+    norm_layers,
+    normalization,
+    optimizers,
+    parametrizations,
+    plateau,
+    schedules,
+    transforms,
+)
 
 CASES = {
     f"{case.function.split('.')[0]}.{case.id}": case
     for room in (optimizers, transforms, normalization, schedules, plateau, init)
+    for case in room.CASES
+} | {
+    f"{case.function.split('.')[0]}.{case.id}": case
+    for room in (parametrizations, activations, losses)
     for case in room.CASES
 }
 
@@ -64,8 +87,29 @@ def clipping(row):
     test_transforms.test_clipping_equals_pytorch_at_every_step(CASES[row])
 
 
-def batch_norm(row):
-    test_normalization.test_batch_norm_equals_pytorch(CASES[row], -1, "float64")
+def normalization_row(row):
+    test_normalization.test_equals_pytorch(CASES[row])
+
+
+def fused(row):
+    case = next(case for case in norm_layers.FUSED if case.id == row)
+    test_norm_layers.test_fused_layer_equals_pytorchs(case)
+
+
+def weight_norm(row):
+    test_parametrizations.test_weight_norm_equals_pytorch(CASES[row], "flax")
+
+
+def spectral_norm(row):
+    test_parametrizations.test_spectral_norm_equals_pytorch(CASES[row], "flax")
+
+
+def activation(row):
+    test_activations.test_values_and_gradients_are_pytorchs(CASES[row])
+
+
+def loss(row):
+    test_losses.test_float64_equals_pytorch(CASES[row])
 
 
 def schedule(row):
@@ -131,6 +175,26 @@ def state_back(row):
     test_state_dict.test_state_back_continues_equal(case)
 
 
+def convolution(row):
+    case = next(case for case in test_conv.CASES if case.id == row)
+    test_conv.test_float64_layer_equals_pytorch(case)
+
+
+def bags(row):
+    case = next(case for case in test_bags.EMBEDDING_BAG if case.why == row)
+    test_bags.test_embedding_bag_equals_pytorch(case)
+
+
+def pool(row):
+    case = next(case for case in test_pools.CASES if case.id == row)
+    test_pools.test_float64_pool_equals_pytorch(case)
+
+
+def upsampling(row):
+    case = next(case for case in test_reshaping.UPSAMPLE if case.id == row)
+    test_reshaping.test_float64_layer_equals_pytorch(case)
+
+
 SGD, ADAM, ADAMW = (f"jaxaccel.optimizers.{name}" for name in ("_sgd", "_adam", "_adamw"))
 ADAGRAD, ADADELTA, RMSPROP, ADAFACTOR = (
     f"jaxaccel.optimizers.{name}" for name in ("_adagrad", "_adadelta", "_rmsprop", "_adafactor")
@@ -140,6 +204,10 @@ ADAMAX, NADAM, RADAM = (f"jaxaccel.optimizers.{name}" for name in ("_adamax", "_
 ASGD, RPROP, MUON = (f"jaxaccel.optimizers.{name}" for name in ("_asgd", "_rprop", "_muon"))
 CLIP_NORM = "jaxaccel.transforms._clip_grad_norm"
 BATCH_NORM = "jaxaccel.normalization._batch_norm"
+SPECTRAL_NORM = "jaxaccel.normalization._spectral_norm"
+FUSE_BN = "jaxaccel.nn._fuse_bn"
+TRANSPOSED = "jaxaccel.nn._transposed_convolution"
+EMBEDDING_BAG = "jaxaccel.nn._embedding_bag"
 ONE_CYCLE = "jaxaccel.schedules._one_cycle"
 
 MUTANTS = [
@@ -512,28 +580,120 @@ MUTANTS = [
         "transforms.clip_grad_norm-norm-that-half-precision-cannot-hold",
     ),
     Mutant(
+        "one norm for all slices",
+        "jaxaccel.normalization._weight_norm",
+        "jnp.sum(direction * direction, axes, keepdims=True)",
+        "jnp.sum(direction * direction, keepdims=True)",
+        weight_norm,
+        "normalization.weight_norm-kernel",
+    ),
+    Mutant(
+        "v moved before u",
+        SPECTRAL_NORM,
+        "left = _normalized(jnp.dot(matrix, right), eps)",
+        "right = _normalized(jnp.dot(matrix.T, left), eps)",
+        spectral_norm,
+        "normalization.spectral_norm-defaults",
+    ),
+    Mutant(
+        "gradient through the power method",
+        SPECTRAL_NORM,
+        "u, v = jax.lax.stop_gradient((u, v))",
+        "u, v = u, v",
+        spectral_norm,
+        "normalization.spectral_norm-defaults",
+    ),
+    Mutant(
         "running variance biased",
         BATCH_NORM,
         "return stats, stats.var * (count / (count - 1))",
         "return stats, stats.var",
-        batch_norm,
+        normalization_row,
         "normalization.batch_norm-training",
     ),
     Mutant(
         "output normalised with the unbiased variance",
         BATCH_NORM,
-        "jax.lax.rsqrt(stats.var + eps)",
-        "jax.lax.rsqrt((unbiased if training else stats.var) + eps)",
-        batch_norm,
+        "scale_and_shift(shifted, delta, var, eps",
+        "scale_and_shift(shifted, delta, unbiased if training else var, eps",
+        normalization_row,
         "normalization.batch_norm-training",
     ),
     Mutant(
         "momentum weighs the old value",
-        BATCH_NORM,
+        "jaxaccel.normalization._channels",
         "keep * running.astype(new.dtype) + take * new",
         "take * running.astype(new.dtype) + keep * new",
-        batch_norm,
+        normalization_row,
         "normalization.batch_norm-momentum",
+    ),
+    Mutant(
+        "groups of channels that are not neighbours",
+        "jaxaccel.normalization._group_norm",
+        "if axis != channel_axis)",
+        "if axis != channel_axis + 1)",
+        normalization_row,
+        "normalization.group_norm-two-groups",
+    ),
+    Mutant(
+        "even windows that lean to the right",
+        "jaxaccel.normalization._local_response_norm",
+        "(size // 2, (size - 1) // 2)",
+        "((size - 1) // 2, size // 2)",
+        normalization_row,
+        "normalization.local_response_norm-even-size",
+    ),
+    *(
+        Mutant(why, f"jaxaccel.activations.{module}", original, mutated, activation, row)
+        for why, module, original, mutated, row in [
+            (
+                "relu's slope at zero is one",
+                "_relu",
+                "x <= threshold",
+                "x < threshold",
+                "activations.relu-defaults",
+            ),
+            (
+                "gelu approximated by default",
+                "_gelu",
+                'approximate == "tanh"',
+                "True",
+                "activations.gelu-defaults",
+            ),
+        ]
+    ),
+    *(
+        Mutant(why, f"jaxaccel.losses.{module}", original, mutated, loss, row)
+        for why, module, original, mutated, row in [
+            (
+                "weighted mean over the number of targets",
+                "_class_indices",
+                "total / jnp.sum(weights)",
+                "total / weights.size",
+                "losses.cross_entropy-weight",
+            ),
+            (
+                "ignored targets are smoothed",
+                "_cross_entropy",
+                "index == ignore_index, jnp.zeros_like",
+                "index < ignore_index, jnp.zeros_like",
+                "losses.cross_entropy-smooth-weight-ignored",
+            ),
+            (
+                "smoothing spread over the other classes",
+                "_cross_entropy",
+                "label_smoothing / log_probs.shape[-1]",
+                "label_smoothing / (log_probs.shape[-1] - 1)",
+                "losses.cross_entropy-smooth",
+            ),
+            (
+                "absolute error with a slope where it is zero",
+                "_reduction",
+                "difference * jnp.sign(difference)",
+                "jnp.abs(difference)",
+                "losses.l1_loss-kinks",
+            ),
+        ]
     ),
     Mutant(
         "cycle peaks one step late",
@@ -703,6 +863,62 @@ MUTANTS = [
         "jnp.zeros_like(param)",
         frozen_leaf,
         "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "kernel of a transposed convolution not turned round",
+        TRANSPOSED,
+        "jnp.flip(weight, range(axes))",
+        "weight",
+        convolution,
+        "ConvTranspose2d-defaults",
+    ),
+    Mutant(
+        "groups of a transposed convolution mixed up",
+        TRANSPOSED,
+        "outputs, groups, inputs // groups)",
+        "outputs, inputs // groups, groups)",
+        convolution,
+        "ConvTranspose2d-groups-of-three-channels",
+    ),
+    Mutant(
+        "first integer of a bag in the bag before",
+        EMBEDDING_BAG,
+        'side="right"',
+        'side="left"',
+        bags,
+        "sum of bags of all lengths",
+    ),
+    Mutant(
+        "fused bias not centred",
+        FUSE_BN,
+        "(-mean if bias is None else bias - mean)",
+        "(jnp.zeros_like(mean) if bias is None else bias)",
+        fused,
+        "Conv2d-fused-no-bias",
+    ),
+    Mutant(
+        "fused groups of a transposed convolution mixed up",
+        FUSE_BN,
+        "of_group = scale.reshape(conv.groups, -1)",
+        "of_group = scale.reshape(-1, conv.groups).T",
+        fused,
+        "ConvTranspose2d-fused-groups",
+    ),
+    Mutant(
+        "bins of an adaptive pool that do not overlap",
+        "jaxaccel.nn._bins",
+        "-(-(index + 1) * length // max(size, 1))",
+        "(index + 1) * length // max(size, 1)",
+        pool,
+        "AdaptiveAvgPool1d-defaults",
+    ),
+    Mutant(
+        "factor of an interpolation recomputed from the sizes",
+        "jaxaccel.nn._interpolation",
+        "ratio = 1 / scale_factor if scale_factor else length / size",
+        "ratio = length / size",
+        upsampling,
+        "Upsample-linear-fraction",
     ),
     Mutant(
         "everything in float32",

@@ -126,8 +126,15 @@ def assert_no_worse_run(case, dtype, ours, problems):
 
     Where PyTorch's float16 run breaks down (eps 1e-8 is 0 there), jaxaccel's must not.
     """
-    judge = np.stack([run_torch(case, *each, "float64").params[LOW_LEAF] for each in problems])
-    theirs = np.stack([run_torch(case, *each, dtype).params[LOW_LEAF] for each in problems])
+    # Every seed is a leaf of one optimizer, which treats each on its own.
+    leaves = [
+        {seed: part[LOW_LEAF] for seed, part in enumerate(parts)}
+        for parts in zip(*problems, strict=True)
+    ]
+    judge, theirs = (
+        np.stack(list(run_torch(case, *leaves, precision).params.values()))
+        for precision in ("float64", dtype)
+    )
     for t in (1, 10, STEPS):
         own, pytorch = (np.sqrt(np.mean((run - judge)[:, t] ** 2)) for run in (ours, theirs))
         if np.isfinite(pytorch):

@@ -22,6 +22,9 @@ FULL_SIZE = [
     ("simple_cnn", {}),
     ("resnet10", {}),
     ("resnet18", {}),
+    ("resnet50", {}),
+    ("depthwise_cnn", {}),
+    ("vit_tiny", {}),
 ]
 
 FAST_COMPILE = {"xla_backend_optimization_level": 0}

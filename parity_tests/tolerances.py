@@ -76,8 +76,20 @@ LAYER_FLOAT32_OF_MAX = 1e-5
 LAYER_BFLOAT16_OF_MAX = 2.0**-7
 """The same in bfloat16: one unit in the last place, where a float32 result is rounded once."""
 
+GRADIENT_FLOAT32_CONSTANT = 2.0**-24
+"""Error of a gradient in double precision, as a share of its value, where PyTorch's own holds a
+constant (1/6 in hardsigmoid, 1/alpha in celu) in single precision."""
+
 MODEL_FLOAT64_OF_MAX = 1e-11
 """Whole networks in double precision: a dozen layers, each of which amplifies."""
+
+MODEL_FLOAT64_ROUNDING = 1e-15
+"""Added for a gradient, as a share of the network's largest: a scale in front of another norm has a
+gradient that vanishes but for rounding."""
+
+MODEL_FLOAT32_OF_MAX = 1e-4
+"""Logits of a whole network in single precision, as a share of the largest: fifty layers, ten times
+what one layer is allowed."""
 
 # --- transforms, optax contract, planted bugs ---------------------------------------------------
 
@@ -91,6 +103,10 @@ CONTRACT_FLOAT64_OF_MAX = 1e-12
 
 NETWORK_FLOAT64_OF_NORM = 1e-9
 """Error of a tensor after some steps of a whole network in double precision, as 2-norms."""
+
+NETWORK_FLOAT32_OF_PYTORCHS_OWN = 3.0
+"""Error of a whole network's float32 run, over the largest of three PyTorch-float32 runs that start
+one unit in the last place away: training amplifies every rounding, PyTorch's own as well."""
 
 DEVICES_FLOAT64_OF_MAX = 1e-12
 """Error of many devices against one in double precision, as a share of the leaf's maximum."""

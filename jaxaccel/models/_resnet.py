@@ -1,4 +1,4 @@
-"""Residual networks for small images."""
+"""Residual networks."""
 
 from __future__ import annotations
 
@@ -9,85 +9,48 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._types import AxisName, Generator
-from jaxaccel.nn import BatchNorm2d, Conv2d, Linear
-
-
-class BasicBlock(nnx.Module):
-    """Two 3x3 convolutions beside a shortcut."""
-
-    def __init__(
-        self,
-        in_planes: int,
-        planes: int,
-        stride: int,
-        dtype: Any,
-        axis_name: AxisName | None,
-        *,
-        rngs: nnx.Rngs | Generator,
-    ):
-        def conv(inputs: int, kernel_size: int, stride: int, padding: int) -> Conv2d:
-            return Conv2d(
-                inputs, planes, kernel_size, stride, padding, bias=False, dtype=dtype, rngs=rngs
-            )
-
-        def norm() -> BatchNorm2d:
-            return BatchNorm2d(planes, dtype=dtype, axis_name=axis_name)
-
-        self.conv1 = conv(in_planes, 3, stride, 1)
-        self.bn1 = norm()
-        self.conv2 = conv(planes, 3, 1, 1)
-        self.bn2 = norm()
-        self.downsample: nnx.List | None = nnx.data(None)
-        if stride != 1 or in_planes != planes:
-            self.downsample = nnx.List([conv(in_planes, 1, stride, 0), norm()])
-
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return (N, H / stride, W / stride, planes)."""
-        shortcut = input
-        if self.downsample is not None:
-            for layer in self.downsample:
-                shortcut = layer(shortcut)
-        x = jax.nn.relu(self.bn1(self.conv1(input)))
-        x = self.bn2(self.conv2(x))
-        return jax.nn.relu(x + shortcut)
+from jaxaccel.models._residual_blocks import BasicBlock, Bottleneck, Factory
+from jaxaccel.nn import Linear, MaxPool2d
 
 
 class ResNet(nnx.Module):
-    """A stem, four stages of basic blocks, a mean and a linear layer."""
+    """A stem, four stages of blocks, a mean and a linear layer."""
 
     def __init__(
         self,
+        block: type[BasicBlock] | type[Bottleneck],
         blocks: tuple[int, int, int, int],
         num_classes: int,
         in_channels: int,
         width: int,
-        dtype: Any,
-        axis_name: AxisName | None,
-        *,
-        rngs: nnx.Rngs | Generator,
+        small_images: bool,
+        make: Factory,
     ):
         planes = width
 
-        def stage(out_planes: int, count: int, stride: int) -> nnx.List:
+        def stage(stage_planes: int, count: int, stride: int) -> nnx.List:
             nonlocal planes
             layers = []
             for index in range(count):
-                step = stride if index == 0 else 1
-                layers.append(BasicBlock(planes, out_planes, step, dtype, axis_name, rngs=rngs))
-                planes = out_planes
+                layers.append(block(planes, stage_planes, stride if index == 0 else 1, make))
+                planes = block.expansion * stage_planes
             return nnx.List(layers)
 
-        self.conv1 = Conv2d(in_channels, width, 3, padding=1, bias=False, dtype=dtype, rngs=rngs)
-        self.bn1 = BatchNorm2d(width, dtype=dtype, axis_name=axis_name)
+        stem = (3, 1) if small_images else (7, 2)
+        self.conv1 = make.conv(in_channels, width, *stem)
+        self.bn1 = make.norm(width)
+        self.maxpool: MaxPool2d | None = nnx.data(None) if small_images else MaxPool2d(3, 2, 1)
         self.layer1 = stage(width, blocks[0], 1)
         self.layer2 = stage(2 * width, blocks[1], 2)
         self.layer3 = stage(4 * width, blocks[2], 2)
         self.layer4 = stage(8 * width, blocks[3], 2)
-        self.fc = Linear(8 * width, num_classes, dtype=dtype, rngs=rngs)
+        self.fc = Linear(planes, num_classes, dtype=make.dtype, rngs=make.rngs)
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return (N, num_classes) for (N, H, W, in_channels)."""
         x = jax.nn.relu(self.bn1(self.conv1(input)))
+        if self.maxpool is not None:
+            x = self.maxpool(x)
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in stage:
                 x = block(x)
@@ -100,6 +63,7 @@ def resnet10(
     width: int = 64,
     dtype: Any = None,
     *,
+    small_images: bool = True,
     axis_name: AxisName | None = None,
     rngs: nnx.Rngs | Generator,
 ) -> ResNet:
@@ -113,6 +77,8 @@ def resnet10(
         in_channels: Channels of an image: 3 for colours, 1 for grey.
         width: Channels of the first stage.
         dtype: Of parameters and running statistics, and so of the input; None for float32.
+        small_images: Whether the stem is a 3x3 convolution with stride 1; otherwise it is a 7x7 one
+            with stride 2 and a 3x3 max pool with stride 2, for images of some 224 pixels.
         axis_name: A mapped axis over which the batch is spread: batch normalization then uses the
             statistics of the whole batch (:class:`jaxaccel.nn.BatchNorm2d`).
         rngs: Draws the weights from PyTorch's default distribution: the ``params`` stream of an
@@ -123,10 +89,9 @@ def resnet10(
         and width.
 
     PyTorch:
-        ``torchvision.models.ResNet(BasicBlock, [1, 1, 1, 1])`` with the CIFAR stem: ``conv1`` is
-        3x3 with stride 1, and there is no max pool. The names are torchvision's. The weights
-        are PyTorch's layer defaults (torchvision draws ``kaiming_normal`` with fan_out). Channels
-        are last here.
+        ``torchvision.models.ResNet(BasicBlock, [1, 1, 1, 1])``, with the CIFAR stem unless
+        ``small_images=False``. The names are torchvision's. The weights are PyTorch's layer
+        defaults (torchvision draws ``kaiming_normal`` with fan_out). Channels are last here.
 
     Example:
         >>> import jax.numpy as jnp
@@ -141,7 +106,8 @@ def resnet10(
         https://arxiv.org/abs/1512.03385
     """
     blocks = (1, 1, 1, 1)
-    return ResNet(blocks, num_classes, in_channels, width, dtype, axis_name, rngs=rngs)
+    make = Factory(dtype, axis_name, rngs)
+    return ResNet(BasicBlock, blocks, num_classes, in_channels, width, small_images, make)
 
 
 def resnet18(
@@ -150,6 +116,7 @@ def resnet18(
     width: int = 64,
     dtype: Any = None,
     *,
+    small_images: bool = True,
     axis_name: AxisName | None = None,
     rngs: nnx.Rngs | Generator,
 ) -> ResNet:
@@ -160,6 +127,8 @@ def resnet18(
         in_channels: Channels of an image: 3 for colours, 1 for grey.
         width: Channels of the first stage.
         dtype: Of parameters and running statistics, and so of the input; None for float32.
+        small_images: Whether the stem is a 3x3 convolution with stride 1; otherwise it is a 7x7 one
+            with stride 2 and a 3x3 max pool with stride 2, for images of some 224 pixels.
         axis_name: A mapped axis over which the batch is spread: batch normalization then uses the
             statistics of the whole batch (:class:`jaxaccel.nn.BatchNorm2d`).
         rngs: Draws the weights from PyTorch's default distribution: the ``params`` stream of an
@@ -170,9 +139,9 @@ def resnet18(
         and width.
 
     PyTorch:
-        ``torchvision.models.resnet18`` with the CIFAR stem: ``conv1`` is 3x3 with stride 1, and
-        there is no max pool. The names are torchvision's. The weights are PyTorch's layer defaults
-        (torchvision draws ``kaiming_normal`` with fan_out). Channels are last here.
+        ``torchvision.models.resnet18``, with the CIFAR stem unless ``small_images=False``. The
+        names are torchvision's, so that its checkpoints load. The weights are PyTorch's layer
+        defaults (torchvision draws ``kaiming_normal`` with fan_out). Channels are last here.
 
     Example:
         >>> import jax.numpy as jnp
@@ -187,4 +156,59 @@ def resnet18(
         https://arxiv.org/abs/1512.03385
     """
     blocks = (2, 2, 2, 2)
-    return ResNet(blocks, num_classes, in_channels, width, dtype, axis_name, rngs=rngs)
+    make = Factory(dtype, axis_name, rngs)
+    return ResNet(BasicBlock, blocks, num_classes, in_channels, width, small_images, make)
+
+
+def resnet50(
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    width: int = 64,
+    dtype: Any = None,
+    *,
+    small_images: bool = False,
+    axis_name: AxisName | None = None,
+    rngs: nnx.Rngs | Generator,
+) -> ResNet:
+    """Build the ResNet-50 for ImageNet: stages of 3, 4, 6 and 3 bottleneck blocks.
+
+    Stage widths are ``width`` times 1, 2, 4 and 8, and four times that between the blocks; strides
+    are 1, 2, 2 and 2, each in the 3x3 convolution of a stage's first block (version 1.5).
+
+    Args:
+        num_classes: The length of an output.
+        in_channels: Channels of an image: 3 for colours, 1 for grey.
+        width: Channels of the first stage.
+        dtype: Of parameters and running statistics, and so of the input; None for float32.
+        small_images: Whether the stem is a 3x3 convolution with stride 1; otherwise it is a 7x7 one
+            with stride 2 and a 3x3 max pool with stride 2, for images of some 224 pixels.
+        axis_name: A mapped axis over which the batch is spread: batch normalization then uses the
+            statistics of the whole batch (:class:`jaxaccel.nn.BatchNorm2d`).
+        rngs: Draws the weights from PyTorch's default distribution: the ``params`` stream of an
+            ``nnx.Rngs``, or a :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
+
+    Returns:
+        An nnx module in training mode: (N, H, W, in_channels) to (N, num_classes), for any height
+        and width.
+
+    PyTorch:
+        ``torchvision.models.resnet50``: the same network and names, so that its checkpoints load.
+        The weights are PyTorch's layer defaults (torchvision draws ``kaiming_normal`` with
+        fan_out). Channels are last here.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> images = jnp.ones((2, 64, 64, 3), jnp.float32)
+        >>> build = lambda: ja.models.resnet50(rngs=nnx.Rngs(0))
+        >>> nnx.eval_shape(lambda: build()(images)).shape  # no weights, no arithmetic
+        (2, 1000)
+
+    References:
+        He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. 2015.
+        https://arxiv.org/abs/1512.03385
+    """
+    blocks = (3, 4, 6, 3)
+    make = Factory(dtype, axis_name, rngs)
+    return ResNet(Bottleneck, blocks, num_classes, in_channels, width, small_images, make)

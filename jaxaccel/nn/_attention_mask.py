@@ -73,15 +73,14 @@ def check_lengths(
         )
 
 
-def merged_bias(
+def seen_masks(
     attn_mask: jax.Array | None,
     key_padding_mask: jax.Array | None,
     shape: tuple[int, int, int, int],
-    dtype: Any,
-) -> jax.Array | None:
-    """Return what both masks add to scores of ``shape`` (N, heads, L, S), or None for no mask."""
+) -> list[jax.Array]:
+    """Return the layer's masks for scores of ``shape`` (N, heads, L, S), where True is seen."""
     batch, heads, targets, sources = shape
-    bias = None
+    masks = []
     if attn_mask is not None:
         axes = attn_mask.ndim
         expected = (targets, sources) if axes == 2 else (batch * heads, targets, sources)
@@ -90,8 +89,8 @@ def merged_bias(
                 f"The shape of the {axes}D attn_mask is {attn_mask.shape}, but should be "
                 f"{expected}."
             )
-        bias = _bias_of_hidden(attn_mask, "attn_mask", dtype)
-        bias = bias.reshape((1, 1, *expected) if axes == 2 else shape)
+        seen = _seen(attn_mask, "attn_mask")
+        masks.append(seen.reshape((1, 1, *expected) if axes == 2 else shape))
     if key_padding_mask is not None:
         for axis, expected in enumerate((batch, sources)):
             if key_padding_mask.shape[axis] != expected:
@@ -99,10 +98,9 @@ def merged_bias(
                     f"Expected key_padded_mask.shape[{axis}] to be {expected}, but got "
                     f"{key_padding_mask.shape[axis]}"
                 )
-        padding = _bias_of_hidden(key_padding_mask, "key_padding_mask", dtype)
-        padding = padding.reshape(batch, 1, 1, sources)
-        bias = padding if bias is None else bias + padding
-    return bias
+        seen = _seen(key_padding_mask, "key_padding_mask")
+        masks.append(seen.reshape(batch, 1, 1, sources))
+    return masks
 
 
 def as_bias(mask: jax.Array, dtype: Any) -> jax.Array:
@@ -112,8 +110,8 @@ def as_bias(mask: jax.Array, dtype: Any) -> jax.Array:
     return mask.astype(dtype)
 
 
-def _bias_of_hidden(mask: jax.Array, name: str, dtype: Any) -> jax.Array:
-    """Return what a mask adds to scores whose boolean form says True for what is *not* seen."""
+def _seen(mask: jax.Array, name: str) -> jax.Array:
+    """Return a mask whose boolean form says True for what is *not* seen as one that says it is."""
     if mask.dtype != jnp.bool and not jnp.issubdtype(mask.dtype, jnp.floating):
         raise TypeError(f"only bool and floating types of {name} are supported")
-    return as_bias(~mask if mask.dtype == jnp.bool else mask, dtype)
+    return ~mask if mask.dtype == jnp.bool else mask

@@ -1,20 +1,119 @@
-"""The batch normalization layer."""
+"""The batch normalization layers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
-from flax import nnx
 
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import AxisName
-from jaxaccel.nn._arguments import parameter_dtype
+from jaxaccel.nn._norm_base import NormBase, check_dims, store, value_of
 from jaxaccel.normalization import batch_norm
 
 
-class BatchNorm2d(nnx.Module):
+class BatchNormBase(NormBase):
+    """Batch normalization, whatever the number of axes."""
+
+    _dims: ClassVar[tuple[int, ...]] = ()
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        axis_name: AxisName | None = None,
+        channel_axis: int = -1,
+    ):
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, dtype, bias, channel_axis
+        )
+        self.axis_name = axis_name
+
+    def __call__(self, input: jax.Array) -> jax.Array:
+        """Return the output, in the input's dtype; in training, move the running statistics."""
+        self._check_input(input)
+        training = not self.use_running_average
+        mean, var = value_of(self.running_mean), value_of(self.running_var)
+        count = value_of(self.num_batches_tracked)
+        momentum = 0.0 if self.momentum is None else self.momentum
+        if count is not None and mean is not None:
+            count = count + 1
+            if self.momentum is None:
+                momentum = 1 / count.astype(compute_dtype(mean.dtype))
+        result = batch_norm(
+            input,
+            mean,
+            var,
+            value_of(self.weight),
+            value_of(self.bias),
+            training or mean is None,
+            momentum,
+            self.eps,
+            channel_axis=self.channel_axis,
+            axis_name=self.axis_name if training else None,
+        )
+        if training:
+            store(self.running_mean, result.running_mean)
+            store(self.running_var, result.running_var)
+            store(self.num_batches_tracked, count)
+        return result.output
+
+    def _check_input(self, input: jax.Array) -> None:
+        """Raise on a number of axes that the layer is not for."""
+        check_dims(input, self._dims)
+
+
+class BatchNorm1d(BatchNormBase):
+    """Normalise each channel of vectors (N, num_features) or sequences (N, L, num_features).
+
+    Modes and variables are those of :class:`jaxaccel.nn.BatchNorm2d`.
+
+    Args:
+        num_features: The channels.
+        eps: Added to the variance, positive.
+        momentum: In [0, 1], the weight of a new batch in the running statistics; None averages
+            all batches equally.
+        affine: Whether to scale and shift each channel.
+        track_running_stats: Whether to keep running statistics; without them the batch's normalise
+            in evaluation too.
+        dtype: Of parameters and running statistics; None for float32, which also serves float16 and
+            bfloat16 inputs.
+        bias: Whether ``affine`` shifts too.
+        axis_name: A mapped axis, or several (of ``shard_map`` or ``pmap``), over which the batch is
+            spread: its statistics in training are then those of the whole batch.
+        channel_axis: The axis of the channels; -1 is channels last, 1 is PyTorch's.
+
+    Raises:
+        ValueError: from a call, an input without two or three axes, of another number of
+            channels, or with one value per channel in training.
+        TypeError: from a call, a dtype of the input that does not go with the parameters'.
+
+    PyTorch:
+        ``torch.nn.BatchNorm1d``: the same, but channels are last. Left out: ``device`` (JAX places
+        arrays). PyTorch raises ``RuntimeError`` for most shapes and dtypes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.BatchNorm1d(1)
+        >>> layer(jnp.array([[1.0], [3.0]], jnp.float32)).round(4).ravel().tolist()
+        [-1.0, 1.0]
+
+    References:
+        Ioffe, Szegedy. Batch Normalization: Accelerating Deep Network Training by Reducing Internal
+        Covariate Shift. 2015. https://arxiv.org/abs/1502.03167
+    """
+
+    _dims = (2, 3)
+
+
+class BatchNorm2d(BatchNormBase):
     """Normalise each channel of images, channels last: (N, H, W, num_features).
 
     A new layer is in training mode: the batch's statistics normalise, and the running ones move
@@ -35,11 +134,12 @@ class BatchNorm2d(nnx.Module):
             bfloat16 inputs.
         bias: Whether ``affine`` shifts too.
         axis_name: A mapped axis, or several (of ``shard_map`` or ``pmap``), over which the batch is
-            spread: its statistics are then those of the whole batch.
+            spread: its statistics in training are then those of the whole batch.
+        channel_axis: The axis of the channels; -1 is channels last, 1 is PyTorch's.
 
     Raises:
-        ValueError: from a call, an input without four axes or of another number of channels, or
-            one value per channel in training.
+        ValueError: from a call, an input without four axes, of another number of
+            channels, or with one value per channel in training.
         TypeError: from a call, a dtype of the input that does not go with the parameters'.
 
     PyTorch:
@@ -60,81 +160,48 @@ class BatchNorm2d(nnx.Module):
         Covariate Shift. 2015. https://arxiv.org/abs/1502.03167
     """
 
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-        axis_name: AxisName | None = None,
-    ):
-        self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
-        self.affine = affine
-        self.track_running_stats = track_running_stats
-        self.axis_name = axis_name
-        self.use_running_average = False
-        dtype, shape = parameter_dtype(dtype), (num_features,)
-        self.weight: nnx.Param[jax.Array] | None = nnx.data(None)
-        self.bias: nnx.Param[jax.Array] | None = nnx.data(None)
-        self.running_mean: nnx.BatchStat[jax.Array] | None = nnx.data(None)
-        self.running_var: nnx.BatchStat[jax.Array] | None = nnx.data(None)
-        self.num_batches_tracked: nnx.BatchStat[jax.Array] | None = nnx.data(None)
-        if affine:
-            self.weight = nnx.Param(jnp.ones(shape, dtype))
-        if affine and bias:
-            self.bias = nnx.Param(jnp.zeros(shape, dtype))
-        if track_running_stats:
-            self.running_mean = nnx.BatchStat(jnp.zeros(shape, dtype))
-            self.running_var = nnx.BatchStat(jnp.ones(shape, dtype))
-            self.num_batches_tracked = nnx.BatchStat(jnp.zeros((), int))
-
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return the output, in the input's dtype; in training, move the running statistics."""
-        if input.ndim != 4:
-            raise ValueError(f"expected 4D input (got {input.ndim}D input)")
-        training = not self.use_running_average
-        mean, var = _value(self.running_mean), _value(self.running_var)
-        count = _value(self.num_batches_tracked)
-        momentum = 0.0 if self.momentum is None else self.momentum
-        if count is not None and mean is not None:
-            count = count + 1
-            if self.momentum is None:
-                momentum = 1 / count.astype(compute_dtype(mean.dtype))
-        result = batch_norm(
-            input,
-            mean,
-            var,
-            _value(self.weight),
-            _value(self.bias),
-            training or mean is None,
-            momentum,
-            self.eps,
-            axis_name=self.axis_name,
-        )
-        if training:
-            _store(self.running_mean, result.running_mean)
-            _store(self.running_var, result.running_var)
-            _store(self.num_batches_tracked, count)
-        return result.output
-
-    def set_view(self, use_running_average: bool | None = None) -> None:
-        """Take part in ``nnx.view``: switch the mode of a view."""
-        if use_running_average is not None:
-            self.use_running_average = use_running_average
+    _dims = (4,)
 
 
-def _value(variable: nnx.Variable[jax.Array] | None) -> jax.Array | None:
-    """Return the array of a variable that may be absent."""
-    return None if variable is None else variable[...]
+class BatchNorm3d(BatchNormBase):
+    """Normalise each channel of volumes, channels last: (N, D, H, W, num_features).
 
+    Modes and variables are those of :class:`jaxaccel.nn.BatchNorm2d`.
 
-def _store(variable: nnx.Variable[jax.Array] | None, value: jax.Array | None) -> None:
-    """Give a variable, where there is one, a new array."""
-    if variable is not None:
-        variable[...] = value
+    Args:
+        num_features: The channels.
+        eps: Added to the variance, positive.
+        momentum: In [0, 1], the weight of a new batch in the running statistics; None averages
+            all batches equally.
+        affine: Whether to scale and shift each channel.
+        track_running_stats: Whether to keep running statistics; without them the batch's normalise
+            in evaluation too.
+        dtype: Of parameters and running statistics; None for float32, which also serves float16 and
+            bfloat16 inputs.
+        bias: Whether ``affine`` shifts too.
+        axis_name: A mapped axis, or several (of ``shard_map`` or ``pmap``), over which the batch is
+            spread: its statistics in training are then those of the whole batch.
+        channel_axis: The axis of the channels; -1 is channels last, 1 is PyTorch's.
+
+    Raises:
+        ValueError: from a call, an input without five axes, of another number of
+            channels, or with one value per channel in training.
+        TypeError: from a call, a dtype of the input that does not go with the parameters'.
+
+    PyTorch:
+        ``torch.nn.BatchNorm3d``: the same, but channels are last. Left out: ``device`` (JAX places
+        arrays). PyTorch raises ``RuntimeError`` for most shapes and dtypes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.BatchNorm3d(4)
+        >>> layer(jnp.ones((2, 3, 3, 3, 4), jnp.float32)).shape
+        (2, 3, 3, 3, 4)
+
+    References:
+        Ioffe, Szegedy. Batch Normalization: Accelerating Deep Network Training by Reducing Internal
+        Covariate Shift. 2015. https://arxiv.org/abs/1502.03167
+    """
+
+    _dims = (5,)

@@ -7,11 +7,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.core import Tracer
 
 from jaxaccel._types import Generator
-from jaxaccel.init import normal
-from jaxaccel.nn._arguments import parameter_dtype, params_key
+from jaxaccel.nn._lookup import (
+    check_integers,
+    first_outside,
+    frequencies,
+    new_table,
+    renormalized,
+    rows_of,
+    with_gradient_of,
+)
 
 
 class Embedding(nnx.Module):
@@ -71,12 +77,7 @@ class Embedding(nnx.Module):
         *,
         rngs: nnx.Rngs | Generator,
     ):
-        shape = (num_embeddings, embedding_dim)
-        if min(shape) < 0:
-            raise ValueError(
-                f"Trying to create tensor with negative dimension {min(shape)}: {[*shape]}"
-            )
-        if padding_idx is not None:
+        if padding_idx is not None and num_embeddings >= 0:
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise ValueError("Padding_idx must be within num_embeddings")
             padding_idx %= num_embeddings
@@ -86,73 +87,22 @@ class Embedding(nnx.Module):
         self.max_norm = max_norm
         self.norm_type = norm_type
         self.scale_grad_by_freq = scale_grad_by_freq
-        weight = normal(layout="torch")(params_key(rngs), shape, parameter_dtype(dtype))
-        if padding_idx is not None:
-            weight = weight.at[padding_idx].set(0)
-        self.weight = nnx.Param(weight)
+        self.weight = new_table(num_embeddings, embedding_dim, padding_idx, dtype, rngs)
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the rows; with ``max_norm``, scale them in the table."""
-        _check_indices(input, self.num_embeddings)
+        check_integers(input, "embedding")
+        if first_outside(input, self.num_embeddings) is not None:
+            raise IndexError("index out of range in self")
         weight = self.weight[...]
         if self.max_norm is not None:
-            weight = _renormalized(weight, input, self.max_norm, self.norm_type)
+            weight = renormalized(weight, input, self.max_norm, self.norm_type)
             self.weight[...] = weight
-        rows = _rows(weight, input)
+        rows = rows_of(weight, input)
         if self.padding_idx is not None:
             is_padding = jnp.expand_dims(input == self.padding_idx, -1)
             rows = jnp.where(is_padding, jax.lax.stop_gradient(rows), rows)
         if self.scale_grad_by_freq:
-            times = jnp.expand_dims(_frequencies(input, len(weight)), -1)
-            rows = _with_gradient_of(rows / times.astype(rows.dtype), rows)
+            times = jnp.expand_dims(frequencies(input, len(weight)), -1)
+            rows = with_gradient_of(rows / times.astype(rows.dtype), rows)
         return rows
-
-
-def _check_indices(input: jax.Array, rows: int) -> None:
-    """Raise unless the input is of integers and, where they are known, within the table."""
-    if input.dtype not in (jnp.int32, jnp.int64):
-        raise TypeError(
-            "Expected tensor for argument #1 'indices' to have one of the following scalar types: "
-            f"Long, Int; but got {input.dtype} instead (while checking arguments for embedding)"
-        )
-    if not isinstance(input, Tracer) and not jnp.all((input >= 0) & (input < rows)):
-        raise IndexError("index out of range in self")
-
-
-def _rows(weight: jax.Array, input: jax.Array) -> jax.Array:
-    """Look the rows up; NaN where there is none."""
-    return weight.at[input].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
-
-
-def _renormalized(
-    weight: jax.Array, input: jax.Array, max_norm: float, norm_type: float
-) -> jax.Array:
-    """Return the table with the rows that are looked up at most ``max_norm`` long.
-
-    Its gradient is the table's: in PyTorch this happens before the differentiated part.
-    """
-    fixed = jax.lax.stop_gradient(weight)
-    rows = _rows(fixed, input)
-    norm = jnp.linalg.norm(rows, norm_type, axis=-1, keepdims=True)
-    scaled = jnp.where(norm > max_norm, rows * (max_norm / (norm + 1e-7)), rows)
-    new = fixed.at[input].set(scaled, mode="drop", wrap_negative_indices=False)
-    return _with_gradient_of(weight, new)
-
-
-def _frequencies(input: jax.Array, rows: int) -> jax.Array:
-    """Return for each integer of the input how often the input names it."""
-    counts = jnp.zeros(rows, jnp.int32)
-    counts = counts.at[input].add(1, mode="drop", wrap_negative_indices=False)
-    return counts.at[input].get(mode="fill", fill_value=1, wrap_negative_indices=False)
-
-
-@jax.custom_jvp
-def _with_gradient_of(carrier: jax.Array, value: jax.Array) -> jax.Array:
-    """Return ``value`` with the derivative of ``carrier``, in both modes of differentiation."""
-    return value
-
-
-@_with_gradient_of.defjvp
-def _with_gradient_of_jvp(primals: Any, tangents: Any) -> Any:
-    """Return the value and the carrier's tangent."""
-    return primals[1], tangents[0]

@@ -20,7 +20,9 @@ class Linear(nnx.Module):
     .. math::
         y = x W + b
 
-    ``weight`` is (in_features, out_features), ``bias`` (out_features,) or None.
+    ``weight`` is (in_features, out_features), ``bias`` (out_features,) or None. TPUs and many GPUs
+    multiply float32 with fewer digits unless asked for all of them, by
+    ``jax.default_matmul_precision("highest")``.
 
     Args:
         in_features: The length of the input's last axis.
@@ -38,7 +40,8 @@ class Linear(nnx.Module):
     PyTorch:
         ``torch.nn.Linear``: the same, but for the weight, which is transposed (flax's layout;
         :func:`jaxaccel.nn.state_dict` gives PyTorch's). Left out: ``device`` (JAX places arrays).
-        PyTorch raises ``RuntimeError`` for shapes and dtypes.
+        PyTorch raises ``RuntimeError`` for shapes and dtypes. The counterpart of
+        ``jax.default_matmul_precision`` is ``torch.set_float32_matmul_precision``.
 
     Example:
         >>> import jax.numpy as jnp

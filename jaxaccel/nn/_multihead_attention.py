@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxaccel._math import compute_dtype
-from jaxaccel._types import Generator, Initializer
+from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import xavier_normal, xavier_uniform
 from jaxaccel.nn._arguments import add_bias, check_same_dtype, parameter_dtype, params_key
-from jaxaccel.nn._attention_mask import as_bias, check_lengths, check_shapes, merged_bias
+from jaxaccel.nn._attention_mask import check_lengths, check_shapes, seen_masks
+from jaxaccel.nn._blockwise_attention import attend
 from jaxaccel.nn._dropout import Dropout
 from jaxaccel.nn._linear import Linear
-from jaxaccel.nn._scaled_dot_product_attention import attend, softmax_or_zeros
+from jaxaccel.nn._scaled_dot_product_attention import attention
 
 
 class MultiheadAttention(nnx.Module):
@@ -59,10 +59,11 @@ class MultiheadAttention(nnx.Module):
     PyTorch:
         ``torch.nn.MultiheadAttention``: the same, but for the weights, which are transposed
         (:func:`jaxaccel.nn.state_dict` gives PyTorch's). A query that sees no key gives NaN with
-        ``need_weights`` and the bias of ``out_proj`` without, as there. ``is_causal`` is the hint
-        that it is there: without weights and padding it takes the place of ``attn_mask``. Left
-        out: ``device`` (JAX places arrays), nested tensors, and the warning for masks of two
-        dtypes. PyTorch raises ``AssertionError`` and ``RuntimeError``.
+        ``need_weights`` and the bias of ``out_proj`` without, as there; without weights the
+        scores never exist as a whole, as in :func:`jaxaccel.nn.scaled_dot_product_attention`.
+        ``is_causal`` is the hint that it is there: without weights and padding it takes the place
+        of ``attn_mask``. Left out: ``device`` (JAX places arrays), nested tensors, and the warning
+        for masks of two dtypes. PyTorch raises ``AssertionError`` and ``RuntimeError``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -170,22 +171,21 @@ class MultiheadAttention(nnx.Module):
             jnp.moveaxis(x, batch_axis, 0) if batched else x[None]
             for x in _projected(self, query, key, value)
         )
-        wide = compute_dtype(query.dtype)
         hinted = is_causal and key_padding_mask is None and not need_weights
         shape = (q.shape[0], self.num_heads, q.shape[1], k.shape[1])
-        bias = None if hinted else merged_bias(attn_mask, key_padding_mask, shape, wide)
-        k, v, bias = _extended(self, k, v, bias)
-        if hinted:
-            bias = as_bias(jnp.tri(q.shape[1], k.shape[1], dtype=bool)[None, None], wide)
-        softmax = jax.nn.softmax if need_weights else softmax_or_zeros
+        masks = [] if hinted else seen_masks(attn_mask, key_padding_mask, shape)
+        k, v, masks = _extended(self, k, v, masks)
         q, k, v = (_split_heads(x, self.num_heads) for x in (q, k, v))
-        output, weights = attend(q, k, v, bias, None, softmax, self.dropout)
+        weights = None
+        if need_weights:
+            output, weights = attend(q, k, v, masks, None, None, jax.nn.softmax, self.dropout)
+        else:
+            output = attention(q, k, v, masks, hinted, None, *_dropout_of(self))
         output = self.out_proj(_joined_heads(output))
-        if average_attn_weights:
-            weights = jnp.mean(weights, axis=1)
-        if batched:
-            return jnp.moveaxis(output, 0, batch_axis), weights if need_weights else None
-        return output[0], weights[0] if need_weights else None
+        if weights is not None:
+            weights = jnp.mean(weights, axis=1) if average_attn_weights else weights
+            weights = weights if batched else weights[0]
+        return (jnp.moveaxis(output, 0, batch_axis) if batched else output[0]), weights
 
 
 def _projected(
@@ -214,8 +214,8 @@ def _projected(
 
 
 def _extended(
-    layer: MultiheadAttention, key: jax.Array, value: jax.Array, bias: jax.Array | None
-) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    layer: MultiheadAttention, key: jax.Array, value: jax.Array, masks: list[jax.Array]
+) -> tuple[jax.Array, jax.Array, list[jax.Array]]:
     """Append the learnt key and value, and those of zeros; every query sees them."""
     learnt = [] if layer.bias_k is None else [(layer.bias_k[...], layer.bias_v[...])]
     zeros = jnp.zeros((1, 1, layer.embed_dim), key.dtype)
@@ -223,8 +223,18 @@ def _extended(
         shape = (key.shape[0], 1, layer.embed_dim)
         key = jnp.concatenate([key, jnp.broadcast_to(own_key, shape)], axis=1)
         value = jnp.concatenate([value, jnp.broadcast_to(own_value, shape)], axis=1)
-        bias = None if bias is None else jnp.pad(bias, [(0, 0)] * 3 + [(0, 1)])
-    return key, value, bias
+        masks = [
+            jnp.pad(mask, [(0, 0)] * 3 + [(0, 1)], constant_values=mask.dtype == jnp.bool)
+            for mask in masks
+        ]
+    return key, value, masks
+
+
+def _dropout_of(layer: MultiheadAttention) -> tuple[float, Key | None]:
+    """Return the probability with which weights are zeroed now, and a key that draws them."""
+    dropout = layer.dropout
+    p = 0.0 if dropout.deterministic else dropout.p
+    return p, dropout.rngs() if 0 < p < 1 and dropout.rngs is not None else None
 
 
 def _split_heads(array: jax.Array, num_heads: int) -> jax.Array:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
-from jaxaccel._math import compute_dtype
 from jaxaccel._types import Key
-from jaxaccel.nn._attention_mask import as_bias
-from jaxaccel.nn._dropout import Dropout
+from jaxaccel.nn._attention_kernels import (
+    CUDNN,
+    FLASH,
+    cudnn_attention,
+    flash_attention,
+    obstacle,
+    runs_on_cudnn,
+)
+from jaxaccel.nn._blockwise_attention import attend_in_blocks
 
 
 def scaled_dot_product_attention(
@@ -26,6 +31,7 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
     dropout_key: Key | None = None,
+    implementation: str | None = None,
 ) -> jax.Array:
     r"""Return for each query the mean of the values, weighted by how well their keys match it.
 
@@ -34,6 +40,10 @@ def scaled_dot_product_attention(
 
     A query whose mask leaves no key gives zeros, and zero gradients. Scores and softmax are
     computed in at least float32.
+
+    The L x S scores never exist as a whole: 128 queries are computed at a time, and again in the
+    backward pass, in every mode of differentiation and under every sharding of batch, heads and L.
+    On NVIDIA GPUs cuDNN takes over where it can.
 
     Args:
         query: (..., heads, L, E).
@@ -47,18 +57,28 @@ def scaled_dot_product_attention(
         enable_gqa: Whether the heads of ``query`` may be a multiple of those of ``key`` and of
             ``value``, which then serve neighbouring heads.
         dropout_key: A JAX random key that draws the mask of ``dropout_p``.
+        implementation: None for ``"cudnn"`` on an NVIDIA GPU of compute capability 8 or more where
+            it can, and otherwise ``"blockwise"``, which takes everything and runs everywhere.
+            ``"plain"`` computes all queries at once. ``"cudnn"`` takes bfloat16 and float16,
+            (N, heads, L, E) and E = Ev, a multiple of 8 up to 128; ``"flash"``, JAX's kernel for
+            TPUs, bfloat16 and float32, L and S multiples of 128, E = Ev up to 128 or a multiple
+            of it. Neither takes ``attn_mask`` or dropout or has a forward mode; ``"cudnn"``
+            shards over batch and heads alone, and ``"flash"`` on many devices belongs in
+            ``jax.shard_map``.
 
     Returns:
         (..., heads, L, Ev), in the dtype of ``query``.
 
     Raises:
         ValueError: shapes that do not go together, ``attn_mask`` with ``is_causal``, ``dropout_p``
-            outside [0, 1], or a mask to draw and no ``dropout_key``.
+            outside [0, 1], a mask to draw and no ``dropout_key``, or an ``implementation`` that is
+            unknown or does not take the arguments.
         TypeError: dtypes that differ, or a mask that is neither boolean nor floating.
 
     PyTorch:
         ``torch.nn.functional.scaled_dot_product_attention``: the same, with dropout from JAX's
-        random bits. It has no ``dropout_key``, lets a negative ``dropout_p`` pass, and raises
+        random bits. It has no ``dropout_key``, chooses by the context manager ``sdpa_kernel`` what
+        ``implementation`` says here, lets a negative ``dropout_p`` pass, and raises
         ``RuntimeError``.
 
     Example:
@@ -73,6 +93,8 @@ def scaled_dot_product_attention(
         Vaswani et al. Attention Is All You Need. 2017. https://arxiv.org/abs/1706.03762
         Ainslie et al. GQA: Training Generalized Multi-Query Transformer Models from Multi-Head
         Checkpoints. 2023. https://arxiv.org/abs/2305.13245
+        Rabe and Staats. Self-attention Does Not Need O(n^2) Memory. 2021.
+        https://arxiv.org/abs/2112.05682
     """
     _check_arrays(query, key, value, attn_mask)
     if is_causal and attn_mask is not None:
@@ -87,42 +109,57 @@ def scaled_dot_product_attention(
         )
     if enable_gqa:
         key, value = (_repeated(x, query, name) for x, name in ((key, "key"), (value, "value")))
-    if is_causal:
-        attn_mask = jnp.tri(query.shape[-2], key.shape[-2], dtype=bool)
-    dropout = Dropout(
-        dropout_p, rngs=None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
+    if not 0 <= dropout_p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
+    query, key, value, *masks = _aligned(query, key, value, attn_mask)
+    return attention(
+        query, key, value, masks, is_causal, scale, dropout_p, dropout_key, implementation
     )
-    query, key, value, *mask = _aligned(query, key, value, attn_mask)
-    bias = as_bias(mask[0], compute_dtype(query.dtype)) if mask else None
-    return attend(query, key, value, bias, scale, softmax_or_zeros, dropout)[0]
 
 
-def attend(
+def attention(
     query: jax.Array,
     key: jax.Array,
     value: jax.Array,
-    bias: jax.Array | None,
+    masks: Sequence[jax.Array],
+    is_causal: bool,
     scale: float | None,
-    softmax: Callable[[jax.Array], jax.Array],
-    dropout: Callable[[jax.Array], jax.Array],
-) -> tuple[jax.Array, jax.Array]:
-    """Return output and weights of attention; the arrays have one rank, and ``bias`` is added."""
-    dtype, wide = query.dtype, compute_dtype(query.dtype)
-    factor = 1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else float(scale)
-    scores = jnp.matmul(query, jnp.matrix_transpose(key), preferred_element_type=wide) * factor
-    if bias is not None:
-        scores = scores + bias
-    weights = dropout(softmax(scores).astype(dtype))
-    return jnp.matmul(weights, value, preferred_element_type=wide).astype(dtype), weights
-
-
-def softmax_or_zeros(scores: jax.Array) -> jax.Array:
-    """Softmax over the last axis, but zeros where every score is -inf (and where there is none)."""
-    highest = jnp.max(scores, -1, keepdims=True, initial=-jnp.inf)
-    highest = jax.lax.stop_gradient(jnp.where(highest == -jnp.inf, 0.0, highest))
-    shares = jnp.exp(scores - highest)
-    total = jnp.sum(shares, -1, keepdims=True)
-    return shares / jnp.where(total == 0, 1.0, total)
+    dropout_p: float,
+    dropout_key: Key | None,
+    implementation: str | None = None,
+) -> jax.Array:
+    """Return the output of attention of arrays of one rank, by one of the implementations."""
+    arrays = query, key, value
+    scale = None if scale is None else float(scale)
+    in_blocks = functools.partial(
+        attend_in_blocks,
+        masks=masks,
+        is_causal=is_causal,
+        scale=scale,
+        dropout_p=dropout_p,
+        dropout_key=dropout_key,
+    )
+    if implementation == "blockwise":
+        return in_blocks(*arrays)
+    if implementation == "plain":
+        return in_blocks(*arrays, at_once=max(query.shape[-2], 1))
+    cudnn = functools.partial(cudnn_attention, is_causal=is_causal, scale=scale)
+    if implementation is None:
+        if obstacle(CUDNN, *arrays, masks, dropout_p) is None and runs_on_cudnn():
+            return jax.lax.platform_dependent(*arrays, cuda=cudnn, default=in_blocks)
+        return in_blocks(*arrays)
+    limits = {"cudnn": CUDNN, "flash": FLASH}.get(implementation)
+    if limits is None:
+        raise ValueError(
+            "implementation must be None, 'plain', 'blockwise', 'cudnn' or 'flash', but got "
+            f"{implementation!r}"
+        )
+    reason = obstacle(limits, *arrays, masks, dropout_p)
+    if reason is not None:
+        raise ValueError(
+            f"implementation={implementation!r} {reason}; implementation='blockwise' takes all"
+        )
+    return cudnn(*arrays) if limits is CUDNN else flash_attention(*arrays, is_causal, scale)
 
 
 def _check_arrays(

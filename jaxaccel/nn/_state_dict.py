@@ -11,16 +11,19 @@ import numpy as np
 from flax import nnx
 
 from jaxaccel._layout import to_flax, to_torch
-from jaxaccel.nn._conv import Conv2d
+from jaxaccel.nn._convolution import Convolution
 from jaxaccel.nn._gru import GRU
 from jaxaccel.nn._linear import Linear
 from jaxaccel.nn._lstm import LSTM
 from jaxaccel.nn._multihead_attention import MultiheadAttention
+from jaxaccel.nn._parametrized import Parametrized
 from jaxaccel.nn._rnn import RNN
+from jaxaccel.nn._transposed_convolution import TransposedConvolution
 
 _TRANSPOSED = {
     Linear: ("weight",),
-    Conv2d: ("weight",),
+    Convolution: ("weight",),
+    TransposedConvolution: ("weight",),
     MultiheadAttention: ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"),
     RNN: ("weight_",),
     LSTM: ("weight_",),
@@ -77,7 +80,7 @@ def state_dict(model: nnx.Module) -> dict[str, np.ndarray]:
     arrays = {}
     for name, variable, transposed in _entries(model):
         value = np.array(variable[...])
-        arrays[name] = np.ascontiguousarray(to_torch(value)) if transposed else value
+        arrays[name] = np.array(to_torch(value), order="C") if transposed else value
     return arrays
 
 
@@ -146,6 +149,14 @@ def load_state_dict(
     return IncompatibleKeys(missing, unexpected)
 
 
+def layout_of(module: nnx.Module, name: str) -> str:
+    """Return the layout in which a module keeps one of its arrays."""
+    if isinstance(module, Parametrized):
+        return module.layout
+    names = [n for layer, names in _TRANSPOSED.items() if isinstance(module, layer) for n in names]
+    return "flax" if name.startswith(tuple(names)) else "torch"
+
+
 def _copy(variable: nnx.Variable[jax.Array], value: np.ndarray) -> None:
     """Give a variable new numbers; its dtype and, where one was chosen, its placement stay."""
     old = variable[...]
@@ -156,17 +167,15 @@ def _copy(variable: nnx.Variable[jax.Array], value: np.ndarray) -> None:
 
 def _entries(module: nnx.Module, prefix: str = "") -> Iterator[_Entry]:
     """Walk a model as PyTorch does: own arrays first, parameters before buffers, then children."""
-    transposed = tuple(
-        name for layer, names in _TRANSPOSED.items() if isinstance(module, layer) for name in names
-    )
-    attributes = {k: v for k, v in vars(module).items() if not k.startswith("_")}
+    attributes = vars(module)
     for kind in (nnx.Param, nnx.BatchStat):
         for name, value in attributes.items():
             if isinstance(value, kind):
-                yield _Entry(prefix + name, value, name.startswith(transposed))
+                yield _Entry(prefix + name, value, layout_of(module, name) == "flax")
     for name, value in attributes.items():
+        parent = "parametrizations." if isinstance(value, Parametrized) else ""
         if isinstance(value, nnx.Module):
-            yield from _entries(value, f"{prefix}{name}.")
+            yield from _entries(value, f"{prefix}{parent}{name}.")
 
 
 def _quoted(names: list[str]) -> str:

@@ -9,6 +9,7 @@ import jax
 from flax import nnx
 
 from jaxaccel._types import Generator
+from jaxaccel.activations import gelu, relu
 from jaxaccel.nn._dropout import Dropout
 from jaxaccel.nn._layer_norm import LayerNorm
 from jaxaccel.nn._linear import Linear
@@ -127,9 +128,4 @@ def _function(
         return activation
     if activation not in ("relu", "gelu"):
         raise ValueError(f"activation should be relu/gelu, not {activation}")
-    return jax.nn.relu if activation == "relu" else _gelu
-
-
-def _gelu(x: jax.Array) -> jax.Array:
-    """Return x times the normal distribution function; JAX's default is an approximation."""
-    return jax.nn.gelu(x, approximate=False)
+    return relu if activation == "relu" else gelu

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxaccel.nn._arguments import pair
+_COUNTS = ("one int", "two ints", "three ints")
+_AXES = ("T", "H", "W")
 
 
 class Window(NamedTuple):
@@ -28,39 +29,62 @@ class Window(NamedTuple):
 
 def windows(
     name: str,
+    axes: int,
     kernel_size: int | Sequence[int],
     stride: int | Sequence[int] | None,
     padding: int | Sequence[int],
     dilation: int | Sequence[int] = 1,
-) -> tuple[Window, Window]:
-    """Return the checked windows of the height and the width, with PyTorch's texts."""
+) -> tuple[Window, ...]:
+    """Return the checked windows of a pool's axes, with PyTorch's texts."""
     arguments = {
         "kernel_size": kernel_size,
         "stride": kernel_size if stride is None else stride,
         "padding": padding,
         "dilation": dilation,
     }
-    pairs = [
-        pair(value, f"{name}: {key} must either be a single int, or a tuple of two ints")
-        for key, value in arguments.items()
-    ]
-    height, width = (Window(*numbers) for numbers in zip(*pairs, strict=True))
-    for window in (height, width):
-        if window.kernel <= 0:
-            raise ValueError(
-                "kernel size should be greater than zero, but got "
-                f"kH: {height.kernel} kW: {width.kernel}"
-            )
-        if window.stride <= 0:
-            raise ValueError(
-                "stride should be greater than zero, but got "
-                f"dH: {height.stride} dW: {width.stride}"
-            )
-        if window.dilation <= 0:
-            raise ValueError(
-                "dilation should be greater than zero, but got "
-                f"dilationH: {height.dilation} dilationW: {width.dilation}"
-            )
+    numbers = (_each(name, key, value, axes) for key, value in arguments.items())
+    found = tuple(Window(*of_axis) for of_axis in zip(*numbers, strict=True))
+    if name == "max_pool1d":
+        _check_max_pool1d(*found)
+    else:
+        _check(found)
+    return found
+
+
+def _each(name: str, key: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
+    """Return one number for each axis."""
+    numbers = (value,) if isinstance(value, int) else tuple(value)
+    if len(numbers) not in (1, axes):
+        either = "either be omitted," if key == "stride" else "either be"
+        raise ValueError(
+            f"{name}: {key} must {either} a single int, or a tuple of {_COUNTS[axes - 1]}"
+        )
+    return numbers if len(numbers) == axes else numbers * axes
+
+
+def _check(windows: tuple[Window, ...]) -> None:
+    """Raise for numbers that make no window."""
+    # PyTorch averages over one axis as over the two of an image one pixel high, and says so.
+    shown = (Window(1, 1, 0, 1), *windows) if len(windows) == 1 else windows
+
+    def listed(prefix: str, numbers: Iterable[int]) -> str:
+        return " ".join(
+            f"{prefix}{axis}: {number}"
+            for axis, number in zip(_AXES[-len(shown) :], numbers, strict=True)
+        )
+
+    kernels, strides, _, dilations = zip(*shown, strict=True)
+    if 0 in strides:
+        raise ValueError("stride should not be zero")
+    if min(kernels) <= 0:
+        raise ValueError(f"kernel size should be greater than zero, but got {listed('k', kernels)}")
+    if min(strides) <= 0:
+        raise ValueError(f"stride should be greater than zero, but got {listed('d', strides)}")
+    if min(dilations) <= 0:
+        raise ValueError(
+            f"dilation should be greater than zero, but got {listed('dilation', dilations)}"
+        )
+    for window in windows:
         if window.padding < 0:
             raise ValueError(f"pad must be non-negative, but got pad: {window.padding}")
         if 2 * window.padding > window.reach:
@@ -68,21 +92,43 @@ def windows(
                 "pad should be at most half of effective kernel size, but got "
                 f"pad={window.padding}, kernel_size={window.kernel} and dilation={window.dilation}"
             )
-    return height, width
 
 
-def output_sizes(input: jax.Array, pool: tuple[Window, Window], ceil_mode: bool) -> tuple[int, int]:
-    """Return the height and width of a pool's output."""
-    if input.ndim != 4:
+def _check_max_pool1d(window: Window) -> None:
+    """Raise for numbers that make no window; here a dilation does not make room for padding."""
+    for key, number in (
+        ("kernel_size", window.kernel),
+        ("stride", window.stride),
+        ("dilation", window.dilation),
+    ):
+        if number <= 0:
+            raise ValueError(f"max_pool1d() {key} must be greater than zero, but got {number}")
+    if window.padding < 0:
+        raise ValueError(f"max_pool1d() padding must be non-negative, but got {window.padding}")
+    if 2 * window.padding > window.kernel:
         raise ValueError(
-            f"non-empty 3D or 4D (batch mode) tensor expected for input, got {input.ndim}D input"
+            "max_pool1d() padding should be at most half of kernel size, but got "
+            f"padding={window.padding} and kernel_size={window.kernel}"
         )
-    _, height, width, channels = input.shape
-    sizes = _output_size(height, pool[0], ceil_mode), _output_size(width, pool[1], ceil_mode)
-    if min(sizes) < 1:
+
+
+def output_sizes(input: jax.Array, pool: tuple[Window, ...], ceil_mode: bool) -> tuple[int, ...]:
+    """Return the spatial sizes of a pool's output, for an input with a batch axis."""
+    axes = len(pool)
+    if input.ndim != axes + 2 or 0 in input.shape[1:]:
         raise ValueError(
-            f"Given input size: ({channels}x{height}x{width}). Calculated output size: "
-            f"({channels}x{sizes[0]}x{sizes[1]}). Output size is too small"
+            f"non-empty {axes + 1}D or {axes + 2}D (batch mode) tensor expected for input, "
+            f"got {input.ndim}D input of shape {input.shape}"
+        )
+    _, *spatial, channels = input.shape
+    sizes = tuple(
+        _output_size(size, window, ceil_mode) for size, window in zip(spatial, pool, strict=True)
+    )
+    if min(sizes) < 1:
+        given, calculated = ("x".join(map(str, (channels, *s))) for s in (spatial, sizes))
+        raise ValueError(
+            f"Given input size: ({given}). Calculated output size: ({calculated}). "
+            "Output size is too small"
         )
     return sizes
 
@@ -111,6 +157,11 @@ def fold(
         for start in range(0, window.reach, window.dilation)
     )
     return functools.reduce(combine, points)
+
+
+def larger(best: jax.Array, new: jax.Array) -> jax.Array:
+    """Return the larger value, the first of equals, NaN before all."""
+    return jnp.where((new > best) | (new != new), new, best)
 
 
 def _output_size(size: int, window: Window, ceil_mode: bool) -> int:

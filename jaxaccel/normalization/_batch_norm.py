@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import AxisName
+from jaxaccel.normalization._channels import (
+    along_channels,
+    check_momentum,
+    check_per_channel,
+    moved,
+    scale_and_shift,
+)
 from jaxaccel.normalization._moments import Moments, check_dtypes, moments
 
 
@@ -58,7 +64,8 @@ def batch_norm(
         weight: (C,), the scale; None for 1.
         bias: (C,), the shift; None for 0.
         training: Whether the batch's own statistics normalise.
-        momentum: In [0, 1], the weight of the batch in the running statistics.
+        momentum: In [0, 1], the weight of the batch in the running statistics; 1 / n for the n-th
+            batch averages all equally, which is a layer's ``momentum=None``.
         eps: Added to the variance; positive in training, else not negative.
         channel_axis: The axis of length C; -1 is channels last, 1 is PyTorch's.
         axis_name: A mapped axis, or several (of ``shard_map`` or ``pmap``), over which the batch is
@@ -70,8 +77,8 @@ def batch_norm(
     Raises:
         ValueError: one value per channel in training, a bad ``eps``, one of the running
             statistics missing, or a parameter that has not C elements.
-        TypeError: the input is not floating point, or a parameter has neither its dtype nor
-            (beside a float16 or bfloat16 input) float32.
+        TypeError: ``momentum`` is None, the input is not floating point, or a parameter has neither
+            its dtype nor (beside a float16 or bfloat16 input) float32.
 
     PyTorch:
         ``torch.nn.functional.batch_norm``: the same values and gradients; ``axis_name`` gives those
@@ -93,30 +100,25 @@ def batch_norm(
         Ioffe, Szegedy. Batch Normalization: Accelerating Deep Network Training by Reducing Internal
         Covariate Shift. 2015. https://arxiv.org/abs/1502.03167
     """
+    check_momentum("batch_norm", momentum)
     named = {"running_mean": running_mean, "running_var": running_var}
     _check(input, training, eps, channel_axis, **named, weight=weight, bias=bias)
     if input.size == 0:  # statistics of nothing are not kept
         return BatchNormResult(input, running_mean, running_var)
-    dtype = compute_dtype(input.dtype)
     channel_axis %= input.ndim
-    shape = tuple(n if axis == channel_axis else 1 for axis, n in enumerate(input.shape))
-
-    def wide(value: jax.Array) -> jax.Array:
-        return value.reshape(shape).astype(dtype)
-
-    x, new_mean, new_var = input.astype(dtype), running_mean, running_var
+    x, new_mean, new_var = input.astype(compute_dtype(input.dtype)), running_mean, running_var
+    mean, var, weight, bias = (
+        None if value is None else along_channels(value, x, channel_axis)
+        for value in (running_mean, running_var, weight, bias)
+    )
     # Only training leaves them undefined: checked above.
-    if training or running_mean is None or running_var is None:
-        stats, unbiased = _batch_statistics(x, channel_axis, axis_name)
-        new_mean = _moved(running_mean, stats.mean, momentum)
-        new_var = _moved(running_var, unbiased, momentum)
+    if training or mean is None or var is None:
+        (shifted, delta, mean, var), unbiased = _batch_statistics(x, channel_axis, axis_name)
+        new_mean = moved(running_mean, mean, momentum)
+        new_var = moved(running_var, unbiased, momentum)
     else:
-        mean = wide(running_mean)
-        stats = Moments(x - mean, mean, wide(running_var))
-    scale = jax.lax.rsqrt(stats.var + eps)
-    output = stats.centred * (scale if weight is None else scale * wide(weight))
-    if bias is not None:
-        output = output + wide(bias)
+        shifted, delta = x - mean, None
+    output = scale_and_shift(shifted, delta, var, eps, weight, bias)
     return BatchNormResult(output.astype(input.dtype), new_mean, new_var)
 
 
@@ -136,15 +138,6 @@ def _batch_statistics(
     return stats, stats.var * (count / (count - 1))
 
 
-def _moved(running: jax.Array | None, new: jax.Array, momentum: Any) -> jax.Array | None:
-    """Move a running statistic towards its new value; it keeps its dtype."""
-    if running is None:
-        return None
-    new = jax.lax.stop_gradient(new).reshape(running.shape)
-    keep, take = (jnp.asarray(value, new.dtype) for value in (1 - momentum, momentum))
-    return (keep * running.astype(new.dtype) + take * new).astype(running.dtype)
-
-
 def _check(
     input: jax.Array, training: bool, eps: float, channel_axis: int, **parameters: jax.Array | None
 ) -> None:
@@ -160,8 +153,5 @@ def _check(
         raise ValueError(f"{missing[0]} must be defined in evaluation mode")
     if len(missing) == 1:
         raise ValueError("running_mean and running_var must either both be None or neither be None")
-    channels = input.shape[channel_axis]
-    for name, value in parameters.items():
-        if value is not None and value.shape != (channels,):
-            raise ValueError(f"{name} should contain {channels} elements not {value.size}")
+    check_per_channel(input.shape[channel_axis], **parameters)
     check_dtypes(input, **parameters)

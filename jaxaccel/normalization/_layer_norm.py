@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import jax
 
 from jaxaccel._math import compute_dtype
+from jaxaccel.normalization._channels import scale_and_shift
 from jaxaccel.normalization._moments import check_dtypes, moments
+from jaxaccel.normalization._normalized_shape import checked_shape, over_lead
 
 
 def layer_norm(
@@ -54,48 +56,10 @@ def layer_norm(
     References:
         Ba, Kiros, Hinton. Layer Normalization. 2016. https://arxiv.org/abs/1607.06450
     """
-    shape = _checked_shape(input, normalized_shape, weight=weight, bias=bias)
-    dtype = compute_dtype(input.dtype)
-    lead = input.ndim - len(shape)
-
-    def wide(value: jax.Array) -> jax.Array:
-        return jax.lax.expand_dims(value.astype(dtype), range(lead))
-
-    stats = moments(input.astype(dtype), tuple(range(lead, input.ndim)))
-    output = stats.centred * jax.lax.rsqrt(stats.var + eps)
-    if weight is not None:
-        output = output * wide(weight)
-    if bias is not None:
-        output = output + wide(bias)
+    shape = checked_shape("layer_norm", input, normalized_shape, weight=weight, bias=bias)
+    check_dtypes(input, weight=weight, bias=bias)
+    x = input.astype(compute_dtype(input.dtype))
+    shifted, delta, _, var = moments(x, tuple(range(x.ndim - len(shape), x.ndim)))
+    weight, bias = (None if value is None else over_lead(value, x) for value in (weight, bias))
+    output = scale_and_shift(shifted, delta, var, eps, weight, bias)
     return output.astype(input.dtype)
-
-
-def _checked_shape(
-    input: jax.Array, normalized_shape: Sequence[int], **parameters: jax.Array | None
-) -> tuple[int, ...]:
-    """Check the arguments, with PyTorch's texts; return the normalized shape."""
-    if not isinstance(normalized_shape, Sequence):
-        raise TypeError(
-            "layer_norm(): argument 'normalized_shape' (position 2) must be tuple of ints, "
-            f"not {type(normalized_shape).__name__}"
-        )
-    shape = tuple(normalized_shape)
-    if not shape:
-        raise ValueError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least "
-            "one element, but got normalized_shape = []"
-        )
-    for name, value in parameters.items():
-        if value is not None and value.shape != shape:
-            raise ValueError(
-                f"Expected {name} to be of same shape as normalized_shape, but got {name} of "
-                f"shape {list(value.shape)} and normalized_shape = {list(shape)}"
-            )
-    if input.shape[-len(shape) :] != shape:
-        wanted = ", ".join(["*", *map(str, shape)])
-        raise ValueError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [{wanted}], "
-            f"but got input of size{list(input.shape)}"
-        )
-    check_dtypes(input, **parameters)
-    return shape

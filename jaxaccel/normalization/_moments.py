@@ -13,8 +13,10 @@ from jaxaccel._types import AxisName
 class Moments(NamedTuple):
     """The moments of an array over some axes, which are kept with length 1."""
 
-    centred: jax.Array
-    """The array minus its mean."""
+    shifted: jax.Array
+    """The array minus its mean, as far as one pass knows it."""
+    delta: jax.Array
+    """The mean of ``shifted``: what rounding left of it."""
     mean: jax.Array
     var: jax.Array
     """The biased variance: divided by n."""
@@ -31,7 +33,7 @@ def moments(x: jax.Array, axes: tuple[int, ...], axis_name: AxisName | None = No
     delta, second = _mean(shifted, axes), _mean(shifted * shifted, axes)
     if axis_name is not None:
         delta, second = jax.lax.pmean((delta, second), axis_name)
-    return Moments(shifted - delta, shift + delta, second - delta * delta)
+    return Moments(shifted, delta, shift + delta, second - delta * delta)
 
 
 def check_dtypes(input: jax.Array, **parameters: jax.Array | None) -> None:

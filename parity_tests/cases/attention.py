@@ -11,6 +11,7 @@ the layer, and its ``norm`` those of a ``LayerNorm``.
 from parity_tests.cases import Case
 
 Q, K, V = (2, 3, 4, 8), (2, 3, 5, 8), (2, 3, 5, 6)
+_SEVEN = ((3, 7, 8), (3, 5, 8), (3, 5, 6))
 _FUNCTION = [
     ("defaults", {}),
     ("causal", {"is_causal": True}),
@@ -41,6 +42,17 @@ _FUNCTION = [
         },
     ),
     ("grouped queries one sample", {"enable_gqa": True}, {"shapes": ((6, 4, 8), K[1:], V[1:])}),
+    (
+        "seven queries masks",
+        {},
+        {
+            "shapes": ((3, 7, 8), (1, 5, 8), (3, 5, 6)),
+            "masks": {"attn_mask": ("hidden float", (3, 7, 5))},
+        },
+    ),
+    ("seven queries mask of keys", {}, {"shapes": _SEVEN, "masks": {"attn_mask": ("bool", (5,))}}),
+    ("seven queries mask", {}, {"shapes": _SEVEN, "masks": {"attn_mask": ("float", (1, 5))}}),
+    ("seven queries causal", {"is_causal": True}, {"shapes": ((7, 8), (9, 8), (9, 6))}),
     ("no queries", {}, {"shapes": ((2, 3, 0, 8), K, V)}),
     ("no keys", {}, {"shapes": (Q, (2, 3, 0, 8), (2, 3, 0, 6))}),
     ("empty vectors", {}, {"shapes": ((2, 3, 4, 0), (2, 3, 5, 0), V)}),

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from torch_ref._math import compute_dtype
+from torch_ref.normalization._channels import (
+    along_channels,
+    check_momentum,
+    check_per_channel,
+    moved,
+    scale_and_shift,
+)
 from torch_ref.normalization._moments import Moments, check_dtypes, moments
 
 
@@ -39,30 +45,25 @@ def batch_norm(
 
     There is no ``axis_name``: that is ``torch.nn.SyncBatchNorm``.
     """
+    check_momentum("batch_norm", momentum)
     named = {"running_mean": running_mean, "running_var": running_var}
     _check(input, training, eps, channel_axis, **named, weight=weight, bias=bias)
     if input.numel() == 0:  # statistics of nothing are not kept
         return BatchNormResult(input, running_mean, running_var)
-    dtype = compute_dtype(input.dtype)
     channel_axis %= input.ndim
-    shape = tuple(n if axis == channel_axis else 1 for axis, n in enumerate(input.shape))
-
-    def wide(value: Tensor) -> Tensor:
-        return value.reshape(shape).to(dtype)
-
-    x, new_mean, new_var = input.to(dtype), running_mean, running_var
+    x, new_mean, new_var = input.to(compute_dtype(input.dtype)), running_mean, running_var
+    mean, var, weight, bias = (
+        None if value is None else along_channels(value, x, channel_axis)
+        for value in (running_mean, running_var, weight, bias)
+    )
     # Only training leaves them undefined: checked above.
-    if training or running_mean is None or running_var is None:
-        stats, unbiased = _batch_statistics(x, channel_axis)
-        new_mean = _moved(running_mean, stats.mean, momentum)
-        new_var = _moved(running_var, unbiased, momentum)
+    if training or mean is None or var is None:
+        (shifted, delta, mean, var), unbiased = _batch_statistics(x, channel_axis)
+        new_mean = moved(running_mean, mean, momentum)
+        new_var = moved(running_var, unbiased, momentum)
     else:
-        mean = wide(running_mean)
-        stats = Moments(x - mean, mean, wide(running_var))
-    scale = torch.rsqrt(stats.var + eps)
-    output = stats.centred * (scale if weight is None else scale * wide(weight))
-    if bias is not None:
-        output = output + wide(bias)
+        shifted, delta = x - mean, None
+    output = scale_and_shift(shifted, delta, var, eps, weight, bias)
     return BatchNormResult(output.to(input.dtype), new_mean, new_var)
 
 
@@ -76,14 +77,6 @@ def _batch_statistics(x: Tensor, channel_axis: int) -> tuple[Moments, Tensor]:
         )
     stats = moments(x, axes)
     return stats, stats.var * (count / (count - 1))
-
-
-def _moved(running: Tensor | None, new: Tensor, momentum: Any) -> Tensor | None:
-    """Move a running statistic towards its new value; it keeps its dtype."""
-    if running is None:
-        return None
-    new = new.detach().reshape(running.shape)
-    return ((1 - momentum) * running.to(new.dtype) + momentum * new).to(running.dtype)
 
 
 def _check(
@@ -101,8 +94,5 @@ def _check(
         raise ValueError(f"{missing[0]} must be defined in evaluation mode")
     if len(missing) == 1:
         raise ValueError("running_mean and running_var must either both be None or neither be None")
-    channels = input.shape[channel_axis]
-    for name, value in parameters.items():
-        if value is not None and value.shape != (channels,):
-            raise ValueError(f"{name} should contain {channels} elements not {value.numel()}")
+    check_per_channel(input.shape[channel_axis], **parameters)
     check_dtypes(input, **parameters)

@@ -11,8 +11,10 @@ from torch import Tensor
 class Moments(NamedTuple):
     """The moments of a tensor over some axes, which are kept with length 1."""
 
-    centred: Tensor
-    """The tensor minus its mean."""
+    shifted: Tensor
+    """The tensor minus its mean, as far as one pass knows it."""
+    delta: Tensor
+    """The mean of ``shifted``: what rounding left of it."""
     mean: Tensor
     var: Tensor
     """The biased variance: divided by n."""
@@ -24,7 +26,7 @@ def moments(x: Tensor, axes: tuple[int, ...]) -> Moments:
     shift = _mean(x.detach(), axes)
     shifted = x - shift
     delta, second = _mean(shifted, axes), _mean(shifted * shifted, axes)
-    return Moments(shifted - delta, shift + delta, second - delta * delta)
+    return Moments(shifted, delta, shift + delta, second - delta * delta)
 
 
 def check_dtypes(input: Tensor, **parameters: Tensor | None) -> None:

@@ -1,0 +1,86 @@
+"""Targets that are indices of classes."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from jaxaccel._math import compute_dtype
+
+
+def classes_last(array: jax.Array, class_axis: int) -> jax.Array:
+    """Return the array with its classes on the last axis; one axis alone is that of the classes."""
+    if array.ndim == 0:
+        raise ValueError("Expected 1 or more dimensions (got 0)")
+    return array if array.ndim == 1 else jnp.moveaxis(array, class_axis, -1)
+
+
+def check_weight(input: jax.Array, weight: jax.Array | None, classes: int) -> None:
+    """Check the weights of the classes, with PyTorch's texts."""
+    if not jnp.issubdtype(input.dtype, jnp.floating):
+        raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
+    if weight is None:
+        return
+    if weight.shape != (classes,):
+        raise ValueError(
+            f"weight tensor should be defined either for all {classes} classes or no classes but "
+            f"got weight tensor of shape: {list(weight.shape)}"
+        )
+    if weight.dtype not in (input.dtype, compute_dtype(input.dtype)):
+        raise TypeError(f"expected weight of dtype {input.dtype} but found {weight.dtype}")
+
+
+def as_indices(log_probs: jax.Array, target: jax.Array, ignore_index: int) -> jax.Array:
+    """Return the target as signed integers in the shape of ``log_probs`` without its last axis.
+
+    Shapes and dtype are checked, with PyTorch's texts, and the values where they are known.
+    """
+    *expected, classes = log_probs.shape
+    if not jnp.issubdtype(target.dtype, jnp.integer):
+        raise TypeError(f"expected target dtype to be an integer, but got {target.dtype}")
+    if not expected:
+        if target.size != 1 or target.ndim > 1:
+            raise ValueError(
+                f"For 1D input, 1D target must have size 1, but got target size: {target.size}"
+            )
+        target = target.reshape(())
+    elif target.shape[:1] != (expected[0],):
+        found = target.shape[0] if target.ndim else 0
+        raise ValueError(
+            f"Expected input batch_size ({expected[0]}) to match target batch_size ({found})."
+        )
+    elif list(target.shape) != expected:
+        raise ValueError(f"Expected target size {expected}, got {list(target.shape)}")
+    if not isinstance(target, Tracer) and target.is_fully_addressable:
+        known = np.asarray(target)
+        outside = known[(known != ignore_index) & ((known < 0) | (known >= classes))]
+        if outside.size:
+            raise IndexError(f"Target {outside.flat[0]} is out of bounds.")
+    return target.astype(np.promote_types(target.dtype, np.int32))
+
+
+def picked(
+    log_probs: jax.Array, index: jax.Array, weight: jax.Array | None, ignore_index: int
+) -> tuple[jax.Array, jax.Array]:
+    """Return minus the weighted log-probability at each index, and the weights: 0 where ignored."""
+    inside = (index >= 0) & (index < log_probs.shape[-1])
+    kept = index != ignore_index
+    safe = jnp.where(inside, index, jnp.zeros_like(index))
+    zero = jnp.zeros(index.shape, log_probs.dtype)
+    weights = jnp.ones_like(zero)
+    if weight is not None:
+        weights = weight.astype(zero.dtype)[safe]
+    at_index = jnp.take_along_axis(log_probs, jnp.expand_dims(safe, -1), -1)[..., 0]
+    # A compiled program cannot raise; nan is seen.
+    loss = jnp.where(inside, -weights * at_index, jnp.full_like(zero, jnp.nan))
+    return jnp.where(kept, loss, zero), jnp.where(kept, weights, zero)
+
+
+def class_mean(loss: jax.Array, weights: jax.Array, reduction: str) -> jax.Array:
+    """Return the losses reduced; the mean divides by the sum of the weights, and nan is 0 / 0."""
+    if reduction == "none":
+        return loss
+    total = jnp.sum(loss)
+    return total / jnp.sum(weights) if reduction == "mean" else total

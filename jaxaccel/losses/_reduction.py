@@ -1,0 +1,89 @@
+"""What happens to the losses of the elements: dtypes, weights, reductions."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+
+from jaxaccel._math import compute_dtype, widest
+
+
+def check_reduction(reduction: str) -> None:
+    """Check a reduction, with PyTorch's text."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def reduced(loss: jax.Array, reduction: str) -> jax.Array:
+    """Return the losses of the elements, their mean or their sum."""
+    if reduction == "none":
+        return loss
+    return jnp.mean(loss) if reduction == "mean" else jnp.sum(loss)
+
+
+def result_dtype(input: jax.Array, *others: jax.Array | None) -> jnp.dtype:
+    """Return the dtype of a result: the widest floating one, as in PyTorch."""
+    if not jnp.issubdtype(input.dtype, jnp.floating):
+        raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
+    dtypes = {input.dtype} | {
+        array.dtype
+        for array in others
+        if array is not None and jnp.issubdtype(array.dtype, jnp.floating)
+    }
+    # Where they differ it is float32 at least: no half type holds the other.
+    return input.dtype if len(dtypes) == 1 else widest(*map(compute_dtype, dtypes))
+
+
+def as_pair(input: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return both in one shape, in float32 at least."""
+    dtype = compute_dtype(result_dtype(input, target))
+    shape = jnp.broadcast_shapes(input.shape, target.shape)
+    return (
+        jnp.broadcast_to(input, shape).astype(dtype),
+        jnp.broadcast_to(target, shape).astype(dtype),
+    )
+
+
+def magnitude(difference: jax.Array) -> jax.Array:
+    """Return the absolute value, whose gradient at 0 is 0.
+
+    That of ``jnp.abs`` is 1.
+    """
+    return difference * jnp.sign(difference)
+
+
+def warn_of_sizes(input: jax.Array, target: jax.Array) -> None:
+    """Warn of broadcasting as PyTorch does: (N, 1) against (N,) would be (N, N)."""
+    if input.shape != target.shape:
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
+            "Please ensure they have the same size.",
+            stacklevel=3,
+        )
+
+
+def check_weight_size(input: jax.Array, weight: jax.Array | None) -> None:
+    """Check the weights of the elements, with PyTorch's text."""
+    if weight is not None and weight.shape != input.shape:
+        raise ValueError("Weights and input must have the same size.")
+
+
+def times(loss: jax.Array, weight: jax.Array) -> jax.Array:
+    """Return the losses times the weights of their elements, which broadcast."""
+    dtype = widest(loss.dtype, weight.dtype)
+    return loss.astype(dtype) * jnp.broadcast_to(weight, loss.shape).astype(dtype)
+
+
+def weighted_mean(loss: jax.Array, weight: jax.Array | None, reduction: str) -> jax.Array:
+    """Return the losses reduced, where a weighted mean divides by the sum of the weights."""
+    if weight is None:
+        return reduced(loss, reduction)
+    # Cast once, so that its gradient is rounded once.
+    weight = weight.astype(widest(loss.dtype, weight.dtype))
+    loss = times(loss, weight)
+    if reduction == "mean":
+        return jnp.sum(loss) / jnp.sum(weight)
+    return reduced(loss, reduction)

@@ -1,0 +1,71 @@
+"""What the normalization layers share: parameters, running statistics and the mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxaccel.nn._arguments import parameter_dtype
+
+
+class NormBase(nnx.Module):
+    """The variables of batch and instance normalization, in PyTorch's order, and their mode."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        dtype: Any,
+        bias: bool,
+        channel_axis: int,
+    ):
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        self.channel_axis = channel_axis
+        self.use_running_average = False
+        dtype, shape = parameter_dtype(dtype), (num_features,)
+        self.weight: nnx.Param[jax.Array] | None = nnx.data(None)
+        self.bias: nnx.Param[jax.Array] | None = nnx.data(None)
+        self.running_mean: nnx.BatchStat[jax.Array] | None = nnx.data(None)
+        self.running_var: nnx.BatchStat[jax.Array] | None = nnx.data(None)
+        self.num_batches_tracked: nnx.BatchStat[jax.Array] | None = nnx.data(None)
+        if affine:
+            self.weight = nnx.Param(jnp.ones(shape, dtype))
+        if affine and bias:
+            self.bias = nnx.Param(jnp.zeros(shape, dtype))
+        if track_running_stats:
+            self.running_mean = nnx.BatchStat(jnp.zeros(shape, dtype))
+            self.running_var = nnx.BatchStat(jnp.ones(shape, dtype))
+            self.num_batches_tracked = nnx.BatchStat(jnp.zeros((), int))
+
+    def set_view(self, use_running_average: bool | None = None) -> None:
+        """Take part in ``nnx.view``: switch the mode of a view."""
+        if use_running_average is not None:
+            self.use_running_average = use_running_average
+
+
+def check_dims(input: jax.Array, dims: tuple[int, ...]) -> None:
+    """Raise unless the input has one of these numbers of axes, with PyTorch's text."""
+    if input.ndim not in dims:
+        expected = " or ".join(f"{n}D" for n in dims)
+        raise ValueError(f"expected {expected} input (got {input.ndim}D input)")
+
+
+def value_of(variable: nnx.Variable[jax.Array] | None) -> jax.Array | None:
+    """Return the array of a variable that may be absent."""
+    return None if variable is None else variable[...]
+
+
+def store(variable: nnx.Variable[jax.Array] | None, value: jax.Array | None) -> None:
+    """Give a variable, where there is one, a new array."""
+    if variable is not None:
+        variable[...] = value

@@ -1,0 +1,92 @@
+"""Layers of exponentials that sum to 1."""
+
+from __future__ import annotations
+
+import jax
+from flax import nnx
+
+from jaxaccel.activations import log_softmax, softmax, softmin
+
+
+class Softmax(nnx.Module):
+    """Return exponentials over their sum (:func:`jaxaccel.activations.softmax`).
+
+    Args:
+        dim: The axis, as the input has it.
+
+    Raises:
+        IndexError: from a call, there is no axis ``dim``.
+
+    PyTorch:
+        ``torch.nn.Softmax``: the same. Left out: the deprecated choice of an axis when ``dim`` is
+        not given (it depends on where channels are).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> ja.nn.Softmax(0)(jnp.array([0.0, 0.0])).tolist()
+        [0.5, 0.5]
+    """
+
+    def __init__(self, dim: int):
+        self.dim = dim
+
+    def __call__(self, input: jax.Array) -> jax.Array:
+        """Return :func:`jaxaccel.activations.softmax` of the input."""
+        return softmax(input, self.dim)
+
+
+class LogSoftmax(nnx.Module):
+    """Return the logarithm of the softmax (:func:`jaxaccel.activations.log_softmax`).
+
+    Args:
+        dim: The axis, as the input has it.
+
+    Raises:
+        IndexError: from a call, there is no axis ``dim``.
+
+    PyTorch:
+        ``torch.nn.LogSoftmax``: the same. Left out: the deprecated choice of an axis when ``dim``
+        is not given (it depends on where channels are).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> ja.nn.LogSoftmax(0)(jnp.array([0.0, -1000.0])).tolist()
+        [0.0, -1000.0]
+    """
+
+    def __init__(self, dim: int):
+        self.dim = dim
+
+    def __call__(self, input: jax.Array) -> jax.Array:
+        """Return :func:`jaxaccel.activations.log_softmax` of the input."""
+        return log_softmax(input, self.dim)
+
+
+class Softmin(nnx.Module):
+    """Return the softmax of minus the input (:func:`jaxaccel.activations.softmin`).
+
+    Args:
+        dim: The axis, as the input has it.
+
+    Raises:
+        IndexError: from a call, there is no axis ``dim``.
+
+    PyTorch:
+        ``torch.nn.Softmin``: the same. Left out: the deprecated choice of an axis when ``dim`` is
+        not given (it depends on where channels are).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> ja.nn.Softmin(0)(jnp.array([0.0, 1000.0])).tolist()
+        [1.0, 0.0]
+    """
+
+    def __init__(self, dim: int):
+        self.dim = dim
+
+    def __call__(self, input: jax.Array) -> jax.Array:
+        """Return :func:`jaxaccel.activations.softmin` of the input."""
+        return softmin(input, self.dim)

@@ -1,0 +1,72 @@
+"""Weight normalization of a layer's parameter."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxaccel._layout import axes_except
+from jaxaccel._math import compute_dtype
+from jaxaccel.nn._parametrize import Layer, parametrize, plain_parameter
+from jaxaccel.normalization import weight_norm as normalized
+
+
+def weight_norm(module: Layer, name: str = "weight", dim: int | None = 0) -> Layer:
+    r"""Train the length and the direction of a parameter's slices by themselves.
+
+    .. math::
+        w = g \, \frac{v}{\lVert v \rVert}
+
+    ``layer.weight[...]`` is computed at every call (:func:`jaxaccel.normalization.weight_norm`)
+    from ``layer.weight.original0``, ``g``, and ``layer.weight.original1``, ``v``, which start from
+    the weight and its norms. An optimizer made before does not know them.
+
+    Args:
+        module: The layer, which is changed.
+        name: The name of the parameter.
+        dim: The axis of the weight in PyTorch, ``(O, I, *k)``, that counts the slices, 0 for the
+            outputs; None or -1 for one norm over all.
+
+    Returns:
+        ``module``.
+
+    Raises:
+        ValueError: ``module`` has no such parameter, or it is parametrized.
+        IndexError: ``dim`` is no axis of it.
+
+    PyTorch:
+        ``torch.nn.utils.parametrizations.weight_norm``: the same, with its names in
+        :func:`state_dict`. Left out: a parametrization of a parametrization, assignment through one
+        (``remove_parametrizations`` first), and the names of checkpoints from before it,
+        ``weight_g`` and ``weight_v``.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.weight_norm(ja.nn.Linear(3, 2, rngs=nnx.Rngs(0)))
+        >>> {k: v.shape for k, v in ja.nn.state_dict(layer).items() if "original" in k}
+        {'parametrizations.weight.original0': (2, 1), 'parametrizations.weight.original1': (2, 3)}
+
+    References:
+        Salimans, Kingma. Weight Normalization: A Simple Reparameterization to Accelerate Training
+        of Deep Neural Networks. 2016. https://arxiv.org/abs/1602.07868
+    """
+    variable, layout = plain_parameter(module, name)
+    v = variable[...]
+    axes = axes_except(dim, v.ndim, layout)
+    wide = v.astype(compute_dtype(v.dtype))
+    g = jnp.sqrt(jnp.sum(wide * wide, axes, keepdims=dim not in (None, -1))).astype(v.dtype)
+    return parametrize(module, name, _WeightNorm(dim), [type(variable)(g), variable], layout)
+
+
+class _WeightNorm(nnx.Module):
+    """Computes a weight from ``g`` and ``v``."""
+
+    def __init__(self, dim: int | None):
+        self.dim = dim
+
+    def __call__(self, *originals: jax.Array, layout: str) -> jax.Array:
+        """Return the weight."""
+        g, v = originals
+        return normalized(v, g, self.dim, layout=layout)

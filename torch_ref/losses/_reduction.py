@@ -1,0 +1,84 @@
+"""What happens to the losses of the elements: dtypes, weights, reductions."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import torch
+from torch import Tensor
+
+from torch_ref._math import compute_dtype
+
+
+def check_reduction(reduction: str) -> None:
+    """Check a reduction, with PyTorch's text."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """Return the losses of the elements, their mean or their sum."""
+    if reduction == "none":
+        return loss
+    return torch.mean(loss) if reduction == "mean" else torch.sum(loss)
+
+
+def result_dtype(input: Tensor, *others: Tensor | None) -> torch.dtype:
+    """Return the dtype of a result: the widest floating one, as in PyTorch."""
+    if not input.is_floating_point():
+        raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
+    floating = [
+        tensor.dtype for tensor in others if tensor is not None and tensor.is_floating_point()
+    ]
+    return functools.reduce(torch.promote_types, floating, input.dtype)
+
+
+def as_pair(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both in one shape, in float32 at least."""
+    dtype = compute_dtype(result_dtype(input, target))
+    shape = torch.broadcast_shapes(input.shape, target.shape)
+    return input.expand(shape).to(dtype), target.expand(shape).to(dtype)
+
+
+def magnitude(difference: Tensor) -> Tensor:
+    """Return the absolute value, whose gradient at 0 is 0.
+
+    So is that of ``torch.abs``, but not that of ``jnp.abs``.
+    """
+    return difference * torch.sign(difference)
+
+
+def warn_of_sizes(input: Tensor, target: Tensor) -> None:
+    """Warn of broadcasting as PyTorch does: (N, 1) against (N,) would be (N, N)."""
+    if input.shape != target.shape:
+        warnings.warn(
+            f"Using a target size ({tuple(target.shape)}) that is different to the input size "
+            f"({tuple(input.shape)}). This will likely lead to incorrect results due to "
+            "broadcasting. Please ensure they have the same size.",
+            stacklevel=3,
+        )
+
+
+def check_weight_size(input: Tensor, weight: Tensor | None) -> None:
+    """Check the weights of the elements, with PyTorch's text."""
+    if weight is not None and weight.shape != input.shape:
+        raise ValueError("Weights and input must have the same size.")
+
+
+def times(loss: Tensor, weight: Tensor) -> Tensor:
+    """Return the losses times the weights of their elements, which broadcast."""
+    dtype = torch.promote_types(loss.dtype, weight.dtype)
+    return loss.to(dtype) * weight.expand(loss.shape).to(dtype)
+
+
+def weighted_mean(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    """Return the losses reduced, where a weighted mean divides by the sum of the weights."""
+    if weight is None:
+        return reduced(loss, reduction)
+    # Cast once, so that its gradient is rounded once.
+    weight = weight.to(torch.promote_types(loss.dtype, weight.dtype))
+    loss = times(loss, weight)
+    if reduction == "mean":
+        return torch.sum(loss) / torch.sum(weight)
+    return reduced(loss, reduction)

@@ -1,0 +1,69 @@
+"""What a GPT is made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from torch_ref.models._gpt_config import GPTConfig
+
+
+class CausalSelfAttention(nn.Module):
+    """Attention of each position to itself and to those before it."""
+
+    def __init__(self, config: GPTConfig, dtype: torch.dtype | None):
+        super().__init__()
+        width = config.n_embd
+        if width % config.n_head != 0:
+            raise ValueError(
+                f"n_embd must be divisible by n_head, but got n_embd={width}, "
+                f"n_head={config.n_head}"
+            )
+        self.c_attn = nn.Linear(width, 3 * width, config.bias, dtype=dtype)
+        self.c_proj = nn.Linear(width, width, config.bias, dtype=dtype)
+        self.attn_dropout = nn.Dropout(config.dropout)
+        self.resid_dropout = nn.Dropout(config.dropout)
+        self.n_head = config.n_head
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the output, of the input's shape."""
+        heads = (*input.shape[:2], self.n_head, -1)
+        query, key, value = (
+            x.view(heads).transpose(1, 2) for x in self.c_attn(input).split(input.shape[-1], -1)
+        )
+        p = self.attn_dropout.p if self.training else 0.0
+        x = F.scaled_dot_product_attention(query, key, value, dropout_p=p, is_causal=True)
+        return self.resid_dropout(self.c_proj(x.transpose(1, 2).reshape(input.shape)))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a GELU between them."""
+
+    def __init__(self, config: GPTConfig, dtype: torch.dtype | None):
+        super().__init__()
+        width = config.n_embd
+        self.c_fc = nn.Linear(width, 4 * width, config.bias, dtype=dtype)
+        self.c_proj = nn.Linear(4 * width, width, config.bias, dtype=dtype)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the output, of the input's shape."""
+        x = F.gelu(self.c_fc(input), approximate="tanh")
+        return self.dropout(self.c_proj(x))
+
+
+class Block(nn.Module):
+    """Attention and a network, each behind a norm and beside a residual."""
+
+    def __init__(self, config: GPTConfig, dtype: torch.dtype | None):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, bias=config.bias, dtype=dtype)
+        self.attn = CausalSelfAttention(config, dtype)
+        self.ln_2 = nn.LayerNorm(config.n_embd, bias=config.bias, dtype=dtype)
+        self.mlp = FeedForward(config, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the output, of the input's shape."""
+        x = input + self.attn(self.ln_1(input))
+        return x + self.mlp(self.ln_2(x))
