@@ -336,6 +336,25 @@ def test_update_bn_equals_pytorch(form):
     assert model.bn1.use_running_average is True
 
 
+@pytest.mark.parametrize(
+    # PyTorch's SyncBatchNorm needs several processes; in one it is a BatchNorm.
+    ("name", "judge"),
+    [
+        ("BatchNorm1d", "BatchNorm1d"),
+        ("BatchNorm3d", "BatchNorm3d"),
+        ("SyncBatchNorm", "BatchNorm1d"),
+    ],
+)
+def test_update_bn_renews_every_kind_of_batch_norm(name, judge):
+    shape = (4, 2, 3, 2, 2) if name == "BatchNorm3d" else (4, 2)
+    batches = [np.random.default_rng(seed).normal(seed, 2, shape) for seed in range(3)]
+    layer = getattr(ja.nn, name)(2, dtype=jnp.float64)
+    judge = getattr(torch.nn, judge)(2).double()
+    swa_utils.update_bn([torch.tensor(batch) for batch in batches], judge)
+    ja.training.update_bn([jnp.asarray(np.moveaxis(batch, 1, -1)) for batch in batches], layer)
+    assert_same_weights(ja.nn.state_dict(layer), judge, tol.NETWORK_FLOAT64_OF_NORM)
+
+
 def test_update_bn_of_averaged_weights():
     """The whole recipe: average the weights of three models, then renew the statistics."""
     model, twin = networks()

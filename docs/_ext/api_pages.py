@@ -76,7 +76,9 @@ def _entry(module: ModuleType, name: str) -> list[str]:
         raise ExtensionError(f"{module.__name__}.{name} is public and has no docstring")
     if not inspect.isclass(value):
         return [f".. autofunction:: {name}"]
-    return [f".. autoclass:: {name}", "   :members:", "   :special-members: __call__"]
+    # A layer's call may be its private base's; what nnx and tuples bring is documented there.
+    inherited = "   :inherited-members: Module, tuple"
+    return [f".. autoclass:: {name}", "   :members:", inherited, "   :special-members: __call__"]
 
 
 def _own_docstring(value: Any) -> str | None:

@@ -40,7 +40,7 @@ class ConvTranspose1d(TransposedConvolution):
 
     PyTorch:
         ``torch.nn.ConvTranspose1d``: the same, but for the axes: channels are last, and the weight
-        is (*k, out_channels / groups, in_channels) (:func:`jaxaccel.nn.state_dict` gives
+        is ``(*k, out_channels / groups, in_channels)`` (:func:`jaxaccel.nn.state_dict` gives
         PyTorch's). Left out: ``device`` (JAX places arrays). Where PyTorch raises
         ``RuntimeError``, and for many arguments only when the layer is called, this raises
         ``ValueError``, at once where it can. The counterpart of ``jax.default_matmul_precision``
@@ -93,7 +93,7 @@ class ConvTranspose2d(TransposedConvolution):
 
     PyTorch:
         ``torch.nn.ConvTranspose2d``: the same, but for the axes: channels are last, and the weight
-        is (*k, out_channels / groups, in_channels) (:func:`jaxaccel.nn.state_dict` gives
+        is ``(*k, out_channels / groups, in_channels)`` (:func:`jaxaccel.nn.state_dict` gives
         PyTorch's). Left out: ``device`` (JAX places arrays). Where PyTorch raises
         ``RuntimeError``, and for many arguments only when the layer is called, this raises
         ``ValueError``, at once where it can. The counterpart of ``jax.default_matmul_precision``
@@ -146,7 +146,7 @@ class ConvTranspose3d(TransposedConvolution):
 
     PyTorch:
         ``torch.nn.ConvTranspose3d``: the same, but for the axes: channels are last, and the weight
-        is (*k, out_channels / groups, in_channels) (:func:`jaxaccel.nn.state_dict` gives
+        is ``(*k, out_channels / groups, in_channels)`` (:func:`jaxaccel.nn.state_dict` gives
         PyTorch's). Left out: ``device`` (JAX places arrays). Where PyTorch raises
         ``RuntimeError``, and for many arguments only when the layer is called, this raises
         ``ValueError``, at once where it can. The counterpart of ``jax.default_matmul_precision``

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._types import Params
-from jaxaccel.nn import BatchNorm2d
+from jaxaccel.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm
+
+BatchNorm: TypeAlias = BatchNorm1d | BatchNorm2d | BatchNorm3d | SyncBatchNorm
 
 
 def update_bn(loader: Iterable[Any], model: nnx.Module) -> None:
@@ -23,8 +25,9 @@ def update_bn(loader: Iterable[Any], model: nnx.Module) -> None:
 
     Args:
         loader: Batches: arrays, or tuples or lists whose first element is the model's input.
-        model: A model with :class:`jaxaccel.nn.BatchNorm2d` layers; without any, nothing happens.
-            Its weights, mode and momenta stay.
+        model: A model with batch normalization layers (:class:`jaxaccel.nn.BatchNorm1d`, 2d, 3d or
+            :class:`jaxaccel.nn.SyncBatchNorm`); without any, nothing happens. Its weights, mode and
+            momenta stay.
 
     Returns:
         Nothing: the model's running statistics are replaced in place.
@@ -71,12 +74,12 @@ def _forward(graph: Any, params: Params, model_state: Any, input: Any) -> Any:
     return nnx.split(model, nnx.Param, ...)[2]
 
 
-def _batch_norms(model: nnx.Module) -> Iterator[BatchNorm2d]:
+def _batch_norms(model: nnx.Module) -> Iterator[BatchNorm]:
     """Yield the BatchNorm layers of a model."""
-    return (module for _, module in nnx.iter_modules(model) if isinstance(module, BatchNorm2d))
+    return (module for _, module in nnx.iter_modules(model) if isinstance(module, BatchNorm))
 
 
-def _reset(layer: BatchNorm2d) -> None:
+def _reset(layer: BatchNorm) -> None:
     """Give a layer the running statistics of a new one, where it keeps any."""
     for variable, start in (
         (layer.running_mean, 0.0),
