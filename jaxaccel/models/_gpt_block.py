@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._types import Generator
+from jaxaccel.activations import gelu
 from jaxaccel.models._gpt_config import GPTConfig
 from jaxaccel.nn import Dropout, LayerNorm, Linear, scaled_dot_product_attention
 
@@ -55,7 +56,7 @@ class FeedForward(nnx.Module):
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, of the input's shape."""
-        x = jax.nn.gelu(self.c_fc(input), approximate=True)
+        x = gelu(self.c_fc(input), "tanh")
         return self.dropout(self.c_proj(x))
 
 
