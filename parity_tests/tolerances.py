@@ -76,6 +76,10 @@ LAYER_FLOAT32_OF_MAX = 1e-5
 LAYER_BFLOAT16_OF_MAX = 2.0**-7
 """The same in bfloat16: one unit in the last place, where a float32 result is rounded once."""
 
+FLOAT32_ULP_OF_MAX = 2.0**-23
+"""Added to PyTorch's own error where that is of a few numbers only, on which luck can fall: one
+unit in the last place of the largest."""
+
 GRADIENT_FLOAT32_CONSTANT = 2.0**-24
 """Error of a gradient in double precision, as a share of its value, where PyTorch's own holds a
 constant (1/6 in hardsigmoid, 1/alpha in celu) in single precision."""
