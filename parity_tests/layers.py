@@ -83,8 +83,12 @@ def assert_close(found, expected, of_max, at_least=0.0, what=""):
     assert error <= allowed, f"{what}: {error:.2e} > {allowed:.2e}"
 
 
-def differentiate(layer, x, cotangent):
-    """Return the output, gradients of parameters (as PyTorch has them) and input, and buffers."""
+def differentiate(layer, x, cotangent, precision="highest"):
+    """Return the output, gradients of parameters (as PyTorch has them) and input, and buffers.
+
+    ``precision`` is that of matrix products: accelerators round float32 by default, to TF32 or
+    bfloat16. PyTorch runs on the CPU, which does not.
+    """
     graph, params, rest = nnx.split(layer, nnx.Param, ...)
 
     @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
@@ -97,7 +101,8 @@ def differentiate(layer, x, cotangent):
         output, pullback, buffers = jax.vjp(call, params, x, has_aux=True)
         return output, *pullback(cotangent), buffers
 
-    output, gradients, input_gradient, buffers = run(params, rest, x, cotangent)
+    with jax.default_matmul_precision(precision):
+        output, gradients, input_gradient, buffers = run(params, rest, x, cotangent)
     carrier = nnx.clone(layer)
     nnx.update(carrier, gradients, buffers)
     return output, ja.nn.state_dict(carrier), input_gradient

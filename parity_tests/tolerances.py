@@ -35,7 +35,8 @@ inexactly (1.55: PyTorch reads it in double)."""
 OF_ONE_ULP_AWAY = 10
 """Allowed besides, when hyperparameters are drawn at random: this many times the distance to
 PyTorch's own run from numbers moved by one ulp. A large decay of a small parameter under a
-sign-like update amplifies every rounding (Adamax with lr=10, weight_decay=1)."""
+sign-like update amplifies every rounding (Adamax with lr=10, weight_decay=1). The same for a line
+search whose minimum lies in a flat bottom."""
 
 # --- schedules ----------------------------------------------------------------------------------
 
