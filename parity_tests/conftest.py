@@ -23,3 +23,16 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 import torch  # noqa: E402  (after the flags, which must be set before the first array)
 
 torch.set_num_threads(1)
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture
+def no_draws(monkeypatch):
+    """Compile no random generator for every shape of weights that are loaded anyway."""
+    from jaxaccel.init import _draw
+
+    for name in ("uniform", "normal", "trunc_normal"):
+        monkeypatch.setattr(
+            _draw, name, lambda key, shape, dtype, *_: jax.numpy.zeros(shape, dtype)
+        )

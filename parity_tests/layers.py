@@ -22,11 +22,6 @@ from parity_tests.harness import FAST_COMPILE, lookup, oracle_of
 OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
 
 
-def zeros_for_draws(key, shape, dtype, *_):
-    """Stand in for ``init._draw.uniform`` where weights are loaded anyway: compiles nothing."""
-    return jnp.zeros(shape, dtype)
-
-
 def channels_last(array, case):
     """Return an input or output of PyTorch's layer as jaxaccel's has it."""
     spatial = case.options.get("spatial", 0)

@@ -13,10 +13,9 @@ from flax import nnx
 import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.cases.attention import ATTENTION, FUNCTION, LAYER, LAYERS, STACK
-from parity_tests.harness import lookup, oracle_of
+from parity_tests.harness import FAST_COMPILE, lookup, oracle_of
 
 OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
-FAST_COMPILE = {"xla_backend_optimization_level": 0}
 FLOAT32_ROWS = ("defaults", "causal", "mask float of heads padding", "bias kv masks", "gelu")
 SEEDS = (0, 1, 20, -3, 2**40 + 7, 2**64 - 1)
 

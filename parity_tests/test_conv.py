@@ -8,7 +8,6 @@ import torch
 from flax import nnx
 
 import jaxaccel as ja
-from jaxaccel.init import _draw
 from parity_tests import tolerances as tol
 from parity_tests.cases.conv import BAD, BAD_INPUTS, CASES, OUTPUT_SIZES, TRANSPOSED
 from parity_tests.harness import lookup, oracle_of
@@ -20,17 +19,10 @@ from parity_tests.layers import (
     channels_first,
     channels_last,
     own_layer,
-    zeros_for_draws,
 )
 from parity_tests.test_seeded_models import assert_built_alike
 
 EVEN_SAME = "ignore:Using padding='same' with even kernel:UserWarning"
-
-
-@pytest.fixture
-def no_draws(monkeypatch):
-    """Compile no random generator for every shape of weights that are loaded anyway."""
-    monkeypatch.setattr(_draw, "uniform", zeros_for_draws)
 
 
 @pytest.mark.usefixtures("no_draws")

@@ -16,19 +16,12 @@ import jaxaccel as ja
 from jaxaccel.init import _draw
 from parity_tests import tolerances as tol
 from parity_tests.cases.nn import MODELS
-from parity_tests.harness import lookup, oracle_of
-
-FAST_COMPILE = {"xla_backend_optimization_level": 0}
-"""Compiling is what takes the time here, and the formulas do not change."""
+from parity_tests.harness import FAST_COMPILE, lookup, oracle_of
 
 rows = pytest.mark.parametrize("case", MODELS, ids=lambda case: case.id)
 
 
-@pytest.fixture(autouse=True)
-def no_draws(monkeypatch):
-    """Compile no random generator for every shape of weights that are loaded anyway."""
-    for name in ("uniform", "normal", "trunc_normal"):
-        monkeypatch.setattr(_draw, name, lambda key, shape, dtype, *_: jnp.zeros(shape, dtype))
+pytestmark = pytest.mark.usefixtures("no_draws")
 
 
 def channels_last(array):

@@ -8,7 +8,6 @@ import torch
 from flax import nnx
 
 import jaxaccel as ja
-from jaxaccel.init import _draw
 from parity_tests import tolerances as tol
 from parity_tests.cases.nn import BAD, BAD_INPUTS, DROPOUT, LAYERS
 from parity_tests.harness import lookup, oracle_of
@@ -18,14 +17,7 @@ from parity_tests.layers import (
     assert_same_state_dict,
     channels_last,
     own_layer,
-    zeros_for_draws,
 )
-
-
-@pytest.fixture
-def no_draws(monkeypatch):
-    """Compile no random generator for every shape of weights that are loaded anyway."""
-    monkeypatch.setattr(_draw, "uniform", zeros_for_draws)
 
 
 @pytest.mark.usefixtures("no_draws")

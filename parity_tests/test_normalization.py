@@ -14,10 +14,8 @@ import jaxaccel as ja
 import torch_ref.normalization as ref
 from parity_tests import tolerances as tol
 from parity_tests.cases.normalization import CASES, STATISTICS, TYPICAL, WITH_CHANNELS
-from parity_tests.harness import lookup, oracle_of
-
-FAST_COMPILE = {"xla_backend_optimization_level": 0}
-"""Compiling is what takes the time here, and the formulas do not change."""
+from parity_tests.harness import FAST_COMPILE, lookup, oracle_of
+from parity_tests.layers import largest
 
 OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
 TYPICAL_BATCH_NORM = next(c for c in TYPICAL if "training" in c.kwargs)
@@ -56,10 +54,6 @@ def as_tensor(array):
     if array is None:
         return None
     return torch.tensor(array.astype(np.float64)).to(getattr(torch, str(array.dtype)))
-
-
-def largest(array):
-    return np.max(np.abs(array), initial=0.0)
 
 
 def assert_close(found, expected, of_max, scale=None):

@@ -11,26 +11,17 @@ from flax import nnx
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import jaxaccel as ja
-from jaxaccel.init import _draw
 from jaxaccel.nn import _recurrent
 from parity_tests import tolerances as tol
 from parity_tests.cases.recurrent import BAD, BAD_INPUTS, CASES, EMBEDDING, RECURRENT
-from parity_tests.harness import lookup, oracle_of
+from parity_tests.harness import FAST_COMPILE, lookup, oracle_of
+from parity_tests.layers import assert_close
 
 OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
 SEEDS = [0, 42, -3, 2**32 + 7, 2**63]
 KINDS = ["RNN", "LSTM", "GRU"]
-FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""Compiling is what takes the time here, and the formulas do not change."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported:UserWarning")
-
-
-@pytest.fixture
-def no_draws(monkeypatch):
-    """Compile no random generator for every shape of weights that are loaded anyway."""
-    for name in ("uniform", "normal"):
-        monkeypatch.setattr(_draw, name, lambda key, shape, dtype, *_: jnp.zeros(shape, dtype))
 
 
 def layers(case, dtype="float64"):
@@ -46,14 +37,6 @@ def layers(case, dtype="float64"):
     if case.options.get("mode") == "eval":
         ours.eval(), theirs.eval()
     return ours, theirs
-
-
-def assert_close(found, expected, of_max, at_least=0.0):
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    assert found.shape == expected.shape
-    error = np.max(np.abs(found - expected), initial=0.0)
-    allowed = of_max * max(np.max(np.abs(expected), initial=0.0), at_least)
-    assert error <= allowed, f"{error:.2e} > {allowed:.2e}"
 
 
 def assert_same_gradients(found, theirs, of_max):

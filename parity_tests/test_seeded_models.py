@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
 from parity_tests.cases.nn import LAYERS, MODELS
-from parity_tests.harness import TORCH, lookup, oracle_of
+from parity_tests.harness import FAST_COMPILE, TORCH, lookup, oracle_of
 
 SEEDS = [0, 42, -3, 2**32 + 5, 2**63]
 DRAWING = [case for case in LAYERS if case.function in ("nn.Linear", "nn.Conv2d")]
@@ -26,9 +26,6 @@ FULL_SIZE = [
     ("depthwise_cnn", {}),
     ("vit_tiny", {}),
 ]
-
-FAST_COMPILE = {"xla_backend_optimization_level": 0}
-"""Compiling is what takes the time here."""
 
 
 def assert_same_weights(ours, theirs):
