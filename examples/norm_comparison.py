@@ -199,7 +199,7 @@ def train(
         inputs = ja.data.normalize(pixels, images.mean, images.std)
         # BatchNorm's running statistics travel from step to step; the other nets have none.
         logits, statistics = apply(params, statistics, inputs, training=True)
-        return ja.losses.cross_entropy(logits, labels), (statistics, {})
+        return ja.functional.cross_entropy(logits, labels), (statistics, {})
 
     @jax.jit
     def test_accuracy(params: Any, statistics: Any, pixels: jax.Array, labels: jax.Array) -> Any:

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _TYPE_CHECKING:
     from jaxaccel import (
-        activations,
         data,
+        functional,
         init,
-        losses,
         models,
         nn,
-        normalization,
         optimizers,
         parallel,
         precision,
@@ -33,9 +31,7 @@ __all__ = [
     "transforms",
     "init",
     "random",
-    "normalization",
-    "activations",
-    "losses",
+    "functional",
     "nn",
     "models",
     "precision",

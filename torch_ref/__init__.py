@@ -8,9 +8,9 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _TYPE_CHECKING:
-    from torch_ref import init, losses, models, normalization, optimizers, schedules, transforms
+    from torch_ref import functional, init, models, optimizers, schedules, transforms
 
-__all__ = ["optimizers", "schedules", "transforms", "init", "normalization", "losses", "models"]
+__all__ = ["optimizers", "schedules", "transforms", "init", "functional", "models"]
 
 
 def __getattr__(name: str):

@@ -8,11 +8,9 @@ puts it between the same markers when it is built.
 from __future__ import annotations
 
 import argparse
-import pkgutil
 import re
 import sys
 from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +35,19 @@ def parity_table() -> str:
 
 
 def _rows_by_function() -> dict[str, list[Any]]:
-    """Return all rows by function; those of calls that must raise are not parity."""
+    """Return all rows by function."""
     sys.path.insert(0, str(ROOT))
     import jaxaccel
-    import parity_tests.cases as package
-
-    cases = [
-        case
-        for area in pkgutil.iter_modules(package.__path__)
-        if area.name != "errors"
-        for case in getattr(import_module(f"{package.__name__}.{area.name}"), "CASES", ())
-    ]
+    from parity_tests.registry import rows
 
     def place(case: Any) -> tuple[int, int]:
         room, name = case.function.split(".")
         return jaxaccel.__all__.index(room), getattr(jaxaccel, room).__all__.index(name)
 
-    rows: dict[str, list[Any]] = {}
-    for case in sorted(cases, key=place):
-        rows.setdefault(case.function, []).append(case)
-    return rows
+    by_function: dict[str, list[Any]] = {}
+    for case in sorted(rows(), key=place):
+        by_function.setdefault(case.function, []).append(case)
+    return by_function
 
 
 def _code(names: Iterable[str]) -> str:

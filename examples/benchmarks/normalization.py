@@ -106,7 +106,7 @@ def tpu_device(topology: str) -> Any:
 
 def contests_of(args: Args, dtype: str) -> dict[str, Contest]:
     """Return the functions to compare."""
-    groups, n = 32, ja.normalization
+    groups, n = 32, ja.functional
 
     def batch_norm(x: jax.Array, weight: jax.Array, bias: jax.Array) -> Any:
         mean, var = jnp.zeros_like(weight), jnp.ones_like(weight)

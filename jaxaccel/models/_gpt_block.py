@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._types import Generator
-from jaxaccel.activations import gelu
+from jaxaccel.functional import gelu
 from jaxaccel.models._gpt_config import GPTConfig
 from jaxaccel.nn import Dropout, LayerNorm, Linear, scaled_dot_product_attention
 

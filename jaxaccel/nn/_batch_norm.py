@@ -8,8 +8,8 @@ import jax
 
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import AxisName
+from jaxaccel.functional import batch_norm
 from jaxaccel.nn._norm_base import NormBase, check_dims, store, value_of
-from jaxaccel.normalization import batch_norm
 
 
 class BatchNormBase(NormBase):
@@ -117,7 +117,7 @@ class BatchNorm2d(BatchNormBase):
     """Normalise each channel of images, channels last: (N, H, W, num_features).
 
     A new layer is in training mode: the batch's statistics normalise, and the running ones move
-    (:func:`jaxaccel.normalization.batch_norm`). ``model.eval()`` and ``model.train()`` switch, by
+    (:func:`jaxaccel.functional.batch_norm`). ``model.eval()`` and ``model.train()`` switch, by
     flax's attribute ``use_running_average``. ``weight`` and ``bias`` are (num_features,) or None;
     ``running_mean``, ``running_var`` (num_features,) and ``num_batches_tracked`` () are
     ``nnx.BatchStat`` or None.

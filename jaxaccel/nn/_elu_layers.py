@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxaccel.activations import celu, elu, selu
+from jaxaccel.functional import celu, elu, selu
 
 
 class ELU(nnx.Module):
-    """Let what is negative saturate at ``-alpha`` (:func:`jaxaccel.activations.elu`).
+    """Let what is negative saturate at ``-alpha`` (:func:`jaxaccel.functional.elu`).
 
     Args:
         alpha: Minus the limit at minus infinity.
@@ -28,12 +28,12 @@ class ELU(nnx.Module):
         self.alpha = alpha
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.elu` of the input."""
+        """Return :func:`jaxaccel.functional.elu` of the input."""
         return elu(input, self.alpha)
 
 
 class SELU(nnx.Module):
-    """Normalise by itself, layer after layer (:func:`jaxaccel.activations.selu`).
+    """Normalise by itself, layer after layer (:func:`jaxaccel.functional.selu`).
 
     PyTorch:
         ``torch.nn.SELU``: the same. Left out: ``inplace`` (arrays are immutable).
@@ -46,12 +46,12 @@ class SELU(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.selu` of the input."""
+        """Return :func:`jaxaccel.functional.selu` of the input."""
         return selu(input)
 
 
 class CELU(nnx.Module):
-    """Saturate at ``-alpha`` with no bend at 0 (:func:`jaxaccel.activations.celu`).
+    """Saturate at ``-alpha`` with no bend at 0 (:func:`jaxaccel.functional.celu`).
 
     Args:
         alpha: Minus the limit at minus infinity, not 0.
@@ -76,5 +76,5 @@ class CELU(nnx.Module):
         self.alpha = alpha
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.celu` of the input."""
+        """Return :func:`jaxaccel.functional.celu` of the input."""
         return celu(input, self.alpha)

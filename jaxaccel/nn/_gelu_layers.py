@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxaccel.activations import gelu, mish, silu
+from jaxaccel.functional import gelu, mish, silu
 
 
 class GELU(nnx.Module):
-    """Multiply by the normal distribution function (:func:`jaxaccel.activations.gelu`).
+    """Multiply by the normal distribution function (:func:`jaxaccel.functional.gelu`).
 
     Args:
         approximate: ``"none"``, or ``"tanh"`` for the approximation (the default of
@@ -34,12 +34,12 @@ class GELU(nnx.Module):
         self.approximate = approximate
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.gelu` of the input."""
+        """Return :func:`jaxaccel.functional.gelu` of the input."""
         return gelu(input, self.approximate)
 
 
 class SiLU(nnx.Module):
-    """Multiply by the sigmoid (:func:`jaxaccel.activations.silu`).
+    """Multiply by the sigmoid (:func:`jaxaccel.functional.silu`).
 
     PyTorch:
         ``torch.nn.SiLU``: the same. Left out: ``inplace`` (arrays are immutable).
@@ -52,12 +52,12 @@ class SiLU(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.silu` of the input."""
+        """Return :func:`jaxaccel.functional.silu` of the input."""
         return silu(input)
 
 
 class Mish(nnx.Module):
-    """Multiply by the tangent of the softplus (:func:`jaxaccel.activations.mish`).
+    """Multiply by the tangent of the softplus (:func:`jaxaccel.functional.mish`).
 
     PyTorch:
         ``torch.nn.Mish``: the same. Left out: ``inplace`` (arrays are immutable).
@@ -70,5 +70,5 @@ class Mish(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.mish` of the input."""
+        """Return :func:`jaxaccel.functional.mish` of the input."""
         return mish(input)

@@ -8,16 +8,16 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel.functional import group_norm
 from jaxaccel.nn._arguments import parameter_dtype
 from jaxaccel.nn._norm_base import value_of
-from jaxaccel.normalization import group_norm
 
 
 class GroupNorm(nnx.Module):
     """Normalise groups of channels of each sample: (N, ..., num_channels).
 
     Each group of a sample has its own mean and variance
-    (:func:`jaxaccel.normalization.group_norm`). ``weight`` and ``bias`` are (num_channels,) or
+    (:func:`jaxaccel.functional.group_norm`). ``weight`` and ``bias`` are (num_channels,) or
     None.
 
     Args:

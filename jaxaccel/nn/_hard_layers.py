@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxaccel.activations import hardsigmoid, hardswish, hardtanh, relu6
+from jaxaccel.functional import hardsigmoid, hardswish, hardtanh, relu6
 
 
 class Hardtanh(nnx.Module):
-    """Clip to an interval (:func:`jaxaccel.activations.hardtanh`).
+    """Clip to an interval (:func:`jaxaccel.functional.hardtanh`).
 
     Args:
         min_val: The lower end.
@@ -36,12 +36,12 @@ class Hardtanh(nnx.Module):
         self.max_val = max_val
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.hardtanh` of the input."""
+        """Return :func:`jaxaccel.functional.hardtanh` of the input."""
         return hardtanh(input, self.min_val, self.max_val)
 
 
 class ReLU6(nnx.Module):
-    """Clip to [0, 6] (:func:`jaxaccel.activations.relu6`).
+    """Clip to [0, 6] (:func:`jaxaccel.functional.relu6`).
 
     PyTorch:
         ``torch.nn.ReLU6``: the same. Left out: ``inplace`` (arrays are immutable).
@@ -54,12 +54,12 @@ class ReLU6(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.relu6` of the input."""
+        """Return :func:`jaxaccel.functional.relu6` of the input."""
         return relu6(input)
 
 
 class Hardsigmoid(nnx.Module):
-    """Return three straight lines (:func:`jaxaccel.activations.hardsigmoid`).
+    """Return three straight lines (:func:`jaxaccel.functional.hardsigmoid`).
 
     PyTorch:
         ``torch.nn.Hardsigmoid``: the same. Left out: ``inplace`` (arrays are immutable).
@@ -72,12 +72,12 @@ class Hardsigmoid(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.hardsigmoid` of the input."""
+        """Return :func:`jaxaccel.functional.hardsigmoid` of the input."""
         return hardsigmoid(input)
 
 
 class Hardswish(nnx.Module):
-    """Multiply by three straight lines (:func:`jaxaccel.activations.hardswish`).
+    """Multiply by three straight lines (:func:`jaxaccel.functional.hardswish`).
 
     PyTorch:
         ``torch.nn.Hardswish``: the same. Left out: ``inplace`` (arrays are immutable).
@@ -90,5 +90,5 @@ class Hardswish(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.hardswish` of the input."""
+        """Return :func:`jaxaccel.functional.hardswish` of the input."""
         return hardswish(input)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import jax
 
+from jaxaccel.functional import instance_norm
 from jaxaccel.nn._norm_base import NormBase, check_dims, store, value_of
-from jaxaccel.normalization import instance_norm
 
 
 class InstanceNormBase(NormBase):
@@ -81,7 +81,7 @@ class InstanceNorm1d(InstanceNormBase):
     """Normalise each channel of each sequence, channels last: (N, L, num_features).
 
     Each channel of each sample has its own mean and variance
-    (:func:`jaxaccel.normalization.instance_norm`); a sequence without a batch axis works too. With
+    (:func:`jaxaccel.functional.instance_norm`); a sequence without a batch axis works too. With
     ``track_running_stats`` those of a batch, averaged over its samples, move the running ones,
     which normalise after ``model.eval()``; ``num_batches_tracked`` stays 0. ``weight`` and ``bias``
     are (num_features,) or None.
@@ -128,7 +128,7 @@ class InstanceNorm2d(InstanceNormBase):
     """Normalise each channel of each image, channels last: (N, H, W, num_features).
 
     Each channel of each sample has its own mean and variance
-    (:func:`jaxaccel.normalization.instance_norm`); an image without a batch axis works too. With
+    (:func:`jaxaccel.functional.instance_norm`); an image without a batch axis works too. With
     ``track_running_stats`` those of a batch, averaged over its samples, move the running ones,
     which normalise after ``model.eval()``; ``num_batches_tracked`` stays 0. ``weight`` and ``bias``
     are (num_features,) or None.
@@ -175,7 +175,7 @@ class InstanceNorm3d(InstanceNormBase):
     """Normalise each channel of each volume, channels last: (N, D, H, W, num_features).
 
     Each channel of each sample has its own mean and variance
-    (:func:`jaxaccel.normalization.instance_norm`); a volume without a batch axis works too. With
+    (:func:`jaxaccel.functional.instance_norm`); a volume without a batch axis works too. With
     ``track_running_stats`` those of a batch, averaged over its samples, move the running ones,
     which normalise after ``model.eval()``; ``num_batches_tracked`` stays 0. ``weight`` and ``bias``
     are (num_features,) or None.

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel.functional import layer_norm
 from jaxaccel.nn._arguments import parameter_dtype
-from jaxaccel.normalization import layer_norm
 
 
 class LayerNorm(nnx.Module):
-    """Normalise the last axes of each sample (:func:`jaxaccel.normalization.layer_norm`).
+    """Normalise the last axes of each sample (:func:`jaxaccel.functional.layer_norm`).
 
     ``weight`` and ``bias`` have the shape ``normalized_shape``, or are None.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxaccel.normalization import local_response_norm
+from jaxaccel.functional import local_response_norm
 
 
 class LocalResponseNorm(nnx.Module):
     """Divide each value by a power of what its neighbouring channels sum to.
 
-    See :func:`jaxaccel.normalization.local_response_norm`.
+    See :func:`jaxaccel.functional.local_response_norm`.
 
     Args:
         size: The channels of a neighbourhood.

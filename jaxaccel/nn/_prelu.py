@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxaccel.activations import prelu
+from jaxaccel.functional import prelu
 from jaxaccel.nn._arguments import parameter_dtype
 
 
 class PReLU(nnx.Module):
-    """Scale what is negative by a slope that is learned (:func:`jaxaccel.activations.prelu`).
+    """Scale what is negative by a slope that is learned (:func:`jaxaccel.functional.prelu`).
 
     ``weight`` is (num_parameters,). It should not decay.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxaccel.activations import leaky_relu, relu, threshold
+from jaxaccel.functional import leaky_relu, relu, threshold
 
 
 class ReLU(nnx.Module):
-    """Keep what is positive and zero the rest (:func:`jaxaccel.activations.relu`).
+    """Keep what is positive and zero the rest (:func:`jaxaccel.functional.relu`).
 
     PyTorch:
         ``torch.nn.ReLU``: the same. Left out: ``inplace`` (arrays are immutable).
@@ -22,12 +22,12 @@ class ReLU(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.relu` of the input."""
+        """Return :func:`jaxaccel.functional.relu` of the input."""
         return relu(input)
 
 
 class LeakyReLU(nnx.Module):
-    """Scale what is negative down (:func:`jaxaccel.activations.leaky_relu`).
+    """Scale what is negative down (:func:`jaxaccel.functional.leaky_relu`).
 
     Args:
         negative_slope: The factor for what is not positive.
@@ -46,12 +46,12 @@ class LeakyReLU(nnx.Module):
         self.negative_slope = negative_slope
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.leaky_relu` of the input."""
+        """Return :func:`jaxaccel.functional.leaky_relu` of the input."""
         return leaky_relu(input, self.negative_slope)
 
 
 class Threshold(nnx.Module):
-    """Replace what is not above a threshold (:func:`jaxaccel.activations.threshold`).
+    """Replace what is not above a threshold (:func:`jaxaccel.functional.threshold`).
 
     Args:
         threshold: What an element must exceed to stay.
@@ -72,5 +72,5 @@ class Threshold(nnx.Module):
         self.value = value
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.threshold` of the input."""
+        """Return :func:`jaxaccel.functional.threshold` of the input."""
         return threshold(input, self.threshold, self.value)

@@ -9,15 +9,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel.functional import rms_norm
 from jaxaccel.nn._arguments import parameter_dtype
 from jaxaccel.nn._norm_base import value_of
-from jaxaccel.normalization import rms_norm
 
 
 class RMSNorm(nnx.Module):
     """Divide the last axes of each sample by their root mean square.
 
-    See :func:`jaxaccel.normalization.rms_norm`. ``weight`` has the shape ``normalized_shape``, or
+    See :func:`jaxaccel.functional.rms_norm`. ``weight`` has the shape ``normalized_shape``, or
     is None.
 
     Args:

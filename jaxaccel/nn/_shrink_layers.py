@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxaccel.activations import hardshrink, softshrink, tanhshrink
+from jaxaccel.functional import hardshrink, softshrink, tanhshrink
 
 
 class Tanhshrink(nnx.Module):
-    """Subtract the hyperbolic tangent (:func:`jaxaccel.activations.tanhshrink`).
+    """Subtract the hyperbolic tangent (:func:`jaxaccel.functional.tanhshrink`).
 
     PyTorch:
         ``torch.nn.Tanhshrink``: the same.
@@ -22,12 +22,12 @@ class Tanhshrink(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.tanhshrink` of the input."""
+        """Return :func:`jaxaccel.functional.tanhshrink` of the input."""
         return tanhshrink(input)
 
 
 class Softshrink(nnx.Module):
-    """Move everything towards 0 (:func:`jaxaccel.activations.softshrink`).
+    """Move everything towards 0 (:func:`jaxaccel.functional.softshrink`).
 
     Args:
         lambd: How far, at least 0.
@@ -52,12 +52,12 @@ class Softshrink(nnx.Module):
         self.lambd = lambd
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.softshrink` of the input."""
+        """Return :func:`jaxaccel.functional.softshrink` of the input."""
         return softshrink(input, self.lambd)
 
 
 class Hardshrink(nnx.Module):
-    """Zero what is near 0 (:func:`jaxaccel.activations.hardshrink`).
+    """Zero what is near 0 (:func:`jaxaccel.functional.hardshrink`).
 
     Args:
         lambd: How far from 0.
@@ -76,5 +76,5 @@ class Hardshrink(nnx.Module):
         self.lambd = lambd
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.hardshrink` of the input."""
+        """Return :func:`jaxaccel.functional.hardshrink` of the input."""
         return hardshrink(input, self.lambd)

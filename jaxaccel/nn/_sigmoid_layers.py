@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxaccel.activations import glu, logsigmoid, sigmoid
+from jaxaccel.functional import glu, logsigmoid, sigmoid
 
 
 class Sigmoid(nnx.Module):
-    """Return the logistic function (:func:`jaxaccel.activations.sigmoid`).
+    """Return the logistic function (:func:`jaxaccel.functional.sigmoid`).
 
     PyTorch:
         ``torch.nn.Sigmoid``: the same.
@@ -22,12 +22,12 @@ class Sigmoid(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.sigmoid` of the input."""
+        """Return :func:`jaxaccel.functional.sigmoid` of the input."""
         return sigmoid(input)
 
 
 class LogSigmoid(nnx.Module):
-    """Return the logarithm of the sigmoid (:func:`jaxaccel.activations.logsigmoid`).
+    """Return the logarithm of the sigmoid (:func:`jaxaccel.functional.logsigmoid`).
 
     PyTorch:
         ``torch.nn.LogSigmoid``: the same.
@@ -40,12 +40,12 @@ class LogSigmoid(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.logsigmoid` of the input."""
+        """Return :func:`jaxaccel.functional.logsigmoid` of the input."""
         return logsigmoid(input)
 
 
 class GLU(nnx.Module):
-    """Gate one half of the input by the other (:func:`jaxaccel.activations.glu`).
+    """Gate one half of the input by the other (:func:`jaxaccel.functional.glu`).
 
     Args:
         dim: The axis that is halved, as the input has it: -1 is the channels where they are last.
@@ -67,5 +67,5 @@ class GLU(nnx.Module):
         self.dim = dim
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.glu` of the input."""
+        """Return :func:`jaxaccel.functional.glu` of the input."""
         return glu(input, self.dim)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxaccel.activations import log_softmax, softmax, softmin
+from jaxaccel.functional import log_softmax, softmax, softmin
 
 
 class Softmax(nnx.Module):
-    """Return exponentials over their sum (:func:`jaxaccel.activations.softmax`).
+    """Return exponentials over their sum (:func:`jaxaccel.functional.softmax`).
 
     Args:
         dim: The axis, as the input has it.
@@ -32,12 +32,12 @@ class Softmax(nnx.Module):
         self.dim = dim
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.softmax` of the input."""
+        """Return :func:`jaxaccel.functional.softmax` of the input."""
         return softmax(input, self.dim)
 
 
 class LogSoftmax(nnx.Module):
-    """Return the logarithm of the softmax (:func:`jaxaccel.activations.log_softmax`).
+    """Return the logarithm of the softmax (:func:`jaxaccel.functional.log_softmax`).
 
     Args:
         dim: The axis, as the input has it.
@@ -60,12 +60,12 @@ class LogSoftmax(nnx.Module):
         self.dim = dim
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.log_softmax` of the input."""
+        """Return :func:`jaxaccel.functional.log_softmax` of the input."""
         return log_softmax(input, self.dim)
 
 
 class Softmin(nnx.Module):
-    """Return the softmax of minus the input (:func:`jaxaccel.activations.softmin`).
+    """Return the softmax of minus the input (:func:`jaxaccel.functional.softmin`).
 
     Args:
         dim: The axis, as the input has it.
@@ -88,5 +88,5 @@ class Softmin(nnx.Module):
         self.dim = dim
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.softmin` of the input."""
+        """Return :func:`jaxaccel.functional.softmin` of the input."""
         return softmin(input, self.dim)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxaccel.activations import softplus
+from jaxaccel.functional import softplus
 
 
 class Softplus(nnx.Module):
-    """Return a smooth positive part (:func:`jaxaccel.activations.softplus`).
+    """Return a smooth positive part (:func:`jaxaccel.functional.softplus`).
 
     Args:
         beta: How sharp the bend is, not 0.
@@ -30,5 +30,5 @@ class Softplus(nnx.Module):
         self.threshold = threshold
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.softplus` of the input."""
+        """Return :func:`jaxaccel.functional.softplus` of the input."""
         return softplus(input, self.beta, self.threshold)

@@ -7,11 +7,11 @@ from flax import nnx
 
 from jaxaccel._layout import shape_in_torch
 from jaxaccel._types import Generator
+from jaxaccel.functional import spectral_norm as normalized
 from jaxaccel.init import normal
 from jaxaccel.nn._arguments import params_key
 from jaxaccel.nn._parametrize import Layer, parametrize, plain_parameter
 from jaxaccel.nn._transposed_convolution import TransposedConvolution
-from jaxaccel.normalization import spectral_norm as normalized
 
 _FIRST_ROUNDS = 15
 """Of the power method, from the random vectors that it starts with."""
@@ -31,7 +31,7 @@ def spectral_norm(
     .. math::
         W_{SN} = \frac{W}{u^T W v}
 
-    ``layer.weight[...]`` is computed at every call (:func:`jaxaccel.normalization.spectral_norm`)
+    ``layer.weight[...]`` is computed at every call (:func:`jaxaccel.functional.spectral_norm`)
     from ``layer.weight.original`` and two ``nnx.BatchStat``, PyTorch's ``_u`` and ``_v``. In
     training every reading moves them by ``n_power_iterations`` rounds of the power method; a new
     one is in training, and ``model.eval()`` and ``model.train()`` switch, by flax's attribute

@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxaccel.activations import softsign, tanh
+from jaxaccel.functional import softsign, tanh
 
 
 class Tanh(nnx.Module):
-    """Return the hyperbolic tangent (:func:`jaxaccel.activations.tanh`).
+    """Return the hyperbolic tangent (:func:`jaxaccel.functional.tanh`).
 
     PyTorch:
         ``torch.nn.Tanh``: the same.
@@ -22,12 +22,12 @@ class Tanh(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.tanh` of the input."""
+        """Return :func:`jaxaccel.functional.tanh` of the input."""
         return tanh(input)
 
 
 class Softsign(nnx.Module):
-    """Divide by one more than the magnitude (:func:`jaxaccel.activations.softsign`).
+    """Divide by one more than the magnitude (:func:`jaxaccel.functional.softsign`).
 
     PyTorch:
         ``torch.nn.Softsign``: the same.
@@ -40,5 +40,5 @@ class Softsign(nnx.Module):
     """
 
     def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.activations.softsign` of the input."""
+        """Return :func:`jaxaccel.functional.softsign` of the input."""
         return softsign(input)

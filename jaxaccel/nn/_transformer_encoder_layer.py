@@ -9,7 +9,7 @@ import jax
 from flax import nnx
 
 from jaxaccel._types import Generator
-from jaxaccel.activations import gelu, relu
+from jaxaccel.functional import gelu, relu
 from jaxaccel.nn._dropout import Dropout
 from jaxaccel.nn._layer_norm import LayerNorm
 from jaxaccel.nn._linear import Linear

@@ -8,8 +8,8 @@ from flax import nnx
 
 from jaxaccel._layout import axes_except
 from jaxaccel._math import compute_dtype
+from jaxaccel.functional import weight_norm as normalized
 from jaxaccel.nn._parametrize import Layer, parametrize, plain_parameter
-from jaxaccel.normalization import weight_norm as normalized
 
 
 def weight_norm(module: Layer, name: str = "weight", dim: int | None = 0) -> Layer:
@@ -18,7 +18,7 @@ def weight_norm(module: Layer, name: str = "weight", dim: int | None = 0) -> Lay
     .. math::
         w = g \, \frac{v}{\lVert v \rVert}
 
-    ``layer.weight[...]`` is computed at every call (:func:`jaxaccel.normalization.weight_norm`)
+    ``layer.weight[...]`` is computed at every call (:func:`jaxaccel.functional.weight_norm`)
     from ``layer.weight.original0``, ``g``, and ``layer.weight.original1``, ``v``, which start from
     the weight and its norms. An optimizer made before does not know them.
 

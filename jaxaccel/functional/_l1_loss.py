@@ -1,0 +1,60 @@
+"""The absolute error."""
+
+from __future__ import annotations
+
+import jax
+
+from jaxaccel.functional._reduction import (
+    as_pair,
+    check_reduction,
+    check_weight_size,
+    magnitude,
+    result_dtype,
+    warn_of_sizes,
+    weighted_mean,
+)
+
+
+def l1_loss(
+    input: jax.Array,
+    target: jax.Array,
+    reduction: str = "mean",
+    weight: jax.Array | None = None,
+) -> jax.Array:
+    r"""Return the absolute error.
+
+    .. math::
+        \ell_i = w_i |x_i - y_i|
+
+    Args:
+        input: Floating point, of any shape.
+        target: The input's shape; another one is broadcast, with a warning.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``. A weighted mean is divided by the sum of
+            the weights.
+        weight: The input's shape, the weight of each element; None for 1.
+
+    Returns:
+        The loss: a number, or the input's shape without reduction. Its dtype is the widest
+        floating one given; inside it is float32 at least. Where both are equal the gradient is 0
+        (that of ``jnp.abs`` is 1).
+
+    Raises:
+        ValueError: another ``reduction``, or a ``weight`` of another shape.
+        TypeError: ``input`` is not floating point.
+
+    PyTorch:
+        ``torch.nn.functional.l1_loss``: the same. Left out: ``size_average`` and ``reduce``, which
+        are deprecated.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> float(ja.functional.l1_loss(jnp.array([1.0, 4.0]), jnp.array([1.0, 1.0])))
+        1.5
+    """
+    check_reduction(reduction)
+    warn_of_sizes(input, target)
+    check_weight_size(input, weight)
+    x, y = as_pair(input, target)
+    loss = weighted_mean(magnitude(x - y), weight, reduction)
+    return loss.astype(result_dtype(input, target, weight))

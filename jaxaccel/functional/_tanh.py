@@ -1,0 +1,62 @@
+"""Smooth functions between -1 and 1."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from jaxaccel.functional._wide import in_wide
+
+
+def tanh(input: jax.Array) -> jax.Array:
+    r"""Return the hyperbolic tangent.
+
+    .. math::
+        y = \tanh x
+
+    Args:
+        input: Floating point, of any shape.
+
+    Returns:
+        Shape and dtype of the input.
+
+    Raises:
+        TypeError: ``input`` is not floating point.
+
+    PyTorch:
+        ``torch.nn.functional.tanh``: the same. Left out: integer inputs.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> round(float(ja.functional.tanh(jnp.array(1.0))), 4)
+        0.7616
+    """
+    return in_wide(jnp.tanh, input)
+
+
+def softsign(input: jax.Array) -> jax.Array:
+    r"""Divide by one more than the magnitude.
+
+    .. math::
+        y = \frac{x}{1 + |x|}
+
+    Args:
+        input: Floating point, of any shape.
+
+    Returns:
+        Shape and dtype of the input.
+
+    Raises:
+        TypeError: ``input`` is not floating point.
+
+    PyTorch:
+        ``torch.nn.functional.softsign``: the same. Left out: integer inputs.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> float(ja.functional.softsign(jnp.array(-1.0)))
+        -0.5
+    """
+    return in_wide(jax.nn.soft_sign, input)

@@ -1,0 +1,305 @@
+"""Every public name has rows, a mirror, and PyTorch's own signature."""
+
+import importlib
+import inspect
+import typing
+
+import pytest
+import torch
+
+import jaxaccel
+import torch_ref
+from parity_tests.functional import rows_activations as activations
+from parity_tests.functional import rows_losses as losses
+from parity_tests.harness.optimizer import lookup, oracle_of
+from parity_tests.registry import rows
+
+CASES = rows()
+WITH_ROWS = (*("optimizers", "schedules", "transforms", "init", "functional", "nn", "models"),)
+
+WITHOUT_ROWS = {
+    "optimizers.param_groups": "test_param_groups runs rows of every optimizer in groups",
+    "optimizers.get_hyperparams": "test_param_groups reads every value at every step",
+    "optimizers.set_hyperparams": "test_param_groups changes values beside PyTorch's groups",
+    "optimizers.no_decay": "test_param_groups chooses parameters with it",
+    "optimizers.state_dict": "test_state_dict takes every optimizer's state to PyTorch",
+    "optimizers.load_state_dict": "test_state_dict brings every optimizer's state back",
+    "nn.convert_sync_batchnorm": "test_norm_layers compares what it converts with the whole batch",
+    "nn.fuse_conv_bn": "test_norm_layers fuses every convolution as PyTorch does",
+    "nn.fuse_linear_bn": "test_norm_layers fuses linear layers as PyTorch does",
+    "nn.state_dict": "test_nn and test_models compare it with PyTorch's own, key by key",
+    "nn.Sequential": "test_reshaping builds it beside PyTorch's, in every way it can be built",
+    "nn.remove_parametrizations": "test_parametrizations removes each kind as PyTorch does",
+    "nn.load_state_dict": "test_nn and test_models load PyTorch's own state into every model",
+    "optimizers.apply_sparse_updates": "test_sparse_adam applies every update with it",
+    "schedules.preview": "test_preview compares every value with PyTorch's groups in training",
+    "optimizers.hessian_diagonal": "test_diagonal_newton compares it with PyTorch's whole Hessian",
+}
+
+HOW_NOT_WHAT = {"foreach", "fused", "capturable", "differentiable", "last_epoch", "device"}
+MUTATED = {"params", "optimizer", "tensor", "parameters", "generator"}
+"""What PyTorch changes in place or draws from; here it is an argument of the returned function."""
+
+TAKES_LR = [
+    "lambda_lr",
+    "step_lr",
+    "multi_step_lr",
+    "constant_lr",
+    "linear_lr",
+    "exponential_lr",
+    "polynomial_lr",
+    "cosine_annealing_lr",
+    "cosine_annealing_warm_restarts",
+    "swa_lr",
+    "reduce_lr_on_plateau",
+]
+"""Schedules for which PyTorch takes the learning rate from the optimizer."""
+
+DIFFERENT = {
+    **{f"schedules.{name}": {"adds": ["lr"]} for name in TAKES_LR},
+    "schedules.multiplicative_lr": {"adds": ["lr", "total_steps"]},
+    "schedules.sequential_lr": {"adds": ["total_steps"]},
+    "schedules.chained_scheduler": {"adds": ["total_steps"]},
+    "schedules.one_cycle_momentum": {
+        "omits": ["max_lr", "cycle_momentum", "div_factor", "final_div_factor"]
+    },
+    "schedules.cyclic_momentum": {"omits": ["base_lr", "max_lr", "cycle_momentum"]},
+    "optimizers.adafactor": {"adds": ["layout"]},
+    "transforms.get_total_norm": {},
+    "transforms.clip_grads_with_norm": {"adds": ["grads"]},
+    "optimizers.muon": {"adds": ["layout"]},
+    "init.uniform": {"adds": ["layout"]},
+    "init.normal": {"adds": ["layout"]},
+    "init.trunc_normal": {"adds": ["layout"]},
+    "init.dirac": {"adds": ["layout"]},
+    "init.orthogonal": {"adds": ["layout"]},
+    "init.sparse": {"adds": ["layout"]},
+    "init.kaiming_uniform": {"adds": ["layout"]},
+    "init.kaiming_normal": {"adds": ["layout"]},
+    "init.xavier_uniform": {"adds": ["layout"]},
+    "init.xavier_normal": {"adds": ["layout"]},
+    "functional.batch_norm": {"adds": ["channel_axis", "axis_name"]},
+    "functional.group_norm": {"adds": ["channel_axis"]},
+    "functional.instance_norm": {"adds": ["channel_axis"]},
+    "functional.local_response_norm": {"adds": ["channel_axis"]},
+    "nn.Linear": {"adds": ["rngs"]},
+    "nn.Bilinear": {"adds": ["rngs"]},
+    **{
+        f"nn.Conv{kind}{axes}d": {"adds": ["rngs"]}
+        for kind in ("", "Transpose")
+        for axes in (1, 2, 3)
+    },
+    "nn.BatchNorm1d": {"adds": ["axis_name", "channel_axis"]},
+    "nn.BatchNorm2d": {"adds": ["axis_name", "channel_axis"]},
+    "nn.BatchNorm3d": {"adds": ["axis_name", "channel_axis"]},
+    "nn.SyncBatchNorm": {"adds": ["axis_name", "channel_axis"], "omits": ["process_group"]},
+    "nn.InstanceNorm1d": {"adds": ["channel_axis"]},
+    "nn.InstanceNorm2d": {"adds": ["channel_axis"]},
+    "nn.InstanceNorm3d": {"adds": ["channel_axis"]},
+    "nn.GroupNorm": {"adds": ["channel_axis"]},
+    "nn.LocalResponseNorm": {"adds": ["channel_axis"]},
+    "nn.spectral_norm": {"adds": ["rngs"]},
+    "nn.orthogonal": {"adds": ["rngs"]},
+    "nn.Dropout": {"adds": ["rngs"], "omits": ["inplace"]},
+    "nn.MultiheadAttention": {"adds": ["rngs"]},
+    "nn.TransformerEncoderLayer": {
+        "adds": ["rngs", "activation"],
+        "omits": ["activation"],  # PyTorch's default is its function, ours the name "relu"
+    },
+    "nn.TransformerEncoder": {"omits": ["enable_nested_tensor", "mask_check"]},
+    "nn.Embedding": {"adds": ["rngs"], "omits": ["sparse", "_weight", "_freeze"]},
+    "nn.EmbeddingBag": {"adds": ["rngs"], "omits": ["sparse", "_weight"]},
+    "nn.RNN": {"adds": ["rngs"]},
+    "nn.LSTM": {"adds": ["rngs"]},
+    "nn.GRU": {"adds": ["rngs"]},
+    **{
+        f"nn.{name}Pool{axes}d": {"omits": ["return_indices"]}
+        for name in ("Max", "AdaptiveMax")
+        for axes in (1, 2, 3)
+    },
+    **{f"nn.Dropout{axes}d": {"adds": ["rngs"], "omits": ["inplace"]} for axes in (1, 2, 3)},
+    **activations.DIFFERENT,
+    **losses.DIFFERENT,
+    "nn.Flatten": {"adds": ["channel_axis"]},
+    "nn.Unflatten": {"adds": ["channel_axis"]},
+}
+"""Arguments that only jaxaccel has, or only PyTorch; the docstrings say why."""
+
+ACTIVATIONS = {
+    "_elu.py": "celu elu selu",
+    "_gelu.py": "gelu mish silu",
+    "_hard.py": "hardsigmoid hardswish hardtanh relu6",
+    "_relu.py": "leaky_relu prelu relu threshold",
+    "_shrink.py": "hardshrink softshrink tanhshrink",
+    "_sigmoid.py": "glu logsigmoid sigmoid",
+    "_softmax.py": "log_softmax softmax softmin",
+    "_softplus.py": "softplus",
+    "_tanh.py": "softsign tanh",
+    "_wide.py": "",
+}
+"""Files of ``functional`` that would say only ``torch.nn.functional.<name>``, and their names."""
+
+NO_MIRROR = {
+    "functional": ACTIVATIONS,
+    "models": {"_flatten.py": "torch.flatten", "_draw.py": "draws of torch.nn.init"},
+    "optimizers": {
+        "_param_groups.py": "the groups of torch.optim.Optimizer",
+        "_hyperparams.py": "torch.optim.Optimizer.param_groups",
+        "_no_decay.py": "a predicate for groups",
+        "_state_dict.py": "torch.optim.Optimizer.state_dict",
+    },
+    "schedules": {
+        "_preview.py": "a run of a schedule, no arithmetic",
+        "_power.py": "Python's own powers, which are in double precision",
+        "_table.py": "Python's lists",
+    },
+}
+"""Files that PyTorch has a function for, or that are no arithmetic."""
+
+UNMIRRORED = {
+    "optimizers.param_groups",
+    "optimizers.ParamGroupsState",
+    "optimizers.get_hyperparams",
+    "optimizers.set_hyperparams",
+    "optimizers.no_decay",
+    "optimizers.state_dict",
+    "optimizers.load_state_dict",
+    "schedules.preview",
+    "schedules.Preview",
+    *(f"functional.{name}" for names in ACTIVATIONS.values() for name in names.split()),
+}
+"""The public names of those files."""
+
+MIRROR_OMITS = {"axis_name", "rngs"}
+"""Arguments about devices and keys, which PyTorch's modules have no counterpart for."""
+
+
+def is_function_or_layer(value):
+    """Return whether a public name is called by users: no state, no result tuple."""
+    return callable(value) and not (inspect.isclass(value) and issubclass(value, tuple))
+
+
+PUBLIC = [
+    f"{room}.{name}"
+    for room in WITH_ROWS
+    for name in importlib.import_module(f"jaxaccel.{room}").__all__
+    if is_function_or_layer(lookup("jaxaccel", f"{room}.{name}"))
+]
+
+
+def signature(function):
+    """Return the parameters of a function, or of a class' constructor, in order."""
+    own = function.__init__ if inspect.isclass(function) else function
+    if own in (object.__init__, torch.nn.Module.__init__):
+        return {}  # a layer without arguments has no constructor of its own
+    # torch.nn.LSTM takes *args and declares what they may be.
+    own = (typing.get_overloads(own) or [own])[0]
+    found = dict(inspect.signature(own).parameters)
+    found.pop("self", None)
+    return found
+
+
+def parameters(function):
+    """Return {name: default} in order."""
+    return {name: p.default for name, p in signature(function).items()}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_has_rows(name):
+    rows = [case for case in CASES if case.function == name]
+    assert bool(rows) != (name in WITHOUT_ROWS), f"{name} has {len(rows)} rows"
+
+
+OPTIONS_ELSEWHERE = {
+    "layout": "test_init runs every row in both layouts; of an optimizer's rows it is an option",
+    "tx": "an option of the row names the transform inside",
+    "dtype": "test_nn and test_models have a test of dtypes",
+    "rngs": "test_nn and test_models construct every layer and model with it",
+    "dropout_key": "test_attention has tests of dropout",
+    "implementation": "test_attention_implementations runs the rows of attention through it",
+    "channel_axis": "test_normalization runs every row in both layouts",
+    "class_axis": "test_losses runs its rows in both layouts",
+    "axis_name": "test_normalization and test_parallel, over eight devices",
+}
+"""Options that multiply all rows instead of having one."""
+
+ARRAYS = {
+    *losses.ARRAYS,
+    *("tensors", "grads", "input", "running_mean", "running_var", "weight"),
+    *("query", "key", "value", "attn_mask"),
+    *("module", "u", "v", "g"),
+}
+"""What a function works on; the harness of its room makes it."""
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name not in WITHOUT_ROWS])
+def test_every_option_is_in_a_row(name):
+    rows = [case for case in CASES if case.function == name]
+    tried = {option for case in rows for option in case.kwargs}
+    # The bias of a layer is an option, of a function an array.
+    arrays = ARRAYS | ({"bias"} if name.startswith("functional.") else set())
+    missing = set(parameters(lookup("jaxaccel", name))) - tried - arrays - set(OPTIONS_ELSEWHERE)
+    assert not missing
+
+
+def test_row_ids_are_unique():
+    ids = [(case.function, case.oracle, case.why) for case in CASES]
+    assert len(set(ids)) == len(ids), sorted({i for i in ids if ids.count(i) > 1})
+
+
+@pytest.mark.parametrize("room", torch_ref.__all__)
+def test_mirror_has_the_same_files_and_names(room):
+    ours = importlib.import_module(f"jaxaccel.{room}")
+    mirror = importlib.import_module(f"torch_ref.{room}")
+    assert mirror.__all__ == [n for n in ours.__all__ if f"{room}.{n}" not in UNMIRRORED]
+    files, mirrored = (
+        {path.name for path in importlib.resources.files(package).iterdir() if path.suffix == ".py"}
+        for package in (ours.__name__, mirror.__name__)
+    )
+    assert mirrored == files - set(NO_MIRROR.get(room, ()))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in PUBLIC if name.split(".")[0] in torch_ref.__all__ and name not in UNMIRRORED],
+)
+def test_mirror_has_the_same_signature(name):
+    ours = parameters(lookup("jaxaccel", name))
+    mirror = parameters(lookup("torch_ref", name))
+    expected = {arg: default for arg, default in ours.items() if arg not in MIRROR_OMITS}
+    assert list(mirror.items()) == list(expected.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "oracle"),
+    sorted({(c.function, c.oracle) for c in CASES if c.oracle.startswith("torch.")}),
+)
+def test_signature_is_pytorchs(name, oracle):
+    """Same arguments, order and defaults, so that a call is ported by copying it."""
+    case = next(c for c in CASES if (c.function, c.oracle) == (name, oracle))
+    if name in ("init.default_weight", "init.default_bias"):
+        return  # what a layer does when it is constructed, not a function of PyTorch
+    if name in activations.BUILTINS:
+        return  # they have none; test_activations reads those in their documentation
+    if name == "nn.scaled_dot_product_attention":
+        return  # a builtin has no signature; test_attention reads the one in its documentation
+    if name in ("functional.weight_norm", "functional.spectral_norm"):
+        return  # what modules of PyTorch compute that hold the other arguments
+    different = DIFFERENT.get(name, {})
+    left_out = HOW_NOT_WHAT | MUTATED | set(different.get("omits", ()))
+    theirs = {k: v for k, v in parameters(oracle_of(case)).items() if k not in left_out}
+    ours = {
+        k: v
+        for k, v in parameters(lookup("jaxaccel", name)).items()
+        if k not in different.get("adds", ())
+    }
+    keywords = {k for k, p in signature(oracle_of(case)).items() if p.kind is p.KEYWORD_ONLY}
+    assert ours == theirs
+    assert [k for k in ours if k not in keywords] == [k for k in theirs if k not in keywords]
+
+
+def test_every_room_is_public():
+    for package in (jaxaccel, torch_ref):
+        folder = importlib.resources.files(package)
+        rooms = {p.name for p in folder.iterdir() if p.is_dir() and (p / "__init__.py").is_file()}
+        assert rooms == set(package.__all__)

@@ -1,0 +1,977 @@
+"""Planted bugs: the suite's own checks must fail on each, and pass without it.
+
+A row replaces one text in the source of one module. The module's functions get the code of the
+changed source, so that everyone who has imported them runs it.
+"""
+
+import contextlib
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import pytest
+
+from parity_tests.functional import rows_activations as activations
+from parity_tests.functional import rows_losses as losses
+from parity_tests.functional import rows_normalization as normalization
+from parity_tests.functional import test_activations, test_losses, test_normalization
+from parity_tests.init import rows_init as init
+from parity_tests.init import test_init
+from parity_tests.nn import rows_norm_layers as norm_layers
+from parity_tests.nn import rows_parametrizations as parametrizations
+from parity_tests.nn import (
+    test_bags,
+    test_conv,
+    test_norm_layers,
+    test_parametrizations,
+    test_pools,
+    test_reshaping,
+)
+from parity_tests.optimizers import rows_optimizers as optimizers
+from parity_tests.optimizers import (
+    test_contract,
+    test_optimizers,
+    test_param_groups,
+    test_state_dict,
+)
+from parity_tests.parallel import test_parallel
+from parity_tests.schedules import rows_plateau as plateau
+from parity_tests.schedules import rows_schedules as schedules
+from parity_tests.schedules import test_plateau, test_schedules
+from parity_tests.transforms import rows_transforms as transforms
+from parity_tests.transforms import test_transforms
+
+CASES = {
+    f"{case.function.split('.')[0]}.{case.id}": case
+    for room in (optimizers, transforms, normalization, schedules, plateau, init)
+    for case in room.CASES
+} | {
+    f"{case.function.split('.')[0]}.{case.id}": case
+    for room in (parametrizations, activations, losses)
+    for case in room.CASES
+}
+
+
+class Mutant(NamedTuple):
+    """A bug: where, the text that goes, the text that comes, and the check that must see it."""
+
+    why: str
+    module: str
+    original: str
+    mutated: str
+    check: Callable[..., Any]
+    row: Any
+
+
+# --- the checks: the tests themselves, called on one row ----------------------------------------
+
+
+def float64_run(row):
+    test_optimizers.test_float64_run_equals_pytorch_at_every_step(CASES[row])
+
+
+def low_precision_run(row):
+    test_optimizers.test_low_precision_is_no_worse_than_pytorch(CASES[row])
+
+
+def mirror_run(row):
+    test_optimizers.test_torch_ref_equals_pytorch_at_every_step(CASES[row])
+
+
+def clipping(row):
+    test_transforms.test_clipping_equals_pytorch_at_every_step(CASES[row])
+
+
+def normalization_row(row):
+    test_normalization.test_equals_pytorch(CASES[row])
+
+
+def fused(row):
+    case = next(case for case in norm_layers.FUSED if case.id == row)
+    test_norm_layers.test_fused_layer_equals_pytorchs(case)
+
+
+def weight_norm(row):
+    test_parametrizations.test_weight_norm_equals_pytorch(CASES[row], "flax")
+
+
+def spectral_norm(row):
+    test_parametrizations.test_spectral_norm_equals_pytorch(CASES[row], "flax")
+
+
+def activation(row):
+    test_activations.test_values_and_gradients_are_pytorchs(CASES[row])
+
+
+def loss(row):
+    test_losses.test_float64_equals_pytorch(CASES[row])
+
+
+def schedule(row):
+    test_schedules.test_equals_pytorch_at_every_step(CASES[row])
+
+
+def plateau_scan(row):
+    test_plateau.test_compiled_scan_equals_pytorch_after_every_metric(CASES[row])
+
+
+def initial_bounds(row):
+    with pytest.MonkeyPatch.context() as patch:
+        test_init.test_bounds_equal_pytorch(CASES[row], "flax", patch)
+
+
+def eight_devices(mode):
+    with jax.numpy_dtype_promotion("standard"):
+        test_parallel.test_eight_devices_equal_one(test_parallel.perceptron, mode)
+
+
+def _contract_row(name):
+    return next(row for row in test_contract.ROWS if row.case is CASES[name])
+
+
+def compiled_and_sharded(row):
+    test_contract.test_compiled_step_is_traced_once_donates_and_keeps_its_state_in_place(
+        _contract_row(row), test_contract.sharded
+    )
+
+
+def inside_scan(row):
+    test_contract.test_wrapped_equals_plain(_contract_row(row), test_contract.in_scan)
+
+
+def frozen_leaf(row):
+    test_contract.test_leaf_without_gradient_is_frozen(_contract_row(row))
+
+
+def many_dtypes(row):
+    test_contract.test_many_dtypes_in_one_tree_keep_their_own(_contract_row(row))
+
+
+def groups_run(row):
+    case = next(case for case in test_param_groups.CASES if case.id == row)
+    test_param_groups.test_float64_run_equals_pytorch_at_every_step(case)
+
+
+def digits_of_decay_factors(_):
+    test_param_groups.test_decay_factor_keeps_its_digits_in_float32()
+
+
+def first_match(_):
+    test_param_groups.test_first_match_wins()
+
+
+def state_there(row):
+    case = next(case for case in test_state_dict.CASES if case.why == row)
+    test_state_dict.test_state_there_continues_equal(case)
+
+
+def state_back(row):
+    case = next(case for case in test_state_dict.CASES if case.why == row)
+    test_state_dict.test_state_back_continues_equal(case)
+
+
+def convolution(row):
+    case = next(case for case in test_conv.CASES if case.id == row)
+    test_conv.test_float64_layer_equals_pytorch(case)
+
+
+def bags(row):
+    case = next(case for case in test_bags.EMBEDDING_BAG if case.why == row)
+    test_bags.test_embedding_bag_equals_pytorch(case)
+
+
+def pool(row):
+    case = next(case for case in test_pools.CASES if case.id == row)
+    test_pools.test_float64_pool_equals_pytorch(case)
+
+
+def upsampling(row):
+    case = next(case for case in test_reshaping.UPSAMPLE if case.id == row)
+    test_reshaping.test_float64_layer_equals_pytorch(case)
+
+
+SGD, ADAM, ADAMW = (f"jaxaccel.optimizers.{name}" for name in ("_sgd", "_adam", "_adamw"))
+ADAGRAD, ADADELTA, RMSPROP, ADAFACTOR = (
+    f"jaxaccel.optimizers.{name}" for name in ("_adagrad", "_adadelta", "_rmsprop", "_adafactor")
+)
+TREE, MATH, LAYOUT = (f"jaxaccel.{name}" for name in ("_tree", "_math", "_layout"))
+ADAMAX, NADAM, RADAM = (f"jaxaccel.optimizers.{name}" for name in ("_adamax", "_nadam", "_radam"))
+ASGD, RPROP, MUON = (f"jaxaccel.optimizers.{name}" for name in ("_asgd", "_rprop", "_muon"))
+CLIP_NORM = "jaxaccel.transforms._clip_grad_norm"
+BATCH_NORM = "jaxaccel.functional._batch_norm"
+SPECTRAL_NORM = "jaxaccel.functional._spectral_norm"
+FUSE_BN = "jaxaccel.nn._fuse_bn"
+TRANSPOSED = "jaxaccel.nn._transposed_convolution"
+EMBEDDING_BAG = "jaxaccel.nn._embedding_bag"
+ONE_CYCLE = "jaxaccel.schedules._one_cycle"
+
+MUTANTS = [
+    Mutant(
+        "eps inside the root",
+        ADAM,
+        "jnp.sqrt(largest) / jnp.sqrt(bias_correction(beta2, step, dtype)) + eps",
+        "jnp.sqrt(largest / bias_correction(beta2, step, dtype) + eps)",
+        float64_run,
+        "optimizers.adam-eps",
+    ),
+    Mutant(
+        "eps before the correction",
+        ADAM,
+        "jnp.sqrt(largest) / jnp.sqrt(bias_correction(beta2, step, dtype)) + eps",
+        "(jnp.sqrt(largest) + eps) / jnp.sqrt(bias_correction(beta2, step, dtype))",
+        float64_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "step off by one",
+        ADAM,
+        "            step=step,",
+        "            step=step + 1,",
+        float64_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "first moment not corrected",
+        ADAM,
+        "-(lr / bias_correction(beta1, step, dtype))",
+        "-lr",
+        float64_run,
+        "optimizers.adamw-defaults",
+    ),
+    Mutant(
+        "bias correction as one minus a power",
+        MATH,
+        "return -jnp.expm1(step.astype(dtype) * log_beta)",
+        "return 1 - jnp.exp(step.astype(dtype) * log_beta)",
+        low_precision_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "one minus beta rounded to float32",
+        MATH,
+        "keep, weight = in_dtype(average.dtype, beta, one_minus(beta))",
+        "keep = jnp.asarray(beta, average.dtype); weight = 1 - keep",
+        low_precision_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "half precision not widened",
+        TREE,
+        "return _cast(leaf, compute_dtype(leaf.dtype))",
+        "return leaf",
+        low_precision_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "amsgrad's maximum after the correction",
+        ADAM,
+        "jnp.maximum(max_exp_avg_sq, exp_avg_sq)",
+        "jnp.maximum(max_exp_avg_sq, exp_avg_sq / bias_correction(beta2, step, dtype))",
+        float64_run,
+        "optimizers.adam-amsgrad",
+    ),
+    Mutant(
+        "coupled decay instead of decoupled",
+        ADAMW,
+        "maximize=maximize, decoupled_weight_decay=True",
+        "maximize=maximize, decoupled_weight_decay=False",
+        float64_run,
+        "optimizers.adamw-defaults",
+    ),
+    Mutant(
+        "decay not scaled by the learning rate",
+        ADAM,
+        "update - lr * weight_decay * param",
+        "update - weight_decay * param",
+        float64_run,
+        "optimizers.adamw-weight-decay",
+    ),
+    Mutant(
+        "maximize after the decay",
+        SGD,
+        """\
+    grad = -grad if maximize else grad
+    if not is_zero(weight_decay):
+        grad = grad + weight_decay * param
+""",
+        """\
+    if not is_zero(weight_decay):
+        grad = grad + weight_decay * param
+    grad = -grad if maximize else grad
+""",
+        float64_run,
+        "optimizers.sgd-maximize-weight-decay",
+    ),
+    Mutant(
+        "maximize ignored",
+        ADAM,
+        "grad = -grad if maximize else grad",
+        "del maximize",
+        float64_run,
+        "optimizers.adam-maximize",
+    ),
+    Mutant(
+        "dampening at the first step",
+        SGD,
+        "jnp.where(step == 1, grad, damped)",
+        "damped",
+        float64_run,
+        "optimizers.sgd-dampening",
+    ),
+    Mutant(
+        "nesterov ignored",
+        SGD,
+        "grad + momentum * momentum_buffer if nesterov else momentum_buffer",
+        "momentum_buffer",
+        float64_run,
+        "optimizers.sgd-nesterov",
+    ),
+    Mutant(
+        "schedule read after the count",
+        ADAM,
+        "lr=value_at(lr, state.step)",
+        "lr=value_at(lr, step)",
+        float64_run,
+        "optimizers.adamw-lr-schedule",
+    ),
+    Mutant(
+        "complex update conjugated",
+        MATH,
+        "jax.lax.complex(pairs[..., 0], pairs[..., 1])",
+        "jax.lax.complex(pairs[..., 0], -pairs[..., 1])",
+        float64_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "asgd with this step's learning rate",
+        ASGD,
+        "eta=state.eta,",
+        "eta=_next_eta(state.step, value_at(lr, state.step), lambd_now, 0.0),",
+        float64_run,
+        "optimizers.asgd-lr-schedule",
+    ),
+    Mutant(
+        "asgd averages a step early",
+        ASGD,
+        "_next_mu(step, ",
+        "_next_mu(step + 1, ",
+        float64_run,
+        "optimizers.asgd-t0",
+    ),
+    Mutant(
+        "a group's schedule lags by a step",
+        "jaxaccel.optimizers._param_groups",
+        "rewritten(held, numbers[index], step)",
+        "rewritten(held, numbers[index], state.step)",
+        groups_run,
+        "adamw-groups",
+    ),
+    Mutant(
+        "the last group that matches wins",
+        "jaxaccel.optimizers._param_groups",
+        "row.index(True) for row",
+        "([i for i, own in enumerate(row[:-1]) if own] or [len(row) - 1])[-1] for row",
+        first_match,
+        None,
+    ),
+    Mutant(
+        "decay factors held as they are",
+        "jaxaccel.optimizers._hyperparams",
+        "held = Complement(place(one_minus(number))) if is_decay else place(number)",
+        "held = place(number)",
+        digits_of_decay_factors,
+        None,
+    ),
+    Mutant(
+        "history in the ring's order",
+        "jaxaccel.optimizers._state_dict",
+        "for k in range(max(0, stored - size), stored)",
+        "for k in range(min(size, stored))",
+        state_there,
+        "lbfgs",
+    ),
+    Mutant(
+        "asgd's averaging weight left behind",
+        "jaxaccel.optimizers._state_dict",
+        "scalars = {name: _common(name, state_dict) for name in counts}",
+        "scalars = {name: _common(name, state_dict) for name in counts[:1]}",
+        state_back,
+        "asgd",
+    ),
+    Mutant(
+        "rprop lags by a step",
+        RPROP,
+        "return _against(grad, step_size)",
+        "return _against(prev, step_size)",
+        float64_run,
+        "optimizers.rprop-defaults",
+    ),
+    Mutant(
+        "rprop remembers a gradient that has turned",
+        RPROP,
+        "grad = jnp.where(turned, 0, grad)",
+        "prev = grad",
+        float64_run,
+        "optimizers.rprop-defaults",
+    ),
+    Mutant(
+        "muon's ratio of inputs to outputs",
+        MUON,
+        "outputs, inputs = grad",
+        "inputs, outputs = grad",
+        float64_run,
+        "optimizers.muon-defaults",
+    ),
+    Mutant(
+        "muon adds eps to the norm",
+        MATH,
+        "jnp.maximum(norm, eps)",
+        "(norm + eps)",
+        float64_run,
+        "optimizers.muon-eps-above-the-norm",
+    ),
+    Mutant(
+        "adagrad's eps inside the root",
+        ADAGRAD,
+        "jnp.sqrt(sum) + eps",
+        "jnp.sqrt(sum + eps)",
+        float64_run,
+        "optimizers.adagrad-eps",
+    ),
+    Mutant(
+        "adagrad's decay a step early",
+        ADAGRAD,
+        "(step - 1).astype(dtype)",
+        "step.astype(dtype)",
+        float64_run,
+        "optimizers.adagrad-lr-decay",
+    ),
+    Mutant(
+        "adadelta's steps counted after the learning rate",
+        ADADELTA,
+        "ema_of_square(acc_delta, delta, rho)",
+        "ema_of_square(acc_delta, lr * delta, rho)",
+        float64_run,
+        "optimizers.adadelta-lr",
+    ),
+    Mutant(
+        "rmsprop's learning rate inside the buffer",
+        RMSPROP,
+        "momentum * momentum_buffer + direction",
+        "momentum * momentum_buffer + lr * direction; lr = 1",
+        float64_run,
+        "optimizers.rmsprop-momentum-lr-schedule",
+    ),
+    Mutant(
+        "adafactor factored over flax's last axes",
+        LAYOUT,
+        'if layout == "flax" else range(ndim)',
+        'if layout == "keras" else range(ndim)',
+        float64_run,
+        "optimizers.adafactor-defaults",
+    ),
+    Mutant(
+        "adafactor without the relative step",
+        ADAFACTOR,
+        "jnp.minimum(lr, 1 / jnp.sqrt(count))",
+        "lr",
+        float64_run,
+        "optimizers.adafactor-lr-above-the-relative-step",
+    ),
+    Mutant(
+        "adafactor's mean not bounded",
+        ADAFACTOR,
+        "row_var / jnp.maximum(mean, eps1) * col_var",
+        "row_var / mean * col_var",
+        float64_run,
+        "optimizers.adafactor-eps1",
+    ),
+    Mutant(
+        "eps inside the root in the mirror",
+        "torch_ref.optimizers._adam",
+        "torch.sqrt(largest) / bias_correction(beta2, step) ** 0.5 + eps",
+        "torch.sqrt(largest / bias_correction(beta2, step) + eps)",
+        mirror_run,
+        "optimizers.adam-eps",
+    ),
+    Mutant(
+        "adamax's eps after the maximum",
+        ADAMAX,
+        "jnp.maximum(exp_inf * keep, jnp.abs(grad) + eps)",
+        "jnp.maximum(exp_inf * keep, jnp.abs(grad)) + eps",
+        float64_run,
+        "optimizers.adamax-eps",
+    ),
+    Mutant(
+        "nadam's coefficient not rounded to float32",
+        NADAM,
+        "mu_product.astype(jnp.float32) * mu.astype(jnp.float32)",
+        "(mu_product.astype(dtype) * mu).astype(jnp.float32)",
+        float64_run,
+        "optimizers.nadam-defaults",
+    ),
+    Mutant(
+        "nadam's next coefficient a step late",
+        NADAM,
+        "coefficient(step + 1)",
+        "coefficient(step)",
+        float64_run,
+        "optimizers.nadam-defaults",
+    ),
+    Mutant(
+        "nadam's product taken from 1 after rounding",
+        NADAM,
+        "(1 - product) + product * one_minus_mu_next",
+        "1 - product * mu_next",
+        low_precision_run,
+        "optimizers.nadam-momentum-decay-extreme-and-beta1-near-one",
+    ),
+    Mutant(
+        "radam rectified from five on",
+        RADAM,
+        "return rho > 5,",
+        "return rho >= 5,",
+        low_precision_run,
+        "optimizers.radam-beta2-where-rho-ends-at-five",
+    ),
+    Mutant(
+        "radam's rho always from rho_inf",
+        RADAM,
+        "jnp.where(half < 1, early, late)",
+        "late",
+        low_precision_run,
+        "optimizers.radam-beta2-near-one",
+    ),
+    Mutant(
+        "radam's eps after the correction",
+        RADAM,
+        "scale / (jnp.sqrt(exp_avg_sq) + eps)",
+        "scale / (jnp.sqrt(exp_avg_sq) + eps * scale / rectification)",
+        float64_run,
+        "optimizers.radam-eps",
+    ),
+    Mutant(
+        "clipping without 1e-6",
+        CLIP_NORM,
+        "max_norm / (total_norm + 1e-6)",
+        "max_norm / total_norm",
+        clipping,
+        "transforms.clip_grad_norm-tiny-norm",
+    ),
+    Mutant(
+        "small gradients scaled up",
+        CLIP_NORM,
+        "jnp.minimum(max_norm / (total_norm + 1e-6), 1.0)",
+        "max_norm / (total_norm + 1e-6)",
+        clipping,
+        "transforms.clip_grad_norm-max-norm-above",
+    ),
+    Mutant(
+        "norm accumulated in half precision",
+        CLIP_NORM,
+        "return leaf.astype(compute_dtype(leaf.dtype))",
+        "return leaf",
+        clipping,
+        "transforms.clip_grad_norm-norm-that-half-precision-cannot-hold",
+    ),
+    Mutant(
+        "one norm for all slices",
+        "jaxaccel.functional._weight_norm",
+        "jnp.sum(direction * direction, axes, keepdims=True)",
+        "jnp.sum(direction * direction, keepdims=True)",
+        weight_norm,
+        "functional.weight_norm-kernel",
+    ),
+    Mutant(
+        "v moved before u",
+        SPECTRAL_NORM,
+        "left = _normalized(jnp.dot(matrix, right), eps)",
+        "right = _normalized(jnp.dot(matrix.T, left), eps)",
+        spectral_norm,
+        "functional.spectral_norm-defaults",
+    ),
+    Mutant(
+        "gradient through the power method",
+        SPECTRAL_NORM,
+        "u, v = jax.lax.stop_gradient((u, v))",
+        "u, v = u, v",
+        spectral_norm,
+        "functional.spectral_norm-defaults",
+    ),
+    Mutant(
+        "running variance biased",
+        BATCH_NORM,
+        "return stats, stats.var * (count / (count - 1))",
+        "return stats, stats.var",
+        normalization_row,
+        "functional.batch_norm-training",
+    ),
+    Mutant(
+        "output normalised with the unbiased variance",
+        BATCH_NORM,
+        "scale_and_shift(shifted, delta, var, eps",
+        "scale_and_shift(shifted, delta, unbiased if training else var, eps",
+        normalization_row,
+        "functional.batch_norm-training",
+    ),
+    Mutant(
+        "momentum weighs the old value",
+        "jaxaccel.functional._channels",
+        "keep * running.astype(new.dtype) + take * new",
+        "take * running.astype(new.dtype) + keep * new",
+        normalization_row,
+        "functional.batch_norm-momentum",
+    ),
+    Mutant(
+        "groups of channels that are not neighbours",
+        "jaxaccel.functional._group_norm",
+        "if axis != channel_axis)",
+        "if axis != channel_axis + 1)",
+        normalization_row,
+        "functional.group_norm-two-groups",
+    ),
+    Mutant(
+        "even windows that lean to the right",
+        "jaxaccel.functional._local_response_norm",
+        "(size // 2, (size - 1) // 2)",
+        "((size - 1) // 2, size // 2)",
+        normalization_row,
+        "functional.local_response_norm-even-size",
+    ),
+    *(
+        Mutant(why, f"jaxaccel.functional.{module}", original, mutated, activation, row)
+        for why, module, original, mutated, row in [
+            (
+                "relu's slope at zero is one",
+                "_relu",
+                "x <= threshold",
+                "x < threshold",
+                "functional.relu-defaults",
+            ),
+            (
+                "gelu approximated by default",
+                "_gelu",
+                'approximate == "tanh"',
+                "True",
+                "functional.gelu-defaults",
+            ),
+        ]
+    ),
+    *(
+        Mutant(why, f"jaxaccel.functional.{module}", original, mutated, loss, row)
+        for why, module, original, mutated, row in [
+            (
+                "weighted mean over the number of targets",
+                "_class_indices",
+                "total / jnp.sum(weights)",
+                "total / weights.size",
+                "functional.cross_entropy-weight",
+            ),
+            (
+                "ignored targets are smoothed",
+                "_cross_entropy",
+                "index == ignore_index, jnp.zeros_like",
+                "index < ignore_index, jnp.zeros_like",
+                "functional.cross_entropy-smooth-weight-ignored",
+            ),
+            (
+                "smoothing spread over the other classes",
+                "_cross_entropy",
+                "label_smoothing / log_probs.shape[-1]",
+                "label_smoothing / (log_probs.shape[-1] - 1)",
+                "functional.cross_entropy-smooth",
+            ),
+            (
+                "absolute error with a slope where it is zero",
+                "_reduction",
+                "difference * jnp.sign(difference)",
+                "jnp.abs(difference)",
+                "functional.l1_loss-kinks",
+            ),
+        ]
+    ),
+    Mutant(
+        "cycle peaks one step late",
+        ONE_CYCLE,
+        "peak = float(pct_start * total_steps) - 1",
+        "peak = float(pct_start * total_steps)",
+        schedule,
+        "schedules.one_cycle_lr-defaults",
+    ),
+    Mutant(
+        "cycle ends one step late",
+        ONE_CYCLE,
+        "float(total_steps - 1)",
+        "float(total_steps)",
+        schedule,
+        "schedules.one_cycle_lr-defaults",
+    ),
+    *(
+        Mutant(why, f"jaxaccel.schedules.{module}", original, mutated, schedule, f"schedules.{row}")
+        for why, module, original, mutated, row in [
+            (
+                "drops one step early",
+                "_step_lr",
+                "power(xp, gamma, k // step_size)",
+                "power(xp, gamma, (k + 1) // step_size)",
+                "step_lr-defaults",
+            ),
+            (
+                "milestone counts one step late",
+                "_table",
+                'side="right"',
+                'side="left"',
+                "multi_step_lr-defaults",
+            ),
+            (
+                "constant for one step more",
+                "_constant_lr",
+                "k < total_iters, first, last",
+                "k <= total_iters, first, last",
+                "constant_lr-defaults",
+            ),
+            (
+                "linear factor without its start in a chain",
+                "_linear_lr",
+                "xp.where(k == 0, start_factor, xp.where(moves",
+                "xp.where(k == 0, 1.0, xp.where(moves",
+                "sequential_lr-a-sequence-in-a-chain-first",
+            ),
+            (
+                "polynomial never ends",
+                "_polynomial_lr",
+                "xp.maximum(total_iters - k, 0).astype(float)",
+                "abs(total_iters - k).astype(float)",
+                "polynomial_lr-square",
+            ),
+            (
+                "restarts find the next cycle's length",
+                "_cosine_annealing_warm_restarts",
+                "length = read_table(xp, lengths, cycle)",
+                "length = read_table(xp, lengths, cycle + 1)",
+                "cosine_annealing_warm_restarts-T-mult-two",
+            ),
+            (
+                "cycles counted from zero",
+                "_cyclic",
+                "scale(xp, 1 + k // total, k)",
+                "scale(xp, k // total, k)",
+                "cyclic_lr-triangular2",
+            ),
+            (
+                "swa starts from the first rate",
+                "_swa_lr",
+                "between(xp, start.lr, start.group.swa_lr, k)",
+                "between(xp, start.base_lr, start.group.swa_lr, k)",
+                "sequential_lr-swa-goes-on",
+            ),
+            (
+                "cosine rises one step early in a chain",
+                "_cosine_annealing_lr",
+                "rises = (k - 1 - T_max)",
+                "rises = (k - T_max)",
+                "chained_scheduler-two-cosines",
+            ),
+            (
+                "members forget what a one cycle wrote",
+                "_combine",
+                "bases.append(group.initial_lr)",
+                "bases.append(lr)",
+                "sequential_lr-cosine-after-one-cycle",
+            ),
+            (
+                "nested members are not stepped back",
+                "_recursion",
+                "run.epoch[inner] -= 1",
+                "run.epoch[inner] -= 0",
+                "sequential_lr-nested",
+            ),
+            (
+                "a chain behind a fixed rate multiplies all factors",
+                "_chained_scheduler",
+                "value = leaf.next(start)(xp, k, value)",
+                "value = leaf.values(start._replace(lr=value))(xp, k)",
+                "chained_scheduler-lambda-first",
+            ),
+        ]
+    ),
+    Mutant(
+        "plateau counts one metric less",
+        "jaxaccel.schedules._reduce_lr_on_plateau",
+        "reduces = bad > most_bad",
+        "reduces = bad >= most_bad",
+        plateau_scan,
+        "schedules.reduce_lr_on_plateau-defaults",
+    ),
+    Mutant(
+        "fans swapped",
+        LAYOUT,
+        "return shape[input_axis(layout)] * window, shape[output_axis(layout)] * window",
+        "return shape[output_axis(layout)] * window, shape[input_axis(layout)] * window",
+        initial_bounds,
+        "init.kaiming_uniform-defaults",
+    ),
+    Mutant(
+        "xavier with one fan",
+        "jaxaccel.init._xavier",
+        "2.0 / float(fan_in + fan_out)",
+        "1.0 / float(fan_in)",
+        initial_bounds,
+        "init.xavier_normal-defaults",
+    ),
+    Mutant(
+        "sum over devices instead of the mean",
+        "jaxaccel.parallel._data_parallel",
+        "jax.lax.pmean(leaf, axis)",
+        "jax.lax.psum(leaf, axis)",
+        eight_devices,
+        "shard_map",
+    ),
+    Mutant(
+        "step counted outside the state",
+        ADAM,
+        "step = next_step(state.step)",
+        "update.calls = getattr(update, 'calls', 0) + 1; step = jnp.int32(update.calls)",
+        inside_scan,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "two state slots in one buffer",
+        ADAM,
+        "exp_avg=zeros_like(params),\n            exp_avg_sq=zeros_like(params),",
+        "exp_avg=(zeros := zeros_like(params)),\n            exp_avg_sq=zeros,",
+        compiled_and_sharded,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "step counter not on the mesh",
+        TREE,
+        "if isinstance(leaf.sharding, NamedSharding):",
+        "if False:",
+        compiled_and_sharded,
+        "optimizers.sgd-defaults",
+    ),
+    Mutant(
+        "frozen leaf loses the sign of zero",
+        TREE,
+        "jnp.full_like(param, complex(-0.0, -0.0) if jnp.iscomplexobj(param) else -0.0)",
+        "jnp.zeros_like(param)",
+        frozen_leaf,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "kernel of a transposed convolution not turned round",
+        TRANSPOSED,
+        "jnp.flip(weight, range(axes))",
+        "weight",
+        convolution,
+        "ConvTranspose2d-defaults",
+    ),
+    Mutant(
+        "groups of a transposed convolution mixed up",
+        TRANSPOSED,
+        "outputs, groups, inputs // groups)",
+        "outputs, inputs // groups, groups)",
+        convolution,
+        "ConvTranspose2d-groups-of-three-channels",
+    ),
+    Mutant(
+        "first integer of a bag in the bag before",
+        EMBEDDING_BAG,
+        'side="right"',
+        'side="left"',
+        bags,
+        "sum of bags of all lengths",
+    ),
+    Mutant(
+        "fused bias not centred",
+        FUSE_BN,
+        "(-mean if bias is None else bias - mean)",
+        "(jnp.zeros_like(mean) if bias is None else bias)",
+        fused,
+        "Conv2d-fused-no-bias",
+    ),
+    Mutant(
+        "fused groups of a transposed convolution mixed up",
+        FUSE_BN,
+        "of_group = scale.reshape(conv.groups, -1)",
+        "of_group = scale.reshape(-1, conv.groups).T",
+        fused,
+        "ConvTranspose2d-fused-groups",
+    ),
+    Mutant(
+        "bins of an adaptive pool that do not overlap",
+        "jaxaccel.nn._bins",
+        "-(-(index + 1) * length // max(size, 1))",
+        "(index + 1) * length // max(size, 1)",
+        pool,
+        "AdaptiveAvgPool1d-defaults",
+    ),
+    Mutant(
+        "factor of an interpolation recomputed from the sizes",
+        "jaxaccel.nn._interpolation",
+        "ratio = 1 / scale_factor if scale_factor else length / size",
+        "ratio = length / size",
+        upsampling,
+        "Upsample-linear-fraction",
+    ),
+    Mutant(
+        "everything in float32",
+        TREE,
+        "return _cast(leaf, compute_dtype(leaf.dtype))",
+        "return leaf.astype(jnp.float32)",
+        float64_run,
+        "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "updates in the dtype of the arithmetic",
+        TREE,
+        "return _cast(result, jnp.result_type(target))",
+        "return result",
+        many_dtypes,
+        "optimizers.adam-defaults",
+    ),
+]
+
+
+@contextlib.contextmanager
+def planted(mutant):
+    """Run with the bug in place."""
+    module = importlib.import_module(mutant.module)
+    source = inspect.getsource(module)
+    assert source.count(mutant.original) == 1
+    changed = source.replace(mutant.original, mutant.mutated)
+    namespace = {"__name__": module.__name__}
+    exec(compile(changed, f"<{mutant.why}>", "exec", dont_inherit=True), namespace)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in vars(module).items():
+            if inspect.isfunction(function) and function.__module__ == module.__name__:
+                patch.setattr(function, "__code__", namespace[name].__code__)
+        yield
+
+
+passed = set()
+
+
+def assert_passes_without(mutant):
+    """Assert that the check passes on the code as it is; once for mutants that share it."""
+    if (mutant.check, mutant.row) not in passed:
+        mutant.check(mutant.row)
+        passed.add((mutant.check, mutant.row))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.why.replace(" ", "-"))
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_planted_bug_is_caught(mutant):
+    assert_passes_without(mutant)
+    with planted(mutant), pytest.raises(AssertionError):
+        mutant.check(mutant.row)
+
+
+def test_a_planted_bug_is_gone_afterwards():
+    mutant = next(mutant for mutant in MUTANTS if mutant.check is clipping)
+    with planted(mutant):
+        pass
+    mutant.check(mutant.row)

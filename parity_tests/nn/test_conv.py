@@ -1,0 +1,209 @@
+"""Convolutions of one and three axes and transposed ones, against ``torch.nn``."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+
+import jaxaccel as ja
+from parity_tests import tolerances as tol
+from parity_tests.harness.layer import (
+    assert_close,
+    assert_same_layer,
+    assert_same_state_dict,
+    both_layers,
+    channels_first,
+    channels_last,
+    own_layer,
+)
+from parity_tests.harness.optimizer import lookup, oracle_of
+from parity_tests.nn.rows_conv import BAD, BAD_INPUTS, CASES, OUTPUT_SIZES, TRANSPOSED
+from parity_tests.nn.test_seeded_models import assert_built_alike
+
+EVEN_SAME = "ignore:Using padding='same' with even kernel:UserWarning"
+
+
+@pytest.mark.usefixtures("no_draws")
+@pytest.mark.filterwarnings(EVEN_SAME)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_float64_layer_equals_pytorch(case):
+    assert_same_layer(case, "float64")
+
+
+@pytest.mark.usefixtures("no_draws")
+@pytest.mark.parametrize(
+    "case",
+    [c for c in CASES if (c.function, c.why) != ("nn.Conv3d", "defaults") and c.why == "defaults"],
+    ids=lambda case: case.id,
+)
+def test_float32_layer_equals_pytorch(case):
+    assert_same_layer(case, "float32")
+
+
+@pytest.mark.usefixtures("no_draws")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_state_dict_is_pytorchs(case):
+    assert_same_state_dict(case)
+
+
+@pytest.mark.usefixtures("no_draws")
+@pytest.mark.parametrize("case", OUTPUT_SIZES, ids=lambda case: case.id)
+def test_output_size(case):
+    """Named by its spatial sizes, or the whole of it; in place of ``output_padding``."""
+    ours, theirs = both_layers(case)
+    x = np.random.default_rng(0).normal(size=case.options["shape"])
+    wanted = case.options["output_size"]
+    expected = theirs(torch.tensor(x), wanted).detach()
+    whole = channels_last(np.empty(tuple(expected.shape)), case).shape
+    x = jnp.asarray(channels_last(x, case))
+    for size in (wanted, whole):
+        found = channels_first(ours(x, output_size=size), case)
+        assert_close(found, expected, tol.LAYER_FLOAT64_OF_MAX)
+
+
+@pytest.mark.usefixtures("no_draws")
+@pytest.mark.parametrize("shape", [(2, 4, 5), (4, 5)])
+@pytest.mark.parametrize("size", [(16,), (20,), (1, 2, 3, 17)])
+def test_output_sizes_out_of_reach_have_pytorchs_text(size, shape):
+    layer = ja.nn.ConvTranspose1d(4, 6, 5, 3, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError) as expected:
+        torch.nn.ConvTranspose1d(4, 6, 5, 3)(torch.ones(shape), size)
+    with pytest.raises(ValueError) as found:
+        layer(jnp.ones((*shape[:-2], 5, 4), jnp.float32), size)
+    # PyTorch takes the sizes of an input without a batch axis from its first axis on.
+    text = str(expected.value).replace("torch.Size([])", "torch.Size([5])")
+    text = text.replace(f"{size}", f"{list(size)}").replace("torch.Size([5])", "[5]")
+    assert str(found.value) == text
+
+
+# --- draws --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_layer_of_a_seed_is_pytorchs(case):
+    assert_built_alike(
+        lookup("jaxaccel", case.function), oracle_of(case), case.kwargs, "float32", 2**32 + 5
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+def test_transposed_layer_of_a_seed_in_other_dtypes(dtype):
+    case = next(c for c in TRANSPOSED if c.why == "all together")
+    assert_built_alike(ja.nn.ConvTranspose2d, oracle_of(case), case.kwargs, dtype, 42)
+
+
+# --- dtypes and precision -----------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_draws")
+@pytest.mark.parametrize("case", [c for c in CASES if c.why == "defaults"], ids=lambda c: c.id)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision(case, dtype):
+    """About one rounding from the truth: the products are added up in float32."""
+    _, theirs = both_layers(case)
+    ours = own_layer(case, dtype)
+    ja.nn.load_state_dict(ours, theirs.state_dict())
+    rounded = {k: np.asarray(v, np.float64) for k, v in ja.nn.state_dict(ours).items()}
+    theirs.load_state_dict({k: torch.tensor(v) for k, v in rounded.items()})
+    x = jnp.asarray(np.random.default_rng(0).normal(size=case.options["shape"]), dtype)
+    expected = theirs(torch.tensor(np.asarray(x, np.float64))).detach()
+    found = ours(jnp.asarray(channels_last(np.asarray(x), case)))
+    assert found.dtype == dtype
+    found = channels_first(np.asarray(found, np.float64), case)
+    assert_close(found, expected, tol.LAYER_BFLOAT16_OF_MAX)
+    other = jnp.asarray(channels_last(np.asarray(x), case), jnp.float32)
+    with pytest.raises(TypeError, match=f"same dtype, but got: float32 != {dtype}"):
+        ours(other)
+
+
+@pytest.mark.usefixtures("no_draws")
+@pytest.mark.parametrize("case", [c for c in CASES if c.why == "defaults"], ids=lambda c: c.id)
+def test_default_dtype_is_float32(case):
+    leaves = jax.tree.leaves(nnx.state(own_layer(case), nnx.Param))
+    assert all(leaf.dtype == jnp.float32 for leaf in leaves)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.why == "defaults"], ids=lambda c: c.id)
+def test_a_cpu_always_multiplies_in_full(case):
+    """So that tests on a CPU say nothing about an accelerator's default, and need no setting."""
+    layer = own_layer(case)
+    x = np.random.default_rng(0).normal(size=case.options["shape"])
+    x = jnp.asarray(channels_last(x, case), jnp.float32)
+    outputs = []
+    for precision in ("default", "highest"):
+        with jax.default_matmul_precision(precision):
+            outputs.append(layer(x))
+    assert np.array_equal(*outputs)
+
+
+LAYERS = [
+    ("Linear", (3, 2), (1, 3), "dot_general"),
+    ("Conv1d", (3, 2, 1), (1, 4, 3), "convolution"),
+    ("Conv2d", (3, 2, 1), (1, 4, 4, 3), "convolution"),
+    ("ConvTranspose2d", (3, 2, 1), (1, 4, 4, 3), "convolution"),
+]
+
+
+@pytest.mark.usefixtures("no_draws")
+@pytest.mark.parametrize(("name", "arguments", "shape", "operation"), LAYERS, ids=lambda v: str(v))
+def test_the_programs_precision_is_the_callers(name, arguments, shape, operation):
+    """Forwards and backwards every product carries what ``default_matmul_precision`` asks for."""
+    layer = getattr(ja.nn, name)(*arguments, rngs=nnx.Rngs(0))
+    graph, state = nnx.split(layer)
+
+    def loss(state, x):
+        return nnx.merge(graph, state)(x).sum()
+
+    x = jnp.ones(shape, jnp.float32)
+    for precision in ("highest", "default"):
+        with jax.default_matmul_precision(precision):
+            text = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(state, x).as_text()
+        products = [line for line in text.splitlines() if f"stablehlo.{operation}" in line]
+        assert len(products) >= 2
+        in_full = [line.count("HIGHEST") == 2 for line in products]
+        assert all(in_full) if precision == "highest" else not any(in_full)
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+def call_pytorchs(case):
+    """In float64, where no other library computes, whose texts say little."""
+    layer = oracle_of(case)(**case.kwargs, dtype=torch.float64)
+    return layer(torch.ones(case.options["shape"], dtype=torch.float64))
+
+
+@pytest.mark.usefixtures("no_draws")
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
+@pytest.mark.parametrize("case", BAD, ids=lambda case: case.id)
+def test_constructor_errors_have_pytorchs_text(case):
+    with pytest.raises((ValueError, RuntimeError)) as expected:
+        call_pytorchs(case)
+    with pytest.raises(ValueError) as found:
+        lookup("jaxaccel", case.function)(**case.kwargs, rngs=nnx.Rngs(0))
+    assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.usefixtures("no_draws")
+@pytest.mark.parametrize("case", BAD_INPUTS, ids=lambda case: case.id)
+def test_input_errors_have_pytorchs_text(case):
+    x, text = np.ones(case.options["shape"], np.float32), case.options["text"]
+    with pytest.raises((RuntimeError, ValueError), match=text):
+        call_pytorchs(case)
+    layer = lookup("jaxaccel", case.function)(**case.kwargs, rngs=nnx.Rngs(0))
+    moved = channels_last(x, case) if x.ndim > case.options["spatial"] else x
+    with pytest.raises(ValueError, match=text):
+        layer(jnp.asarray(moved))
+
+
+@pytest.mark.usefixtures("no_draws")
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_transposed_padding_is_no_word(axes):
+    """PyTorch says so when the layer is called."""
+    name, text = f"ConvTranspose{axes}d", "must be tuple of ints, but found element of type str"
+    with pytest.raises(TypeError, match=text):
+        getattr(torch.nn, name)(4, 6, 3, padding="same")(torch.ones(1, 4, *[5] * axes))
+    with pytest.raises(TypeError, match=text):
+        getattr(ja.nn, name)(4, 6, 3, padding="same", rngs=nnx.Rngs(0))

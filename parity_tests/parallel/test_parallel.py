@@ -1,0 +1,164 @@
+"""Eight simulated devices against one, and against PyTorch rank by rank."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import jaxaccel as ja
+from parity_tests import tolerances as tol
+from parity_tests.harness.network import (
+    assert_same_weights,
+    classification_loss,
+    images_and_labels,
+    perceptron,
+    resnet,
+    torch_batch,
+    weights_of,
+)
+
+DEVICES = 8
+STEPS = 4
+modes = pytest.mark.parametrize("mode", ["jit", "shard_map", "pmap"])
+
+
+@pytest.fixture(autouse=True)
+def optax_losses():
+    """Optax's loss mixes int32 and float64."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def train(model, mesh, mode, parts=1, unroll=None):
+    """Return the step, and the state after some steps of AdamW on batches of 32."""
+    apply, params, model_state = ja.training.split_model(model)
+    tx = ja.optimizers.adamw(lr=1e-2, weight_decay=0.1)
+    step = ja.training.train_step(
+        classification_loss(apply),
+        tx,
+        max_grad_norm=0.5,
+        accumulation_steps=parts,
+        unroll_accumulation=unroll,
+        mesh=mesh,
+        mode=mode,
+    )
+    state = ja.training.train_state(params, tx, model_state, mesh=mesh)
+    metrics = []
+    for seed in range(STEPS):
+        batch = jax.tree.map(jnp.asarray, images_and_labels(32, seed=seed))
+        batch = batch if mesh is None else ja.parallel.shard_batch(batch, mesh)
+        state, measured = step(state, batch)
+        metrics.append({name: float(value) for name, value in measured.items()})
+    return step, state, metrics
+
+
+def assert_same_state(found, expected):
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        allowed = tol.DEVICES_FLOAT64_OF_MAX * float(jnp.max(jnp.abs(b)))
+        np.testing.assert_allclose(a, b, rtol=0, atol=allowed)
+
+
+@modes
+@pytest.mark.parametrize("network", [perceptron, resnet])
+def test_eight_devices_equal_one(network, mode):
+    """With batch statistics over all devices; everything replicated; one compilation."""
+    synchronised = {} if network is perceptron or mode == "jit" else {"axis_name": "data"}
+    _, expected, alone = train(network()[0], None, "jit")
+    step, state, metrics = train(network(**synchronised)[0], ja.parallel.make_mesh(), mode)
+    assert_same_state(state, expected)
+    for found, judge in zip(metrics, alone, strict=True):
+        assert found == pytest.approx(judge, rel=tol.DEVICES_FLOAT64_OF_MAX)
+    assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state))
+    assert all(len(leaf.devices()) == DEVICES for leaf in jax.tree.leaves(state))
+    assert step._cache_size() == 1
+
+
+@modes
+@pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "scanned"])
+def test_accumulation_on_eight_devices_equals_one_device(mode, unroll):
+    _, expected, _ = train(perceptron()[0], None, "jit")
+    _, state, _ = train(perceptron()[0], ja.parallel.make_mesh(), mode, parts=2, unroll=unroll)
+    assert_same_state(state, expected)
+
+
+@pytest.mark.parametrize("mode", ["shard_map", "pmap"])
+def test_batch_norm_of_its_own_rows_equals_ddp(mode):
+    """Per-rank BatchNorm, as in DistributedDataParallel: PyTorch's gradients by rank, averaged."""
+    model, twin = resnet()
+    _, state, _ = train(model, ja.parallel.make_mesh(), mode)
+    optimizer = torch.optim.AdamW(twin.parameters(), lr=1e-2, weight_decay=0.1)
+    for seed in range(STEPS):
+        images, labels = images_and_labels(32, seed=seed)
+        optimizer.zero_grad()
+        for rows in np.split(np.arange(32), DEVICES):
+            inputs, targets = torch_batch(images[rows], labels[rows])
+            loss = torch.nn.functional.cross_entropy(twin(inputs), targets)
+            (loss / DEVICES).backward()
+        torch.nn.utils.clip_grad_norm_(twin.parameters(), 0.5)
+        optimizer.step()
+    assert_same_weights(
+        weights_of(model, state), twin, tol.NETWORK_FLOAT64_OF_NORM, also_statistics=False
+    )
+
+
+def test_two_axes_and_fewer_devices():
+    """A mesh of which only one axis splits the batch, and a mesh of some devices."""
+    _, expected, _ = train(perceptron()[0], None, "jit")
+    for mesh in (
+        ja.parallel.make_mesh({"data": 4, "model": -1}),
+        ja.parallel.make_mesh({"data": 2}, devices=jax.devices()[:2]),
+    ):
+        for mode in ("jit", "shard_map"):
+            _, state, _ = train(perceptron()[0], mesh, mode)
+            assert_same_state(state, expected)
+
+
+def test_accumulation_groups_the_same_rows_in_every_mode():
+    """Parts are cut from each device's own rows, as each rank of DDP cuts its own batch."""
+    states = [
+        train(resnet(axis_name=name)[0], ja.parallel.make_mesh(), mode, parts=2)[1]
+        for mode, name in (("jit", None), ("shard_map", "data"))
+    ]
+    assert_same_state(*states)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("mode", ["jit", "shard_map"])
+def test_the_only_collective_is_the_mean(mode, parts):
+    """Gradients and metrics are all-reduced; no parameter and no image moves."""
+    model, _ = perceptron()
+    apply, params, model_state = ja.training.split_model(model)
+    tx = ja.optimizers.adamw()
+    mesh = ja.parallel.make_mesh()
+    step = ja.training.train_step(
+        classification_loss(apply), tx, mesh=mesh, mode=mode, accumulation_steps=parts
+    )
+    state = ja.training.train_state(params, tx, model_state, mesh=mesh)
+    batch = ja.parallel.shard_batch(jax.tree.map(jnp.asarray, images_and_labels(32)), mesh)
+    program = step.lower(state, batch).compile().as_text()
+    collectives = set(
+        re.findall(r"\b(all-reduce|all-gather|all-to-all|collective-permute)\(", program)
+    )
+    assert collectives == {"all-reduce"}
+
+
+def test_mesh_shapes():
+    assert dict(ja.parallel.make_mesh().shape) == {"data": DEVICES}
+    assert dict(ja.parallel.make_mesh({"data": 2, "model": -1}).shape) == {"data": 2, "model": 4}
+    assert ja.parallel.make_mesh({"x": 8}).devices.size == DEVICES
+
+
+@pytest.mark.parametrize("devices", [1, DEVICES])
+def test_replicated_arrays_are_new(devices):
+    """Donating them, keys included, leaves the originals alive."""
+    mesh = ja.parallel.make_mesh(devices=jax.devices()[:devices])
+    original = {"w": jnp.ones(3), "key": jax.random.key(0)}
+    before = jax.random.key_data(original["key"]).tolist()
+    copy = ja.parallel.replicate(original, mesh)
+    jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), donate_argnums=0)(copy)
+    assert copy["w"].is_deleted()
+    assert original["w"].tolist() == [1.0, 1.0, 1.0]
+    assert jax.random.key_data(original["key"]).tolist() == before

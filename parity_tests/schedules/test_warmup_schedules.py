@@ -1,0 +1,556 @@
+"""The schedules of Transformers against a live ``LambdaLR`` with the published formula."""
+
+import fractions
+import functools
+import json
+import math
+import warnings
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import optax
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.optim import lr_scheduler
+
+from jaxaccel import schedules
+from parity_tests import tolerances as tol
+from parity_tests.harness.optimizer import lookup, run_without_x64
+from parity_tests.registry import Case
+from parity_tests.schedules.rows_warmup_schedules import CASES, LONG, MILLION, SCALE, SCHEDULES
+from parity_tests.schedules.test_schedules import (
+    assert_float32_bounds,
+    float32_errors,
+    steps_around,
+)
+from torch_ref import schedules as torch_ref_schedules
+
+PACKAGES = ("jaxaccel", "torch_ref")
+packages = pytest.mark.parametrize("package", PACKAGES)
+both = pytest.mark.parametrize("package", [schedules, torch_ref_schedules], ids=PACKAGES)
+rows = pytest.mark.parametrize("case", SCHEDULES, ids=lambda case: case.id)
+TIMES_LENGTH = 3
+
+
+# --- the published formulas ---------------------------------------------------------------------
+# With m = math and an int k they are the lambda of a LambdaLR; with m = mpmath and an mpf k they
+# are exact.
+
+
+def warmup_formula(m, k, num_warmup_steps):
+    return k / max(1, num_warmup_steps) if k < num_warmup_steps else 1.0
+
+
+def cosine_formula(m, k, num_warmup_steps, num_training_steps, num_cycles=0.5, min_lr_rate=None):
+    if k < num_warmup_steps:
+        return k / max(1, num_warmup_steps)
+    progress = (k - num_warmup_steps) / max(1, num_training_steps - num_warmup_steps)
+    factor = 0.5 * (1 + m.cos(m.pi * num_cycles * 2 * progress))
+    return factor * (1 - (min_lr_rate or 0)) + (min_lr_rate or 0)
+
+
+def restarts_formula(m, k, num_warmup_steps, num_training_steps, num_cycles=1):
+    if k < num_warmup_steps:
+        return k / max(1, num_warmup_steps)
+    length = max(1, num_training_steps - num_warmup_steps)
+    if k - num_warmup_steps >= length:
+        return 0.0
+    # The remainder of the progress, taken before the division.
+    remainder = num_cycles * (k - num_warmup_steps) % length / length
+    return 0.5 * (1 + m.cos(m.pi * remainder))
+
+
+def inverse_sqrt_formula(m, k, num_warmup_steps, timescale=None):
+    if k < num_warmup_steps:
+        return k / max(1, num_warmup_steps)
+    timescale = timescale or num_warmup_steps or 10_000
+    return 1 / m.sqrt((k + timescale - num_warmup_steps) / timescale)
+
+
+def stable_formula(
+    m,
+    k,
+    num_warmup_steps,
+    num_decay_steps,
+    num_training_steps=None,
+    num_stable_steps=None,
+    warmup_type="linear",
+    decay_type="cosine",
+    min_lr_ratio=0.0,
+    num_cycles=0.5,
+):
+    if num_stable_steps is None:
+        num_stable_steps = num_training_steps - num_warmup_steps - num_decay_steps
+    if k < num_warmup_steps:
+        x = k / num_warmup_steps
+        factor = {
+            "linear": lambda: x,
+            "cosine": lambda: 0.5 * (1 - m.cos(m.pi * x)),
+            "1-sqrt": lambda: 1 - m.sqrt(1 - x),
+        }[warmup_type]()
+    elif k < num_warmup_steps + num_stable_steps:
+        return 1.0
+    elif k < num_warmup_steps + num_stable_steps + num_decay_steps:
+        x = (k - num_warmup_steps - num_stable_steps) / num_decay_steps
+        factor = {
+            "linear": lambda: 1 - x,
+            "cosine": lambda: 0.5 * (1 + m.cos(m.pi * num_cycles * 2 * x)),
+            "1-sqrt": lambda: 1 - m.sqrt(x),
+        }[decay_type]()
+    else:
+        return min_lr_ratio
+    return factor * (1 - min_lr_ratio) + min_lr_ratio
+
+
+FORMULAS = {
+    "schedules.warmup": warmup_formula,
+    "schedules.cosine_schedule_with_warmup": cosine_formula,
+    "schedules.cosine_with_hard_restarts_schedule_with_warmup": restarts_formula,
+    "schedules.inverse_sqrt": inverse_sqrt_formula,
+    "schedules.warmup_stable_decay": stable_formula,
+}
+
+
+def formula_of(case, m=math):
+    """Return the row's factor of lr as a function of k."""
+    kwargs = {name: value for name, value in case.kwargs.items() if name != "lr"}
+    if "min_lr" in kwargs:
+        kwargs["min_lr_rate"] = m.mpf(kwargs.pop("min_lr")) if m is mpmath else kwargs.pop("min_lr")
+        kwargs["min_lr_rate"] /= case.kwargs["lr"]
+    return functools.partial(FORMULAS[case.function], m, **kwargs)
+
+
+# --- a row in jaxaccel, in torch_ref and in PyTorch ---------------------------------------------
+
+
+def build(package, case):
+    """Return the row's schedule."""
+    return lookup(package, case.function)(**case.kwargs)
+
+
+def run_torch(lr, make, steps):
+    """Return a live scheduler's lr after 0, 1, ... steps."""
+    parameter = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = torch.optim.SGD([parameter], lr=lr)
+    with warnings.catch_warnings():
+        # SequentialLR steps its members before the optimizer has.
+        warnings.simplefilter("ignore")
+        scheduler = make(optimizer)
+    values = [optimizer.param_groups[0]["lr"]]
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+        values.append(optimizer.param_groups[0]["lr"])
+    return np.array(values)
+
+
+@functools.cache
+def judged(index):
+    """Return the values of row ``index`` over three times its length."""
+    case = SCHEDULES[index]
+    return judge(case, TIMES_LENGTH * case.options["length"])
+
+
+def judge(case, steps):
+    """Return PyTorch's values after 0, 1, ... steps."""
+    make = functools.partial(lr_scheduler.LambdaLR, lr_lambda=formula_of(case))
+    return run_torch(case.kwargs["lr"], make, steps)
+
+
+def assert_close(found, expected, share=tol.SCHEDULE_FLOAT64_OF_PEAK):
+    """Assert an error of at most ``share`` of the largest magnitude."""
+    assert np.shape(found) == np.shape(expected)
+    error = np.abs(np.asarray(found) - expected)
+    allowed = share * np.max(np.abs(expected))
+    assert np.all(error <= allowed), f"{error.max():.2e} > {allowed:.2e} at {error.argmax()}"
+
+
+# --- every row ----------------------------------------------------------------------------------
+
+
+@packages
+@rows
+def test_equals_a_live_lambda_lr_at_every_step(case, package):
+    values, schedule = judged(SCHEDULES.index(case)), build(package, case)
+    found = [schedule(k) for k in range(len(values))]
+    assert all(type(value) is float for value in found)
+    assert_close(found, values)
+
+
+@rows
+def test_arrays_of_steps_and_traced_steps_give_the_same(case):
+    values, schedule = judged(SCHEDULES.index(case)), build("jaxaccel", case)
+    steps = np.arange(len(values))
+    known = schedule(steps)
+    assert known.dtype == np.float64
+    assert np.array_equal(known, [schedule(k) for k in steps])
+    square = np.stack([steps[::-1], steps])
+    assert np.array_equal(schedule(square), known[square])
+    traced = jax.jit(schedule)(jnp.asarray(steps))
+    assert traced.dtype == jnp.float64
+    assert_close(traced, values)
+
+
+@packages
+@pytest.mark.parametrize("case", SCALE, ids=lambda case: case.id)
+def test_the_scaling_rules(case, package):
+    given = case.kwargs
+    ratio = fractions.Fraction(given["batch_size"], given["base_batch_size"])
+    expected = given["base_lr"] * float(ratio) ** (0.5 if given.get("rule") == "sqrt" else 1.0)
+    found = build(package, case)
+    assert type(found) is float
+    assert_close(found, expected)
+
+
+def test_the_well_known_rate_of_a_batch_of_1024():
+    assert schedules.scale_lr(0.1, 256, 1024) == torch_ref_schedules.scale_lr(0.1, 256, 1024) == 0.4
+
+
+def test_all_rows_are_judged():
+    assert {case.function for case in CASES} == {*FORMULAS, "schedules.scale_lr"}
+
+
+# --- where PyTorch has a class for it -----------------------------------------------------------
+
+RESTARTS = "cosine_with_hard_restarts_schedule_with_warmup"
+
+
+@both
+@pytest.mark.parametrize("eta_min", [0.0, 0.02])
+def test_without_warmup_a_half_cycle_is_cosine_annealing_past_the_end_too(package, eta_min):
+    make = functools.partial(lr_scheduler.CosineAnnealingLR, T_max=50, eta_min=eta_min)
+    schedule = package.cosine_schedule_with_warmup(0.1, 0, 50, min_lr=eta_min)
+    assert_close([schedule(k) for k in range(151)], run_torch(0.1, make, 150))
+
+
+@both
+def test_without_warmup_restarts_are_warm_restarts_to_the_end(package):
+    make = functools.partial(lr_scheduler.CosineAnnealingWarmRestarts, T_0=25)
+    schedule = getattr(package, RESTARTS)(0.1, 0, 100, num_cycles=4)
+    assert_close([schedule(k) for k in range(100)], run_torch(0.1, make, 99))
+
+
+@both
+def test_a_warmup_is_a_linear_lr_that_began_a_step_earlier_at_zero(package):
+    make = functools.partial(lr_scheduler.LinearLR, start_factor=1 / 20, total_iters=19)
+    schedule = package.warmup(0.1, 20)
+    assert schedule(0) == 0.0
+    assert_close([schedule(k + 1) for k in range(61)], run_torch(0.1, make, 60))
+
+
+@both
+def test_a_linear_decay_alone_is_a_linear_lr(package):
+    make = functools.partial(
+        lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.1, total_iters=30
+    )
+    schedule = package.warmup_stable_decay(
+        0.1, 0, 30, num_stable_steps=0, decay_type="linear", min_lr_ratio=0.1
+    )
+    assert_close([schedule(k) for k in range(91)], run_torch(0.1, make, 90))
+
+
+@both
+def test_the_inverse_square_root_is_that_of_the_first_transformer(package):
+    width, warmup = 512, 40
+    schedule = package.inverse_sqrt((width * warmup) ** -0.5, warmup)
+    expected = [width**-0.5 * min(k**-0.5, k * warmup**-1.5) for k in range(1, 200)]
+    assert_close([schedule(k) for k in range(1, 200)], expected)
+
+
+@both
+def test_restarts_are_on_their_step_where_a_rounded_fraction_misses_it(package):
+    schedule = getattr(package, RESTARTS)(0.1, 0, 98, num_cycles=49)
+    assert 49 * (2 / 98) % 1.0 > 0.5  # what is nearly 1 is the end of a fall
+    assert [schedule(k) for k in range(0, 98, 2)] == [0.1] * 49
+
+
+# --- far out ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", LONG, ids=lambda case: case.id)
+def test_long_schedules_equal_the_formula_in_40_digits(case):
+    rng = np.random.default_rng(0)
+    steps = np.unique(np.r_[0:5, MILLION - 20 : MILLION + 1, rng.integers(MILLION, size=150)])
+    with mpmath.workdps(40):
+        formula, lr = formula_of(case, mpmath), mpmath.mpf(case.kwargs["lr"])
+        expected = [float(lr * formula(mpmath.mpf(int(k)))) for k in steps]
+    for package in PACKAGES:
+        schedule = build(package, case)
+        assert_close([schedule(int(k)) for k in steps], expected)
+
+
+def report_float32():
+    """Print the float32 errors of every row: of the peak, and of values that are not small."""
+    report = {
+        case.id: float32_errors(build("jaxaccel", case), steps_around(case.options["length"]))
+        for case in [*SCHEDULES, *LONG]
+    }
+    print(json.dumps(report))
+
+
+def test_traced_float32_holds_its_bounds_up_to_a_million_steps():
+    assert_float32_bounds(run_without_x64(__name__, "report_float32"), [*SCHEDULES, *LONG])
+
+
+# --- each constructor's space -------------------------------------------------------------------
+
+fuzz = settings(deadline=None, max_examples=60, derandomize=True, database=None)
+rates = st.just(0.0) | st.floats(1e-6, 10.0)
+lengths = st.integers(0, 40)
+cycles = st.floats(0.0, 2.0)
+ratios = st.floats(0.0, 1.5)
+shapes = st.sampled_from(["linear", "cosine", "1-sqrt"])
+
+
+@st.composite
+def training(draw, required, optional):
+    """Draw the arguments of a schedule that warms up within its training."""
+    warmup = draw(lengths)
+    whole = {"num_warmup_steps": warmup, "num_training_steps": warmup + draw(lengths)}
+    return whole | draw(st.fixed_dictionaries(required, optional=optional))
+
+
+@st.composite
+def phases(draw):
+    """Draw the arguments of a schedule of three phases."""
+    warmup, decay, stable = draw(lengths), draw(lengths), draw(lengths)
+    plateau = draw(
+        st.sampled_from(
+            [{"num_stable_steps": stable}, {"num_training_steps": warmup + decay + stable}]
+        )
+    )
+    options = {"warmup_type": shapes, "decay_type": shapes, "min_lr_ratio": ratios}
+    options = draw(st.fixed_dictionaries({"lr": rates}, optional=options | {"num_cycles": cycles}))
+    return {"num_warmup_steps": warmup, "num_decay_steps": decay, **plateau, **options}
+
+
+def assert_any_equals(function, kwargs):
+    """Assert equality with a live LambdaLR in both packages, known and traced."""
+    case = Case(f"schedules.{function}", kwargs, "formula", "hypothesis")
+    values = judge(case, 120)
+    for package in PACKAGES:
+        schedule = build(package, case)
+        assert_close([schedule(k) for k in range(len(values))], values)
+    # Op by op: a compilation for each example would take all the time.
+    assert_close(build("jaxaccel", case)(jnp.arange(len(values))), values)
+
+
+@fuzz
+@given(rates, lengths)
+def test_any_warmup(lr, steps):
+    assert_any_equals("warmup", {"lr": lr, "num_warmup_steps": steps})
+
+
+@fuzz
+@given(
+    training({"lr": rates}, {"num_cycles": cycles, "min_lr_rate": ratios})
+    | training({"lr": st.floats(1e-3, 10.0), "min_lr": st.floats(0.0, 0.1)}, {"num_cycles": cycles})
+)
+def test_any_cosine_schedule_with_warmup(kwargs):
+    assert_any_equals("cosine_schedule_with_warmup", kwargs)
+
+
+@fuzz
+@given(training({"lr": rates}, {"num_cycles": st.integers(1, 60)}))
+def test_any_cosine_with_hard_restarts_schedule_with_warmup(kwargs):
+    assert_any_equals(RESTARTS, kwargs)
+
+
+@fuzz
+@given(
+    st.fixed_dictionaries(
+        {"lr": rates, "num_warmup_steps": lengths}, optional={"timescale": st.integers(1, 100)}
+    )
+)
+def test_any_inverse_sqrt(kwargs):
+    assert_any_equals("inverse_sqrt", kwargs)
+
+
+@fuzz
+@given(phases())
+def test_any_warmup_stable_decay(kwargs):
+    assert_any_equals("warmup_stable_decay", kwargs)
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+COSINES = ("cosine_schedule_with_warmup", RESTARTS)
+ERRORS = [
+    *(
+        (name, args, ValueError, "Invalid learning rate: -1")
+        for name, args in [
+            ("warmup", (-1, 5)),
+            *((name, (-1, 5, 9)) for name in COSINES),
+            ("inverse_sqrt", (-1, 5)),
+            ("warmup_stable_decay", (-1, 5, 5, 20)),
+        ]
+    ),
+    *(
+        (name, args, ValueError, "num_warmup_steps must be a whole number of at least 0, got")
+        for name, args in [
+            ("warmup", (0.1, -1)),
+            *((name, (0.1, 1.5, 9)) for name in COSINES),
+            ("inverse_sqrt", (0.1, -3)),
+            ("warmup_stable_decay", (0.1, 1.5, 5, 20)),
+        ]
+    ),
+    ("warmup", ("a", 5), TypeError, "lr must be a number"),
+    *(
+        (name, (0.1, 5, -2), ValueError, "num_training_steps must be a whole number")
+        for name in COSINES
+    ),
+    *(
+        (name, (0.1, 5, 4), ValueError, "num_training_steps must be at least num_warmup_steps")
+        for name in COSINES
+    ),
+    *(
+        ("cosine_schedule_with_warmup", (0.1, 5, 9, c), ValueError, "num_cycles must be finite and")
+        for c in (-0.5, math.inf, math.nan)
+    ),
+    (
+        "cosine_schedule_with_warmup",
+        (0.1, 5, 9, 0.5, 0.01, 0.1),
+        ValueError,
+        "Only one of min_lr or min_lr_rate should be set",
+    ),
+    (
+        "cosine_schedule_with_warmup",
+        (0.1, 5, 9, 0.5, -0.01),
+        ValueError,
+        "min_lr must be at least 0",
+    ),
+    (
+        "cosine_schedule_with_warmup",
+        (0.1, 5, 9, 0.5, None, math.nan),
+        ValueError,
+        "min_lr_rate must be at least 0, got nan",
+    ),
+    ("cosine_schedule_with_warmup", (0.0, 5, 9, 0.5, 0.01), ValueError, "give min_lr_rate"),
+    *(
+        (RESTARTS, (0.1, 5, 9, c), ValueError, "num_cycles must be a whole number of at least 1")
+        for c in (0, 1.5)
+    ),
+    *(
+        ("inverse_sqrt", (0.1, 5, t), ValueError, "timescale must be a whole number of at least 1")
+        for t in (0, 1.5)
+    ),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5),
+        ValueError,
+        "Either num_training_steps or num_stable_steps must be specified.",
+    ),
+    ("warmup_stable_decay", (0.1, 5, -5, 20), ValueError, "num_decay_steps must be a whole"),
+    ("warmup_stable_decay", (0.1, 5, 5, None, -1), ValueError, "num_stable_steps must be a whole"),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5, 9),
+        ValueError,
+        "num_warmup_steps . num_decay_steps, got 9",
+    ),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5, 20, None, "sqrt"),
+        ValueError,
+        "Unknown warmup type: sqrt, expected 'linear', 'cosine' or '1-sqrt'",
+    ),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5, 20, None, "linear", "exp"),
+        ValueError,
+        "Unknown decay type: exp, expected 'linear', 'cosine' or '1-sqrt'",
+    ),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5, 20, None, "linear", "cosine", -0.1),
+        ValueError,
+        "min_lr_ratio must be at least 0, got -0.1",
+    ),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5, 20, None, "linear", "cosine", 0.1, -1),
+        ValueError,
+        "num_cycles must be finite and at least 0",
+    ),
+    ("scale_lr", (-0.1, 256, 512), ValueError, "base_lr must be at least 0, got -0.1"),
+    ("scale_lr", ("a", 256, 512), TypeError, "base_lr must be a number"),
+    ("scale_lr", (0.1, 0, 512), ValueError, "base_batch_size must be at least 1, got 0"),
+    ("scale_lr", (0.1, 256, 0), ValueError, "batch_size must be at least 1, got 0"),
+    ("scale_lr", (0.1, 256, 51.2), TypeError, "batch_size must be an integer, got 51.2"),
+    ("scale_lr", (0.1, 256, 512, "cubic"), ValueError, "rule must be 'linear' or 'sqrt', got 'cub"),
+]
+
+
+@both
+@pytest.mark.parametrize(("name", "args", "error", "text"), ERRORS)
+def test_errors_are_clear(package, name, args, error, text):
+    with pytest.raises(error, match=text):
+        getattr(package, name)(*args)
+
+
+@both
+def test_the_plateau_goes_before_the_whole_with_a_warning(package):
+    text = "Both num_training_steps and num_stable_steps are specified. num_stable_steps will be"
+    with pytest.warns(UserWarning, match=text):
+        both_given = package.warmup_stable_decay(0.1, 5, 5, 40, 7)
+    alone = package.warmup_stable_decay(0.1, 5, 5, num_stable_steps=7)
+    assert [both_given(k) for k in range(40)] == [alone(k) for k in range(40)]
+
+
+# --- in company ---------------------------------------------------------------------------------
+
+
+def test_members_of_a_sequence_are_pytorchs():
+    warmup = Case("schedules.warmup", {"lr": 0.1, "num_warmup_steps": 10}, "formula", "")
+    decay = Case(
+        "schedules.inverse_sqrt", {"lr": 0.1, "num_warmup_steps": 0, "timescale": 20}, "formula", ""
+    )
+
+    def make(optimizer):
+        members = [
+            lr_scheduler.LambdaLR(optimizer, formula_of(warmup)),
+            lr_scheduler.CosineAnnealingLR(optimizer, T_max=15),
+            lr_scheduler.LambdaLR(optimizer, formula_of(decay)),
+        ]
+        return lr_scheduler.SequentialLR(optimizer, members, milestones=[12, 30])
+
+    values = run_torch(0.1, make, 100)
+    for package, sequence in [
+        ("jaxaccel", schedules.sequential_lr),
+        ("torch_ref", torch_ref_schedules.sequential_lr),
+    ]:
+        cosine = lookup(package, "schedules.cosine_annealing_lr")(0.1, 15)
+        members = [build(package, warmup), cosine, build(package, decay)]
+        schedule = sequence(members, [12, 30])
+        assert_close([schedule(k) for k in range(101)], values)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        schedules.warmup(0.1, 5),
+        schedules.cosine_schedule_with_warmup(0.1, 5, 20, num_cycles=0.7),
+        schedules.cosine_with_hard_restarts_schedule_with_warmup(0.1, 5, 20, num_cycles=3),
+        schedules.inverse_sqrt(0.1, 5),
+        schedules.warmup_stable_decay(0.1, 5, 5, 20, warmup_type="1-sqrt"),
+    ],
+    ids=[name.split(".")[1] for name in FORMULAS],
+)
+def test_they_drive_optaxs_optimizers_and_injected_hyperparameters(schedule):
+    transform = optax.inject_hyperparams(optax.sgd)(learning_rate=schedule)
+    plain = optax.sgd(learning_rate=schedule)
+
+    def step(states, _):
+        update, injected = transform.update(jnp.ones(()), states[0])
+        found, other = plain.update(jnp.ones(()), states[1])
+        return (injected, other), (injected.hyperparams["learning_rate"], -update, -found)
+
+    with jax.numpy_dtype_promotion("standard"):
+        states = transform.init(jnp.zeros(())), plain.init(jnp.zeros(()))
+        _, columns = jax.jit(lambda: jax.lax.scan(step, states, length=30))()
+    for values in columns:
+        assert_close(values, schedule(np.arange(30)))

@@ -1,0 +1,440 @@
+"""Accumulated gradients: against ``(loss / A).backward()``, and against one large batch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import torch
+from jax.sharding import PartitionSpec as P
+
+import jaxaccel as ja
+from parity_tests import tolerances as tol
+from parity_tests.harness.optimizer import (
+    FAST_COMPILE,
+    lookup,
+    oracle_of,
+    to_jax,
+    to_torch,
+    values_at,
+)
+from parity_tests.transforms.rows_transforms import ACCUMULATE_GRADIENTS
+
+MICRO_BATCHES, ROWS, FEATURES = 12, 4, 6
+
+rows = pytest.mark.parametrize("case", ACCUMULATE_GRADIENTS, ids=lambda case: case.id)
+
+
+def regression():
+    """Return parameters, and micro-batches of inputs and targets, in double precision."""
+    rng = np.random.default_rng(0)
+    params = {"w": rng.normal(size=(FEATURES, 3)), "b": rng.normal(size=(1, 3))}
+    x = rng.normal(size=(MICRO_BATCHES, ROWS, FEATURES))
+    y = rng.normal(size=(MICRO_BATCHES, ROWS, 3))
+    return params, list(zip(x, y, strict=True))
+
+
+def loss_fn(params, batch, package=jnp):
+    x, y = batch
+    return package.mean((package.tanh(x @ params["w"] + params["b"]) - y) ** 2)
+
+
+def inner_of(case, package="jaxaccel"):
+    inner = case.options["inner"]
+    return lookup(package, inner.function)(**inner.kwargs)
+
+
+def transform_of(case, package="jaxaccel"):
+    return lookup(package, case.function)(inner_of(case, package), **case.kwargs)
+
+
+def run_pytorch(case, params, batches, dtype="float64", flush_at=()):
+    """Run the script that accumulates by hand; return the parameters after every micro-batch."""
+    inner, steps = case.options["inner"], case.kwargs["steps"]
+    tensors = {name: torch.nn.Parameter(to_torch(p, dtype)) for name, p in params.items()}
+    optimizer = oracle_of(inner)(tensors.values(), **values_at(inner.kwargs, 0))
+    groups, group = [], []
+    for t in range(len(batches)):
+        group.append(t)
+        if len(group) == steps or t in flush_at:
+            groups.append(group)
+            group = []
+    groups.append(group)
+    moved = []
+    for step, group in enumerate(groups):
+        optimizer.param_groups[0].update(values_at(inner.kwargs, step))
+        optimizer.zero_grad()
+        for t in group:
+            batch = [to_torch(part, dtype) for part in batches[t]]
+            (loss_fn(tensors, batch, torch) / len(group)).backward()
+            if t == group[-1] and group is not groups[-1]:
+                optimizer.step()
+            moved.append({n: p.detach().double().numpy().copy() for n, p in tensors.items()})
+    return moved
+
+
+def run_jax(tx, params, batches, dtype="float64", extra=lambda t: {}):
+    """Return the parameters after every micro-batch, and the last state; compiled once."""
+    traces = []
+
+    @jax.jit
+    def step(params, state, batch, extra):
+        traces.append(1)
+        grads = jax.grad(loss_fn)(params, batch)
+        updates, state = tx.update(grads, state, params, **extra)
+        return optax.apply_updates(params, updates), state
+
+    params = {name: to_jax(p, dtype) for name, p in params.items()}
+    state, moved = tx.init(params), []
+    for t, batch in enumerate(batches):
+        batch = [to_jax(part, dtype) for part in batch]
+        params, state = step(params, state, batch, extra(t))
+        moved.append({name: np.asarray(p, np.float64) for name, p in params.items()})
+    assert len(traces) == 1
+    return moved, state
+
+
+def assert_same_path(found, expected):
+    for t, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        for name, p in theirs.items():
+            error = np.max(np.abs(ours[name] - p))
+            assert error <= tol.FLOAT64_OF_PATH * np.max(np.abs(p)), f"{name}, {t}: {error:.1e}"
+
+
+def flushing(*at):
+    return lambda t: {"flush": jnp.asarray(t in at)}
+
+
+# --- against PyTorch ----------------------------------------------------------------------------
+
+
+@rows
+def test_equals_pytorch_after_every_micro_batch(case):
+    params, batches = regression()
+    moved, state = run_jax(transform_of(case), params, batches)
+    assert_same_path(moved, run_pytorch(case, params, batches))
+    assert int(state.inner_state.step) == MICRO_BATCHES // case.kwargs["steps"]
+    assert int(state.micro_step) == MICRO_BATCHES % case.kwargs["steps"]
+
+
+@rows
+def test_a_leftover_batch_is_flushed(case):
+    """After micro-batches 5 and 12, whatever is in the buffer then."""
+    params, batches = regression()
+    moved, state = run_jax(transform_of(case), params, batches, extra=flushing(4, 11))
+    expected = run_pytorch(case, params, batches, flush_at=(4, 11))
+    assert_same_path(moved, expected)
+    assert int(state.micro_step) == float(state.weight) == 0
+
+
+@rows
+def test_torch_ref_equals_pytorch(case):
+    params, batches = regression()
+    tx, moved = transform_of(case, "torch_ref"), []
+    params_now = {name: to_torch(p, "float64").requires_grad_() for name, p in params.items()}
+    state = tx.init(params_now)
+    for t, batch in enumerate(batches):
+        loss = loss_fn(params_now, [to_torch(part, "float64") for part in batch], torch)
+        grads = torch.autograd.grad(loss, list(params_now.values()))
+        grads = dict(zip(params_now, grads, strict=True))
+        updates, state = tx.update(grads, state, params_now, weight=2.5, flush=t in (4, 11))
+        params_now = {
+            name: (p + updates[name]).detach().requires_grad_() for name, p in params_now.items()
+        }
+        moved.append({name: p.detach().numpy() for name, p in params_now.items()})
+    assert_same_path(moved, run_pytorch(case, params, batches, flush_at=(4, 11)))
+
+
+def large_batch(batches):
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+
+
+@pytest.mark.parametrize("sizes", [(4, 4, 4), (1, 4, 2)], ids=["equal parts", "unequal parts"])
+def test_equals_the_large_batch(sizes):
+    """Parts of unequal size too, when each is weighted by its rows: a mean over all rows."""
+    params, batches = regression()
+    batches = [(x[: sizes[t % 3]], y[: sizes[t % 3]]) for t, (x, y) in enumerate(batches)]
+    tx = ja.transforms.accumulate_gradients(ja.optimizers.adamw(lr=0.05), 3)
+    state, params_now = tx.init(jax.tree.map(jnp.asarray, params)), params
+    for x, y in batches:
+        grads = jax.grad(loss_fn)(params_now, (x, y))
+        updates, state = tx.update(grads, state, params_now, weight=len(x))
+        params_now = optax.apply_updates(params_now, updates)
+    large = [large_batch(batches[t : t + 3]) for t in range(0, MICRO_BATCHES, 3)]
+    expected, _ = run_jax(ja.optimizers.adamw(lr=0.05), params, large)
+    assert_same_path([params_now], expected[-1:])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_low_precision_is_no_worse_than_pytorch(dtype):
+    """The mean of 64 gradients, which PyTorch sums in the parameters' dtype."""
+    rng = np.random.default_rng(0)
+    grads = [to_torch(rng.normal(0.3, 1.0, size=500), dtype) for _ in range(64)]
+    truth = torch.stack([g.double() for g in grads]).mean(0).numpy()
+    parameter = torch.nn.Parameter(torch.zeros_like(grads[0]))
+    tx = ja.transforms.accumulate_gradients(ja.optimizers.sgd(lr=1.0), len(grads))
+    w = jnp.zeros(500, dtype)
+    state = tx.init(w)
+    update = jax.jit(tx.update)
+    for g in grads:
+        (parameter * g / len(grads)).sum().backward()
+        updates, state = update(to_jax(g.double().numpy(), dtype), state, w)
+        assert updates.dtype == w.dtype
+    assert state.grad.dtype == jnp.float32
+    ours = np.sqrt(np.mean((-np.asarray(updates, np.float64) - truth) ** 2))
+    theirs = np.sqrt(np.mean((parameter.grad.double().numpy() - truth) ** 2))
+    assert ours <= tol.OWN_ERROR_RATIO * theirs
+
+
+# --- between the steps --------------------------------------------------------------------------
+
+
+def bits(tree):
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+def test_between_steps_nothing_moves():
+    """Not one bit: of parameters that are -0.0 either, nor of the inner state."""
+    tx = ja.transforms.accumulate_gradients(ja.optimizers.adamw(), 3)
+    params = {"w": -jnp.zeros(3), "z": jnp.asarray([-0.0 - 0.0j, 1.0 + 2.0j])}
+    grads = jax.tree.map(jnp.ones_like, params)
+    state = tx.init(params)
+    _, state = tx.update(
+        grads, tx.update(grads, tx.update(grads, state, params)[1], params)[1], params
+    )
+    for _ in range(2):
+        updates, after = tx.update(grads, state, params)
+        assert bits(after.inner_state) == bits(state.inner_state)
+        assert bits(updates["w"]) == bits(-jnp.zeros(3))
+        assert bits(params["w"] + updates["w"]) == bits(params["w"])
+        state = after
+    updates, state = tx.update(grads, state, params)
+    assert int(state.inner_state.step) == 2
+    assert np.all(updates["w"] != 0)
+
+
+@pytest.mark.parametrize("bad", [1.0, np.nan], ids=["finite", "nan"])
+def test_flushing_an_empty_buffer_changes_nothing(bad):
+    tx = ja.transforms.accumulate_gradients(ja.optimizers.adamw(), 3)
+    w = jnp.ones(2)
+    start = tx.init(w)
+    updates, state = tx.update(jnp.full(2, bad), start, w, weight=0, flush=True)
+    assert bits(state) == bits(start)
+    assert bits(updates) == bits(-jnp.zeros(2))
+
+
+def test_a_flush_without_a_micro_batch_steps_on_what_is_there():
+    tx = ja.transforms.accumulate_gradients(ja.optimizers.sgd(lr=1.0), 5)
+    w = jnp.zeros(2)
+    _, state = tx.update(jnp.array([1.0, 2.0]), tx.init(w), w, weight=3)
+    _, state = tx.update(jnp.array([5.0, 2.0]), state, w, weight=1)
+    updates, state = tx.update(jnp.full(2, jnp.nan), state, w, weight=0, flush=True)
+    assert updates.tolist() == [-2.0, -2.0]
+    assert int(state.micro_step) == 0
+    assert not np.any(state.grad)
+
+
+def test_a_batch_without_tokens_is_no_step():
+    tx = ja.transforms.accumulate_gradients(ja.optimizers.adamw(), 2)
+    w = jnp.ones(2)
+    state = tx.init(w)
+    for _ in range(2):
+        updates, state = tx.update(jnp.full(2, jnp.nan), state, w, weight=0)
+    assert bits(state) == bits(tx.init(w))
+    assert not np.any(updates)
+
+
+def test_leaf_without_gradient_stays_and_the_inner_transform_sees_none():
+    seen = []
+
+    def update(updates, state, params=None, *, value, **extra):
+        seen.append((updates, value))
+        return jax.tree.map(jnp.negative, updates), state
+
+    inner = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    tx = ja.transforms.accumulate_gradients(inner, 2)
+    params = {"a": jnp.ones(2), "b": -jnp.zeros(2)}
+    grads = {"a": jnp.full(2, 3.0), "b": None}
+    state = tx.init(params)
+    for _ in range(2):
+        updates, state = tx.update(grads, state, params, value=7.0)
+    assert updates["a"].tolist() == [-3.0, -3.0]
+    assert bits(params["b"] + updates["b"]) == bits(params["b"])
+    assert all(given["b"] is None and value == 7.0 for given, value in seen)
+    updates, state = tx.update(grads, state, value=7.0)
+    assert updates["b"] is None
+
+
+def test_inside_scan_vmap_and_shard_map():
+    """Eight problems: side by side, and each on a device of its own."""
+    tx = ja.transforms.accumulate_gradients(ja.optimizers.adamw(), 2)
+    rng = np.random.default_rng(0)
+    params = jnp.asarray(rng.normal(size=(8, 3)))
+    grads = jnp.asarray(rng.normal(size=(8, 5, 3)))
+    weights = jnp.asarray(rng.integers(1, 9, size=(8, 5)))
+
+    def run(params, grads, weights=None):
+        def body(carry, inputs):
+            grad, weight = inputs
+            updates, state = tx.update(grad, carry[1], carry[0], weight=weight)
+            return (carry[0] + updates, state), None
+
+        return jax.lax.scan(body, (params, tx.init(params)), (grads, weights))[0][0]
+
+    expected = jnp.stack([run(*each) for each in zip(params, grads, weights, strict=True)])
+    found = jax.jit(jax.vmap(run), compiler_options=FAST_COMPILE)(params, grads, weights)
+    np.testing.assert_allclose(found, expected, rtol=tol.CONTRACT_FLOAT64_OF_MAX)
+
+    expected = jnp.stack([run(*each) for each in zip(params, grads, strict=True)])
+    mesh = ja.parallel.make_mesh()
+    sharded = jax.shard_map(
+        lambda p, g: run(p[0], g[0])[None], mesh=mesh, in_specs=P("data"), out_specs=P("data")
+    )
+    found = jax.jit(sharded, compiler_options=FAST_COMPILE)(params, grads)
+    np.testing.assert_allclose(found, expected, rtol=tol.CONTRACT_FLOAT64_OF_MAX)
+
+
+@pytest.mark.parametrize("package", ["jaxaccel", "torch_ref"])
+def test_errors_name_the_steps(package):
+    make = lookup(package, "transforms.accumulate_gradients")
+    inner = lookup(package, "optimizers.sgd")()
+    for error, steps, text in [
+        (ValueError, 0, "accumulation steps must be at least 1, got 0"),
+        (TypeError, 2.0, "accumulation steps must be an integer, got 2.0"),
+        (TypeError, True, "accumulation steps must be an integer, got True"),
+    ]:
+        with pytest.raises(error, match=text):
+            make(inner, steps)
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_one_buffer_is_all_the_memory():
+    """Of a compiled, donated step on given gradients, in gradients' sizes."""
+    params = {f"w{i}": jnp.ones((128, 128), jnp.float32) for i in range(8)}
+    size = sum(leaf.nbytes for leaf in params.values())
+    inner = ja.optimizers.adamw()
+
+    def used(tx):
+        def step(grads, state, params):
+            updates, state = tx.update(grads, state, params, flush=jnp.asarray(False))
+            return optax.apply_updates(params, updates), state
+
+        state = jax.eval_shape(tx.init, params)
+        compiled = jax.jit(step, donate_argnums=(1, 2)).lower(params, state, params).compile()
+        memory = compiled.memory_analysis()
+        # Every output has the place of an input that it replaces.
+        assert memory.output_size_in_bytes - memory.alias_size_in_bytes < 0.01 * size
+        return memory.argument_size_in_bytes / size, memory.temp_size_in_bytes / size
+
+    plain_arguments, plain_temporary = used(inner)
+    arguments, temporary = used(ja.transforms.accumulate_gradients(inner, 4))
+    assert arguments == pytest.approx(plain_arguments + 1, abs=0.01)
+    # The mean, which is also where the inner transform leaves its updates.
+    assert temporary <= plain_temporary + 1.01
+
+
+# --- inside the training step -------------------------------------------------------------------
+
+
+def tokens(batch):
+    """Return the number of targets that count: those that are no padding."""
+    return jnp.sum(batch["mask"])
+
+
+def masked_gradients(carry, batch):
+    def loss(params):
+        errors = (jnp.tanh(batch["x"] @ params["w"]) - batch["y"]) ** 2
+        return jnp.sum(errors * batch["mask"]) / jnp.sum(batch["mask"])
+
+    value, grads = jax.value_and_grad(loss)(carry[0])
+    return grads, carry[1], {"loss": value}
+
+
+def masked_batch(counts, size=4, seed=0):
+    """Return rows of which the first ``counts[a]`` of part ``a`` count."""
+    rng = np.random.default_rng(seed)
+    mask = np.concatenate([np.arange(size) < count for count in counts]).astype(float)
+    rows = len(mask)
+    batch = {"x": rng.normal(size=(rows, FEATURES)), "y": rng.normal(size=rows), "mask": mask}
+    return jax.tree.map(jnp.asarray, batch)
+
+
+@pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "scanned"])
+@pytest.mark.parametrize("counts", [(4, 1, 2), (4, 0, 2)], ids=["some", "a part without any"])
+def test_weighted_parts_equal_the_large_batch(counts, unroll):
+    """Gradients and metrics; a part without tokens has NaN for both."""
+    params = {"w": jnp.asarray(np.random.default_rng(1).normal(size=FEATURES))}
+    batch = masked_batch(counts)
+    expected_grads, _, expected = masked_gradients((params, ()), batch)
+    accumulated = ja.training.accumulate(masked_gradients, 3, unroll=unroll, weight=tokens)
+    grads, _, metrics = jax.jit(accumulated)((params, ()), batch)
+    for found, right in ((grads["w"], expected_grads["w"]), (metrics["loss"], expected["loss"])):
+        np.testing.assert_allclose(found, right, rtol=tol.TRANSFORM_FLOAT64_OF_MAX)
+
+
+def test_parts_that_all_weigh_nothing_give_zeros():
+    params = {"w": jnp.ones(FEATURES)}
+    accumulated = ja.training.accumulate(masked_gradients, 2, weight=tokens)
+    grads, _, _ = accumulated((params, ()), masked_batch((0, 0)))
+    assert not np.any(grads["w"])
+
+
+@pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "scanned"])
+def test_half_precision_parts_are_summed_in_float32(unroll):
+    """Parts whose bfloat16 sum would forget every one after the first."""
+
+    def gradients(carry, part):
+        return {"w": jnp.mean(part, axis=0)}, carry[1], {}
+
+    batch = jnp.full((65, 2), 1.0, jnp.bfloat16).at[0].set(512.0)
+    params = {"w": jnp.zeros(2, jnp.bfloat16)}
+    accumulated = ja.training.accumulate(gradients, 65, unroll=unroll)
+    grads, _, _ = accumulated((params, ()), batch)
+    assert grads["w"].dtype == jnp.bfloat16
+    assert np.array_equal(grads["w"], jnp.full(2, (512 + 64) / 65, jnp.bfloat16))
+
+
+def test_weighted_step_over_eight_devices_equals_one():
+    def loss_fn(params, model_state, batch):
+        errors = (batch["x"] @ params["w"] - batch["y"]) ** 2
+        return jnp.sum(errors * batch["mask"]) / tokens(batch), (model_state, {})
+
+    params = {"w": jnp.ones(FEATURES)}
+    batch = masked_batch((4, 1, 2, 4, 3, 1), size=8)
+    tx, states = ja.optimizers.sgd(lr=0.1), []
+    for settings in (
+        {},
+        {"accumulation_steps": 3, "accumulation_weight": tokens},
+        {
+            "accumulation_steps": 3,
+            "accumulation_weight": tokens,
+            "mesh": ja.parallel.make_mesh(),
+        },
+    ):
+        step = ja.training.train_step(loss_fn, tx, **settings)
+        states.append(step(ja.training.train_state(params, tx), batch))
+    (expected, expected_metrics), *others = states
+    for found, metrics in others:
+        np.testing.assert_allclose(
+            found.params["w"], expected.params["w"], rtol=tol.DEVICES_FLOAT64_OF_MAX
+        )
+        np.testing.assert_allclose(
+            metrics["loss"], expected_metrics["loss"], rtol=tol.DEVICES_FLOAT64_OF_MAX
+        )
+
+
+@pytest.mark.parametrize("mode", ["shard_map", "pmap"])
+def test_weights_need_the_mode_that_sees_the_whole_batch(mode):
+    with pytest.raises(
+        ValueError, match=f"accumulation_weight needs mode='jit', got mode='{mode}'"
+    ):
+        ja.training.train_step(
+            lambda *_: None,
+            ja.optimizers.sgd(),
+            accumulation_steps=2,
+            accumulation_weight=tokens,
+            mesh=ja.parallel.make_mesh(),
+            mode=mode,
+        )
