@@ -139,7 +139,10 @@ array's maximum."""
 
 LBFGS_FLOAT32_OF_PYTORCHS_OWN = 3.0
 """RMS error of a float32 run against PyTorch-float64, over the largest of three PyTorch-float32
-runs that start one unit in the last place away: the yardstick for whatever amplifies."""
+runs that start one unit in the last place away, and whose loss moves by as much in every
+evaluation: two libraries round a logarithm differently, and a line search decides by it. PyTorch
+itself then takes the other branch from every third start on some processors (8e-4 away, not
+2e-7)."""
 
 LINE_SEARCH_OF_MAX = 1e-11
 """Error of a line search's step, loss and slope, over the larger of 1 and its value: up to two
