@@ -17,6 +17,7 @@ from flax import nnx
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_close, largest
 from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
 
 OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
@@ -63,19 +64,6 @@ def both_layers(case, dtype="float64", seed=0):
     if case.options.get("mode") == "eval":
         ours.eval(), theirs.eval()
     return ours, theirs
-
-
-def largest(array):
-    """Return the largest magnitude, 0 of nothing."""
-    return np.max(np.abs(array), initial=0.0)
-
-
-def assert_close(found, expected, of_max, at_least=0.0, what=""):
-    """Assert the shape, and an error of at most a share of the largest magnitude."""
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    assert found.shape == expected.shape, what
-    error, allowed = largest(found - expected), of_max * max(largest(expected), at_least)
-    assert error <= allowed, f"{what}: {error:.2e} > {allowed:.2e}"
 
 
 def differentiate(layer, x, cotangent, precision="highest"):

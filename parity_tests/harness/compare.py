@@ -1,0 +1,85 @@
+"""The suite's comparisons: every error is measured against a magnitude, and both are named."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from parity_tests import tolerances as tol
+
+
+def wide(array):
+    """Return an array, tensor or number as float64 or complex128 (NumPy; None stays None)."""
+    if array is None:
+        return None
+    if isinstance(array, torch.Tensor):
+        array = array.detach().to(torch.complex128 if array.is_complex() else torch.float64)
+    array = np.asarray(array)
+    return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
+
+
+def largest(array):
+    """Return the largest magnitude: 0 of nothing, NaN if there is one."""
+    return np.max(np.abs(array), initial=0.0)
+
+
+def assert_close(found, expected, of_max, at_least=0.0, what="", *, floor=0.0, special=False):
+    """Assert the shape, and an error of at most a share of the largest magnitude.
+
+    ``at_least`` is a magnitude below which the share does not fall, ``floor`` is added to what is
+    allowed. ``special``: the judge may hold infinities and NaN, which must stand where it has them.
+    """
+    found, expected = wide(found), wide(expected)
+    assert found.shape == expected.shape, f"{what}: {found.shape} is not {expected.shape}"
+    if special:
+        finite = np.isfinite(expected)
+        assert np.array_equal(found[~finite], expected[~finite], equal_nan=True), what
+        found, expected = found[finite], expected[finite]
+    error, allowed = largest(found - expected), of_max * max(largest(expected), at_least) + floor
+    assert error <= allowed, f"{what}: {error:.2e} > {allowed:.2e}"
+
+
+def assert_same_tree(found, expected, of_max):
+    """Assert two trees of the same structure, shapes and dtypes, leaf by leaf as above."""
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for (path, a), b in zip(
+        jax.tree.leaves_with_path(found), jax.tree.leaves(expected), strict=True
+    ):
+        assert a.dtype == b.dtype, path
+        assert_close(a, b, of_max, what=jax.tree_util.keystr(path))
+
+
+def assert_same_path(found, expected, slack=0.0, floor=0.0, what=""):
+    """Assert the design's float64 criterion for one leaf; the arrays start before the first step.
+
+    ``slack`` is added to the share of the path that is allowed, ``floor`` to what is allowed.
+    """
+    assert len(found) == len(expected), what
+    path = 0.0
+    for t in range(1, len(expected)):
+        path += largest(expected[t] - expected[t - 1])
+        allowed = (tol.FLOAT64_OF_PATH + slack) * path
+        allowed += tol.FLOAT64_ROUNDING * t * largest(expected[t]) + floor
+        error = largest(found[t] - expected[t])
+        assert error <= allowed, f"{what} at step {t}: {error:.2e} > {allowed:.2e}"
+
+
+def assert_rounded_once(found, exact, dtype, of_max, what=""):
+    """Assert arithmetic with an error of ``of_max``, then one rounding to ``dtype``.
+
+    Infinities and NaN of the exact result stand in the found one; so does what ``dtype`` cannot
+    hold.
+    """
+    info = jnp.finfo(dtype)
+    found, exact = wide(found), wide(exact).copy()
+    assert found.shape == exact.shape, f"{what}: {found.shape} is not {exact.shape}"
+    too_large = np.isfinite(exact) & (np.abs(exact) > float(info.max))
+    exact[too_large] = np.sign(exact[too_large]) * np.inf
+    finite = np.isfinite(exact)
+    assert np.array_equal(found[~finite], exact[~finite], equal_nan=True), what
+    found, exact = found[finite], exact[finite]
+    allowed = np.full(exact.shape, of_max * largest(exact))
+    if info.bits < 32:
+        allowed += np.maximum(np.abs(exact) * float(info.eps), float(info.tiny * info.eps)) / 2
+    error = np.abs(found - exact)
+    assert np.all(error <= allowed), f"{what}: {largest(error):.2e} > {largest(allowed):.2e}"
