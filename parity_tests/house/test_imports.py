@@ -1,12 +1,14 @@
 """Who may import whom, what is imported at all, and how long it takes."""
 
 import ast
+import functools
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
-import pytest
+from parity_tests.harness.errors import assert_no_faults
 
 ROOT = Path(__file__).parents[2]
 CORE = ("_types", "_math", "_tree", "_layout", "_checks")
@@ -36,81 +38,142 @@ DEPENDENCIES = {"jaxaccel": {"jax", "flax", "optax", "numpy"}, "torch_ref": {"to
 OPTIONAL = {"jaxaccel": {"rich", "matplotlib"}, "torch_ref": set()}
 """Packages of an extra, imported inside the function that uses them."""
 
-FILES = [path for package in DEPENDENCIES for path in sorted((ROOT / package).rglob("*.py"))]
-files = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+FILES = {
+    path.relative_to(ROOT): path.read_text()
+    for package in DEPENDENCIES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+LONGEST = 300
+"""Lines of a file; past 200 it is asked whether it holds two concepts."""
 
 
-def imports(path, top_level_only=False):
-    """Yield (module, line) of every import statement of a file."""
-    tree = ast.parse(path.read_text())
-    inside = {
-        id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef)
-        for node in ast.walk(function)
-    }
-    for node in ast.walk(tree):
-        if top_level_only and id(node) in inside:
-            continue
+class Import(NamedTuple):
+    """An imported module (dots before it where it is relative), its line, and where it stands."""
+
+    module: str
+    line: int
+    in_function: bool
+
+
+@functools.cache
+def imports(path):
+    """Return every import statement of a file."""
+    found = []
+
+    def walk(node, in_function):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names)
+            found.extend(Import(alias.name, node.lineno, in_function) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
-            yield node.module, node.lineno
+            module = "." * node.level + (node.module or "")
+            found.append(Import(module, node.lineno, in_function))
+        in_function = in_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for child in ast.iter_child_nodes(node):
+            walk(child, in_function)
+
+    walk(ast.parse(FILES[path]), False)
+    return found
 
 
 def room_of(path):
     """Return the room that a file belongs to, or None for the package's own ``__init__``."""
-    parts = path.relative_to(ROOT).with_suffix("").parts[1:]
+    parts = path.with_suffix("").parts[1:]
     return None if parts == ("__init__",) else parts[0]
 
 
-@files
-def test_rooms_import_only_what_is_below_them(path):
-    package, room = path.relative_to(ROOT).parts[0], room_of(path)
-    if room is None:
-        return
-    for module, line in imports(path):
+def breaches(path):
+    """Yield what a file imports that its room may not."""
+    package, room = path.parts[0], room_of(path)
+    for module, line, _ in imports(path):
         first, *rest = module.split(".")
-        if first != package or not rest or rest[0] == room:
+        if first == "":
+            yield f"{path}:{line}", "imports are absolute"
+        if room is None or first != package or not rest or rest[0] == room:
             continue
-        assert rest[0] in MAY_IMPORT[room], f"{path.name}:{line}: {room} imports {rest[0]}"
-        assert len(rest) == 1, f"{path.name}:{line}: {module} is private to its room"
+        if rest[0] not in MAY_IMPORT.get(room, ()):
+            yield f"{path}:{line}", f"{room} imports {rest[0]}"
+        if len(rest) > 1:
+            yield f"{path}:{line}", f"{module} is private to its room"
 
 
-@files
-def test_packages_import_only_their_dependencies(path):
-    package = path.relative_to(ROOT).parts[0]
-    allowed = DEPENDENCIES[package] | {package} | set(sys.stdlib_module_names)
-    for module, line in imports(path, top_level_only=True):
-        assert module.split(".")[0] in allowed, f"{path.name}:{line} imports {module}"
-    for module, line in imports(path):
-        assert module.split(".")[0] in allowed | OPTIONAL[package], f"{path.name}:{line}: {module}"
+def test_rooms_import_only_what_is_below_them():
+    assert_no_faults(fault for path in FILES for fault in breaches(path))
 
 
-@files
-def test_files_are_private_and_packages_are_two_levels_deep(path):
-    parts = path.relative_to(ROOT).parts
-    assert len(parts) <= 3
-    assert path.name.startswith("_")
-    lines = path.read_text().count("\n")
-    assert lines <= 300, f"{path.name} has {lines} lines: does it hold two concepts?"
+def strangers(path):
+    """Yield what a file imports that its package does not depend on."""
+    package = path.parts[0]
+    always = DEPENDENCIES[package] | {package} | set(sys.stdlib_module_names)
+    for module, line, in_function in imports(path):
+        allowed = always | OPTIONAL[package] if in_function else always
+        if module.split(".")[0] not in allowed:
+            yield f"{path}:{line}", f"imports {module}"
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "jaxaccel").rglob("__init__.py")), ids=lambda path: path.parent.name
-)
-def test_init_files_only_import_names(path):
-    """Rooms: a docstring, imports and ``__all__``, in step with each other."""
-    body = ast.parse(path.read_text()).body
-    if path.parent.name == "jaxaccel":
-        return
-    docstring, *statements, exported = body
-    assert isinstance(docstring, ast.Expr)
-    assert all(isinstance(statement, ast.ImportFrom) for statement in statements)
-    imported = [alias.name for statement in statements for alias in statement.names]
-    assert isinstance(exported, ast.Assign)
-    assert sorted(ast.literal_eval(exported.value)) == sorted(imported)
+def test_packages_import_only_their_dependencies():
+    assert_no_faults(fault for path in FILES for fault in strangers(path))
+
+
+def untidy(path):
+    """Yield what is wrong with a file's place, name or length."""
+    if len(path.parts) > 3:
+        yield path, "packages are two levels deep"
+    if not path.name.startswith("_"):
+        yield path, "files are private"
+    if (lines := FILES[path].count("\n")) > LONGEST:
+        yield path, f"{lines} lines: does it hold two concepts?"
+
+
+def test_files_are_private_short_and_two_levels_deep():
+    assert_no_faults(fault for path in FILES for fault in untidy(path))
+
+
+def more_than_names(path):
+    """Yield what a room's ``__init__`` holds besides a docstring, imports and ``__all__``."""
+    docstring, *statements, exported = ast.parse(FILES[path]).body
+    if not isinstance(docstring, ast.Expr):
+        yield path, "no docstring"
+    if not all(isinstance(statement, ast.ImportFrom) for statement in statements):
+        yield path, "more than imports"
+    imported = [alias.name for node in statements for alias in getattr(node, "names", ())]
+    if not isinstance(exported, ast.Assign):
+        yield path, "__all__ is not the last statement"
+    elif sorted(ast.literal_eval(exported.value)) != sorted(imported):
+        yield path, "__all__ is not what is imported"
+
+
+def test_init_files_only_import_names():
+    rooms = [path for path in FILES if path.parts[0] == "jaxaccel" and len(path.parts) == 3]
+    inits = [path for path in rooms if path.name == "__init__.py"]
+    assert inits
+    assert_no_faults(fault for path in inits for fault in more_than_names(path))
+
+
+BREACHES = {
+    ("jaxaccel/nn/_a.py", "from jaxaccel.models import x"): "nn imports models",
+    ("jaxaccel/nn/_a.py", "from jaxaccel.init._draw import x"): "private to its room",
+    ("jaxaccel/nn/_a.py", "from . import x"): "imports are absolute",
+    ("jaxaccel/nn/_a.py", "import torch"): "imports torch",
+    ("jaxaccel/nn/_a.py", "import rich"): "imports rich",
+    ("jaxaccel/nn/deep/_a.py", ""): "two levels deep",
+    ("jaxaccel/nn/a.py", ""): "files are private",
+    ("jaxaccel/nn/_a.py", "x = 1\n" * 301): "301 lines",
+    ("jaxaccel/a/__init__.py", "'Room.'\nx = 1\n__all__ = []\n"): "more than imports",
+    ("jaxaccel/a/__init__.py", "'Room.'\nfrom b import c\n__all__ = []\n"): "not what is imported",
+    ("jaxaccel/a/__init__.py", "'Room.'\nfrom b import c\n"): "not the last statement",
+}
+
+
+def test_every_kind_of_breach_is_seen(monkeypatch):
+    for (name, text), fault in BREACHES.items():
+        path = Path(name)
+        monkeypatch.setitem(FILES, path, text)
+        imports.cache_clear()
+        found = [*breaches(path), *strangers(path), *untidy(path)]
+        if path.name == "__init__.py":
+            found += more_than_names(path)
+        assert any(fault in what for _, what in found), (name, text, found)
+        monkeypatch.undo()
+    imports.cache_clear()
 
 
 def run_python(code):

@@ -4,17 +4,18 @@ import importlib
 import inspect
 import typing
 
-import pytest
 import torch
 
 import jaxaccel
 import torch_ref
 from parity_tests.functional import rows_activations as activations
 from parity_tests.functional import rows_losses as losses
+from parity_tests.harness.errors import assert_no_faults
 from parity_tests.harness.optimizer import lookup, oracle_of
 from parity_tests.registry import rows
 
 CASES = rows()
+ROWS_OF = {name: [c for c in CASES if c.function == name] for name in {c.function for c in CASES}}
 WITH_ROWS = (*("optimizers", "schedules", "transforms", "init", "functional", "nn", "models"),)
 
 WITHOUT_ROWS = {
@@ -204,10 +205,12 @@ def parameters(function):
     return {name: p.default for name, p in signature(function).items()}
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_every_public_name_has_rows(name):
-    rows = [case for case in CASES if case.function == name]
-    assert bool(rows) != (name in WITHOUT_ROWS), f"{name} has {len(rows)} rows"
+def test_every_public_name_has_rows():
+    assert_no_faults(
+        (name, f"has {len(ROWS_OF.get(name, ()))} rows")
+        for name in PUBLIC
+        if (name in ROWS_OF) == (name in WITHOUT_ROWS)
+    )
 
 
 OPTIONS_ELSEWHERE = {
@@ -232,14 +235,17 @@ ARRAYS = {
 """What a function works on; the harness of its room makes it."""
 
 
-@pytest.mark.parametrize("name", [name for name in PUBLIC if name not in WITHOUT_ROWS])
-def test_every_option_is_in_a_row(name):
-    rows = [case for case in CASES if case.function == name]
-    tried = {option for case in rows for option in case.kwargs}
+def untried(name):
+    """Return the options of a function that are in none of its rows."""
+    tried = {option for case in ROWS_OF.get(name, ()) for option in case.kwargs}
     # The bias of a layer is an option, of a function an array.
     arrays = ARRAYS | ({"bias"} if name.startswith("functional.") else set())
-    missing = set(parameters(lookup("jaxaccel", name))) - tried - arrays - set(OPTIONS_ELSEWHERE)
-    assert not missing
+    return set(parameters(lookup("jaxaccel", name))) - tried - arrays - set(OPTIONS_ELSEWHERE)
+
+
+def test_every_option_is_in_a_row():
+    names = [name for name in PUBLIC if name not in WITHOUT_ROWS]
+    assert_no_faults((name, missing) for name in names if (missing := untried(name)))
 
 
 def test_row_ids_are_unique():
@@ -247,44 +253,46 @@ def test_row_ids_are_unique():
     assert len(set(ids)) == len(ids), sorted({i for i in ids if ids.count(i) > 1})
 
 
-@pytest.mark.parametrize("room", torch_ref.__all__)
-def test_mirror_has_the_same_files_and_names(room):
-    ours = importlib.import_module(f"jaxaccel.{room}")
-    mirror = importlib.import_module(f"torch_ref.{room}")
-    assert mirror.__all__ == [n for n in ours.__all__ if f"{room}.{n}" not in UNMIRRORED]
-    files, mirrored = (
-        {path.name for path in importlib.resources.files(package).iterdir() if path.suffix == ".py"}
-        for package in (ours.__name__, mirror.__name__)
-    )
-    assert mirrored == files - set(NO_MIRROR.get(room, ()))
+def test_mirror_has_the_same_files_and_names():
+    for room in torch_ref.__all__:
+        ours = importlib.import_module(f"jaxaccel.{room}")
+        mirror = importlib.import_module(f"torch_ref.{room}")
+        assert mirror.__all__ == [n for n in ours.__all__ if f"{room}.{n}" not in UNMIRRORED]
+        files, mirrored = (
+            {p.name for p in importlib.resources.files(package).iterdir() if p.suffix == ".py"}
+            for package in (ours.__name__, mirror.__name__)
+        )
+        assert mirrored == files - set(NO_MIRROR.get(room, ())), room
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name for name in PUBLIC if name.split(".")[0] in torch_ref.__all__ and name not in UNMIRRORED],
-)
-def test_mirror_has_the_same_signature(name):
-    ours = parameters(lookup("jaxaccel", name))
-    mirror = parameters(lookup("torch_ref", name))
-    expected = {arg: default for arg, default in ours.items() if arg not in MIRROR_OMITS}
-    assert list(mirror.items()) == list(expected.items())
+def test_mirror_has_the_same_signatures():
+    rooms = torch_ref.__all__
+    names = [n for n in PUBLIC if n.split(".")[0] in rooms and n not in UNMIRRORED]
+    assert names
+    for name in names:
+        ours = parameters(lookup("jaxaccel", name))
+        mirror = parameters(lookup("torch_ref", name))
+        expected = {arg: default for arg, default in ours.items() if arg not in MIRROR_OMITS}
+        assert list(mirror.items()) == list(expected.items()), name
 
 
-@pytest.mark.parametrize(
-    ("name", "oracle"),
-    sorted({(c.function, c.oracle) for c in CASES if c.oracle.startswith("torch.")}),
-)
-def test_signature_is_pytorchs(name, oracle):
+def test_signatures_are_pytorchs():
     """Same arguments, order and defaults, so that a call is ported by copying it."""
-    case = next(c for c in CASES if (c.function, c.oracle) == (name, oracle))
+    pairs = {(c.function, c.oracle): c for c in CASES if c.oracle.startswith("torch.")}
+    assert_no_faults((name, "; ".join(d)) for (name, _), c in pairs.items() if (d := differs(c)))
+
+
+def differs(case):
+    """Return how a row's function and its oracle differ in signature, against what is known."""
+    name = case.function
     if name in ("init.default_weight", "init.default_bias"):
-        return  # what a layer does when it is constructed, not a function of PyTorch
+        return []  # what a layer does when it is constructed, not a function of PyTorch
     if name in activations.BUILTINS:
-        return  # they have none; test_activations reads those in their documentation
+        return []  # they have none; test_activations reads those in their documentation
     if name == "nn.scaled_dot_product_attention":
-        return  # a builtin has no signature; test_attention reads the one in its documentation
+        return []  # a builtin has no signature; test_attention reads the one in its documentation
     if name in ("functional.weight_norm", "functional.spectral_norm"):
-        return  # what modules of PyTorch compute that hold the other arguments
+        return []  # what modules of PyTorch compute that hold the other arguments
     different = DIFFERENT.get(name, {})
     left_out = HOW_NOT_WHAT | MUTATED | set(different.get("omits", ()))
     theirs = {k: v for k, v in parameters(oracle_of(case)).items() if k not in left_out}
@@ -294,8 +302,11 @@ def test_signature_is_pytorchs(name, oracle):
         if k not in different.get("adds", ())
     }
     keywords = {k for k, p in signature(oracle_of(case)).items() if p.kind is p.KEYWORD_ONLY}
-    assert ours == theirs
-    assert [k for k in ours if k not in keywords] == [k for k in theirs if k not in keywords]
+    positional = [[k for k in side if k not in keywords] for side in (ours, theirs)]
+    found = [] if ours == theirs else [f"{ours} is not {theirs}"]
+    if positional[0] != positional[1]:
+        found.append(f"the order {positional[0]} is not {positional[1]}")
+    return found
 
 
 def test_every_room_is_public():
