@@ -1,7 +1,6 @@
 """Docstrings and documents: complete, in one order, and true when they are run."""
 
 import ast
-import functools
 import importlib
 import importlib.util
 import inspect
@@ -14,11 +13,11 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
 from flax import nnx
 
 import jaxaccel
 from parity_tests import tolerances
+from parity_tests.harness.errors import assert_no_faults
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"README": ROOT / "README.md"} | {p.stem: p for p in sorted((ROOT / "docs").glob("*.md"))}
@@ -26,6 +25,11 @@ MODULES = sorted(
     [jaxaccel.__name__]
     + [module.name for module in pkgutil.walk_packages(jaxaccel.__path__, "jaxaccel.")]
 )
+METHODS = {
+    f"random.Generator.{name}": method
+    for name, method in vars(jaxaccel.random.Generator).items()
+    if name[0] != "_"
+}
 PUBLIC = {
     f"{room}.{name}": getattr(importlib.import_module(f"jaxaccel.{room}"), name)
     for room in jaxaccel.__all__
@@ -42,6 +46,9 @@ REQUIRED = {
 """Besides Args, which must be there whenever there are parameters. A function without a
 counterpart in PyTorch says so under PyTorch."""
 
+AS = re.compile(r"\s*as :(?:class|func|meth):`~?([\w.]+)`")
+"""How a section refers to a sibling's; of Args, only what differs follows."""
+
 PAGES_THAT_SHOW_CODE = ("README", "index", "contributing")
 FENCES = ("python", "pycon", "console", "text", "{toctree}")
 """What a code block may be: the first two are run."""
@@ -57,12 +64,17 @@ def load_extension(name):
     return module
 
 
-def run_by_a_user(script, *arguments):
-    """Run Python in a fresh process with JAX's default flags; return what it prints."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
+def run_by_a_user(script, *arguments, stdin=None):
+    """Run Python in a fresh process with JAX's default flags; return what it prints.
+
+    XLA's stay as ``conftest`` sets them: compiling takes most of the time, and no example may
+    depend on it.
+    """
+    env = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
     done = subprocess.run(
         [sys.executable, *script, *arguments],
         cwd=ROOT,
+        input=stdin,
         env=env | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
@@ -108,19 +120,71 @@ def sections_of(text):
 
 
 def documented_arguments(lines):
-    """Return {name: text} of an Args section; deeper lines go on with a text."""
+    """Return {name: text} of an Args section; deeper lines go on with a text.
+
+    A line that is not an entry stands as one without a text.
+    """
     entries = {}
     for line in lines:
         if match := re.match(r"    (\*{0,2}\w+):(?: (.*))?$", line):
             name = match[1].lstrip("*")
             entries[name] = match[2] or ""
         elif line.strip() and entries:
-            assert line.startswith("        "), f"not an entry of Args: {line!r}"
-            entries[name] += line
+            if line.startswith("        "):
+                entries[name] += line
+            else:
+                entries[line] = ""
     return entries
 
 
-def faults(kind, parameters, text):
+def sections_in(value):
+    """Return {heading: lines} of an object's docstring."""
+    return dict(sections_of(inspect.cleandoc(value.__doc__ or "")))
+
+
+def sibling(lines, room):
+    """Return the public name that a section refers to, or None where it speaks for itself."""
+    first = next((line for line in lines if line.strip()), "")
+    if not (match := AS.match(first)):
+        return None
+    name = match[1].removeprefix("jaxaccel.")
+    return name if "." in name else f"{room}.{name}"
+
+
+def explained_arguments(lines, room, seen=()):
+    """Return the arguments that an Args section explains, itself or by its sibling."""
+    own, other = documented_arguments(lines), sibling(lines, room)
+    if other is None or other in seen or other not in PUBLIC:
+        return {*own}
+    theirs = sections_in(PUBLIC[other]).get("Args", [])
+    return {*own} | explained_arguments(theirs, other.split(".")[0], (*seen, other))
+
+
+def faults_of_args(parameters, lines, room):
+    """Yield what is wrong with an Args section; after a reference it holds what differs."""
+    own = documented_arguments(lines)
+    yield from (f"{name} has no text" for name, meaning in own.items() if not meaning)
+    if sibling(lines, room) is None:
+        if list(own) != parameters:
+            yield f"Args {list(own)} are not the parameters {parameters}"
+        return
+    if [*own] != [name for name in parameters if name in own]:
+        yield f"Args {[*own]} are not among the parameters {parameters}, or out of order"
+    if missing := [n for n in parameters if n not in explained_arguments(lines, room)]:
+        yield f"{missing} are explained neither here nor there"
+
+
+def faults_of_references(parts, room):
+    """Yield the references to a sibling that has no such section."""
+    for heading, lines in parts[1:]:
+        other = sibling(lines, room)
+        if other is not None and other not in PUBLIC:
+            yield f"{heading} refers to {other}, which is not a public name"
+        elif other is not None and heading not in sections_in(PUBLIC[other]):
+            yield f"{heading} refers to {other}, which has no such section"
+
+
+def faults(kind, parameters, text, room=""):
     """Return what is wrong with a docstring, in words."""
     parts = sections_of(inspect.cleandoc(text or ""))
     headings = [heading for heading, _ in parts[1:]]
@@ -128,7 +192,7 @@ def faults(kind, parameters, text):
     summary, *rest = sections[""] or [""]
     found = []
     if not summary.endswith(".") or (rest and rest[0]):
-        found.append(f"the first line is no sentence by itself: {summary!r}")
+        found.append(f"the first line is not a sentence by itself: {summary!r}")
     found += [f"unknown section {heading}" for heading in headings if heading not in SECTIONS]
     if headings != [heading for heading in SECTIONS if heading in headings]:
         found.append(f"sections out of order: {headings}")
@@ -138,11 +202,9 @@ def faults(kind, parameters, text):
         if any(line.strip().startswith(".. math::") for line in lines):
             found.append(f".. math:: belongs before the sections, not under {heading}")
     if "Args" in sections or (parameters and kind != "value"):
-        arguments = documented_arguments(sections.get("Args", []))
-        if list(arguments) != parameters:
-            found.append(f"Args {list(arguments)} are not the parameters {parameters}")
-        found += [f"{name} has no text" for name, meaning in arguments.items() if not meaning]
-    if "Example" in sections:
+        found += faults_of_args(parameters, sections.get("Args", []), room)
+    found += faults_of_references(parts, room)
+    if "Example" in sections and sibling(sections["Example"], room) is None:
         prompts = [line for line in sections["Example"] if line.strip().startswith(">>> ")]
         output = [line for line in sections["Example"] if re.match(r"    (?!>>>|\.\.\.)\S", line)]
         if not prompts or not output:
@@ -163,23 +225,34 @@ def documented_fields(cls):
     ]
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_the_docstring_is_complete_and_in_order(name):
-    value = PUBLIC[name]
-    assert not faults(kind_of(value), parameters_of(value), value.__doc__)
+def test_docstrings_are_complete_and_in_order():
+    of_names = [
+        (name, fault)
+        for name, value in PUBLIC.items()
+        for fault in faults(kind_of(value), parameters_of(value), value.__doc__, name.split(".")[0])
+    ]
+    of_methods = [
+        (name, fault)
+        for name, method in METHODS.items()
+        for fault in faults(
+            "function", [*inspect.signature(method).parameters][1:], method.__doc__, "random"
+        )
+    ]
+    assert_no_faults(of_names + of_methods)
 
 
-@pytest.mark.parametrize("name", [n for n in vars(jaxaccel.random.Generator) if n[0] != "_"])
-def test_the_docstring_of_a_method_is_complete_and_in_order(name):
-    method = getattr(jaxaccel.random.Generator, name)
-    assert not faults("function", [*inspect.signature(method).parameters][1:], method.__doc__)
+def is_explained(cls):
+    """Return whether every field of a NamedTuple has a text, in Args or below it."""
+    in_args = documented_arguments(dict(sections_of(inspect.getdoc(cls))).get("Args", []))
+    return [*in_args] == [*cls._fields] or documented_fields(cls) == [*cls._fields]
 
 
-@pytest.mark.parametrize("name", [n for n, value in PUBLIC.items() if kind_of(value) == "value"])
-def test_every_field_is_explained(name):
-    value = PUBLIC[name]
-    in_args = documented_arguments(dict(sections_of(inspect.getdoc(value))).get("Args", []))
-    assert [*in_args] == [*value._fields] or documented_fields(value) == [*value._fields]
+def test_every_field_is_explained():
+    values = {name: value for name, value in PUBLIC.items() if kind_of(value) == "value"}
+    assert values
+    assert_no_faults(
+        (name, "a field without a text") for name, cls in values.items() if not is_explained(cls)
+    )
 
 
 COMPLETE = """Return a number.
@@ -212,49 +285,75 @@ COMPLETE = """Return a number.
     """
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("a number.\n\n    It", "a number, or\n    It"),
-        ("Return a number.", "Return a number"),
-        ("    PyTorch:\n        ``torch.clone``.\n\n", ""),
-        ("    Returns:\n        A number.\n\n", ""),
-        ("    Example:\n        >>> 2 - 1\n        1\n\n", ""),
-        ("        >>> 2 - 1\n        1\n", "        >>> x = 1\n"),
-        ("        >>> 2 - 1\n        1\n", "        See the tutorial.\n"),
-        ("        x: A number.\n", ""),
-        ("x: A number.", "x:"),
-        ("        scale: Another,\n", "        factor: Another,\n"),
-        ("        scale: Another,\n", "        size: Another,\n        scale: Another,\n"),
-        ("Returns:", "Yields:"),
-        ("Raises:", "PyTorch:"),
-        ("Example:", "Examples:"),
-        ("        A number.\n", "        A number.\n\n        .. math:: y\n"),
-        ("        ValueError: It is none.\n", ""),
-    ],
-)
-def test_a_faulty_docstring_is_seen(old, new):
+FAULTY = [
+    ("a number.\n\n    It", "a number, or\n    It"),
+    ("Return a number.", "Return a number"),
+    ("    PyTorch:\n        ``torch.clone``.\n\n", ""),
+    ("    Returns:\n        A number.\n\n", ""),
+    ("    Example:\n        >>> 2 - 1\n        1\n\n", ""),
+    ("        >>> 2 - 1\n        1\n", "        >>> x = 1\n"),
+    ("        >>> 2 - 1\n        1\n", "        See the tutorial.\n"),
+    ("        x: A number.\n", ""),
+    ("x: A number.", "x:"),
+    ("        scale: Another,\n", "        factor: Another,\n"),
+    ("        scale: Another,\n", "        size: Another,\n        scale: Another,\n"),
+    ("Returns:", "Yields:"),
+    ("Raises:", "PyTorch:"),
+    ("Example:", "Examples:"),
+    ("        A number.\n", "        A number.\n\n        .. math:: y\n"),
+    ("        ValueError: It is none.\n", ""),
+    ("        x: A number.\n", "        as :class:`Nothing`.\n"),
+    ("        scale: Another,\n            above 0.\n", "        as :func:`random.manual_seed`.\n"),
+    ("        x: A number.\n", "        as :func:`functional.linear_`; y differs.\n"),
+    ("        A number.\n\n    R", "        as :class:`random.Generator`.\n\n    R"),
+]
+"""Texts of COMPLETE, and what they are replaced with."""
+
+
+def test_a_faulty_docstring_is_seen():
     assert not faults("function", ["x", "scale"], COMPLETE)
-    assert old in COMPLETE
-    assert faults("function", ["x", "scale"], COMPLETE.replace(old, new))
+    for old, new in FAULTY:
+        assert old in COMPLETE
+        assert faults("function", ["x", "scale"], COMPLETE.replace(old, new)), (old, new)
+    assert faults("function", ["scale", "x"], COMPLETE)  # out of order
 
 
-def test_arguments_out_of_order_are_seen():
-    assert faults("function", ["scale", "x"], COMPLETE)
+def test_a_sibling_says_only_what_differs(monkeypatch):
+    def first(x, scale):
+        pass
+
+    first.__doc__ = COMPLETE
+    monkeypatch.setitem(PUBLIC, "nn.First", first)
+    own = "        x: A number.\n        scale: Another,\n            above 0.\n"
+    assert own in COMPLETE
+    for args, parameters, right in [
+        ("        as :class:`First`.\n", ["x", "scale"], True),
+        ("        as :class:`First`.\n        scale: Below 0.\n", ["x", "scale"], True),
+        ("        as :class:`First`, and\n        more: Text.\n", ["x", "scale", "more"], True),
+        ("        as :class:`First`.\n", ["x", "scale", "more"], False),
+        ("        as :class:`First`.\n        more: Text.\n", ["x", "scale"], False),
+        ("        as :class:`Second`.\n", ["x", "scale"], False),
+    ]:
+        found = faults("function", parameters, COMPLETE.replace(own, args), "nn")
+        assert (not found) == right, (args, found)
+    text = COMPLETE.replace("        >>> 2 - 1\n        1\n", "        as :class:`First`.\n")
+    assert not faults("function", ["x", "scale"], text, "nn")
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_the_module_and_what_it_shows_to_others_have_docstrings(name):
+def undocumented(name):
+    """Yield what of a module has no docstring: itself, and what it shows to others."""
     tree = ast.parse(inspect.getsource(importlib.import_module(name)))
-    definitions = [
-        node
-        for outer in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef)))
-        for node in outer.body
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
-    ]
-    missing = [node.name for node in definitions if not ast.get_docstring(node)]
-    assert ast.get_docstring(tree)
-    assert not missing
+    if not ast.get_docstring(tree):
+        yield name, "the module has no docstring"
+    for outer in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
+        for node in outer.body:
+            shown = isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name[0] != "_"
+            if shown and not ast.get_docstring(node):
+                yield name, f"{node.name} has no docstring"
+
+
+def test_modules_and_what_they_show_to_others_have_docstrings():
+    assert_no_faults(fault for name in MODULES for fault in undocumented(name))
 
 
 # --- examples -----------------------------------------------------------------------------------
@@ -276,32 +375,38 @@ print(json.dumps(reports))
 """Examples see no names but those that they import: a reader can paste them."""
 
 
-@functools.cache
-def doctest_reports():
-    """Return {module: what its doctests complain about}."""
-    return json.loads(run_by_a_user(("-c", DOCTESTS), *MODULES).splitlines()[-1])
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_print_what_they_say_with_default_flags(name):
-    report = doctest_reports()[name]
-    assert not report, report
+def test_examples_print_what_they_say_with_default_flags():
+    reports = json.loads(run_by_a_user(("-c", DOCTESTS), *MODULES).splitlines()[-1])
+    assert reports.keys() == {*MODULES}
+    assert_no_faults((name, report) for name, report in reports.items() if report)
 
 
 BLOCKS = """
-import doctest, json, sys, warnings
+import doctest, json, sys, traceback, warnings
+
+import jax
 
 warnings.simplefilter("error")
-names, report = {"__name__": "page"}, []
-for kind, line, code in json.loads(sys.argv[1]):
-    if kind == "python":
-        exec(compile("\\n" * line + code, "<page>", "exec"), names)
-    else:
-        test = doctest.DocTestParser().get_doctest(code, names, "page", "<page>", line)
-        doctest.DocTestRunner(verbose=False).run(test, out=report.append, clear_globs=False)
-        names.update(test.globs)
-sys.exit("".join(report) or 0)
+flags, reports = dict(jax.config.values), {}
+for page, blocks in json.loads(sys.stdin.read()).items():
+    names, report = {"__name__": "page"}, []
+    for kind, line, code in blocks:
+        if kind == "python":
+            try:
+                exec(compile("\\n" * line + code, f"<{page}>", "exec"), names)
+            except Exception:
+                report.append(traceback.format_exc())
+        else:
+            test = doctest.DocTestParser().get_doctest(code, names, page, f"<{page}>", line)
+            doctest.DocTestRunner(verbose=False).run(test, out=report.append, clear_globs=False)
+            names.update(test.globs)
+    reports[page] = "".join(report)
+    for flag, value in flags.items():
+        if jax.config.values[flag] != value:
+            jax.config.update(flag, value)
+print(json.dumps(reports))
 """
+"""Every page has its own names, and the flags that it sets are set back."""
 
 
 def code_blocks(text):
@@ -310,53 +415,67 @@ def code_blocks(text):
     return [(m[1], text[: m.start(2)].count("\n"), m[2]) for m in fenced.finditer(text)]
 
 
-def run_blocks(text):
-    """Run a page's Python from top to bottom, in one namespace."""
-    blocks = [block for block in code_blocks(text) if block[0] in ("python", "pycon")]
-    run_by_a_user(("-c", BLOCKS), json.dumps(blocks))
-    return blocks
+def run_pages(texts):
+    """Return what each page's Python complains about, run from top to bottom in one namespace."""
+    blocks = {
+        page: [block for block in code_blocks(text) if block[0] in ("python", "pycon")]
+        for page, text in texts.items()
+    }
+    printed = run_by_a_user(("-c", BLOCKS), stdin=json.dumps(blocks))
+    return json.loads(printed.splitlines()[-1])
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_pages_python_runs(page):
-    text = PAGES[page].read_text(encoding="utf-8")
-    has_code = any(kind in ("python", "pycon") for kind, *_ in code_blocks(text))
-    assert has_code or page not in PAGES_THAT_SHOW_CODE
-    if has_code:
-        run_blocks(text)
+def test_the_pages_python_runs():
+    texts = {page: path.read_text(encoding="utf-8") for page, path in PAGES.items()}
+    with_code = {
+        page: text
+        for page, text in texts.items()
+        if any(kind in ("python", "pycon") for kind, *_ in code_blocks(text))
+    }
+    assert with_code.keys() >= {*PAGES_THAT_SHOW_CODE}
+    assert_no_faults((page, report) for page, report in run_pages(with_code).items() if report)
 
 
-@pytest.mark.parametrize(
-    "block",
-    ["```python\nx = undefined\n```\n", "```pycon\n>>> 1 + 1\n3\n```\n"],
-)
-def test_a_faulty_block_is_seen(block):
-    with pytest.raises(AssertionError, match=r"undefined|Expected:\s+3"):
-        run_blocks("```python\nx = 1\n```\n" + block)
+def test_a_faulty_block_is_seen():
+    first = "```python\nx = 1\n```\n"
+    reports = run_pages(
+        {
+            "wrong name": first + "```python\nx = undefined\n```\n",
+            "wrong output": first + "```pycon\n>>> 1 + 1\n3\n```\n",
+            "other page's name": "```pycon\n>>> x\n1\n```\n",
+            "right": first + "```pycon\n>>> x\n1\n```\n",
+        }
+    )
+    assert "undefined" in reports["wrong name"]
+    assert re.search(r"Expected:\s+3", reports["wrong output"])
+    assert "NameError" in reports["other page's name"]
+    assert not reports["right"]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_no_block_escapes_by_its_name(page):
-    text = PAGES[page].read_text(encoding="utf-8")
-    assert {kind for kind, *_ in code_blocks(text)} <= {*FENCES}
-    assert text.count("```") == 2 * len(code_blocks(text))
+def test_no_block_escapes_by_its_name():
+    for page, path in PAGES.items():
+        text = path.read_text(encoding="utf-8")
+        assert {kind for kind, *_ in code_blocks(text)} <= {*FENCES}, page
+        assert text.count("```") == 2 * len(code_blocks(text)), page
 
 
 # --- pages --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_no_private_or_machine_path_is_shown(page):
-    names = load_extension("public_names")
+def shown_paths(page, names):
+    """Yield the private names and paths of this machine that a page shows."""
     text = PAGES[page].read_text(encoding="utf-8")
-    assert not MACHINE_PATH.findall(text)
+    yield from MACHINE_PATH.findall(text)
     if page not in names.FOR_CONTRIBUTORS:
-        assert not names.PRIVATE.findall(text)
+        yield from names.PRIVATE.findall(text)
 
 
-@pytest.mark.parametrize("text", ["jaxaccel.optimizers._adam.adam", "`torch_ref._math`"])
-def test_a_private_path_would_be_seen(text):
-    assert load_extension("public_names").PRIVATE.findall(text)
+def test_no_private_or_machine_path_is_shown():
+    names = load_extension("public_names")
+    assert_no_faults((page, f"shows {path}") for page in PAGES for path in shown_paths(page, names))
+    for text in ("jaxaccel.optimizers._adam.adam", "`torch_ref._math`"):
+        assert names.PRIVATE.findall(text)
+    assert MACHINE_PATH.findall("see /home/someone")
 
 
 def test_the_readmes_parity_table_is_current():
