@@ -20,6 +20,15 @@ def is_none(leaf: Any) -> bool:
     return leaf is None
 
 
+def holds_hyperparams(node: Any) -> bool:
+    """Return whether a node is a NamedTuple with a field ``hyperparams``.
+
+    It holds those of one group (``optax.inject_hyperparams``), a mapping, or a tuple of such
+    mappings, one a parameter group.
+    """
+    return isinstance(node, tuple) and "hyperparams" in getattr(node, "_fields", ())
+
+
 def zeros_like(params: Any) -> Any:
     """Return fresh zeros in the shape, dtype and sharding of each parameter."""
     return jax.tree.map(jnp.zeros_like, params)

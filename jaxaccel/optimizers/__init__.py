@@ -9,17 +9,13 @@ from jaxaccel.optimizers._adamw import adamw
 from jaxaccel.optimizers._asgd import ASGDState, asgd
 from jaxaccel.optimizers._diagonal_newton import DiagonalNewtonState, diagonal_newton
 from jaxaccel.optimizers._hessian_diagonal import hessian_diagonal
-from jaxaccel.optimizers._hyperparams import (
-    ParamGroupsState,
-    get_hyperparams,
-    set_hyperparams,
-)
+from jaxaccel.optimizers._hyperparams import get_hyperparams, has_hyperparams, set_hyperparams
 from jaxaccel.optimizers._lbfgs import LBFGSState, lbfgs
 from jaxaccel.optimizers._lookahead import LookaheadState, lookahead
 from jaxaccel.optimizers._muon import MuonState, muon
 from jaxaccel.optimizers._nadam import NAdamState, nadam
 from jaxaccel.optimizers._no_decay import no_decay
-from jaxaccel.optimizers._param_groups import param_groups
+from jaxaccel.optimizers._param_groups import ParamGroupsState, param_groups
 from jaxaccel.optimizers._radam import RAdamState, radam
 from jaxaccel.optimizers._rmsprop import RMSpropState, rmsprop
 from jaxaccel.optimizers._rprop import RpropState, rprop
@@ -67,6 +63,7 @@ __all__ = [
     "MuonState",
     "param_groups",
     "ParamGroupsState",
+    "has_hyperparams",
     "get_hyperparams",
     "set_hyperparams",
     "no_decay",

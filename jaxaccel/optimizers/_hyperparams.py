@@ -1,55 +1,74 @@
-"""Hyperparameters as arrays in the state: written there, read back, changed between steps."""
+"""Read and change the hyperparameters that a state holds, wherever in it they are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 
-from jaxaccel._checks import known_value
-from jaxaccel._math import Complement, one_minus, value_at
-from jaxaccel._tree import initial_scalar
-from jaxaccel._types import Params, State
+from jaxaccel._tree import holds_hyperparams
+from jaxaccel._types import State
+from jaxaccel.optimizers._held import Scheduled, decoded, in_force, replaced
 
-DECAY_FACTORS = frozenset({"betas", "beta", "alpha", "rho", "momentum"})
-"""Arguments that are kept as ``1 - value``: near 1 an array would lose the digits that count."""
+StateT = TypeVar("StateT")
 
 
-class Scheduled(NamedTuple):
-    """A hyperparameter that a schedule writes."""
+class _Group(NamedTuple):
+    """The hyperparameters of one group."""
 
-    value: Any
-    """The scalar in force, maybe as a :class:`Complement`."""
+    name: str
+    held: Mapping[str, Any]
+    """Scalars; those that a schedule writes are marked as :class:`Scheduled`."""
 
 
-class ParamGroupsState(NamedTuple):
-    """State of :func:`param_groups`."""
+def has_hyperparams(state: State) -> bool:
+    """Return whether a state holds hyperparameters that can be read and changed.
 
-    step: jax.Array
-    """int32 scalar: finished updates, which the schedules are read at."""
-    hyperparams: tuple[dict[str, Any], ...]
-    """Per group the numbers that the next update uses, scalars of JAX's default float."""
-    inner_states: tuple[State, ...]
-    """Per group the optimizer's own state, over the parameters of that group."""
+    Args:
+        state: Any pytree: an optimizer's state, that of an ``optax.chain``, a train state.
+
+    Returns:
+        True if :func:`param_groups` or ``optax.inject_hyperparams`` made a part of it. An optimizer
+        alone keeps its numbers in the compiled program.
+
+    PyTorch:
+        Always so there: ``optimizer.param_groups``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> w = jnp.ones(2)
+        >>> ja.optimizers.has_hyperparams(ja.optimizers.sgd().init(w))
+        False
+        >>> ja.optimizers.has_hyperparams(
+        ...     ja.optimizers.param_groups(ja.optimizers.sgd, []).init(w)
+        ... )
+        True
+    """
+    return next(_holders(state), None) is not None
 
 
 def get_hyperparams(state: State) -> tuple[dict[str, Any], ...]:
-    """Return the hyperparameters that the next update uses, one dictionary a group.
+    """Return the hyperparameters that a state holds, one dictionary a group.
 
     Args:
-        state: The state of :func:`param_groups`, or any pytree that holds one such state (that of
-            an ``optax.chain``, a train state).
+        state: The state of :func:`param_groups` or ``optax.inject_hyperparams``, or any pytree that
+            holds such states: that of an ``optax.chain``, of ``optax.partition``, a train state.
 
     Returns:
-        Per group, the default group last: {name: Python float, or a tuple of them}. A scheduled
-        one has its schedule's value. Under a trace JAX scalars stand for the floats.
+        Per group, in the order of the tree: {name: Python float, or a tuple of them}, and under
+        ``"name"`` the name of the group. The groups of :func:`param_groups` are called ``"0"``,
+        ``"1"``, ... and ``"default"``, which comes last; ``optax.inject_hyperparams`` has one,
+        ``"default"``. Where several states are found, the way to each comes first (as much of it as
+        they don't share: ``"matrices.default"``; for ``optax.inject_hyperparams`` just
+        ``"matrices"``). A scheduled number is the one that the next update uses
+        (``optax.inject_hyperparams`` has what the last one used). Under a trace JAX scalars stand
+        for the floats.
 
     Raises:
-        ValueError: There is no such state in ``state``, or more than one.
+        ValueError: ``state`` holds no hyperparameters (see :func:`has_hyperparams`).
 
     PyTorch:
         ``optimizer.param_groups``: what a loop reads to log the learning rate. Only numbers are
@@ -58,24 +77,26 @@ def get_hyperparams(state: State) -> tuple[dict[str, Any], ...]:
     Example:
         >>> import jax.numpy as jnp
         >>> import jaxaccel as ja
-        >>> tx = ja.optimizers.param_groups(ja.optimizers.sgd, [], lr=0.5)
-        >>> print(ja.optimizers.get_hyperparams(tx.init(jnp.ones(2)))[0]["lr"])
-        0.5
+        >>> groups = [{"params": "bias$", "lr": 0.25}]
+        >>> tx = ja.optimizers.param_groups(ja.optimizers.sgd, groups, lr=0.5)
+        >>> state = tx.init({"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)})
+        >>> for group in ja.optimizers.get_hyperparams(state):
+        ...     print(group["name"], group["lr"])
+        0 0.25
+        default 0.5
     """
-    return tuple(
-        {name: _map_values(_decoded, value) for name, value in group.items()}
-        for group in _find(state).hyperparams
-    )
+    return tuple({"name": group.name, **decoded(group.held)} for group in _groups(state))
 
 
-def set_hyperparams(state: State, group: int | None = None, **values: Any) -> State:
+def set_hyperparams(state: StateT, group: int | str | None = None, **values: Any) -> StateT:
     """Return the state with other hyperparameters from the next update on.
 
     Nothing is compiled again: the new numbers have the old ones' dtype and place.
 
     Args:
-        state: The state of :func:`param_groups`, or any pytree that holds one such state.
-        group: The group's index in order, -1 for the default group; ``None`` for all groups.
+        state: A state that :func:`get_hyperparams` reads.
+        group: Which group: its name or its index in what :func:`get_hyperparams` returns, -1 for
+            the last; ``None`` for all groups.
         **values: Hyperparameters by name: numbers, JAX scalars, or tuples where the optimizer's
             argument is one (``None`` in a tuple keeps what is there).
 
@@ -84,8 +105,8 @@ def set_hyperparams(state: State, group: int | None = None, **values: Any) -> St
 
     Raises:
         ValueError: There is no such group or no such hyperparameter; a schedule drives it; a tuple
-            has another length; or ``state`` does not hold exactly one such state.
-        TypeError: A value is no number or scalar, or ``group`` no integer.
+            has another length; or ``state`` holds no hyperparameters.
+        TypeError: A value is not a number or a scalar, or ``group`` is not an integer or a name.
 
     PyTorch:
         ``optimizer.param_groups[group]["lr"] = value``: same effect, and like there the value is
@@ -102,135 +123,99 @@ def set_hyperparams(state: State, group: int | None = None, **values: Any) -> St
         >>> print(updates)
         [-0.25 -0.25]
     """
-    own = _find(state)
-    count = len(own.hyperparams)
-    if group is not None and not isinstance(group, int):
-        raise TypeError(f"group must be an integer or None, got {group!r}")
-    if group is not None and not -count <= group < count:
-        raise ValueError(f"group must be between {-count} and {count - 1}, got {group}")
-    chosen = range(count) if group is None else [group % count]
-    hyperparams = tuple(
-        {**old, **_replaced(old, values)} if index in chosen else old
-        for index, old in enumerate(own.hyperparams)
-    )
-    replacement = own._replace(hyperparams=hyperparams)
-    return jax.tree.map(lambda node: replacement if _is_own(node) else node, state, is_leaf=_is_own)
+    groups = _groups(state)
+    chosen = range(len(groups)) if group is None else [_index(group, groups)]
+    hyperparams = [
+        replaced(each.name, each.held, values) if index in chosen else each.held
+        for index, each in enumerate(groups)
+    ]
+    return _rebuilt(state, iter(hyperparams))
 
 
-def written(numbers: Mapping[str, Any], params: Params) -> dict[str, Any]:
-    """Return a group's hyperparameters as the state first holds them, beside the parameters."""
-    dtype = jax.dtypes.canonicalize_dtype(float)
-
-    def place(number: Any) -> jax.Array:
-        if isinstance(number, Tracer):
-            return number.astype(dtype)
-        return initial_scalar(params, dtype, number)
-
-    return {name: _held(name, value, 0, place) for name, value in numbers.items()}
-
-
-def rewritten(held: Mapping[str, Any], numbers: Mapping[str, Any], step: Any) -> dict[str, Any]:
-    """Return a group's hyperparameters for the next update: what is scheduled is read anew."""
-
-    def renew(name: str, old: Any, value: Any) -> Any:
-        if type(old) is tuple:
-            return tuple(renew(name, *pair) for pair in zip(old, value, strict=True))
-        if not isinstance(old, Scheduled):
-            return old
-        dtype = jax.tree.leaves(old)[0].dtype
-        return _held(name, value, step, lambda number: jnp.asarray(number, dtype))
-
-    return {name: renew(name, old, numbers[name]) for name, old in held.items()}
-
-
-def in_force(held: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the optimizer is given for a group's held hyperparameters."""
-
-    def unscheduled(item: Any) -> Any:
-        return item.value if isinstance(item, Scheduled) else item
-
-    return {name: _map_values(unscheduled, value) for name, value in held.items()}
-
-
-def _held(name: str, value: Any, step: Any, place: Callable[[Any], jax.Array]) -> Any:
-    """Return a hyperparameter as the state holds it, its scalars made by ``place``."""
-    if isinstance(value, (tuple, list)):
-        return tuple(_held(name, item, step, place) for item in value)
-    if value is None:
-        return None
-    number = value_at(value, step)
-    is_decay = name in DECAY_FACTORS
-    held = Complement(place(one_minus(number))) if is_decay else place(number)
-    return Scheduled(held) if callable(value) else held
-
-
-def _map_values(function: Callable[[Any], Any], held: Any) -> Any:
-    """Apply a function to a hyperparameter, or to each of a tuple of them."""
-    if type(held) is tuple:
-        return tuple(_map_values(function, item) for item in held)
-    return None if held is None else function(held)
-
-
-def _decoded(held: Any) -> Any:
-    """Return the number itself: a float, or a JAX scalar under a trace."""
-    held = held.value if isinstance(held, Scheduled) else held
-    array = held.one_minus if isinstance(held, Complement) else held
-    number = array if isinstance(array, Tracer) else float(array)
-    return 1 - number if isinstance(held, Complement) else number
-
-
-def _replaced(old: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return new entries for the named hyperparameters of a group."""
-    unknown = sorted(set(values) - set(old))
-    if unknown:
+def _groups(state: Any) -> list[_Group]:
+    """Return all groups in a state, outer before inner, with their names."""
+    holders = list(_holders(state))
+    if not holders:
         raise ValueError(
-            f"no hyperparameter {unknown[0]!r} in the state; this group holds {sorted(old)} "
-            "(switches, and a momentum that was the number 0, are fixed when the optimizer is made)"
+            f"state holds no hyperparameters, got {type(state).__name__}. An optimizer alone keeps "
+            "its numbers in the compiled program; put them into the state by making it with "
+            "param_groups: param_groups(adamw, [], lr=...) instead of adamw(lr=...)"
         )
-    return {name: _replaced_one(name, old[name], value) for name, value in values.items()}
+    found = []
+    for path, holder in zip(_distinct([path for path, _ in holders]), holders, strict=True):
+        node = holder[1]
+        if isinstance(node.hyperparams, Mapping):
+            found.append(_Group(".".join(path) or "default", _marked(node)))
+        else:
+            *numbered, default = node.hyperparams
+            found += [_Group(".".join([*path, str(i)]), held) for i, held in enumerate(numbered)]
+            found.append(_Group(".".join([*path, "default"]), default))
+    return found
 
 
-def _replaced_one(name: str, held: Any, value: Any) -> Any:
-    """Return a new entry, in the old one's dtype and place."""
-    if type(held) is tuple:
-        if not isinstance(value, (tuple, list)) or len(value) != len(held):
-            raise ValueError(f"{name} must be a tuple of {len(held)}, got {value!r}")
-        return tuple(
-            item if new is None else _replaced_one(f"{name}[{index}]", item, new)
-            for index, (item, new) in enumerate(zip(held, value, strict=True))
-        )
-    if held is None or isinstance(held, Scheduled):
-        reason = "has no number to change" if held is None else "is driven by a schedule"
+def _holders(state: Any, path: Sequence[Any] = ()) -> Iterator[tuple[Sequence[Any], Any]]:
+    """Yield (path, node) for all nodes that hold hyperparameters, outer before inner."""
+    for below, node in jax.tree.leaves_with_path(state, is_leaf=holds_hyperparams):
+        if holds_hyperparams(node):
+            yield (*path, *below), node
+            for field, value in node._asdict().items():
+                if field != "hyperparams":
+                    yield from _holders(value, (*path, *below, jax.tree_util.GetAttrKey(field)))
+
+
+def _distinct(paths: Sequence[Sequence[Any]]) -> list[list[str]]:
+    """Return the keys of each path without the first and the last ones that all paths share."""
+    names = [[jax.tree_util.keystr((key,), simple=True) for key in path] for path in paths]
+    for end in (0, -1):
+        while all(names) and len({path[end] for path in names}) == 1:
+            for path in names:
+                path.pop(end)
+    return names
+
+
+def _marked(node: Any) -> dict[str, Any]:
+    """Return the hyperparameters of ``optax.inject_hyperparams``, those of schedules marked."""
+    scheduled = getattr(node, "hyperparams_states", ())
+    return {
+        name: Scheduled(value) if name in scheduled else value
+        for name, value in node.hyperparams.items()
+    }
+
+
+def _index(group: int | str, groups: Sequence[_Group]) -> int:
+    """Return the index of the group with a name or an index, maybe from the end."""
+    names = [each.name for each in groups]
+    if isinstance(group, str):
+        if group not in names:
+            raise ValueError(f"group must be one of {', '.join(map(repr, names))}, got {group!r}")
+        return names.index(group)
+    try:
+        index = operator.index(group)
+    except TypeError:
+        raise TypeError(f"group must be an integer, a name or None, got {group!r}") from None
+    if not -len(names) <= index < len(names):
         raise ValueError(
-            f"{name} {reason}, got {value!r}; give param_groups a number to be able to set it"
+            f"group must be between {-len(names)} and {len(names) - 1}, got {index}; the groups "
+            f"are {', '.join(map(repr, names))}"
         )
-    if callable(value):
-        raise TypeError(f"{name} must be a number or a scalar, not a schedule, got {value!r}")
-    known_value(name, value)
-    number = value_at(value, 0)
-    if isinstance(held, Complement):
-        return Complement(_placed_like(held.one_minus, one_minus(number)))
-    return _placed_like(held, number)
+    return index % len(names)
 
 
-def _placed_like(old: jax.Array, number: Any) -> jax.Array:
-    """Return a number as a scalar with another's dtype and sharding."""
-    if isinstance(old, Tracer) or isinstance(number, Tracer) or not old.committed:
-        return jnp.asarray(number, old.dtype)
-    return jax.device_put(np.asarray(number, old.dtype), old.sharding)
+def _rebuilt(state: Any, hyperparams: Iterator[Mapping[str, Any]]) -> Any:
+    """Return the state with the next hyperparameters in all its nodes, outer before inner."""
 
+    def rebuild(node: Any) -> Any:
+        if not holds_hyperparams(node):
+            return node
+        if isinstance(node.hyperparams, Mapping):
+            own: Any = in_force(next(hyperparams))
+        else:
+            own = tuple(next(hyperparams) for _ in node.hyperparams)
+        others = {
+            field: _rebuilt(value, hyperparams)
+            for field, value in node._asdict().items()
+            if field != "hyperparams"
+        }
+        return node._replace(hyperparams=own, **others)
 
-def _is_own(node: Any) -> bool:
-    """Return whether a node is the state of parameter groups."""
-    return isinstance(node, ParamGroupsState)
-
-
-def _find(state: Any) -> ParamGroupsState:
-    """Return the one state of parameter groups in a pytree."""
-    found = [node for node in jax.tree.leaves(state, is_leaf=_is_own) if _is_own(node)]
-    if len(found) != 1:
-        raise ValueError(
-            f"state must hold the state of one param_groups(...), found {len(found)} in "
-            f"{type(state).__name__}"
-        )
-    return found[0]
+    return jax.tree.map(rebuild, state, is_leaf=holds_hyperparams)

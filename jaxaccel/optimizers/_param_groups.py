@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -13,13 +13,19 @@ import optax
 from jaxaccel._math import is_zero
 from jaxaccel._tree import initial_step, is_none, next_step, path_name
 from jaxaccel._types import Params, State, Updates
-from jaxaccel.optimizers._hyperparams import (
-    ParamGroupsState,
-    in_force,
-    rewritten,
-    written,
-)
+from jaxaccel.optimizers._held import in_force, rewritten, written
 from jaxaccel.optimizers._lbfgs import lbfgs
+
+
+class ParamGroupsState(NamedTuple):
+    """State of :func:`param_groups`."""
+
+    step: jax.Array
+    """int32 scalar: finished updates, which the schedules are read at."""
+    hyperparams: tuple[dict[str, Any], ...]
+    """Per group the numbers that the next update uses, scalars of JAX's default float."""
+    inner_states: tuple[State, ...]
+    """Per group the optimizer's own state, over the parameters of that group."""
 
 
 def param_groups(

@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._checks import known_value
 from jaxaccel._math import Complement, value_at
-from jaxaccel._tree import zeros_like
+from jaxaccel._tree import holds_hyperparams, zeros_like
 from jaxaccel._types import Params, Schedule
 from jaxaccel.schedules._inputs import known_count, known_steps
 from jaxaccel.schedules._schedule import scheduler_of
@@ -186,15 +186,10 @@ def _as_groups(hyperparams: Any) -> Any:
     return [hyperparams] if isinstance(hyperparams, Mapping) else hyperparams
 
 
-def _holds(node: Any) -> bool:
-    """Return whether a node of a state is a NamedTuple that holds hyperparameters."""
-    return isinstance(node, tuple) and "hyperparams" in getattr(node, "_fields", ())
-
-
 def _held(state: Any) -> list[Any]:
     """Return the hyperparameters in a state: a mapping of one group, or a tuple of mappings."""
-    nodes = jax.tree.leaves(state, is_leaf=_holds)
-    return [node.hyperparams for node in nodes if _holds(node)]
+    nodes = jax.tree.leaves(state, is_leaf=holds_hyperparams)
+    return [node.hyperparams for node in nodes if holds_hyperparams(node)]
 
 
 def _decoded(held: Any, steps: np.ndarray) -> Any:

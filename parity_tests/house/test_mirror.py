@@ -20,6 +20,7 @@ WITH_ROWS = (*("optimizers", "schedules", "transforms", "init", "functional", "n
 
 WITHOUT_ROWS = {
     "optimizers.param_groups": "test_param_groups runs rows of every optimizer in groups",
+    "optimizers.has_hyperparams": "test_hyperparams asks every kind of state",
     "optimizers.get_hyperparams": "test_param_groups reads every value at every step",
     "optimizers.set_hyperparams": "test_param_groups changes values beside PyTorch's groups",
     "optimizers.no_decay": "test_param_groups chooses parameters with it",
@@ -146,6 +147,7 @@ NO_MIRROR = {
     "optimizers": {
         "_param_groups.py": "the groups of torch.optim.Optimizer",
         "_hyperparams.py": "torch.optim.Optimizer.param_groups",
+        "_held.py": "the numbers in torch.optim.Optimizer.param_groups",
         "_no_decay.py": "a predicate for groups",
         "_state_dict.py": "torch.optim.Optimizer.state_dict",
     },
@@ -160,6 +162,7 @@ NO_MIRROR = {
 UNMIRRORED = {
     "optimizers.param_groups",
     "optimizers.ParamGroupsState",
+    "optimizers.has_hyperparams",
     "optimizers.get_hyperparams",
     "optimizers.set_hyperparams",
     "optimizers.no_decay",

@@ -231,6 +231,7 @@ def test_changes_between_steps_are_pytorchs_and_compile_nothing():
 def assert_reads(state, groups):
     """Assert that the values in force are PyTorch's."""
     for found, group in zip(ja.optimizers.get_hyperparams(state), groups, strict=True):
+        del found["name"]
         for name, value in found.items():
             assert type(value) in (float, tuple)
             assert value == pytest.approx(group[name], rel=tol.CONTRACT_FLOAT64_OF_MAX)
@@ -425,19 +426,7 @@ WRONG = {
     ),
     "group too far": (
         lambda: ja.optimizers.set_hyperparams(state_of(), 3, lr=0.1),
-        ["between -3 and 2", "3"],
-    ),
-    "group by name": (
-        lambda: ja.optimizers.set_hyperparams(state_of(), "bias", lr=0.1),
-        ["integer", "'bias'"],
-    ),
-    "no such state": (
-        lambda: ja.optimizers.get_hyperparams(ja.optimizers.sgd().init(params_of())),
-        ["param_groups", "found 0", "SGDState"],
-    ),
-    "two such states": (
-        lambda: ja.optimizers.get_hyperparams((state_of(), state_of())),
-        ["param_groups", "found 2"],
+        ["between -3 and 2", "3", "'default'"],
     ),
 }
 
