@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from jaxaccel._math import as_complex, as_real_pairs, compute_dtype
+
+FEW_LEAVES = 6
+"""A tree with more leaves than this is counted, not listed, in a repr."""
 
 
 def is_none(leaf: Any) -> bool:
@@ -153,3 +157,46 @@ def _narrow(result: Any, target: Any) -> Any:
 def _cast(array: jax.Array, dtype: Any) -> jax.Array:
     """Return an array in a dtype; nothing is traced where it has it already."""
     return array if array.dtype == dtype else array.astype(dtype)
+
+
+def short_repr(state: Any) -> str:
+    """Return a NamedTuple of arrays in brief: shapes, dtypes and single numbers.
+
+    For a class body: ``__repr__ = short_repr``. Trees with many leaves are counted.
+    """
+    fields = ", ".join(f"{name}={_brief(value)}" for name, value in state._asdict().items())
+    return f"{type(state).__name__}({fields})"
+
+
+def _brief(node: Any) -> str:
+    """Return a part of a state in brief."""
+    if isinstance(node, tuple) and hasattr(node, "_fields"):
+        return short_repr(node)
+    if type(node) in (tuple, list):
+        items = ", ".join(map(_brief, node))
+        return f"[{items}]" if isinstance(node, list) else f"({items}{',' * (len(node) == 1)})"
+    found = jax.tree.leaves_with_path(node)
+    if found and not found[0][0]:
+        return _brief_leaf(node)
+    if len(found) > FEW_LEAVES:
+        count = sum(math.prod(np.shape(leaf)) for _, leaf in found)
+        return f"{{{len(found)} arrays, {count:,} numbers}}"
+    if not found and not isinstance(node, dict):
+        return repr(node)
+    return "{" + ", ".join(f"{path_name(path)}: {_brief_leaf(leaf)}" for path, leaf in found) + "}"
+
+
+def _brief_leaf(leaf: Any) -> str:
+    """Return an array as its dtype and shape, a single number that is at hand as itself."""
+    if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
+        return repr(leaf)
+    at_hand = isinstance(leaf, (np.ndarray, np.generic)) or (
+        isinstance(leaf, jax.Array)
+        and not isinstance(leaf, Tracer)
+        and not leaf.is_deleted()
+        and leaf.is_fully_addressable
+        and not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+    )
+    if at_hand and leaf.shape == ():
+        return f"{leaf.item():.6g}" if jnp.issubdtype(leaf.dtype, jnp.floating) else f"{leaf}"
+    return f"{leaf.dtype}[{', '.join(map(str, leaf.shape))}]"

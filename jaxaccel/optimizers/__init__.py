@@ -23,6 +23,7 @@ from jaxaccel.optimizers._sgd import SGDState, sgd
 from jaxaccel.optimizers._sparse_adam import SparseAdamState, sparse_adam
 from jaxaccel.optimizers._sparse_rows import SparseRows, apply_sparse_updates
 from jaxaccel.optimizers._state_dict import load_state_dict, state_dict
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 __all__ = [
     "sgd",
@@ -67,6 +68,7 @@ __all__ = [
     "get_hyperparams",
     "set_hyperparams",
     "no_decay",
+    "TorchFields",
     "state_dict",
     "load_state_dict",
 ]

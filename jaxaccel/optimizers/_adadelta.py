@@ -17,8 +17,9 @@ from jaxaccel._checks import (
     known_value,
 )
 from jaxaccel._math import ema_of_square, in_dtype, is_zero, value_at
-from jaxaccel._tree import initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class AdadeltaState(NamedTuple):
@@ -30,6 +31,9 @@ class AdadeltaState(NamedTuple):
     """Running mean of squared gradients, like the parameters (complex: parts apart)."""
     acc_delta: Params
     """Running mean of squared steps, before the learning rate, like the parameters."""
+
+    torch_fields = TorchFields(("square_avg", "acc_delta"), shared=("step",))
+    __repr__ = short_repr
 
 
 def adadelta(

@@ -12,8 +12,9 @@ import optax
 from jaxaccel._checks import check_non_negative, check_params_given, known_value
 from jaxaccel._layout import Layouts, axis_from_torch, check_layouts, layout_at
 from jaxaccel._math import compute_dtype, in_dtype, is_zero, lerp, value_at
-from jaxaccel._tree import initial_step, is_none, next_step, path_name, update_leaves
+from jaxaccel._tree import initial_step, is_none, next_step, path_name, short_repr, update_leaves
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class AdafactorState(NamedTuple):
@@ -27,6 +28,9 @@ class AdafactorState(NamedTuple):
     """Mean square over PyTorch's last axis but one, which stays with size 1; the same leaves."""
     variance: Params
     """Running mean of squared gradients, like the parameters; leaves of fewer axes."""
+
+    torch_fields = TorchFields(("row_var", "col_var", "variance"), shared=("step",))
+    __repr__ = short_repr
 
 
 def adafactor(

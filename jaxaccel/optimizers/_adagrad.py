@@ -17,8 +17,9 @@ from jaxaccel._checks import (
     check_weight_decay,
 )
 from jaxaccel._math import in_dtype, is_zero, value_at
-from jaxaccel._tree import initial_step, next_step, update_leaves
+from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class AdagradState(NamedTuple):
@@ -28,6 +29,9 @@ class AdagradState(NamedTuple):
     """int32 scalar: finished updates."""
     sum: Params
     """Sum of squared gradients, like the parameters (complex: of real and imaginary part apart)."""
+
+    torch_fields = TorchFields(("sum",), shared=("step",))
+    __repr__ = short_repr
 
 
 def adagrad(

@@ -17,8 +17,9 @@ from jaxaccel._checks import (
     check_weight_decay,
 )
 from jaxaccel._math import bias_correction, ema, ema_of_square, in_dtype, is_zero, value_at
-from jaxaccel._tree import initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class AdamState(NamedTuple):
@@ -32,6 +33,9 @@ class AdamState(NamedTuple):
     """Second moment, like the parameters (complex: of the real and imaginary part apart)."""
     max_exp_avg_sq: Params | None
     """Largest second moment so far, like the parameters; ``None`` without ``amsgrad``."""
+
+    torch_fields = TorchFields(("exp_avg", "exp_avg_sq", "max_exp_avg_sq"), shared=("step",))
+    __repr__ = short_repr
 
 
 def adam(

@@ -17,8 +17,9 @@ from jaxaccel._checks import (
     check_weight_decay,
 )
 from jaxaccel._math import bias_correction, ema, in_dtype, is_zero, value_at
-from jaxaccel._tree import initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class AdamaxState(NamedTuple):
@@ -30,6 +31,9 @@ class AdamaxState(NamedTuple):
     """First moment, like the parameters."""
     exp_inf: Params
     """Decaying maximum of the magnitudes, like the parameters (complex: of each part apart)."""
+
+    torch_fields = TorchFields(("exp_avg", "exp_inf"), shared=("step",))
+    __repr__ = short_repr
 
 
 def adamax(

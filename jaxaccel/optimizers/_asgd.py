@@ -12,8 +12,16 @@ import optax
 
 from jaxaccel._checks import check_lr, check_params_given, check_weight_decay, known_value
 from jaxaccel._math import in_dtype, is_zero, value_at
-from jaxaccel._tree import initial_scalar, initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._tree import (
+    initial_scalar,
+    initial_step,
+    next_step,
+    short_repr,
+    update_leaves,
+    zeros_like,
+)
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class ASGDState(NamedTuple):
@@ -27,6 +35,9 @@ class ASGDState(NamedTuple):
     """float32 scalar: the weight of the next parameters in the average."""
     ax: Params
     """The average, like the parameters: the parameters themselves until step ``t0`` is over."""
+
+    torch_fields = TorchFields(("ax",), shared=("step", "eta", "mu"))
+    __repr__ = short_repr
 
 
 def asgd(

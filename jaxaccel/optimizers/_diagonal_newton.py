@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._checks import check_lr, check_non_negative, known_value
 from jaxaccel._math import bias_correction, ema, in_dtype, is_zero, value_at
-from jaxaccel._tree import initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 
 
@@ -22,6 +22,8 @@ class DiagonalNewtonState(NamedTuple):
     """int32 scalar: finished updates."""
     hessian_diagonal: Params | None
     """Moving average of the diagonal, like the parameters; ``None`` when ``beta`` is 0."""
+
+    __repr__ = short_repr
 
 
 def diagonal_newton(

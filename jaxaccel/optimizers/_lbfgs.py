@@ -14,10 +14,18 @@ import optax
 
 from jaxaccel._checks import check_lr, check_params_given, check_positive_integer, known_value
 from jaxaccel._math import in_dtype, value_at
-from jaxaccel._tree import initial_scalar, initial_step, is_none, next_step, unmoved_like
+from jaxaccel._tree import (
+    initial_scalar,
+    initial_step,
+    is_none,
+    next_step,
+    short_repr,
+    unmoved_like,
+)
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._flat_vector import flat_dtype, largest, ravel, real_size, unravel
 from jaxaccel.optimizers._lbfgs_iteration import Iterate, Rules, iterate
+from jaxaccel.optimizers._torch_fields import FlatFields
 
 
 class LBFGSState(NamedTuple):
@@ -51,6 +59,14 @@ class LBFGSState(NamedTuple):
     """Scalar: the loss there; NaN where it is not needed and was not given."""
     num_stored: jax.Array
     """int32 scalar: pairs stored so far (PyTorch's lists know their length)."""
+
+    torch_fields = FlatFields(
+        integers=("func_evals", "n_iter"),
+        numbers=("t", "prev_loss"),
+        arrays=("d", "H_diag", "prev_flat_grad"),
+        lists=("old_dirs", "old_stps", "ro"),
+    )
+    __repr__ = short_repr
 
 
 def lbfgs(

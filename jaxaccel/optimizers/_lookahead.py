@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._checks import check_params_given, check_positive_integer, known_value
 from jaxaccel._math import lerp, value_at
-from jaxaccel._tree import initial_step, next_step, update_leaves
+from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 
 
@@ -24,6 +24,8 @@ class LookaheadState(NamedTuple):
     """Slow weights, like the parameters."""
     inner_state: State
     """State of the transformation inside."""
+
+    __repr__ = short_repr
 
 
 def lookahead(

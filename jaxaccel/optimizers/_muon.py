@@ -18,10 +18,12 @@ from jaxaccel._tree import (
     is_none,
     next_step,
     path_name,
+    short_repr,
     update_leaves,
     zeros_like,
 )
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class MuonState(NamedTuple):
@@ -31,6 +33,9 @@ class MuonState(NamedTuple):
     """int32 scalar: finished updates (PyTorch keeps none; schedules need it)."""
     momentum_buffer: Params
     """Running average of gradients, like the parameters."""
+
+    torch_fields = TorchFields(per_parameter=("momentum_buffer",))
+    __repr__ = short_repr
 
 
 def muon(

@@ -28,8 +28,16 @@ from jaxaccel._math import (
     one_minus,
     value_at,
 )
-from jaxaccel._tree import initial_scalar, initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._tree import (
+    initial_scalar,
+    initial_step,
+    next_step,
+    short_repr,
+    update_leaves,
+    zeros_like,
+)
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class NAdamState(NamedTuple):
@@ -43,6 +51,9 @@ class NAdamState(NamedTuple):
     """First moment, like the parameters."""
     exp_avg_sq: Params
     """Second moment, like the parameters (complex: of the real and imaginary part apart)."""
+
+    torch_fields = TorchFields(("exp_avg", "exp_avg_sq"), shared=("step", "mu_product"))
+    __repr__ = short_repr
 
 
 def nadam(

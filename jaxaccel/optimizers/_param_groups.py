@@ -11,7 +11,7 @@ import jax
 import optax
 
 from jaxaccel._math import is_zero
-from jaxaccel._tree import initial_step, is_none, next_step, path_name
+from jaxaccel._tree import initial_step, is_none, next_step, path_name, short_repr
 from jaxaccel._types import Params, State, Updates
 from jaxaccel.optimizers._held import in_force, rewritten, written
 from jaxaccel.optimizers._lbfgs import lbfgs
@@ -26,6 +26,8 @@ class ParamGroupsState(NamedTuple):
     """Per group the numbers that the next update uses, scalars of JAX's default float."""
     inner_states: tuple[State, ...]
     """Per group the optimizer's own state, over the parameters of that group."""
+
+    __repr__ = short_repr
 
 
 def param_groups(

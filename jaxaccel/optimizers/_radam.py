@@ -26,8 +26,9 @@ from jaxaccel._math import (
     one_minus,
     value_at,
 )
-from jaxaccel._tree import initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class RAdamState(NamedTuple):
@@ -39,6 +40,9 @@ class RAdamState(NamedTuple):
     """First moment, like the parameters."""
     exp_avg_sq: Params
     """Second moment, like the parameters (complex: of the real and imaginary part apart)."""
+
+    torch_fields = TorchFields(("exp_avg", "exp_avg_sq"), shared=("step",))
+    __repr__ = short_repr
 
 
 def radam(

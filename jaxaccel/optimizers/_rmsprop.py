@@ -17,8 +17,9 @@ from jaxaccel._checks import (
     check_weight_decay,
 )
 from jaxaccel._math import ema, ema_of_square, in_dtype, is_zero, value_at
-from jaxaccel._tree import initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class RMSpropState(NamedTuple):
@@ -33,6 +34,9 @@ class RMSpropState(NamedTuple):
     number 0."""
     grad_avg: Params | None
     """Running mean of gradients, like the parameters; ``None`` unless ``centered``."""
+
+    torch_fields = TorchFields(("square_avg", "momentum_buffer", "grad_avg"), shared=("step",))
+    __repr__ = short_repr
 
 
 def rmsprop(

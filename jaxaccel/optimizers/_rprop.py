@@ -11,8 +11,9 @@ import optax
 
 from jaxaccel._checks import check_lr, known_value
 from jaxaccel._math import in_dtype, value_at
-from jaxaccel._tree import initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class RpropState(NamedTuple):
@@ -24,6 +25,9 @@ class RpropState(NamedTuple):
     """The last gradient, 0 where it had turned its sign; like the parameters."""
     step_size: Params
     """Step size of every parameter, like the parameters (complex: one for each part)."""
+
+    torch_fields = TorchFields(("prev", "step_size"), shared=("step",))
+    __repr__ = short_repr
 
 
 def rprop(

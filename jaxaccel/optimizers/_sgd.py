@@ -17,8 +17,9 @@ from jaxaccel._checks import (
     known_value,
 )
 from jaxaccel._math import in_dtype, is_zero, value_at
-from jaxaccel._tree import initial_step, next_step, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class SGDState(NamedTuple):
@@ -28,6 +29,9 @@ class SGDState(NamedTuple):
     """int32 scalar: finished updates (PyTorch keeps none; schedules and step 1 need it)."""
     momentum_buffer: Params | None
     """Running sum of gradients, like the parameters; ``None`` when ``momentum`` is the number 0."""
+
+    torch_fields = TorchFields(per_parameter=("momentum_buffer",))
+    __repr__ = short_repr
 
 
 def sgd(

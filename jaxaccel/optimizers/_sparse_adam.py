@@ -13,9 +13,10 @@ import optax
 
 from jaxaccel._checks import check_betas, check_positive
 from jaxaccel._math import bias_correction, ema, in_dtype, value_at
-from jaxaccel._tree import initial_step, next_step, path_name, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, next_step, path_name, short_repr, update_leaves, zeros_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._sparse_rows import SparseRows, coalesce
+from jaxaccel.optimizers._torch_fields import TorchFields
 
 
 class SparseAdamState(NamedTuple):
@@ -27,6 +28,9 @@ class SparseAdamState(NamedTuple):
     """First moment, like the parameters (dense)."""
     exp_avg_sq: Params
     """Second moment, like the parameters (dense)."""
+
+    torch_fields = TorchFields(("exp_avg", "exp_avg_sq"), shared_integers=("step",))
+    __repr__ = short_repr
 
 
 def sparse_adam(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxaccel._math import compute_dtype
+from jaxaccel._tree import short_repr
 from jaxaccel._types import Params, Updates
 
 
@@ -19,6 +20,8 @@ class SparseRows(NamedTuple):
     """Integers of any shape: row numbers. One outside [0, rows of the table) is padding."""
     rows: jax.Array
     """The row at each index: ``(*indices.shape, *table.shape[1:])``."""
+
+    __repr__ = short_repr
 
 
 def apply_sparse_updates(params: Params, updates: Updates) -> Params:

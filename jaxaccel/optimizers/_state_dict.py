@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,67 +11,16 @@ import numpy as np
 
 from jaxaccel._tree import is_none
 from jaxaccel._types import Params, State
-from jaxaccel.optimizers._adadelta import AdadeltaState
-from jaxaccel.optimizers._adafactor import AdafactorState
-from jaxaccel.optimizers._adagrad import AdagradState
 from jaxaccel.optimizers._adam import AdamState
-from jaxaccel.optimizers._adamax import AdamaxState
-from jaxaccel.optimizers._asgd import ASGDState
-from jaxaccel.optimizers._lbfgs import LBFGSState
-from jaxaccel.optimizers._muon import MuonState
-from jaxaccel.optimizers._nadam import NAdamState
-from jaxaccel.optimizers._radam import RAdamState
-from jaxaccel.optimizers._rmsprop import RMSpropState
-from jaxaccel.optimizers._rprop import RpropState
-from jaxaccel.optimizers._sgd import SGDState
-from jaxaccel.optimizers._sparse_adam import SparseAdamState
-
-
-class Fields(NamedTuple):
-    """Where PyTorch keeps the fields of a state; the names are the same on both sides."""
-
-    slots: tuple[str, ...]
-    """Trees like the parameters: each parameter has its own leaf."""
-    scalars: tuple[str, ...] = ("step",)
-    """One number here, a float32 tensor with every parameter there."""
-    integers: tuple[str, ...] = ()
-    """One number here, a Python int with every parameter there."""
-
-
-class FlatFields(NamedTuple):
-    """The same for LBFGS, which keeps everything with its first parameter."""
-
-    integers: tuple[str, ...] = ("func_evals", "n_iter")
-    numbers: tuple[str, ...] = ("t", "prev_loss")
-    arrays: tuple[str, ...] = ("d", "H_diag", "prev_flat_grad")
-    lists: tuple[str, ...] = ("old_dirs", "old_stps", "ro")
-    """Rings here, lists with the oldest pair first there."""
-
-
-FIELDS: Mapping[type, Fields | FlatFields] = {
-    SGDState: Fields(("momentum_buffer",), scalars=()),
-    MuonState: Fields(("momentum_buffer",), scalars=()),
-    AdamState: Fields(("exp_avg", "exp_avg_sq", "max_exp_avg_sq")),
-    AdamaxState: Fields(("exp_avg", "exp_inf")),
-    NAdamState: Fields(("exp_avg", "exp_avg_sq"), scalars=("step", "mu_product")),
-    RAdamState: Fields(("exp_avg", "exp_avg_sq")),
-    AdagradState: Fields(("sum",)),
-    AdadeltaState: Fields(("square_avg", "acc_delta")),
-    RMSpropState: Fields(("square_avg", "momentum_buffer", "grad_avg")),
-    RpropState: Fields(("prev", "step_size")),
-    ASGDState: Fields(("ax",), scalars=("step", "eta", "mu")),
-    AdafactorState: Fields(("row_var", "col_var", "variance")),
-    SparseAdamState: Fields(("exp_avg", "exp_avg_sq"), scalars=(), integers=("step",)),
-    LBFGSState: FlatFields(),
-}
-"""The whole mapping."""
+from jaxaccel.optimizers._torch_fields import FlatFields, TorchFields
 
 
 def state_dict(state: State, params: Params) -> dict[int, dict[str, Any]]:
     """Return an optimizer's state as PyTorch keeps it: by parameter, under PyTorch's keys.
 
     Args:
-        state: The state of one of this room's optimizers that PyTorch has too.
+        state: The state of an optimizer that PyTorch has too, or one's own whose class has
+            :class:`TorchFields`.
         params: The parameters, or anything of their structure.
 
     Returns:
@@ -81,7 +30,8 @@ def state_dict(state: State, params: Params) -> dict[int, dict[str, Any]]:
         0, lists and Python numbers among it.
 
     Raises:
-        TypeError: ``state`` belongs to no optimizer of PyTorch's.
+        TypeError: The class of ``state`` does not say what PyTorch keeps of it (see
+            :class:`TorchFields`).
 
     PyTorch:
         ``optimizer.state_dict()["state"]``, with arrays for tensors. A parameter without gradient
@@ -103,10 +53,10 @@ def state_dict(state: State, params: Params) -> dict[int, dict[str, Any]]:
         return {0: _flat_state_dict(state, fields)} if state.n_iter > 0 else {}
     treedef = jax.tree.structure(params, is_leaf=is_none)
     entries: dict[int, dict[str, Any]] = {index: {} for index in range(treedef.num_leaves)}
-    for name in fields.scalars:
+    for name in fields.shared:
         for entry in entries.values():
             entry[name] = np.asarray(getattr(state, name), np.float32)
-    for name in fields.integers:
+    for name in fields.shared_integers:
         for entry in entries.values():
             entry[name] = int(getattr(state, name))
     for name, leaves in _slots(state, fields, treedef).items():
@@ -135,7 +85,8 @@ def load_state_dict(
         A new state of the same structure.
 
     Raises:
-        TypeError: ``state`` belongs to no optimizer of PyTorch's.
+        TypeError: The class of ``state`` does not say what PyTorch keeps of it (see
+            :class:`TorchFields`).
         ValueError: Keys are missing or unknown; a shape differs; parameters have taken different
             numbers of steps; or ``step`` is missing where PyTorch keeps none.
 
@@ -154,8 +105,8 @@ def load_state_dict(
         7 [3. 4.]
     """
     fields = _fields_of(state)
-    counts = () if isinstance(fields, FlatFields) else (*fields.scalars, *fields.integers)
-    if "step" not in counts:
+    counts = () if isinstance(fields, FlatFields) else (*fields.shared, *fields.shared_integers)
+    if "step" in state._fields and "step" not in counts:
         if step is None:
             raise ValueError(
                 f"step must be given for {type(state).__name__}: PyTorch's state does not hold the "
@@ -184,28 +135,29 @@ def load_state_dict(
     )
 
 
-def _fields_of(state: Any) -> Fields | FlatFields:
-    """Return the mapping of a state's type."""
-    if type(state) not in FIELDS:
-        known = ", ".join(each.__name__ for each in FIELDS)
+def _fields_of(state: Any) -> TorchFields | FlatFields:
+    """Return what a state's class says about PyTorch's state."""
+    fields = getattr(type(state), "torch_fields", None)
+    if not isinstance(fields, (TorchFields, FlatFields)):
         raise TypeError(
-            f"state must belong to an optimizer that PyTorch has ({known}), got "
-            f"{type(state).__name__}"
+            f"state must belong to an optimizer that PyTorch has, got {type(state).__name__}, "
+            "whose class does not say which fields PyTorch keeps; say it there as AdamState does: "
+            f"torch_fields = {AdamState.torch_fields}"
         )
-    return FIELDS[type(state)]
+    return fields
 
 
-def _slots(state: Any, fields: Fields, treedef: Any) -> dict[str, list[Any]]:
+def _slots(state: Any, fields: TorchFields, treedef: Any) -> dict[str, list[Any]]:
     """Return the leaves of every slot in use, one a parameter (``None``: it has no such key)."""
-    in_use = {name: getattr(state, name) for name in fields.slots}
+    in_use = {name: getattr(state, name) for name in fields.per_parameter}
     return {name: treedef.flatten_up_to(tree) for name, tree in in_use.items() if tree is not None}
 
 
-def _check_keys(state_dict: Mapping[int, Any], fields: Fields, slots: dict[str, Any]) -> None:
+def _check_keys(state_dict: Mapping[int, Any], fields: TorchFields, slots: dict[str, Any]) -> None:
     """Raise unless every entry has just the keys that its parameter has here."""
     for index, entry in state_dict.items():
         own = {name for name, leaves in slots.items() if leaves[index] is not None}
-        expected = {*fields.scalars, *fields.integers, *own}
+        expected = {*fields.shared, *fields.shared_integers, *own}
         found = {name for name, value in entry.items() if value is not None}
         if found != expected:
             raise ValueError(

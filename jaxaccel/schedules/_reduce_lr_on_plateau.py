@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from jaxaccel._checks import check_eps
-from jaxaccel._tree import initial_scalar, initial_step, next_step, update_leaves
+from jaxaccel._tree import initial_scalar, initial_step, next_step, short_repr, update_leaves
 from jaxaccel._types import Params, State, Updates
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
 
@@ -31,6 +31,8 @@ class PlateauState(NamedTuple):
     """int32: metrics so far."""
     lr: jax.Array
     """Default float: the learning rate now, the one entry of PyTorch's ``_last_lr``."""
+
+    __repr__ = short_repr
 
 
 class Plateau(NamedTuple):

@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._checks import check_positive_integer
 from jaxaccel._math import compute_dtype, in_dtype
-from jaxaccel._tree import initial_scalar, initial_step, is_none, update_leaves
+from jaxaccel._tree import initial_scalar, initial_step, is_none, short_repr, update_leaves
 from jaxaccel._types import Params, State, Updates
 
 
@@ -26,6 +26,8 @@ class AccumulateGradientsState(NamedTuple):
     """Weighted sum of their gradients, like the parameters, in at least float32."""
     inner_state: State
     """State of the transformation inside."""
+
+    __repr__ = short_repr
 
 
 def accumulate_gradients(

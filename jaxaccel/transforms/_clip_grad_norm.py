@@ -13,7 +13,7 @@ from jax.core import Tracer
 
 from jaxaccel._checks import check_non_negative
 from jaxaccel._math import compute_dtype, in_dtype, value_at, widest
-from jaxaccel._tree import initial_scalar, initial_step, next_step, update_leaves
+from jaxaccel._tree import initial_scalar, initial_step, next_step, short_repr, update_leaves
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 
 
@@ -24,6 +24,8 @@ class ClipGradNormState(NamedTuple):
     """int32 scalar: finished updates."""
     total_norm: jax.Array
     """Norm of the last gradients before clipping (what ``clip_grad_norm_`` returns), a scalar."""
+
+    __repr__ = short_repr
 
 
 def get_total_norm(

@@ -10,7 +10,7 @@ import optax
 
 from jaxaccel._checks import check_non_negative
 from jaxaccel._math import in_dtype, value_at
-from jaxaccel._tree import initial_step, next_step, update_leaves
+from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 
 
@@ -19,6 +19,8 @@ class ClipGradValueState(NamedTuple):
 
     step: jax.Array
     """int32 scalar: finished updates, for a scheduled ``clip_value``."""
+
+    __repr__ = short_repr
 
 
 def clip_grad_value(clip_value: Hyperparameter) -> optax.GradientTransformationExtraArgs:

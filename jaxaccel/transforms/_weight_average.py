@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checks import known_value
 from jaxaccel._math import compute_dtype, ema, in_dtype, one_minus, value_at, widest
-from jaxaccel._tree import initial_step, next_step
+from jaxaccel._tree import initial_step, next_step, short_repr
 from jaxaccel._types import Hyperparameter, Params
 
 
@@ -21,6 +21,8 @@ class AverageState(NamedTuple):
     """int32 scalar: how often the average was updated."""
     module: Params
     """The average, like the parameters (or in the dtypes that ``init`` was given)."""
+
+    __repr__ = short_repr
 
 
 class WeightAverage(NamedTuple):

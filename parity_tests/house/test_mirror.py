@@ -150,6 +150,7 @@ NO_MIRROR = {
         "_held.py": "the numbers in torch.optim.Optimizer.param_groups",
         "_no_decay.py": "a predicate for groups",
         "_state_dict.py": "torch.optim.Optimizer.state_dict",
+        "_torch_fields.py": "what torch.optim.Optimizer.state_dict has",
     },
     "schedules": {
         "_preview.py": "a run of a schedule, no arithmetic",
@@ -166,6 +167,7 @@ UNMIRRORED = {
     "optimizers.get_hyperparams",
     "optimizers.set_hyperparams",
     "optimizers.no_decay",
+    "optimizers.TorchFields",
     "optimizers.state_dict",
     "optimizers.load_state_dict",
     "schedules.preview",

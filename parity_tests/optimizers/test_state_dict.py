@@ -1,6 +1,7 @@
 """Every optimizer's state goes to PyTorch and comes back, and both continue equal."""
 
 import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -242,6 +243,55 @@ def test_a_leaf_without_gradient_keeps_its_state():
     assert state.step == 4
 
 
+class OwnState(NamedTuple):
+    """A user's own state, which says what PyTorch keeps of it."""
+
+    count: Any
+    step: Any
+    momentum: Any
+    torch_fields = ja.optimizers.TorchFields(("momentum",), ("step",), shared_integers=("count",))
+
+
+class SilentState(NamedTuple):
+    """A user's own state that looks like PyTorch's and says nothing."""
+
+    step: Any
+    exp_avg: Any
+
+
+class SilentAdamState(NamedTuple):
+    """A namesake's words count for nothing: the class itself must say them."""
+
+    step: Any
+    torch_fields = ("exp_avg",)
+
+
+def test_ones_own_state_takes_part():
+    params = {"a": jnp.ones(2), "b": jnp.ones(3)}
+    state = OwnState(jnp.int32(7), jnp.int32(4), jax.tree.map(lambda p: 2 * p, params))
+    found = ja.optimizers.state_dict(state, params)
+    assert list(found) == [0, 1]
+    assert found[1]["count"] == 7
+    assert isinstance(found[1]["count"], int)
+    assert found[1]["step"].dtype == np.float32
+    assert found[1]["momentum"].tolist() == [2, 2, 2]
+    fresh = OwnState(jnp.int32(0), jnp.int32(0), jax.tree.map(jnp.zeros_like, params))
+    back = ja.optimizers.load_state_dict(fresh, params, found)
+    assert jax.tree.all(jax.tree.map(np.array_equal, back, state))
+
+
+@pytest.mark.parametrize(
+    "state", [SilentState(jnp.int32(0), jnp.ones(2)), SilentAdamState(jnp.int32(0)), (), {}, 3]
+)
+def test_a_state_that_says_nothing_is_refused_by_name(state):
+    for call in (
+        lambda: ja.optimizers.state_dict(state, jnp.ones(2)),
+        lambda: ja.optimizers.load_state_dict(state, jnp.ones(2), {}),
+    ):
+        with pytest.raises(TypeError, match=f"got {type(state).__name__}, whose class does not"):
+            call()
+
+
 FLAT_ENTRY = dict.fromkeys(
     ["func_evals", "n_iter", "t", "prev_loss", "d", "H_diag", "prev_flat_grad"], 0
 )
@@ -273,7 +323,7 @@ WRONG = {
     ),
     "no such optimizer": (
         lambda: ja.optimizers.state_dict(ja.transforms.clip_grad_value(1.0).init(()), ()),
-        ["ClipGradValueState", "AdamState"],
+        ["ClipGradValueState", "torch_fields = TorchFields("],
     ),
     "too many pairs": (
         lambda: load(
