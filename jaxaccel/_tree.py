@@ -159,7 +159,7 @@ def _cast(array: jax.Array, dtype: Any) -> jax.Array:
     return array if array.dtype == dtype else array.astype(dtype)
 
 
-def short_repr(state: Any) -> str:
+def short_repr(state: Any, /) -> str:
     """Return a NamedTuple of arrays in brief: shapes, dtypes and single numbers.
 
     For a class body: ``__repr__ = short_repr``. Trees with many leaves are counted.
