@@ -159,13 +159,13 @@ def _cast(array: jax.Array, dtype: Any) -> jax.Array:
     return array if array.dtype == dtype else array.astype(dtype)
 
 
-def short_repr(state: Any, /) -> str:
+def short_repr(self: Any) -> str:
     """Return a NamedTuple of arrays in brief: shapes, dtypes and single numbers.
 
     For a class body: ``__repr__ = short_repr``. Trees with many leaves are counted.
     """
-    fields = ", ".join(f"{name}={_brief(value)}" for name, value in state._asdict().items())
-    return f"{type(state).__name__}({fields})"
+    fields = ", ".join(f"{name}={_brief(value)}" for name, value in self._asdict().items())
+    return f"{type(self).__name__}({fields})"
 
 
 def _brief(node: Any) -> str:
