@@ -22,6 +22,23 @@ class Complement(NamedTuple):
     one_minus: Any
     """``1 - beta``, formed in double."""
 
+    __array_ufunc__ = None  # NumPy's numbers leave the arithmetic to it
+
+    def __jax_array__(self) -> jax.Array:
+        return jnp.asarray(1 - self.one_minus)
+
+    def __rsub__(self, one: Any) -> Any:
+        """Return ``one - beta``, which for 1 is what is held."""
+        return self.one_minus if isinstance(one, int) and one == 1 else one - self.__jax_array__()
+
+    def __mul__(self, other: Any) -> Any:
+        return self.__jax_array__() * other
+
+    __rmul__ = __mul__
+
+    def __pow__(self, exponent: Any) -> Any:
+        return self.__jax_array__() ** exponent
+
 
 def one_minus(beta: Any) -> Any:
     """Return ``1 - beta`` in beta's own precision: double for a Python number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import numpy as np
@@ -74,8 +74,33 @@ class Generator(Protocol):
         ...
 
 
-Hyperparameter: TypeAlias = float | jax.Array | Callable[[Any], Any]
-"""A Python number, a JAX scalar, or a schedule ``step -> value``."""
+class Number(NamedTuple):
+    """What the annotation of an optimizer's argument says about it: that it is a number."""
+
+    decays: bool = False
+    """Near 1 its distance from 1 counts, which ``param_groups`` therefore holds in its place."""
+    has_buffer: bool = False
+    """The number 0 leaves its buffer out of the state, so that it cannot be another one later."""
+
+
+_Value: TypeAlias = float | np.number | np.ndarray | jax.Array | Callable[[Any], Any]
+
+Hyperparameter: TypeAlias = Annotated[_Value, Number()]
+"""A number, a scalar of NumPy or JAX, or a schedule ``step -> value``.
+
+``param_groups`` holds an argument with this annotation in its state, where it can be scheduled,
+read and set.
+"""
+
+DecayFactor: TypeAlias = Annotated[_Value, Number(decays=True)]
+"""The same for a factor such as a beta, of which ``1 - beta`` is the share of what is new.
+
+``param_groups`` holds it as ``1 - beta``, which float32 keeps with all its digits. What the
+factory is given there can be used as a number: in ``1 - beta``, in products and in powers.
+"""
+
+BufferDecay: TypeAlias = Annotated[_Value, Number(decays=True, has_buffer=True)]
+"""The same for the factor of a buffer, a momentum, that is left out when the number is 0."""
 
 
 @runtime_checkable

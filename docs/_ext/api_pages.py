@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import typing
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -59,13 +60,16 @@ def index_page() -> str:
 def room_page(room: str) -> str:
     """Return the page of a room: its docstring, then each public name in the order of ``__all__``.
 
+    Words of annotations are on the page of types.
+
     Raises:
         ExtensionError: a name in ``__all__`` is missing or has no docstring of its own.
     """
     module = import_module(f"jaxaccel.{room}")
     lines = [*heading(module.__name__), f".. automodule:: {module.__name__}", ""]
     for name in module.__all__:
-        lines += [*_entry(module, name), ""]
+        if typing.get_origin(getattr(module, name, None)) is None:
+            lines += [*_entry(module, name), ""]
     return "\n".join(lines)
 
 

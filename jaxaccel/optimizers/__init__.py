@@ -1,5 +1,6 @@
 """``torch.optim``: optimizers as optax transformations, one a file."""
 
+from jaxaccel._types import BufferDecay, DecayFactor, Hyperparameter
 from jaxaccel.optimizers._adadelta import AdadeltaState, adadelta
 from jaxaccel.optimizers._adafactor import AdafactorState, adafactor
 from jaxaccel.optimizers._adagrad import AdagradState, adagrad
@@ -64,6 +65,9 @@ __all__ = [
     "MuonState",
     "param_groups",
     "ParamGroupsState",
+    "Hyperparameter",
+    "DecayFactor",
+    "BufferDecay",
     "has_hyperparams",
     "get_hyperparams",
     "set_hyperparams",

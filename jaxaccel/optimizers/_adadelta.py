@@ -18,7 +18,7 @@ from jaxaccel._checks import (
 )
 from jaxaccel._math import ema_of_square, in_dtype, is_zero, value_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
-from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
 
@@ -38,7 +38,7 @@ class AdadeltaState(NamedTuple):
 
 def adadelta(
     lr: Hyperparameter = 1.0,
-    rho: Hyperparameter = 0.9,
+    rho: DecayFactor = 0.9,
     eps: Hyperparameter = 1e-6,
     weight_decay: Hyperparameter = 0,
     *,

@@ -18,7 +18,7 @@ from jaxaccel._checks import (
 )
 from jaxaccel._math import bias_correction, ema, in_dtype, is_zero, value_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
-from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
 
@@ -38,7 +38,7 @@ class AdamaxState(NamedTuple):
 
 def adamax(
     lr: Hyperparameter = 2e-3,
-    betas: tuple[Hyperparameter, Hyperparameter] = (0.9, 0.999),
+    betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),
     eps: Hyperparameter = 1e-8,
     weight_decay: Hyperparameter = 0,
     *,

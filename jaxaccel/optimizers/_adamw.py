@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import optax
 
-from jaxaccel._types import Hyperparameter
+from jaxaccel._types import DecayFactor, Hyperparameter
 from jaxaccel.optimizers._adam import adam
 
 
 def adamw(
     lr: Hyperparameter = 1e-3,
-    betas: tuple[Hyperparameter, Hyperparameter] = (0.9, 0.999),
+    betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),
     eps: Hyperparameter = 1e-8,
     weight_decay: Hyperparameter = 1e-2,
     amsgrad: bool = False,

@@ -12,7 +12,7 @@ import optax
 from jaxaccel._checks import check_lr, check_non_negative, known_value
 from jaxaccel._math import bias_correction, ema, in_dtype, is_zero, value_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
-from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel._types import BufferDecay, Hyperparameter, Params, State, Updates
 
 
 class DiagonalNewtonState(NamedTuple):
@@ -29,7 +29,7 @@ class DiagonalNewtonState(NamedTuple):
 def diagonal_newton(
     lr: Hyperparameter = 1.0,
     damping: Hyperparameter = 1e-4,
-    beta: Hyperparameter = 0.0,
+    beta: BufferDecay = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Diagonal Newton: the gradient divided by the curvature, parameter by parameter.
 

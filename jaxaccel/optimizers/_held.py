@@ -13,10 +13,7 @@ from jax.core import Tracer
 from jaxaccel._checks import known_value
 from jaxaccel._math import Complement, one_minus, value_at
 from jaxaccel._tree import initial_scalar
-from jaxaccel._types import Params
-
-DECAY_FACTORS = frozenset({"betas", "beta", "alpha", "rho", "momentum"})
-"""Arguments that are kept as ``1 - value``: near 1 an array would lose the digits that count."""
+from jaxaccel._types import Number, Params
 
 
 class Scheduled(NamedTuple):
@@ -26,7 +23,7 @@ class Scheduled(NamedTuple):
     """The scalar in force, maybe as a :class:`Complement`."""
 
 
-def written(numbers: Mapping[str, Any], params: Params) -> dict[str, Any]:
+def written(kinds: Mapping[str, Any], numbers: Mapping[str, Any], params: Params) -> dict[str, Any]:
     """Return a group's hyperparameters as the state first holds them, beside the parameters."""
     dtype = jax.dtypes.canonicalize_dtype(float)
 
@@ -35,21 +32,22 @@ def written(numbers: Mapping[str, Any], params: Params) -> dict[str, Any]:
             return number.astype(dtype)
         return initial_scalar(params, dtype, number)
 
-    return {name: _held(name, value, 0, place) for name, value in numbers.items()}
+    return {name: _held(kinds[name], value, 0, place) for name, value in numbers.items()}
 
 
 def rewritten(held: Mapping[str, Any], numbers: Mapping[str, Any], step: Any) -> dict[str, Any]:
     """Return a group's hyperparameters for the next update: what is scheduled is read anew."""
 
-    def renew(name: str, old: Any, value: Any) -> Any:
+    def renew(old: Any, value: Any) -> Any:
         if type(old) is tuple:
-            return tuple(renew(name, *pair) for pair in zip(old, value, strict=True))
+            return tuple(map(renew, old, value))
         if not isinstance(old, Scheduled):
             return old
+        decays = isinstance(old.value, Complement)
         dtype = jax.tree.leaves(old)[0].dtype
-        return _held(name, value, step, lambda number: jnp.asarray(number, dtype))
+        return _held(Number(decays), value, step, lambda number: jnp.asarray(number, dtype))
 
-    return {name: renew(name, old, numbers[name]) for name, old in held.items()}
+    return {name: renew(old, numbers[name]) for name, old in held.items()}
 
 
 def in_force(held: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,15 +114,15 @@ def _replaced_one(name: str, held: Any, value: Any) -> Any:
     return _placed_like(held, number)
 
 
-def _held(name: str, value: Any, step: Any, place: Callable[[Any], jax.Array]) -> Any:
+def _held(kind: Any, value: Any, step: Any, place: Callable[[Any], jax.Array]) -> Any:
     """Return a hyperparameter as the state holds it, its scalars made by ``place``."""
     if isinstance(value, (tuple, list)):
-        return tuple(_held(name, item, step, place) for item in value)
+        kinds = kind if type(kind) is tuple else [kind] * len(value)
+        return tuple(_held(own, item, step, place) for own, item in zip(kinds, value, strict=True))
     if value is None:
         return None
     number = value_at(value, step)
-    is_decay = name in DECAY_FACTORS
-    held = Complement(place(one_minus(number))) if is_decay else place(number)
+    held = Complement(place(one_minus(number))) if kind.decays else place(number)
     return Scheduled(held) if callable(value) else held
 
 

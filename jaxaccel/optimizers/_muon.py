@@ -22,7 +22,7 @@ from jaxaccel._tree import (
     update_leaves,
     zeros_like,
 )
-from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
 
@@ -41,7 +41,7 @@ class MuonState(NamedTuple):
 def muon(
     lr: Hyperparameter = 1e-3,
     weight_decay: Hyperparameter = 0.1,
-    momentum: Hyperparameter = 0.95,
+    momentum: DecayFactor = 0.95,
     nesterov: bool = True,
     ns_coefficients: tuple[Hyperparameter, Hyperparameter, Hyperparameter] = (
         3.4445,

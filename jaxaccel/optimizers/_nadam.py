@@ -36,7 +36,7 @@ from jaxaccel._tree import (
     update_leaves,
     zeros_like,
 )
-from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
 
@@ -58,7 +58,7 @@ class NAdamState(NamedTuple):
 
 def nadam(
     lr: Hyperparameter = 2e-3,
-    betas: tuple[Hyperparameter, Hyperparameter] = (0.9, 0.999),
+    betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),
     eps: Hyperparameter = 1e-8,
     weight_decay: Hyperparameter = 0,
     momentum_decay: Hyperparameter = 4e-3,

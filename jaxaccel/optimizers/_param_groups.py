@@ -13,6 +13,7 @@ import optax
 from jaxaccel._math import is_zero
 from jaxaccel._tree import initial_step, is_none, next_step, path_name, short_repr
 from jaxaccel._types import Params, State, Updates
+from jaxaccel.optimizers._arguments import number_kinds
 from jaxaccel.optimizers._held import in_force, rewritten, written
 from jaxaccel.optimizers._lbfgs import lbfgs
 
@@ -42,7 +43,10 @@ def param_groups(
     its value there.
 
     Args:
-        optimizer: An optimizer of this room, such as :func:`adamw`.
+        optimizer: An optimizer of this room, such as :func:`adamw`, or one's own function that
+            returns a transformation. Its annotations say which arguments are numbers to be held in
+            the state: ``lr: ja.optimizers.Hyperparameter``, ``beta: ja.optimizers.DecayFactor``,
+            ``momentum: ja.optimizers.BufferDecay``.
         groups: One mapping a group: ``"params"`` says which parameters, the other keys are
             arguments of the optimizer. ``"params"`` is a regular expression that is searched for
             in the parameter's path (``"blocks.0.attention.bias"``: the keys of the user's own tree
@@ -59,7 +63,7 @@ def param_groups(
         ValueError: A hyperparameter of a group is out of the optimizer's bounds, with PyTorch's
             text; a group has no ``"params"``; or, in ``init``, a group matches nothing: the text
             lists the paths.
-        TypeError: An argument is none of the optimizer's.
+        TypeError: The optimizer has no such argument, or does not say which are numbers.
 
     PyTorch:
         ``torch.optim.X([{"params": ..., "lr": ...}, ...], lr=...)``: same numbers. PyTorch takes
@@ -87,7 +91,8 @@ def param_groups(
     for group in arguments:
         group.pop("params", None)
         optimizer(**group)  # raises what is wrong with its arguments
-    numbers = [_numbers(optimizer, group) for group in arguments]
+    kinds = number_kinds(optimizer)
+    numbers = [_numbers(optimizer, kinds, group) for group in arguments]
 
     def init(params: Params) -> State:
         owners = _owners(selectors, params)
@@ -97,7 +102,7 @@ def param_groups(
                     f"group {index} with params={selector!r} matches no parameter that an earlier "
                     f"group has not taken; the paths are {', '.join(_paths(params))}"
                 )
-        hyperparams = tuple(written(group, params) for group in numbers)
+        hyperparams = tuple(written(kinds, group, params) for group in numbers)
         inner_states = tuple(
             optimizer(**group).init(_only(index, owners, params, params))
             for index, group in enumerate(arguments)
@@ -137,17 +142,21 @@ def _selector(index: int, group: Mapping[str, Any]) -> Any:
     return group["params"]
 
 
-def _numbers(optimizer: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the hyperparameters that are numbers, by the optimizer's own annotations.
+def _numbers(
+    optimizer: Callable[..., Any], kinds: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the hyperparameters that the state holds.
 
-    A momentum that is the number 0 is none of them: it decides that the state has no buffer.
+    The number 0 is not one of them where it decides that the state has no buffer.
     """
-    values = {
-        name: arguments.get(name, parameter.default)
-        for name, parameter in inspect.signature(optimizer).parameters.items()
-        if "Hyperparameter" in str(parameter.annotation)
+    signature = inspect.signature(optimizer)
+    bound = signature.bind(**arguments)
+    bound.apply_defaults()
+    return {
+        name: bound.arguments[name]
+        for name, kind in kinds.items()
+        if not (is_zero(bound.arguments[name]) and kind.has_buffer)
     }
-    return {name: v for name, v in values.items() if not (name == "momentum" and is_zero(v))}
 
 
 def _paths(params: Any) -> list[str]:

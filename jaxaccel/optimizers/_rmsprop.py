@@ -18,7 +18,7 @@ from jaxaccel._checks import (
 )
 from jaxaccel._math import ema, ema_of_square, in_dtype, is_zero, value_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
-from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel._types import BufferDecay, DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
 
@@ -41,10 +41,10 @@ class RMSpropState(NamedTuple):
 
 def rmsprop(
     lr: Hyperparameter = 1e-2,
-    alpha: Hyperparameter = 0.99,
+    alpha: DecayFactor = 0.99,
     eps: Hyperparameter = 1e-8,
     weight_decay: Hyperparameter = 0,
-    momentum: Hyperparameter = 0,
+    momentum: BufferDecay = 0,
     centered: bool = False,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:

@@ -18,7 +18,7 @@ from jaxaccel._checks import (
 )
 from jaxaccel._math import in_dtype, is_zero, value_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
-from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel._types import BufferDecay, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
 
@@ -36,7 +36,7 @@ class SGDState(NamedTuple):
 
 def sgd(
     lr: Hyperparameter = 1e-3,
-    momentum: Hyperparameter = 0,
+    momentum: BufferDecay = 0,
     dampening: Hyperparameter = 0,
     weight_decay: Hyperparameter = 0,
     nesterov: bool = False,

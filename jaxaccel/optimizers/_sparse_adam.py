@@ -14,7 +14,7 @@ import optax
 from jaxaccel._checks import check_betas, check_positive
 from jaxaccel._math import bias_correction, ema, in_dtype, value_at
 from jaxaccel._tree import initial_step, next_step, path_name, short_repr, update_leaves, zeros_like
-from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._sparse_rows import SparseRows, coalesce
 from jaxaccel.optimizers._torch_fields import TorchFields
 
@@ -35,7 +35,7 @@ class SparseAdamState(NamedTuple):
 
 def sparse_adam(
     lr: Hyperparameter = 1e-3,
-    betas: tuple[Hyperparameter, Hyperparameter] = (0.9, 0.999),
+    betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),
     eps: Hyperparameter = 1e-8,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:

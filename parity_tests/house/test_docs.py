@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import typing
 from pathlib import Path
 
 from flax import nnx
@@ -34,7 +35,9 @@ PUBLIC = {
     f"{room}.{name}": getattr(importlib.import_module(f"jaxaccel.{room}"), name)
     for room in jaxaccel.__all__
     for name in importlib.import_module(f"jaxaccel.{room}").__all__
+    if typing.get_origin(getattr(importlib.import_module(f"jaxaccel.{room}"), name)) is None
 }
+"""But for words of annotations, which the page of types has."""
 
 SECTIONS = ("Args", "Returns", "Raises", "PyTorch", "Example", "References")
 REQUIRED = {

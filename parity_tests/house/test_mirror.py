@@ -147,6 +147,7 @@ NO_MIRROR = {
     "optimizers": {
         "_param_groups.py": "the groups of torch.optim.Optimizer",
         "_hyperparams.py": "torch.optim.Optimizer.param_groups",
+        "_arguments.py": "a look at annotations",
         "_held.py": "the numbers in torch.optim.Optimizer.param_groups",
         "_no_decay.py": "a predicate for groups",
         "_state_dict.py": "torch.optim.Optimizer.state_dict",
@@ -163,6 +164,9 @@ NO_MIRROR = {
 UNMIRRORED = {
     "optimizers.param_groups",
     "optimizers.ParamGroupsState",
+    "optimizers.Hyperparameter",
+    "optimizers.DecayFactor",
+    "optimizers.BufferDecay",
     "optimizers.has_hyperparams",
     "optimizers.get_hyperparams",
     "optimizers.set_hyperparams",
@@ -181,8 +185,9 @@ MIRROR_OMITS = {"axis_name", "rngs"}
 
 
 def is_function_or_layer(value):
-    """Return whether a public name is called by users: no state, no result tuple."""
-    return callable(value) and not (inspect.isclass(value) and issubclass(value, tuple))
+    """Return whether a public name is called by users: no state, result or word of annotations."""
+    is_tuple = inspect.isclass(value) and issubclass(value, tuple)
+    return callable(value) and not is_tuple and typing.get_origin(value) is None
 
 
 PUBLIC = [

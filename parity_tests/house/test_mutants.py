@@ -379,7 +379,7 @@ MUTANTS = [
     Mutant(
         "decay factors held as they are",
         "jaxaccel.optimizers._held",
-        "held = Complement(place(one_minus(number))) if is_decay else place(number)",
+        "held = Complement(place(one_minus(number))) if kind.decays else place(number)",
         "held = place(number)",
         digits_of_decay_factors,
         None,

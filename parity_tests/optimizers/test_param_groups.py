@@ -1,5 +1,6 @@
 """Parameter groups against one ``torch.optim`` object with the same groups."""
 
+import functools
 import re
 
 import jax
@@ -284,6 +285,94 @@ def test_decay_factor_keeps_its_digits_in_float32():
     assert abs(found / (4 * (1 - 0.99999)) - 1) <= tol.FLOAT32_ONE_STEP
 
 
+# --- one's own optimizer ------------------------------------------------------------------------
+
+
+def lion(
+    lr: ja.optimizers.Hyperparameter = 1e-4,
+    betas: tuple[ja.optimizers.DecayFactor, ja.optimizers.DecayFactor] = (0.9, 0.99),
+    momentum: ja.optimizers.BufferDecay = 0.0,
+    *,
+    nesterov: bool = False,
+):
+    """A user's own factory, which computes with what it is given as with numbers.
+
+    Not the published algorithm: a step along the average, to see every digit of the factors.
+    """
+    del nesterov
+
+    def at(value, step):
+        return value(step) if callable(value) else value
+
+    def init(params):
+        none = isinstance(momentum, float) and momentum == 0.0
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return {"step": jnp.int32(0), "average": zeros, "buffer": None if none else zeros}
+
+    def update(grads, state, params=None):
+        del params
+        beta1, beta2 = (at(beta, state["step"]) for beta in betas)
+
+        def average(beta, old, new):
+            return old * beta + (1 - beta) * new
+
+        moved = jax.tree.map(lambda m, g: average(beta2, m, g), state["average"], grads)
+        rate = at(lr, state["step"])
+        updates = jax.tree.map(lambda m, g: -rate * average(beta1, m, g), state["average"], grads)
+        return updates, {**state, "step": state["step"] + 1, "average": moved}
+
+    return optax.GradientTransformation(init, update)
+
+
+def test_ones_own_optimizer_takes_part():
+    """Numbers to read, set and schedule, the digits of its factors, and its buffer."""
+    groups = [{"params": "bias|scale", "lr": decaying, "betas": (0.5, 0.99999), "momentum": 0.5}]
+    with jax.enable_x64(False):
+        tx, params = param_groups(lion, groups, lr=0.5), jax.tree.map(jnp.float32, PARAMS)
+        state = tx.init(params)
+        for k in range(2):
+            first, default = ja.optimizers.get_hyperparams(state)
+            assert first["lr"] == pytest.approx(decaying(k))
+            assert (first["betas"][0], default["lr"]) == (0.5, 0.5)
+            assert ("momentum" in first, "momentum" in default) == (True, False)
+            state = ja.optimizers.set_hyperparams(state, "default", betas=(None, 0.9999))
+            updates, state = tx.update(params, state, params)
+        assert state.inner_states[1]["buffer"] is None
+        assert state.inner_states[0]["buffer"] is not None
+    for index, beta, leaf in ((0, 0.99999, ("b", "scale")), (1, 0.9999, ("b", "kernel"))):
+        part, name = leaf
+        found = np.float64(state.inner_states[index]["average"][part][name])
+        expected = (1 - beta) * (1 + beta) * PARAMS[part][name]
+        error = np.max(np.abs(found - expected))
+        assert error <= tol.FLOAT32_ONE_STEP * np.max(np.abs(expected))
+        assert np.all(updates[part][name] < 0)
+
+
+def test_ones_own_optimizer_computes_the_same_alone():
+    params = params_of()
+    alone, grouped = lion(0.25, (0.75, 0.5)), param_groups(lion, [], lr=0.25, betas=(0.75, 0.5))
+    states = alone.init(params), grouped.init(params)
+    for _ in range(3):
+        steps = [tx.update(params, s) for tx, s in zip((alone, grouped), states, strict=True)]
+        states = [state for _, state in steps]
+        jax.tree.map(np.testing.assert_array_equal, steps[0][0], steps[1][0])
+
+
+def test_a_partial_call_of_an_optimizer():
+    tx = param_groups(functools.partial(ja.optimizers.adam, amsgrad=True), [], lr=0.5)
+    state = tx.init(params_of())
+    assert ja.optimizers.get_hyperparams(state)[0]["lr"] == 0.5
+    assert state.inner_states[0].max_exp_avg_sq is not None
+
+
+def silent(lr=0.1, betas: tuple[float, float] = (0.9, 0.99)):
+    return ja.optimizers.adam(lr, betas)
+
+
+def unreadable(lr: "ja.optimizers.Hyperparameter" = 0.1, other: "Nowhere" = 0):  # noqa: F821
+    return ja.optimizers.sgd(lr)
+
+
 # --- choosing -----------------------------------------------------------------------------------
 
 
@@ -392,6 +481,18 @@ WRONG = {
     "lbfgs": (
         lambda: param_groups(ja.optimizers.lbfgs, []),
         ["LBFGS doesn't support per-parameter options (parameter groups)"],
+    ),
+    "an optimizer that says nothing": (
+        lambda: param_groups(silent, [], lr=0.1),
+        ["silent does not say", "def silent(lr: ja.optimizers.Hyperparameter"],
+    ),
+    "an optimizer of another library": (
+        lambda: param_groups(optax.adam, [], learning_rate=0.1),
+        ["adam does not say", "another library"],
+    ),
+    "annotations that cannot be read": (
+        lambda: param_groups(unreadable, []),
+        ["unreadable", "Nowhere", "TYPE_CHECKING"],
     ),
     "scheduled": (
         lambda: ja.optimizers.set_hyperparams(state_of(), 1, lr=0.1),
