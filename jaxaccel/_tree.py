@@ -164,16 +164,16 @@ def short_repr(self: Any) -> str:
 
     For a class body: ``__repr__ = short_repr``. Trees with many leaves are counted.
     """
-    fields = ", ".join(f"{name}={_brief(value)}" for name, value in self._asdict().items())
+    fields = ", ".join(f"{name}={brief(value)}" for name, value in self._asdict().items())
     return f"{type(self).__name__}({fields})"
 
 
-def _brief(node: Any) -> str:
-    """Return a part of a state in brief."""
+def brief(node: Any) -> str:
+    """Return a part of a state in brief, or an array."""
     if isinstance(node, tuple) and hasattr(node, "_fields"):
         return short_repr(node)
     if type(node) in (tuple, list):
-        items = ", ".join(map(_brief, node))
+        items = ", ".join(map(brief, node))
         return f"[{items}]" if isinstance(node, list) else f"({items}{',' * (len(node) == 1)})"
     found = jax.tree.leaves_with_path(node)
     if found and not found[0][0]:

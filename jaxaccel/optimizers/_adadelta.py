@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import (
     check_eps,
     check_lr,
@@ -36,6 +37,7 @@ class AdadeltaState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def adadelta(
     lr: Hyperparameter = 1.0,
     rho: DecayFactor = 0.9,

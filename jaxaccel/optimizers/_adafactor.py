@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_non_negative, check_params_given, known_value
 from jaxaccel._layout import Layouts, axis_from_torch, check_layouts, layout_at
 from jaxaccel._math import compute_dtype, in_dtype, is_zero, lerp, value_at
@@ -33,6 +34,7 @@ class AdafactorState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def adafactor(
     lr: Hyperparameter = 1e-2,
     beta2_decay: Hyperparameter = -0.8,

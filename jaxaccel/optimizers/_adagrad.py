@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import (
     check_eps,
     check_lr,
@@ -34,6 +35,7 @@ class AdagradState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def adagrad(
     lr: Hyperparameter = 1e-2,
     lr_decay: Hyperparameter = 0,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import (
     check_betas,
     check_eps,
@@ -38,6 +39,7 @@ class AdamState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def adam(
     lr: Hyperparameter = 1e-3,
     betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),

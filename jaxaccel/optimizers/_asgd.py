@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_lr, check_params_given, check_weight_decay, known_value
 from jaxaccel._math import in_dtype, is_zero, value_at
 from jaxaccel._tree import (
@@ -40,6 +41,7 @@ class ASGDState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def asgd(
     lr: Hyperparameter = 1e-2,
     lambd: Hyperparameter = 1e-4,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_lr, check_non_negative, known_value
 from jaxaccel._math import bias_correction, ema, in_dtype, is_zero, value_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
@@ -26,6 +27,7 @@ class DiagonalNewtonState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def diagonal_newton(
     lr: Hyperparameter = 1.0,
     damping: Hyperparameter = 1e-4,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_lr, check_params_given, check_positive_integer, known_value
 from jaxaccel._math import in_dtype, value_at
 from jaxaccel._tree import (
@@ -69,6 +70,7 @@ class LBFGSState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def lbfgs(
     lr: Hyperparameter = 1,
     max_iter: int = 20,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_params_given, check_positive_integer, known_value
 from jaxaccel._math import lerp, value_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves
@@ -28,6 +29,7 @@ class LookaheadState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def lookahead(
     tx: optax.GradientTransformation, k: int = 5, alpha: Hyperparameter = 0.5
 ) -> optax.GradientTransformationExtraArgs:

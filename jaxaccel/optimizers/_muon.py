@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_non_negative, check_params_for_decay, known_value
 from jaxaccel._layout import Layouts, check_layouts, input_axis, layout_at, output_axis
 from jaxaccel._math import compute_dtype, ema, in_dtype, is_zero, newton_schulz, value_at
@@ -38,6 +39,7 @@ class MuonState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def muon(
     lr: Hyperparameter = 1e-3,
     weight_decay: Hyperparameter = 0.1,

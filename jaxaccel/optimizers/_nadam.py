@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import (
     check_betas,
     check_eps,
@@ -56,6 +57,7 @@ class NAdamState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def nadam(
     lr: Hyperparameter = 2e-3,
     betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._math import is_zero
 from jaxaccel._tree import initial_step, is_none, next_step, path_name, short_repr
 from jaxaccel._types import Params, State, Updates
@@ -31,6 +32,7 @@ class ParamGroupsState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def param_groups(
     optimizer: Callable[..., optax.GradientTransformationExtraArgs],
     groups: Sequence[Mapping[str, Any]],

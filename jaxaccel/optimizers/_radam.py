@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import (
     check_betas,
     check_eps,
@@ -45,6 +46,7 @@ class RAdamState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def radam(
     lr: Hyperparameter = 1e-3,
     betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),

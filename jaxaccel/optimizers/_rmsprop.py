@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import (
     check_eps,
     check_lr,
@@ -39,6 +40,7 @@ class RMSpropState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def rmsprop(
     lr: Hyperparameter = 1e-2,
     alpha: DecayFactor = 0.99,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_lr, known_value
 from jaxaccel._math import in_dtype, value_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
@@ -30,6 +31,7 @@ class RpropState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def rprop(
     lr: Hyperparameter = 1e-2,
     etas: tuple[Hyperparameter, Hyperparameter] = (0.5, 1.2),

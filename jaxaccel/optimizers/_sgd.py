@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import (
     check_lr,
     check_non_negative,
@@ -34,6 +35,7 @@ class SGDState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def sgd(
     lr: Hyperparameter = 1e-3,
     momentum: BufferDecay = 0,

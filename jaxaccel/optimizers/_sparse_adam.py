@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_betas, check_positive
 from jaxaccel._math import bias_correction, ema, in_dtype, value_at
 from jaxaccel._tree import initial_step, next_step, path_name, short_repr, update_leaves, zeros_like
@@ -33,6 +34,7 @@ class SparseAdamState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def sparse_adam(
     lr: Hyperparameter = 1e-3,
     betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),

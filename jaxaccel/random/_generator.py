@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import zlib
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,13 @@ class Generator:
     def __init__(self, seed: int = DEFAULT_SEED) -> None:
         self._twister = np.random.Generator(np.random.MT19937(0))
         self.manual_seed(seed)
+
+    def __repr__(self) -> str:
+        """Return the seed and, once numbers are drawn, a checksum that equal states share."""
+        if self._is_fresh and self.next_normal is None:
+            return f"Generator(seed={self._seed})"
+        checksum = zlib.crc32(self.get_state().tobytes())
+        return f"Generator(seed={self._seed}, state={checksum:08x})"
 
     rand = rand
     uniform = uniform

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._combine import InChain, Node, members_of, shared_lr, starts_of
 from jaxaccel.schedules._inputs import known_total_steps
@@ -15,6 +16,7 @@ from jaxaccel.schedules._recursion import recursive_curve
 from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
 
+@shows_call
 def chained_scheduler(
     schedulers: Sequence[Schedule], *, total_steps: int | None = None
 ) -> Schedule:

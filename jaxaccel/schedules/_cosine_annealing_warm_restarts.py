@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._inputs import known_lr
@@ -13,6 +14,7 @@ from jaxaccel.schedules._schedule import Curve, Start, absolute_schedule
 from jaxaccel.schedules._table import count_up_to, reachable, read_table
 
 
+@shows_call
 def cosine_annealing_warm_restarts(
     lr: float, T_0: int, T_mult: int = 1, eta_min: float = 0.0
 ) -> Schedule:

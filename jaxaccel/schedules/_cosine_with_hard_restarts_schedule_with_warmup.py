@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._cosine_schedule_with_warmup import known_lengths
@@ -12,6 +13,7 @@ from jaxaccel.schedules._schedule import multiple_of_base
 from jaxaccel.schedules._warmup import after_warmup
 
 
+@shows_call
 def cosine_with_hard_restarts_schedule_with_warmup(
     lr: float, num_warmup_steps: int, num_training_steps: int, num_cycles: int = 1
 ) -> Schedule:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._cyclic import cycle_height
 from jaxaccel.schedules._inputs import known_number
 from jaxaccel.schedules._schedule import Curve, Group, Start, absolute_schedule
 
 
+@shows_call
 def cyclic_lr(
     base_lr: float,
     max_lr: float,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._cyclic import cycle_height
 from jaxaccel.schedules._inputs import known_number
 from jaxaccel.schedules._schedule import absolute_schedule
 
 
+@shows_call
 def cyclic_momentum(
     step_size_up: int = 2000,
     step_size_down: int | None = None,

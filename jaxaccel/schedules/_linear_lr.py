@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
 from jaxaccel.schedules._schedule import factor_schedule
 
 
+@shows_call
 def linear_lr(
     lr: float,
     start_factor: float = 1.0 / 3,

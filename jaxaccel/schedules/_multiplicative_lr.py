@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._inputs import known_lr, known_total_steps
 from jaxaccel.schedules._schedule import Curve, Scheduler, Start, make_schedule, multiplied_by
@@ -15,6 +16,7 @@ from jaxaccel.schedules._table import length_for, read_table, traced_length
 from jaxaccel.schedules._user_function import call_at, check_function
 
 
+@shows_call
 def multiplicative_lr(
     lr: float, lr_lambda: Callable[[int], Any], *, total_steps: int | None = None
 ) -> Schedule:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._inputs import known_number
 from jaxaccel.schedules._one_cycle import cycle_curve, last_step, make_cycle
 from jaxaccel.schedules._schedule import Curve, Group, Start, absolute_schedule
 
 
+@shows_call
 def one_cycle_lr(
     max_lr: float,
     total_steps: int | None = None,

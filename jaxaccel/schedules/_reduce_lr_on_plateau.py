@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_eps
 from jaxaccel._tree import initial_scalar, initial_step, next_step, short_repr, update_leaves
 from jaxaccel._types import Params, State, Updates
@@ -47,6 +48,7 @@ class Plateau(NamedTuple):
     """For ``optax.chain(optimizer, plateau.transformation)``; its state is a ``PlateauState``."""
 
 
+@shows_call
 def reduce_lr_on_plateau(
     lr: float,
     mode: Literal["min", "max"] = "min",

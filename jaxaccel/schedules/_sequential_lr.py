@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._combine import (
     InSequence,
@@ -23,6 +24,7 @@ from jaxaccel.schedules._recursion import recursive_curve
 from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
 
+@shows_call
 def sequential_lr(
     schedulers: Sequence[Schedule], milestones: Sequence[int], *, total_steps: int | None = None
 ) -> Schedule:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._inputs import known_lr, known_number
 from jaxaccel.schedules._schedule import Curve, Group, Next, Scheduler, Start, make_schedule
 
 
+@shows_call
 def swa_lr(
     lr: float,
     swa_lr: float,

@@ -6,12 +6,14 @@ import math
 import warnings
 from typing import Any, Literal
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 from jaxaccel.schedules._cosine_phase import cosine_phase, known_cycles
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
 from jaxaccel.schedules._schedule import multiple_of_base
 
 
+@shows_call
 def warmup_stable_decay(
     lr: float,
     num_warmup_steps: int,

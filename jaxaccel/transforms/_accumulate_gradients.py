@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_positive_integer
 from jaxaccel._math import compute_dtype, in_dtype
 from jaxaccel._tree import initial_scalar, initial_step, is_none, short_repr, update_leaves
@@ -30,6 +31,7 @@ class AccumulateGradientsState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def accumulate_gradients(
     tx: optax.GradientTransformation, steps: int
 ) -> optax.GradientTransformationExtraArgs:

@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._layout import Layouts, check_layouts, layout_at, output_axis
 from jaxaccel._math import compute_dtype
 from jaxaccel._tree import is_none, path_name
 from jaxaccel._types import Params, State, Updates
 
 
+@shows_call
 def centralize_gradients(
     conv_only: bool = False, layout: Layouts = "flax"
 ) -> optax.GradientTransformationExtraArgs:

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jax.core import Tracer
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_non_negative
 from jaxaccel._math import compute_dtype, in_dtype, value_at, widest
 from jaxaccel._tree import initial_scalar, initial_step, next_step, short_repr, update_leaves
@@ -113,6 +114,7 @@ def clip_grads_with_norm(
     return clipped
 
 
+@shows_call
 def clip_grad_norm(
     max_norm: Hyperparameter, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> optax.GradientTransformationExtraArgs:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_non_negative
 from jaxaccel._math import in_dtype, value_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves
@@ -23,6 +24,7 @@ class ClipGradValueState(NamedTuple):
     __repr__ = short_repr
 
 
+@shows_call
 def clip_grad_value(clip_value: Hyperparameter) -> optax.GradientTransformationExtraArgs:
     r"""Clamp every gradient entry to :math:`[-c, c]`; NaN stays NaN.
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import known_value
 from jaxaccel._math import compute_dtype, ema, in_dtype, one_minus, value_at, widest
 from jaxaccel._tree import initial_step, next_step, short_repr
@@ -34,6 +35,7 @@ class WeightAverage(NamedTuple):
     """``update(state, params) -> state``: average once more; the first time copies."""
 
 
+@shows_call
 def exponential_moving_average(decay: Hyperparameter = 0.999) -> WeightAverage:
     r"""Average the weights with exponentially decaying shares.
 
@@ -93,6 +95,7 @@ def exponential_moving_average(decay: Hyperparameter = 0.999) -> WeightAverage:
     return _weight_average(average)
 
 
+@shows_call
 def stochastic_weight_average() -> WeightAverage:
     r"""Average the weights with equal shares.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from parity_tests.harness.errors import assert_no_faults
 
 ROOT = Path(__file__).parents[2]
-CORE = ("_types", "_math", "_tree", "_layout", "_checks")
+CORE = ("_types", "_math", "_tree", "_layout", "_checks", "_call_repr")
 
 MAY_IMPORT = {
     "_types": (),
@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "_tree": ("_types", "_math"),
     "_layout": ("_types",),
     "_checks": ("_types", "_math"),
+    "_call_repr": ("_tree",),
     "optimizers": CORE,
     "schedules": CORE,
     "transforms": CORE,
