@@ -80,6 +80,12 @@ def check_betas(betas: Any) -> None:
             raise ValueError(f"Invalid beta parameter at index {index}: {beta}")
 
 
+def check_std(std: float, error: type[Exception] = ValueError) -> None:
+    """Check the standard deviation of a draw: at least 0."""
+    if not std >= 0.0:
+        raise error(f"normal expects std >= 0.0, but found std {std:g}")
+
+
 def check_positive_integer(name: str, value: Any) -> None:
     """Check a count: a plain integer of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool):

@@ -28,6 +28,7 @@ def default_weight(*, layout: str = "flax") -> Initializer:
         :class:`jaxaccel.random.Generator`.
 
     Raises:
+        TypeError: from ``init``, a ``key`` that is neither.
         ValueError: a bad ``layout``; from ``init``, a shape with fewer than two dimensions.
 
     PyTorch:
@@ -64,6 +65,7 @@ def default_bias(fan_in: int) -> Initializer:
         :class:`jaxaccel.random.Generator`.
 
     Raises:
+        TypeError: from ``init``, a ``key`` that is neither.
         ValueError: ``fan_in`` is negative.
 
     PyTorch:

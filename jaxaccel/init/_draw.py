@@ -14,7 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
+from jaxaccel._checks import check_std
 from jaxaccel._layout import from_torch, shape_in_torch
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator, Key
@@ -31,7 +33,7 @@ def uniform(
     """Draw from U[low, high); half precision is drawn in float32 and rounded, as in PyTorch."""
     check_range(low, high)
     dtype = jax.dtypes.canonicalize_dtype(dtype)
-    if isinstance(key, Generator):
+    if _is_generator(key):
         return _placed(key.uniform(shape_in_torch(shape, layout), low, high, dtype), layout)
     wide = compute_dtype(dtype)
     value = jax.random.uniform(key, shape, wide, low, high).astype(dtype)
@@ -52,7 +54,7 @@ def normal(
     """Draw from N(mean, std^2), not truncated; half precision is drawn in float32."""
     check_std(std)
     dtype = jax.dtypes.canonicalize_dtype(dtype)
-    if isinstance(key, Generator):
+    if _is_generator(key):
         return _placed(key.normal(shape_in_torch(shape, layout), mean, std, dtype), layout)
     wide = compute_dtype(dtype)
     value = jax.random.normal(key, shape, wide)
@@ -71,7 +73,7 @@ def trunc_normal(
 ) -> jax.Array:
     """Draw from N(mean, std^2) within [a, b]; half precision is drawn in float32."""
     dtype = jax.dtypes.canonicalize_dtype(dtype)
-    if isinstance(key, Generator):
+    if _is_generator(key):
         outer = shape_in_torch(shape, layout)
         return _placed(key.trunc_normal(outer, mean, std, a, b, dtype), layout)
     if mean < a - 2 * std or mean > b + 2 * std:
@@ -92,7 +94,7 @@ def trunc_normal(
 
 def permutations(key: Key | Generator, n: int, count: int) -> jax.Array:
     """Return ``count`` permutations of 0 to n - 1, each a column."""
-    if isinstance(key, Generator):
+    if _is_generator(key):
         columns = [key.randperm(n) for _ in range(count)]
         return jnp.asarray(np.array(columns, int).reshape(count, n).T)
     ordered = jnp.broadcast_to(jnp.arange(n)[:, None], (n, count))
@@ -101,7 +103,7 @@ def permutations(key: Key | Generator, n: int, count: int) -> jax.Array:
 
 def split(key: Key | Generator) -> tuple[Any, Any]:
     """Return what draws two arrays: two keys, or twice the generator, which moves on by itself."""
-    if isinstance(key, Generator):
+    if _is_generator(key):
         return key, key
     first, second = jax.random.split(key)
     return first, second
@@ -115,10 +117,21 @@ def check_range(low: float, high: float) -> None:
         )
 
 
-def check_std(std: float) -> None:
-    """Raise on a negative standard deviation."""
-    if std < 0:
-        raise ValueError(f"normal expects std >= 0.0, but found std {std:g}")
+def _is_generator(key: Any) -> bool:
+    """Return whether a generator draws, and not a JAX key; raise for what is neither."""
+    # An nnx.Rngs has every attribute that it is asked for, and so the protocol's.
+    if isinstance(key, Generator) and not isinstance(key, nnx.Rngs):
+        return True
+    if isinstance(key, (jax.Array, np.ndarray)):
+        is_raw = key.dtype == jnp.uint32 and key.ndim > 0
+        if is_raw or jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            return False
+    raise TypeError(
+        "an initializer draws with a JAX key or a jaxaccel.random.Generator, but got "
+        f"{type(key).__name__}. For a seed: jax.random.key(seed), or "
+        "jaxaccel.random.manual_seed(seed) for PyTorch's own numbers; for an nnx.Rngs: "
+        "rngs.params()"
+    )
 
 
 def _placed(array: np.ndarray, layout: str) -> jax.Array:

@@ -37,6 +37,7 @@ def kaiming_uniform(
         :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
+        TypeError: from ``init``, a ``key`` that is neither.
         ValueError: a bad ``mode``, ``nonlinearity``, ``a`` or ``layout``; from ``init``, a shape
             with fewer than two dimensions.
 
@@ -92,6 +93,7 @@ def kaiming_normal(
         :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
+        TypeError: from ``init``, a ``key`` that is neither.
         ValueError: a bad ``mode``, ``nonlinearity``, ``a`` or ``layout``; from ``init``, a shape
             with fewer than two dimensions.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from jaxaccel._checks import check_std
 from jaxaccel._layout import check_layout
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
@@ -29,6 +30,7 @@ def normal(mean: float = 0.0, std: float = 1.0, *, layout: str = "flax") -> Init
         :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
+        TypeError: from ``init``, a ``key`` that is neither.
         ValueError: ``std`` is negative; a bad ``layout``.
 
     PyTorch:
@@ -44,7 +46,7 @@ def normal(mean: float = 0.0, std: float = 1.0, *, layout: str = "flax") -> Init
         >>> [round(x, 4) for x in array.tolist()]
         [0.0308, -0.0059, -0.0436]
     """
-    _draw.check_std(std)
+    check_std(std)
     check_layout(layout)
 
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:

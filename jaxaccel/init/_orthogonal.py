@@ -33,6 +33,7 @@ def orthogonal(gain: float = 1, *, layout: str = "flax") -> Initializer:
         :class:`jaxaccel.random.Generator`; half precision is computed in float32 and rounded.
 
     Raises:
+        TypeError: from ``init``, a ``key`` that is neither.
         ValueError: a bad ``layout``; from ``init``, a shape with fewer than two dimensions.
 
     PyTorch:

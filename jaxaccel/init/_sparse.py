@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checks import check_std
 from jaxaccel._layout import check_layout, from_torch, shape_in_torch
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
@@ -30,6 +31,7 @@ def sparse(sparsity: float, std: float = 0.01, *, layout: str = "flax") -> Initi
         :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
+        TypeError: from ``init``, a ``key`` that is neither.
         ValueError: ``sparsity`` is not in [0, 1]; ``std`` is negative; a bad ``layout``; from
             ``init``, a shape without exactly two dimensions.
 
@@ -52,7 +54,7 @@ def sparse(sparsity: float, std: float = 0.01, *, layout: str = "flax") -> Initi
     """
     if not 0 <= sparsity <= 1:
         raise ValueError(f"sparsity must be in [0, 1], got {sparsity}")
-    _draw.check_std(std)
+    check_std(std)
     check_layout(layout)
 
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:

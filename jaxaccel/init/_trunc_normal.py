@@ -41,6 +41,7 @@ def trunc_normal(
         :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
+        TypeError: from ``init``, a ``key`` that is neither.
         ValueError: ``a`` is above ``b``; ``std`` is not positive; a bad ``layout``.
 
     PyTorch:

@@ -29,6 +29,7 @@ def uniform(a: float = 0.0, b: float = 1.0, *, layout: str = "flax") -> Initiali
         :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
+        TypeError: from ``init``, a ``key`` that is neither.
         ValueError: ``a`` is above ``b``; a bad ``layout``.
 
     PyTorch:

@@ -27,6 +27,7 @@ def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
         :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
+        TypeError: from ``init``, a ``key`` that is neither.
         ValueError: a bad ``layout``; from ``init``, a shape with fewer than two dimensions or a
             negative ``gain``.
 
@@ -75,6 +76,7 @@ def xavier_normal(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
         :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
 
     Raises:
+        TypeError: from ``init``, a ``key`` that is neither.
         ValueError: a bad ``layout``; from ``init``, a shape with fewer than two dimensions or a
             negative ``gain``.
 

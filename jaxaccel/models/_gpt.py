@@ -10,10 +10,9 @@ from flax import nnx
 
 from jaxaccel._types import Generator
 from jaxaccel.init import normal
-from jaxaccel.models._draw import draw
 from jaxaccel.models._gpt_block import Block
 from jaxaccel.models._gpt_config import GPTConfig
-from jaxaccel.nn import Dropout, Embedding, LayerNorm, Linear
+from jaxaccel.nn import Dropout, Embedding, LayerNorm, Linear, params_key
 
 
 class Transformer(nnx.Module):
@@ -37,6 +36,8 @@ class Transformer(nnx.Module):
 
 class TiedLinear(nnx.Module):
     """A linear layer whose weight is an embedding's: (..., n_embd) to (..., vocab_size)."""
+
+    torch_transposed = ()
 
     def __init__(self, weight: nnx.Param[jax.Array]):
         self.weight = weight
@@ -72,7 +73,7 @@ class GPT(nnx.Module):
         for block in blocks:
             weights += [(block.attn.c_proj.weight, scaled), (block.mlp.c_proj.weight, scaled)]
         for weight, init in weights:
-            weight[...] = draw(init, weight.shape, weight.dtype, rngs)
+            weight[...] = init(params_key(rngs), weight.shape, weight.dtype)
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the logits of each next token, (N, L, vocab_size), for integers (N, L)."""

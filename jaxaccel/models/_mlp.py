@@ -10,14 +10,14 @@ import jax
 from flax import nnx
 
 from jaxaccel._types import Generator
-from jaxaccel.models._flatten import flatten
-from jaxaccel.nn import Linear
+from jaxaccel.nn import Flatten, Linear
 
 
 class MLP(nnx.Module):
     """Linear layers with a ReLU between each two; :func:`mlp` builds it."""
 
     def __init__(self, features: Sequence[int], dtype: Any, *, rngs: nnx.Rngs | Generator):
+        self.flatten = Flatten()
         self.layers = nnx.List(
             [
                 Linear(inputs, outputs, dtype=dtype, rngs=rngs)
@@ -27,7 +27,7 @@ class MLP(nnx.Module):
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return (N, out_features) for (N, in_features) or (N, H, W, C)."""
-        x = flatten(input)
+        x = self.flatten(input)
         for layer in list(self.layers)[:-1]:
             x = jax.nn.relu(layer(x))
         return self.layers[-1](x)

@@ -8,8 +8,7 @@ import jax
 from flax import nnx
 
 from jaxaccel._types import Generator
-from jaxaccel.models._flatten import flatten
-from jaxaccel.nn import Conv2d, Linear, MaxPool2d
+from jaxaccel.nn import Conv2d, Flatten, Linear, MaxPool2d
 
 
 class SimpleCNN(nnx.Module):
@@ -28,6 +27,7 @@ class SimpleCNN(nnx.Module):
         self.conv1 = Conv2d(in_channels, 32, 3, padding=1, dtype=dtype, rngs=rngs)
         self.conv2 = Conv2d(32, 64, 3, padding=1, dtype=dtype, rngs=rngs)
         self.pool = MaxPool2d(2, 2)
+        self.flatten = Flatten()
         self.fc1 = Linear(64 * size * size, 256, dtype=dtype, rngs=rngs)
         self.fc2 = Linear(256, num_classes, dtype=dtype, rngs=rngs)
 
@@ -35,7 +35,7 @@ class SimpleCNN(nnx.Module):
         """Return (N, num_classes) for (N, image_size, image_size, in_channels)."""
         x = self.pool(jax.nn.relu(self.conv1(input)))
         x = self.pool(jax.nn.relu(self.conv2(x)))
-        x = jax.nn.relu(self.fc1(flatten(x)))
+        x = jax.nn.relu(self.fc1(self.flatten(x)))
         return self.fc2(x)
 
 

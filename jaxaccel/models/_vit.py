@@ -10,12 +10,13 @@ from flax import nnx
 
 from jaxaccel._types import Generator
 from jaxaccel.init import trunc_normal
-from jaxaccel.models._draw import draw
-from jaxaccel.nn import Conv2d, LayerNorm, Linear, TransformerEncoderLayer
+from jaxaccel.nn import Conv2d, LayerNorm, Linear, TransformerEncoderLayer, params_key
 
 
 class VisionTransformer(nnx.Module):
     """An encoder over the patches of an image and a class token; :func:`vit_tiny` builds it."""
+
+    torch_transposed = ()
 
     def __init__(
         self,
@@ -37,9 +38,9 @@ class VisionTransformer(nnx.Module):
             )
         self.image_size = image_size
         tokens = 1 + (image_size // patch_size) ** 2
-        init = trunc_normal(std=0.02, layout="torch")
-        self.class_token = nnx.Param(draw(init, (1, 1, width), dtype, rngs))
-        self.pos_embedding = nnx.Param(draw(init, (1, tokens, width), dtype, rngs))
+        draw, own = trunc_normal(std=0.02, layout="torch"), jnp.float32 if dtype is None else dtype
+        self.class_token = nnx.Param(draw(params_key(rngs), (1, 1, width), own))
+        self.pos_embedding = nnx.Param(draw(params_key(rngs), (1, tokens, width), own))
         self.conv_proj = Conv2d(
             in_channels, width, patch_size, stride=patch_size, dtype=dtype, rngs=rngs
         )

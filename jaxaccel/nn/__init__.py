@@ -10,6 +10,7 @@ from jaxaccel.nn._adaptive_max_pool import (
     AdaptiveMaxPool2d,
     AdaptiveMaxPool3d,
 )
+from jaxaccel.nn._arguments import params_key
 from jaxaccel.nn._avg_pool import AvgPool1d, AvgPool2d, AvgPool3d
 from jaxaccel.nn._batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from jaxaccel.nn._bilinear import Bilinear
@@ -140,6 +141,7 @@ __all__ = [
     "remove_parametrizations",
     "fuse_conv_bn",
     "fuse_linear_bn",
+    "params_key",
     "state_dict",
     "load_state_dict",
     "IncompatibleKeys",

@@ -27,11 +27,48 @@ def parameter_dtype(dtype: Any) -> Any:
 
 
 def params_key(rngs: nnx.Rngs | Generator) -> Key | Generator:
-    """Return what draws a layer's next parameter: a new JAX key, or the generator itself."""
-    # An nnx.Rngs has every attribute that it is asked for, and so the protocol's.
-    if isinstance(rngs, Generator) and not isinstance(rngs, nnx.Rngs):
-        return rngs
-    return rngs.params()
+    """Return what an initializer draws a layer's next parameter with.
+
+    Every layer of jaxaccel draws through it, and a layer of one's own can.
+
+    Args:
+        rngs: An ``nnx.Rngs``, or a :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
+
+    Returns:
+        A new JAX key of the ``params`` stream, or the generator itself.
+
+    Raises:
+        TypeError: ``rngs`` is something else: a seed or a key would draw the same numbers for every
+            layer.
+
+    PyTorch:
+        Not there: a layer draws from the generator of the whole process.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> class Scale(nnx.Module):
+        ...     torch_transposed = ()
+        ...     def __init__(self, features, *, rngs):
+        ...         draw = ja.init.uniform(0.5, 1.5)
+        ...         key = ja.nn.params_key(rngs)
+        ...         self.factor = nnx.Param(draw(key, (features,), jnp.float32))
+        >>> Scale(2, rngs=ja.random.manual_seed(0)).factor.round(4).tolist()
+        [0.9963, 1.2682]
+    """
+    check_rngs(rngs)
+    return rngs.params() if isinstance(rngs, nnx.Rngs) else rngs
+
+
+def check_rngs(rngs: Any) -> None:
+    """Raise unless random numbers can be drawn from it again and again."""
+    if not isinstance(rngs, (nnx.Rngs, Generator)):
+        raise TypeError(
+            "rngs must be an nnx.Rngs or a jaxaccel.random.Generator, but got "
+            f"{type(rngs).__name__}. For a seed: nnx.Rngs(seed), or "
+            "jaxaccel.random.manual_seed(seed) for PyTorch's own numbers; for a key: nnx.Rngs(key)"
+        )
 
 
 def check_same_dtype(input: jax.Array, weight: jax.Array, bias: jax.Array | None) -> None:

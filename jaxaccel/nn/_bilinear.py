@@ -52,6 +52,8 @@ class Bilinear(nnx.Module):
         (5, 2)
     """
 
+    torch_transposed = ()
+
     def __init__(
         self,
         in1_features: int,

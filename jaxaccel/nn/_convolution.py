@@ -21,6 +21,8 @@ _SPATIAL = "DHW"
 class Convolution(nnx.Module):
     """A convolution of ``axes`` spatial axes; the public classes only name their number."""
 
+    torch_transposed = ("weight",)
+
     axes: ClassVar[int]
 
     def __init__(

@@ -8,6 +8,7 @@ import numpy as np
 from flax import nnx
 
 from jaxaccel._types import Generator
+from jaxaccel.nn._arguments import check_rngs
 
 
 class _Dropout(nnx.Module):
@@ -16,6 +17,8 @@ class _Dropout(nnx.Module):
     def __init__(self, p: float = 0.5, *, rngs: nnx.Rngs | Generator | None = None):
         if not 0 <= p <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        if rngs is not None:
+            check_rngs(rngs)
         self.p = p
         self.deterministic = False
         self.rngs = rngs["dropout"].fork() if isinstance(rngs, nnx.Rngs) else nnx.data(None)

@@ -65,6 +65,8 @@ class Embedding(nnx.Module):
         [[-0.7193, -0.4033], [0.0, 0.0]]
     """
 
+    torch_transposed = ()
+
     def __init__(
         self,
         num_embeddings: int,

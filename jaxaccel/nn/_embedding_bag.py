@@ -80,6 +80,8 @@ class EmbeddingBag(nnx.Module):
         [[0.8217, -0.6968], [0.0, 0.0], [-0.7193, -0.4033]]
     """
 
+    torch_transposed = ()
+
     def __init__(
         self,
         num_embeddings: int,

@@ -50,6 +50,8 @@ class GroupNorm(nnx.Module):
         Wu, He. Group Normalization. 2018. https://arxiv.org/abs/1803.08494
     """
 
+    torch_transposed = ()
+
     def __init__(
         self,
         num_groups: int,

@@ -43,6 +43,8 @@ class LayerNorm(nnx.Module):
         Ba, Kiros, Hinton. Layer Normalization. 2016. https://arxiv.org/abs/1607.06450
     """
 
+    torch_transposed = ()
+
     def __init__(
         self,
         normalized_shape: int | Sequence[int],

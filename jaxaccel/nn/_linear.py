@@ -52,6 +52,8 @@ class Linear(nnx.Module):
         (5, 2)
     """
 
+    torch_transposed = ("weight",)
+
     def __init__(
         self,
         in_features: int,

@@ -78,6 +78,8 @@ class MultiheadAttention(nnx.Module):
         Vaswani et al. Attention Is All You Need. 2017. https://arxiv.org/abs/1706.03762
     """
 
+    torch_transposed = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+
     def __init__(
         self,
         embed_dim: int,

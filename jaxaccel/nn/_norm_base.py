@@ -14,6 +14,8 @@ from jaxaccel.nn._arguments import parameter_dtype
 class NormBase(nnx.Module):
     """The variables of batch and instance normalization, in PyTorch's order, and their mode."""
 
+    torch_transposed = ()
+
     def __init__(
         self,
         num_features: int,

@@ -12,7 +12,7 @@ from jaxaccel._layout import from_torch, to_torch
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator
 from jaxaccel.init import normal
-from jaxaccel.nn._arguments import params_key
+from jaxaccel.nn._arguments import check_rngs, params_key
 from jaxaccel.nn._orthogonal_maps import (
     cayley,
     householder,
@@ -84,6 +84,7 @@ def orthogonal(
         Lezcano-Casado. Trivializations for Gradient-Based Optimization on Manifolds. 2019.
         https://arxiv.org/abs/1909.09501
     """
+    check_rngs(rngs)
     variable, layout = plain_parameter(module, name)
     weight = variable[...]
     if weight.ndim < 2:
@@ -114,6 +115,8 @@ def orthogonal(
 
 class _Orthogonal(nnx.Module):
     """Computes an orthogonal weight from its original."""
+
+    torch_transposed = ()
 
     def __init__(self, function: Callable[[jax.Array], jax.Array], base: jax.Array | None):
         self.function = function

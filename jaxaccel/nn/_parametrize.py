@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import jax
 from flax import nnx
 
+from jaxaccel.nn._layout_of import layout_of
 from jaxaccel.nn._parametrized import Parametrization, Parametrized
-from jaxaccel.nn._state_dict import layout_of
 
 Layer = TypeVar("Layer", bound=nnx.Module)
 

@@ -29,12 +29,16 @@ class Parametrized(nnx.Module):
             setattr(self, "original" if len(originals) == 1 else f"original{index}", variable)
         setattr(self, "0", parametrization)
         self.layout = layout
+        self.torch_transposed = self._names() if layout == "flax" else ()
 
     @property
     def originals(self) -> list[Any]:
         """The variables that training moves."""
-        names = sorted(name for name in vars(self) if name.startswith("original"))
-        return [getattr(self, name) for name in names]
+        return [getattr(self, name) for name in self._names()]
+
+    def _names(self) -> tuple[str, ...]:
+        """Return the names of the originals."""
+        return tuple(sorted(name for name in vars(self) if name.startswith("original")))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -41,6 +41,8 @@ class PReLU(nnx.Module):
         He, Zhang, Ren, Sun. Delving Deep into Rectifiers. 2015. https://arxiv.org/abs/1502.01852
     """
 
+    torch_transposed = ()
+
     def __init__(
         self,
         num_parameters: int = 1,

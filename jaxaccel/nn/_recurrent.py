@@ -35,6 +35,7 @@ class Recurrent(Protocol):
     batch_first: bool
     dropout: Dropout
     bidirectional: bool
+    torch_transposed: tuple[str, ...]
 
 
 def dropout_between(num_layers: int, dropout: float, rngs: nnx.Rngs | Generator) -> Dropout:
@@ -53,7 +54,7 @@ def draw_parameters(
     dtype = parameter_dtype(dtype)
     bound = 1 / math.sqrt(layer.hidden_size)
     width, state_size = gates * layer.hidden_size, proj_size or layer.hidden_size
-    directions = 2 if layer.bidirectional else 1
+    directions, kernels = 2 if layer.bidirectional else 1, []
     for index, suffix in enumerate(_suffixes(layer)):
         inputs = layer.input_size if index < directions else directions * state_size
         shapes = {"weight_ih": (inputs, width), "weight_hh": (state_size, width)}
@@ -64,6 +65,8 @@ def draw_parameters(
         for name, shape in shapes.items():
             value = uniform(-bound, bound)(params_key(rngs), shape, dtype)
             setattr(layer, name + suffix, nnx.Param(value))
+            kernels += [name + suffix] if len(shape) == 2 else []
+    layer.torch_transposed = tuple(kernels)
 
 
 def run(

@@ -46,6 +46,8 @@ class RMSNorm(nnx.Module):
         https://arxiv.org/abs/1910.07467
     """
 
+    torch_transposed = ()
+
     def __init__(
         self,
         normalized_shape: int | Sequence[int],

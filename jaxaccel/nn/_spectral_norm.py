@@ -85,6 +85,8 @@ def spectral_norm(
 class _SpectralNorm(nnx.Module):
     """Computes a weight from its original and the singular vectors, which it keeps."""
 
+    torch_transposed = ()
+
     def __init__(
         self,
         weight: jax.Array,

@@ -10,26 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxaccel._layout import to_flax, to_torch
-from jaxaccel.nn._convolution import Convolution
-from jaxaccel.nn._gru import GRU
-from jaxaccel.nn._linear import Linear
-from jaxaccel.nn._lstm import LSTM
-from jaxaccel.nn._multihead_attention import MultiheadAttention
+from jaxaccel._layout import shape_in_torch, to_flax, to_torch
+from jaxaccel.nn._layout_of import layout_of
 from jaxaccel.nn._parametrized import Parametrized
-from jaxaccel.nn._rnn import RNN
-from jaxaccel.nn._transposed_convolution import TransposedConvolution
 
-_TRANSPOSED = {
-    Linear: ("weight",),
-    Convolution: ("weight",),
-    TransposedConvolution: ("weight",),
-    MultiheadAttention: ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"),
-    RNN: ("weight_",),
-    LSTM: ("weight_",),
-    GRU: ("weight_",),
-}
-"""The arrays that have another layout in PyTorch: how their names begin."""
+_LEFT_OUT = (nnx.RngState, nnx.Cache, nnx.Intermediate)
+"""Variables that are not a model's numbers: what draws, and what a call leaves behind."""
 
 
 class IncompatibleKeys(NamedTuple):
@@ -51,19 +37,34 @@ class _Entry(NamedTuple):
     @property
     def torch_shape(self) -> tuple[int, ...]:
         """The shape in PyTorch's layout."""
-        shape = self.variable.shape
-        return (*shape[:-3:-1], *shape[:-2]) if self.transposed else shape
+        return shape_in_torch(self.variable.shape, "flax" if self.transposed else "torch")
 
 
 def state_dict(model: nnx.Module) -> dict[str, np.ndarray]:
-    """Return a model's parameters and running statistics under PyTorch's names.
+    """Return a model's parameters and buffers under PyTorch's names.
+
+    Parameters are every ``nnx.Param``, buffers every variable of another kind: an
+    ``nnx.BatchStat``, a plain ``nnx.Variable``, a kind of one's own. Left out are the state of
+    random streams (``nnx.RngState``), an ``nnx.Cache`` (in PyTorch's words a buffer that is not
+    persistent), an ``nnx.Intermediate``, and arrays that are not in a variable.
+
+    A class whose modules hold variables says in ``torch_transposed`` which of them are kernels
+    ``(*k, I, O)``, that is ``(O, I, *k)`` in PyTorch; all layers of jaxaccel do. What only holds
+    other modules need not say anything.
 
     Args:
-        model: A model of jaxaccel's layers; its lists are ``nnx.List``.
+        model: A model of jaxaccel's layers, and of others that have ``torch_transposed``; its lists
+            are ``nnx.List``.
 
     Returns:
         ``{"layer1.0.conv1.weight": array, ...}`` in PyTorch's order and layout: kernels are
-        ``(O, I, *k)``. The arrays are NumPy copies on the host.
+        ``(O, I, *k)``. The arrays are NumPy copies on the host. The order is that in which the
+        attributes were first assigned, own parameters before own buffers before other modules; it
+        survives ``nnx.split`` and ``nnx.merge``.
+
+    Raises:
+        TypeError: a module holds a variable and has no ``torch_transposed`` (one of flax's own
+            layers), or a variable holds something else than an array.
 
     PyTorch:
         ``torch.nn.Module.state_dict``: the same names, order and shapes. Left out: ``destination``,
@@ -72,14 +73,21 @@ def state_dict(model: nnx.Module) -> dict[str, np.ndarray]:
         NumPy does not know).
 
     Example:
+        >>> import jax.numpy as jnp
         >>> from flax import nnx
         >>> import jaxaccel as ja
         >>> {k: v.shape for k, v in ja.nn.state_dict(ja.nn.Linear(3, 2, rngs=nnx.Rngs(0))).items()}
         {'weight': (2, 3), 'bias': (2,)}
+        >>> class Scale(nnx.Module):
+        ...     torch_transposed = ()  # ("kernel",) if it had a kernel
+        ...     def __init__(self):
+        ...         self.factor = nnx.Param(jnp.ones(2, jnp.float32))
+        >>> list(ja.nn.state_dict(Scale()))
+        ['factor']
     """
     arrays = {}
     for name, variable, transposed in _entries(model):
-        value = np.array(variable[...])
+        value = np.array(variable.get_value())
         arrays[name] = np.array(to_torch(value), order="C") if transposed else value
     return arrays
 
@@ -87,12 +95,13 @@ def state_dict(model: nnx.Module) -> dict[str, np.ndarray]:
 def load_state_dict(
     model: nnx.Module, state_dict: Mapping[str, Any], strict: bool = True
 ) -> IncompatibleKeys:
-    """Copy parameters and running statistics into a model, in place.
+    """Copy parameters and buffers into a model, in place.
 
     Nothing is changed when anything does not fit.
 
     Args:
-        model: A model of jaxaccel's layers, which keeps its dtypes and its arrays' placement.
+        model: A model as :func:`state_dict` takes it, which keeps its dtypes and its arrays'
+            placement.
         state_dict: PyTorch's names, and arrays in PyTorch's layout: NumPy, JAX, or PyTorch tensors
             on the host.
         strict: Whether the names must be exactly the model's.
@@ -101,7 +110,7 @@ def load_state_dict(
         ``(missing_keys, unexpected_keys)``, both empty when ``strict``.
 
     Raises:
-        TypeError: ``state_dict`` is no mapping.
+        TypeError: ``state_dict`` is not a mapping, or :func:`state_dict` refuses ``model``.
         ValueError: a shape differs or, when ``strict``, a name is missing or not expected.
 
     PyTorch:
@@ -149,14 +158,6 @@ def load_state_dict(
     return IncompatibleKeys(missing, unexpected)
 
 
-def layout_of(module: nnx.Module, name: str) -> str:
-    """Return the layout in which a module keeps one of its arrays."""
-    if isinstance(module, Parametrized):
-        return module.layout
-    names = [n for layer, names in _TRANSPOSED.items() if isinstance(module, layer) for n in names]
-    return "flax" if name.startswith(tuple(names)) else "torch"
-
-
 def _copy(variable: nnx.Variable[jax.Array], value: np.ndarray) -> None:
     """Give a variable new numbers; its dtype and, where one was chosen, its placement stay."""
     old = variable[...]
@@ -167,15 +168,35 @@ def _copy(variable: nnx.Variable[jax.Array], value: np.ndarray) -> None:
 
 def _entries(module: nnx.Module, prefix: str = "") -> Iterator[_Entry]:
     """Walk a model as PyTorch does: own arrays first, parameters before buffers, then children."""
-    attributes = vars(module)
-    for kind in (nnx.Param, nnx.BatchStat):
-        for name, value in attributes.items():
-            if isinstance(value, kind):
-                yield _Entry(prefix + name, value, layout_of(module, name) == "flax")
+    attributes = {name: getattr(module, name) for name in _names(module)}
+    variables = {
+        name: value
+        for name, value in attributes.items()
+        if isinstance(value, nnx.Variable) and not isinstance(value, _LEFT_OUT)
+    }
+    for name in sorted(variables, key=lambda name: not isinstance(variables[name], nnx.Param)):
+        value = variables[name].get_value()
+        if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
+            raise TypeError(
+                f"{prefix}{name} ({type(variables[name]).__name__}) holds a "
+                f"{type(value).__name__}: give it an array, or make it an nnx.Cache, which is left "
+                "out"
+            )
+        yield _Entry(prefix + name, variables[name], layout_of(module, name) == "flax")
     for name, value in attributes.items():
         parent = "parametrizations." if isinstance(value, Parametrized) else ""
         if isinstance(value, nnx.Module):
             yield from _entries(value, f"{prefix}{parent}{name}.")
+
+
+def _names(module: nnx.Module) -> list[str]:
+    """Return the names of a module's attributes, in the order of their first assignment."""
+    if isinstance(module, nnx.List):
+        return [str(index) for index in range(len(module))]
+    # Splitting and merging sorts the attributes by name. This mapping of flax's, from names to
+    # whether they are data, is made as they are assigned and goes through as it is.
+    first = [name for name in module._pytree__nodes if name in vars(module)]
+    return [*first, *(name for name in vars(module) if name not in module._pytree__nodes)]
 
 
 def _quoted(names: list[str]) -> str:

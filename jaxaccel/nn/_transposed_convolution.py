@@ -26,6 +26,8 @@ _NAMES = ("depth", "height", "width")
 class TransposedConvolution(nnx.Module):
     """A transposed convolution of ``axes`` spatial axes; the public classes name their number."""
 
+    torch_transposed = ("weight",)
+
     axes: ClassVar[int]
 
     def __init__(

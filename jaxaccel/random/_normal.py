@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxaccel._checks import check_std
 from jaxaccel.random._box_muller import block_normals32, block_normals64, pair_normals64
 from jaxaccel.random._dtypes import FLOATING, PARTS, check_supported, rounded, scalar_type
 from jaxaccel.random._fill import Layout, layout_of
@@ -107,16 +108,10 @@ def normal(
     if np.ndim(mean) or np.ndim(std):
         return _each_its_own(generator, layout, np.asarray(mean), np.asarray(std), dtype)
     mean, std = float(mean), float(std)
-    check_std(std)
+    check_std(std, RuntimeError)
     if dtype.name in PARTS:
         std /= math.sqrt(2)
     return layout.place(draw_normal(generator, layout, mean, std, dtype))
-
-
-def check_std(std: float) -> None:
-    """Raise PyTorch's error for a standard deviation below 0."""
-    if not std >= 0.0:
-        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
 
 
 def draw_normal(
@@ -186,7 +181,7 @@ def _each_its_own(
                 f"{name} of shape {given.shape} does not broadcast to shape {layout.shape}"
             )
     if not std.ndim:
-        check_std(float(std))
+        check_std(float(std), RuntimeError)
     elif not (std >= 0.0).all():
         raise RuntimeError("normal expects all elements of std >= 0.0")
     drawn = draw_normal(generator, layout, 0.0, 1.0 if std.ndim else float(std), dtype)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxaccel._checks import check_std
 from jaxaccel.random._dtypes import FLOATING, check_supported, rounded, scalar_type
 from jaxaccel.random._fill import layout_of
-from jaxaccel.random._normal import check_std, draw_normal
+from jaxaccel.random._normal import draw_normal
 from jaxaccel.random._uniform import uniform
 
 _OFTEN_ENOUGH = 0.3
@@ -74,7 +75,7 @@ def trunc_normal(
             stacklevel=2,
         )
     if _normal_cdf((b - mean) / std) - _normal_cdf((a - mean) / std) > _OFTEN_ENOUGH:
-        check_std(std)
+        check_std(std, RuntimeError)
         values = _redrawn(generator, layout, mean, std, a, b, dtype)
     else:
         values = _accepted(generator, layout.size, mean, std, a, b, dtype)

@@ -29,6 +29,7 @@ WITHOUT_ROWS = {
     "nn.convert_sync_batchnorm": "test_norm_layers compares what it converts with the whole batch",
     "nn.fuse_conv_bn": "test_norm_layers fuses every convolution as PyTorch does",
     "nn.fuse_linear_bn": "test_norm_layers fuses linear layers as PyTorch does",
+    "nn.params_key": "test_seeded_models draws every layer and model through it",
     "nn.state_dict": "test_nn and test_models compare it with PyTorch's own, key by key",
     "nn.Sequential": "test_reshaping builds it beside PyTorch's, in every way it can be built",
     "nn.remove_parametrizations": "test_parametrizations removes each kind as PyTorch does",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 from jax.scipy.stats import norm
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -377,6 +378,17 @@ def test_generator_under_a_trace_raises_and_has_not_moved():
         with pytest.raises(RuntimeError, match="trace"):
             jax.jit(lambda init=init: init(key, (4, 3), jnp.float32))()
     assert np.array_equal(key.get_state(), before)
+
+
+NOT_KEYS = [0, np.uint32(3), jnp.ones(2), nnx.Rngs(0), torch.Generator(), None]
+
+
+@pytest.mark.parametrize("key", NOT_KEYS, ids=lambda key: type(key).__name__)
+def test_a_seed_or_an_rngs_is_refused_by_every_initializer_that_draws(key):
+    more = [ja.init.kaiming_normal(), ja.init.xavier_uniform(), ja.init.xavier_normal()]
+    for init in [*DRAWN, *more, ja.init.default_weight(), ja.init.default_bias(3)]:
+        with pytest.raises(TypeError, match=r"with a JAX key or .*jax\.random\.key\(seed\)"):
+            init(key, (4, 3), jnp.float32)
 
 
 def test_keys_draw_the_same_under_jit_and_vmap():

@@ -1,6 +1,7 @@
 """One seed, one set of weights: layers and models drawn by a generator, and drawn sharded."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 import jaxaccel as ja
 from parity_tests.harness.optimizer import FAST_COMPILE, TORCH, lookup, oracle_of
 from parity_tests.nn.rows_nn import LAYERS, MODELS
+from parity_tests.registry import rows
 
 SEEDS = [0, 42, -3, 2**32 + 5, 2**63]
 DRAWING = [case for case in LAYERS if case.function in ("nn.Linear", "nn.Conv2d")]
@@ -98,10 +100,27 @@ def test_a_generator_under_a_trace_raises():
     assert np.array_equal(generator.get_state(), before)
 
 
-def test_a_key_is_no_rngs():
-    """It would draw the same numbers for every layer."""
-    with pytest.raises(AttributeError):
-        ja.nn.Linear(3, 2, rngs=jax.random.key(0))
+NOT_RNGS = [0, np.uint32(3), jax.random.key(0), jax.random.PRNGKey(0), torch.Generator(), None]
+
+
+@pytest.mark.parametrize("rngs", NOT_RNGS, ids=lambda rngs: type(rngs).__name__)
+def test_a_seed_or_a_key_is_refused_by_every_layer_and_model(rngs):
+    """A key would draw the same numbers for every layer."""
+    drawing = {c.function: c for c in rows() if c.function.split(".")[0] in ("nn", "models")}
+    refused = 0
+    for name, case in drawing.items():
+        function = lookup("jaxaccel", name)
+        call = function.__init__ if inspect.isclass(function) else function
+        takes = inspect.signature(call).parameters
+        if "rngs" not in takes or (rngs is None and takes["rngs"].default is None):
+            continue
+        kwargs = {**case.kwargs, **case.options.get("own", {})}
+        if "module" in takes:  # a parametrization
+            kwargs = {"module": ja.nn.Linear(3, 2, rngs=nnx.Rngs(0))}
+        with pytest.raises(TypeError, match=r"rngs must be an nnx\.Rngs or a.*nnx\.Rngs\(seed\)"):
+            function(**kwargs, rngs=rngs)
+        refused += 1
+    assert refused > 25
 
 
 def test_arrays_of_a_generator_can_be_donated():

@@ -1,0 +1,185 @@
+"""What a class says about its arrays: names, order, layout, kinds, against ``torch.nn.Module``."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+
+import jaxaccel as ja
+from parity_tests.harness.optimizer import lookup, oracle_of
+from parity_tests.nn.rows_nn import MODELS
+
+pytestmark = pytest.mark.usefixtures("no_draws")
+
+WAYS = {
+    "split and merge": lambda model: nnx.merge(*nnx.split(model)),
+    "clone": nnx.clone,
+    "jax.tree.map": lambda model: jax.tree.map(lambda x: x, model),
+    "nnx.jit": nnx.jit(lambda model: nnx.clone(model)),
+}
+"""In which flax builds a model anew; it sorts the attributes by name."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_model_keeps_pytorchs_order(way):
+    for case in MODELS:
+        ours = lookup("jaxaccel", case.function)(**case.kwargs, rngs=nnx.Rngs(0))
+        with torch.device("meta"):
+            expected = oracle_of(case)(**case.kwargs).state_dict()
+        assert list(ja.nn.state_dict(WAYS[way](ours))) == list(expected), case.id
+
+
+class Frozen(nnx.Param):
+    """A parameter that a filter can tell from the others."""
+
+
+class Table(nnx.Variable):
+    """A kind of variable that nobody else knows."""
+
+
+class Own(nnx.Module):
+    """A user's module: arrays of every kind, a kernel of its own, names out of order."""
+
+    torch_transposed = ("zoom",)
+
+    def __init__(self, rngs):
+        self.window = nnx.Variable(jnp.full((2, 3), 1.0))
+        self.zoom = nnx.Param(jnp.arange(6.0).reshape(2, 3))
+        self.second = ja.nn.Linear(2, 2, rngs=rngs)
+        self.counts = Table(jnp.zeros((), jnp.int32))
+        self.scale = Frozen(jnp.full((3,), 2.0))
+        self.first = ja.nn.BatchNorm1d(2)
+        self.dropout = ja.nn.Dropout(0.5, rngs=rngs)
+        self.seen = nnx.Cache(jnp.zeros(5))
+        self.rng = nnx.Rngs(0)
+        self.plain = jnp.ones(4)
+
+
+class Theirs(torch.nn.Module):
+    """The same in PyTorch."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("window", torch.full((2, 3), 1.0))
+        self.zoom = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3).T)
+        self.second = torch.nn.Linear(2, 2)
+        self.register_buffer("counts", torch.zeros((), dtype=torch.int32))
+        self.scale = torch.nn.Parameter(torch.full((3,), 2.0), requires_grad=False)
+        self.first = torch.nn.BatchNorm1d(2)
+        self.dropout = torch.nn.Dropout(0.5)
+        self.register_buffer("seen", torch.zeros(5), persistent=False)
+        self.plain = torch.ones(4)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_users_module_has_its_order_layouts_and_buffers(way):
+    expected = Theirs().state_dict()
+    found = ja.nn.state_dict(WAYS[way](Own(nnx.Rngs(0))))
+    assert list(found) == list(expected)
+    assert [a.shape for a in found.values()] == [tuple(t.shape) for t in expected.values()]
+    for name in ("window", "zoom", "scale", "counts"):
+        assert np.array_equal(found[name], expected[name].numpy()), name
+
+
+def test_a_users_module_is_filled_from_pytorch():
+    theirs, ours = Theirs(), Own(nnx.Rngs(0))
+    state = {name: torch.full_like(t, 7) for name, t in theirs.state_dict().items()}
+    state["zoom"] = torch.arange(6.0).reshape(3, 2)
+    ja.nn.load_state_dict(ours, state)
+    assert np.array_equal(ours.zoom[...], state["zoom"].numpy().T)
+    assert all((variable[...] == 7).all() for variable in (ours.window, ours.counts, ours.scale))
+    assert not ours.seen[...].any()
+
+
+def test_an_attribute_that_is_replaced_comes_last_as_in_pytorch():
+    ours, theirs = Own(nnx.Rngs(0)), Theirs()
+    for module, layer in ((ours, ja.nn.LayerNorm(2)), (theirs, torch.nn.LayerNorm(2))):
+        module.first = layer  # in its old place
+        del module.second
+        module.second = layer  # last
+    found = ja.nn.state_dict(nnx.clone(ours))
+    assert list(found) == list(theirs.state_dict())
+
+
+def test_lists_and_mappings_of_parameters_are_pytorchs():
+    arrays = [jnp.ones((2, 3)), jnp.ones((3,)), jnp.ones((4, 1))]
+    ours, theirs = nnx.Dict(), torch.nn.Module()
+    ours["late"] = nnx.List([nnx.Param(a) for a in arrays])
+    del ours["late"][1]
+    ours["early"] = nnx.Dict(b=nnx.Param(arrays[0]), a=nnx.Param(arrays[1]))
+    tensors = [torch.nn.Parameter(torch.tensor(np.asarray(a))) for a in arrays]
+    theirs.late = torch.nn.ParameterList([tensors[0], tensors[2]])
+    theirs.early = torch.nn.ParameterDict([("b", tensors[0]), ("a", tensors[1])])
+    found = ja.nn.state_dict(nnx.clone(ours))
+    assert {k: v.shape for k, v in found.items()} == {
+        k: tuple(v.shape) for k, v in theirs.state_dict().items()
+    }
+    assert list(found) == list(theirs.state_dict())
+
+
+class Silent(nnx.Module):
+    """A module that holds others, one of which says nothing about its arrays."""
+
+    def __init__(self, layer):
+        self.head = ja.nn.Linear(2, 2, rngs=nnx.Rngs(0))
+        self.body = nnx.List([layer])
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (lambda: nnx.Linear(2, 2, rngs=nnx.Rngs(0)), "kernel"),
+        (lambda: nnx.Conv(2, 2, (3,), rngs=nnx.Rngs(0)), "kernel"),
+        (lambda: nnx.BatchNorm(2, rngs=nnx.Rngs(0)), "scale"),
+        (lambda: nnx.Embed(2, 2, rngs=nnx.Rngs(0)), "embedding"),
+    ],
+    ids=["Linear", "Conv", "BatchNorm", "Embed"],
+)
+def test_a_module_that_says_nothing_is_refused_by_name(build, name):
+    with jax.numpy_dtype_promotion("standard"):
+        layer = build()
+    text = rf"{type(layer).__name__} holds '{name}' and does not say.*torch_transposed = \('{name}'"
+    model = Silent(layer)
+    before = np.array(model.head.weight[...])
+    with pytest.raises(TypeError, match=text):
+        ja.nn.state_dict(model)
+    with pytest.raises(TypeError, match=text):
+        ja.nn.load_state_dict(model, {"head.weight": np.ones((2, 2))}, strict=False)
+    with pytest.raises(TypeError, match=text):
+        ja.nn.weight_norm(layer, name)
+    assert np.array_equal(model.head.weight[...], before)
+
+
+class Spoken(nnx.Linear):
+    """flax's layer with a word about its kernel."""
+
+    torch_transposed = ("kernel",)
+
+
+def test_one_that_speaks_takes_part():
+    with jax.numpy_dtype_promotion("standard"):
+        layer = Spoken(2, 3, rngs=nnx.Rngs(0))
+    kernel = np.array(layer.kernel[...])
+    found = ja.nn.state_dict(Silent(layer))
+    assert np.array_equal(found["body.0.kernel"], kernel.T)
+    assert found["body.0.bias"].shape == (3,)
+    normed = ja.nn.state_dict(ja.nn.weight_norm(layer, "kernel"))
+    assert normed["parametrizations.kernel.original0"].shape == (3, 1)
+
+
+@pytest.mark.parametrize("names", ["kernel", ("kernl",)], ids=["a string", "misspelled"])
+def test_a_word_that_would_be_read_wrongly_is_refused(names):
+    with jax.numpy_dtype_promotion("standard"):
+        layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    layer.torch_transposed = names
+    with pytest.raises(TypeError, match=r"torch_transposed of Linear must be a tuple of names"):
+        ja.nn.state_dict(layer)
+
+
+def test_a_variable_without_an_array_is_refused_by_name():
+    layer = ja.nn.LayerNorm(2)
+    layer.extra = nnx.Variable(1.5)
+    with pytest.raises(TypeError, match=r"0\.extra \(Variable\) holds a float"):
+        ja.nn.state_dict(nnx.List([layer]))
