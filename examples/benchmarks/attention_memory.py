@@ -93,7 +93,7 @@ def step(
 ) -> Any:
     """Return the output and the gradients of query, key and value."""
     attend = functools.partial(
-        ja.nn.scaled_dot_product_attention, is_causal=causal, implementation=implementation
+        ja.functional.scaled_dot_product_attention, is_causal=causal, implementation=implementation
     )
     output, pullback = jax.vjp(attend, query, key, value)
     return output, pullback(cotangent)

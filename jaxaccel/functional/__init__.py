@@ -14,9 +14,11 @@ from jaxaccel.functional._l1_loss import l1_loss
 from jaxaccel.functional._layer_norm import layer_norm
 from jaxaccel.functional._local_response_norm import local_response_norm
 from jaxaccel.functional._mse_loss import mse_loss
+from jaxaccel.functional._multi_head_attention_forward import multi_head_attention_forward
 from jaxaccel.functional._nll_loss import nll_loss
 from jaxaccel.functional._relu import leaky_relu, prelu, relu, threshold
 from jaxaccel.functional._rms_norm import rms_norm
+from jaxaccel.functional._scaled_dot_product_attention import scaled_dot_product_attention
 from jaxaccel.functional._shrink import hardshrink, softshrink, tanhshrink
 from jaxaccel.functional._sigmoid import glu, logsigmoid, sigmoid
 from jaxaccel.functional._smooth_l1_loss import smooth_l1_loss
@@ -64,6 +66,8 @@ __all__ = [
     "softmax",
     "log_softmax",
     "softmin",
+    "scaled_dot_product_attention",
+    "multi_head_attention_forward",
     "cross_entropy",
     "nll_loss",
     "binary_cross_entropy_with_logits",

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._types import Generator
-from jaxaccel.functional import gelu
+from jaxaccel.functional import gelu, scaled_dot_product_attention
 from jaxaccel.models._gpt_config import GPTConfig
-from jaxaccel.nn import Dropout, LayerNorm, Linear, scaled_dot_product_attention
+from jaxaccel.nn import Dropout, LayerNorm, Linear
 
 
 class CausalSelfAttention(nnx.Module):

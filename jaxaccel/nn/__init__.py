@@ -41,7 +41,6 @@ from jaxaccel.nn._prelu import PReLU
 from jaxaccel.nn._relu_layers import LeakyReLU, ReLU, Threshold
 from jaxaccel.nn._rms_norm import RMSNorm
 from jaxaccel.nn._rnn import RNN
-from jaxaccel.nn._scaled_dot_product_attention import scaled_dot_product_attention
 from jaxaccel.nn._sequential import Sequential
 from jaxaccel.nn._shrink_layers import Hardshrink, Softshrink, Tanhshrink
 from jaxaccel.nn._sigmoid_layers import GLU, LogSigmoid, Sigmoid
@@ -134,7 +133,6 @@ __all__ = [
     "MultiheadAttention",
     "TransformerEncoderLayer",
     "TransformerEncoder",
-    "scaled_dot_product_attention",
     "weight_norm",
     "spectral_norm",
     "orthogonal",

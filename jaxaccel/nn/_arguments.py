@@ -86,3 +86,8 @@ def add_bias(output: jax.Array, bias: jax.Array | None) -> jax.Array:
     if bias is None:
         return output
     return output + jax.lax.expand_dims(bias, range(output.ndim - 1))
+
+
+def value_of(variable: nnx.Variable[jax.Array] | None) -> jax.Array | None:
+    """Return the array of a variable that may be absent."""
+    return None if variable is None else variable[...]

@@ -9,7 +9,8 @@ import jax
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import AxisName
 from jaxaccel.functional import batch_norm
-from jaxaccel.nn._norm_base import NormBase, check_dims, store, value_of
+from jaxaccel.nn._arguments import value_of
+from jaxaccel.nn._norm_base import NormBase, check_dims, store
 
 
 class BatchNormBase(NormBase):

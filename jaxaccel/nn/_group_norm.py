@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel.functional import group_norm
-from jaxaccel.nn._arguments import parameter_dtype
-from jaxaccel.nn._norm_base import value_of
+from jaxaccel.nn._arguments import parameter_dtype, value_of
 
 
 class GroupNorm(nnx.Module):

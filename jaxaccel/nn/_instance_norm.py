@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import jax
 
 from jaxaccel.functional import instance_norm
-from jaxaccel.nn._norm_base import NormBase, check_dims, store, value_of
+from jaxaccel.nn._arguments import value_of
+from jaxaccel.nn._norm_base import NormBase, check_dims, store
 
 
 class InstanceNormBase(NormBase):

@@ -8,14 +8,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxaccel._types import Generator, Initializer, Key
+from jaxaccel._types import Generator, Initializer
+from jaxaccel.functional import multi_head_attention_forward
 from jaxaccel.init import xavier_normal, xavier_uniform
-from jaxaccel.nn._arguments import add_bias, check_same_dtype, parameter_dtype, params_key
-from jaxaccel.nn._attention_mask import check_lengths, check_shapes, seen_masks
-from jaxaccel.nn._blockwise_attention import attend
+from jaxaccel.nn._arguments import parameter_dtype, params_key, value_of
 from jaxaccel.nn._dropout import Dropout
 from jaxaccel.nn._linear import Linear
-from jaxaccel.nn._scaled_dot_product_attention import attention
 
 
 class MultiheadAttention(nnx.Module):
@@ -60,10 +58,11 @@ class MultiheadAttention(nnx.Module):
         ``torch.nn.MultiheadAttention``: the same, but for the weights, which are transposed
         (:func:`jaxaccel.nn.state_dict` gives PyTorch's). A query that sees no key gives NaN with
         ``need_weights`` and the bias of ``out_proj`` without, as there; without weights the
-        scores never exist as a whole, as in :func:`jaxaccel.nn.scaled_dot_product_attention`.
-        ``is_causal`` is the hint that it is there: without weights and padding it takes the place
-        of ``attn_mask``. Left out: ``device`` (JAX places arrays), nested tensors, and the warning
-        for masks of two dtypes. PyTorch raises ``AssertionError`` and ``RuntimeError``.
+        scores never exist as a whole
+        (:func:`jaxaccel.functional.scaled_dot_product_attention`). ``is_causal`` is the hint that
+        it is there: without weights and padding it takes the place of ``attn_mask``. Left out:
+        ``device`` (JAX places arrays), nested tensors, and the warning for masks of two dtypes.
+        PyTorch raises ``AssertionError`` and ``RuntimeError``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -157,94 +156,37 @@ class MultiheadAttention(nnx.Module):
             The output, of the shape of ``query``, and the weights: (N, L, S), (N, num_heads, L, S)
             if not averaged, without N if there is no batch, or None.
         """
-        check_shapes(query, key, value, key_padding_mask, attn_mask, self.num_heads)
-        if is_causal and attn_mask is None:
+        dropout = self.dropout
+        p = 0.0 if dropout.deterministic else dropout.p
+        if 0 < p < 1 and dropout.rngs is None:
             raise ValueError(
-                "Need attn_mask if specifying the is_causal hint: "
-                "attn_mask=~jnp.tri(L, S, dtype=bool)"
+                "MultiheadAttention in training draws a mask and needs rngs: "
+                "MultiheadAttention(..., rngs=nnx.Rngs(0)), or nnx.view(model, rngs=nnx.Rngs(0)) "
+                "for a model that a Generator has drawn"
             )
-        lengths = (self.embed_dim, self.kdim, self.vdim)
-        check_lengths(query, key, value, lengths, self.batch_first)
-        batched = query.ndim == 3
-        if not batched and key_padding_mask is not None:
-            key_padding_mask = key_padding_mask[None]
-        batch_axis = 1 if batched and not self.batch_first else 0
-        q, k, v = (
-            jnp.moveaxis(x, batch_axis, 0) if batched else x[None]
-            for x in _projected(self, query, key, value)
+        return multi_head_attention_forward(
+            query,
+            key,
+            value,
+            self.embed_dim,
+            self.num_heads,
+            value_of(self.in_proj_weight),
+            value_of(self.in_proj_bias),
+            value_of(self.bias_k),
+            value_of(self.bias_v),
+            self.add_zero_attn,
+            p,
+            self.out_proj.weight[...],
+            value_of(self.out_proj.bias),
+            key_padding_mask=key_padding_mask,
+            need_weights=need_weights,
+            attn_mask=attn_mask,
+            use_separate_proj_weight=self.in_proj_weight is None,
+            q_proj_weight=value_of(self.q_proj_weight),
+            k_proj_weight=value_of(self.k_proj_weight),
+            v_proj_weight=value_of(self.v_proj_weight),
+            average_attn_weights=average_attn_weights,
+            is_causal=is_causal,
+            batch_first=self.batch_first,
+            dropout_key=dropout.rngs() if 0 < p < 1 else None,
         )
-        hinted = is_causal and key_padding_mask is None and not need_weights
-        shape = (q.shape[0], self.num_heads, q.shape[1], k.shape[1])
-        masks = [] if hinted else seen_masks(attn_mask, key_padding_mask, shape)
-        k, v, masks = _extended(self, k, v, masks)
-        q, k, v = (_split_heads(x, self.num_heads) for x in (q, k, v))
-        weights = None
-        if need_weights:
-            output, weights = attend(q, k, v, masks, None, None, jax.nn.softmax, self.dropout)
-        else:
-            output = attention(q, k, v, masks, hinted, None, *_dropout_of(self))
-        output = self.out_proj(_joined_heads(output))
-        if weights is not None:
-            weights = jnp.mean(weights, axis=1) if average_attn_weights else weights
-            weights = weights if batched else weights[0]
-        return (jnp.moveaxis(output, 0, batch_axis) if batched else output[0]), weights
-
-
-def _projected(
-    layer: MultiheadAttention, query: jax.Array, key: jax.Array, value: jax.Array
-) -> list[jax.Array]:
-    """Return queries, keys and values for all heads together."""
-    inputs = (query, key, value)
-    bias = None if layer.in_proj_bias is None else layer.in_proj_bias[...]
-    if layer.in_proj_weight is None:
-        weights = [
-            weight[...]
-            for weight in (layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight)
-        ]
-    else:
-        packed = layer.in_proj_weight[...]
-        if query is key and key is value:  # self-attention: one matrix product, not three
-            check_same_dtype(query, packed, bias)
-            return jnp.split(add_bias(jnp.dot(query, packed), bias), 3, axis=-1)
-        weights = jnp.split(packed, 3, axis=-1)
-    biases = [None] * 3 if bias is None else jnp.split(bias, 3)
-    projected = []
-    for input, weight, own in zip(inputs, weights, biases, strict=True):
-        check_same_dtype(input, weight, own)
-        projected.append(add_bias(jnp.dot(input, weight), own))
-    return projected
-
-
-def _extended(
-    layer: MultiheadAttention, key: jax.Array, value: jax.Array, masks: list[jax.Array]
-) -> tuple[jax.Array, jax.Array, list[jax.Array]]:
-    """Append the learnt key and value, and those of zeros; every query sees them."""
-    learnt = [] if layer.bias_k is None else [(layer.bias_k[...], layer.bias_v[...])]
-    zeros = jnp.zeros((1, 1, layer.embed_dim), key.dtype)
-    for own_key, own_value in [*learnt, *([(zeros, zeros)] if layer.add_zero_attn else [])]:
-        shape = (key.shape[0], 1, layer.embed_dim)
-        key = jnp.concatenate([key, jnp.broadcast_to(own_key, shape)], axis=1)
-        value = jnp.concatenate([value, jnp.broadcast_to(own_value, shape)], axis=1)
-        masks = [
-            jnp.pad(mask, [(0, 0)] * 3 + [(0, 1)], constant_values=mask.dtype == jnp.bool)
-            for mask in masks
-        ]
-    return key, value, masks
-
-
-def _dropout_of(layer: MultiheadAttention) -> tuple[float, Key | None]:
-    """Return the probability with which weights are zeroed now, and a key that draws them."""
-    dropout = layer.dropout
-    p = 0.0 if dropout.deterministic else dropout.p
-    return p, dropout.rngs() if 0 < p < 1 and dropout.rngs is not None else None
-
-
-def _split_heads(array: jax.Array, num_heads: int) -> jax.Array:
-    """Turn (N, L, embed_dim) into (N, num_heads, L, head_dim)."""
-    return jnp.swapaxes(array.reshape(*array.shape[:2], num_heads, -1), 1, 2)
-
-
-def _joined_heads(array: jax.Array) -> jax.Array:
-    """Turn (N, num_heads, L, head_dim) into (N, L, embed_dim)."""
-    array = jnp.swapaxes(array, 1, 2)
-    return array.reshape(*array.shape[:2], -1)

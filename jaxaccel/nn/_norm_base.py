@@ -62,11 +62,6 @@ def check_dims(input: jax.Array, dims: tuple[int, ...]) -> None:
         raise ValueError(f"expected {expected} input (got {input.ndim}D input)")
 
 
-def value_of(variable: nnx.Variable[jax.Array] | None) -> jax.Array | None:
-    """Return the array of a variable that may be absent."""
-    return None if variable is None else variable[...]
-
-
 def store(variable: nnx.Variable[jax.Array] | None, value: jax.Array | None) -> None:
     """Give a variable, where there is one, a new array."""
     if variable is not None:

@@ -85,6 +85,10 @@ DIFFERENT = {
     "functional.group_norm": {"adds": ["channel_axis"]},
     "functional.instance_norm": {"adds": ["channel_axis"]},
     "functional.local_response_norm": {"adds": ["channel_axis"]},
+    "functional.multi_head_attention_forward": {
+        "adds": ["batch_first", "dropout_key"],
+        "omits": ["static_k", "static_v"],
+    },
     "nn.Linear": {"adds": ["rngs"]},
     "nn.Bilinear": {"adds": ["rngs"]},
     **{
@@ -140,11 +144,15 @@ ACTIVATIONS = {
     "_tanh.py": "softsign tanh",
     "_wide.py": "",
 }
+ATTENTION = {
+    "_scaled_dot_product_attention.py": "scaled_dot_product_attention",
+    "_multi_head_attention_forward.py": "multi_head_attention_forward",
+    **dict.fromkeys(("_attention_blocks.py", "_attention_kernels.py", "_attention_mask.py"), ""),
+}
 """Files of ``functional`` that would say only ``torch.nn.functional.<name>``, and their names."""
 
 NO_MIRROR = {
-    "functional": ACTIVATIONS,
-    "models": {"_flatten.py": "torch.flatten", "_draw.py": "draws of torch.nn.init"},
+    "functional": ACTIVATIONS | ATTENTION,
     "optimizers": {
         "_param_groups.py": "the groups of torch.optim.Optimizer",
         "_hyperparams.py": "torch.optim.Optimizer.param_groups",
@@ -177,7 +185,11 @@ UNMIRRORED = {
     "optimizers.load_state_dict",
     "schedules.preview",
     "schedules.Preview",
-    *(f"functional.{name}" for names in ACTIVATIONS.values() for name in names.split()),
+    *(
+        f"functional.{name}"
+        for names in (ACTIVATIONS | ATTENTION).values()
+        for name in names.split()
+    ),
 }
 """The public names of those files."""
 
@@ -229,6 +241,7 @@ OPTIONS_ELSEWHERE = {
     "tx": "an option of the row names the transform inside",
     "dtype": "test_nn and test_models have a test of dtypes",
     "rngs": "test_nn and test_models construct every layer and model with it",
+    "batch_first": "the rows of nn.MultiheadAttention have it",
     "dropout_key": "test_attention has tests of dropout",
     "implementation": "test_attention_implementations runs the rows of attention through it",
     "channel_axis": "test_normalization runs every row in both layouts",
@@ -240,7 +253,9 @@ OPTIONS_ELSEWHERE = {
 ARRAYS = {
     *losses.ARRAYS,
     *("tensors", "grads", "input", "running_mean", "running_var", "weight"),
-    *("query", "key", "value", "attn_mask"),
+    *("query", "key", "value", "attn_mask", "key_padding_mask", "bias_k", "bias_v"),
+    *("in_proj_weight", "in_proj_bias", "out_proj_weight", "out_proj_bias"),
+    *("q_proj_weight", "k_proj_weight", "v_proj_weight"),
     *("module", "u", "v", "g"),
 }
 """What a function works on; the harness of its room makes it."""
@@ -300,7 +315,7 @@ def differs(case):
         return []  # what a layer does when it is constructed, not a function of PyTorch
     if name in activations.BUILTINS:
         return []  # they have none; test_activations reads those in their documentation
-    if name == "nn.scaled_dot_product_attention":
+    if name == "functional.scaled_dot_product_attention":
         return []  # a builtin has no signature; test_attention reads the one in its documentation
     if name in ("functional.weight_norm", "functional.spectral_norm"):
         return []  # what modules of PyTorch compute that hold the other arguments

@@ -1,72 +1,13 @@
 """Rows for attention and the transformer encoder of ``jaxaccel.nn``.
 
-``kwargs`` go to both constructors, or to both functions. Options: ``shapes`` of the inputs, one for
-self-attention; ``call``, further arguments of the call; ``masks``, {argument: (kind, shape)} where
-a ``"bool"`` mask hides some keys, a ``"float"`` one adds numbers, ``"hidden"`` hides every key of
-some queries, and ``"causal"`` is the layers' boolean causal mask; ``mode`` is ``"eval"`` where it
-is not training; ``nan`` says that NaN is right. A stack's ``encoder_layer`` has the arguments of
-the layer, and its ``norm`` those of a ``LayerNorm``.
+``kwargs`` go to both constructors. Options: ``shapes`` of the inputs, one for self-attention;
+``call``, further arguments of the call; ``masks`` as in ``functional/rows_attention.py``, where
+``"causal"`` is the layers' boolean causal mask; ``mode`` is ``"eval"`` where it is not training;
+``nan`` says that NaN is right. A stack's ``encoder_layer`` has the arguments of the layer, and its
+``norm`` those of a ``LayerNorm``.
 """
 
 from parity_tests.registry import Case
-
-Q, K, V = (2, 3, 4, 8), (2, 3, 5, 8), (2, 3, 5, 6)
-_SEVEN = ((3, 7, 8), (3, 5, 8), (3, 5, 6))
-_FUNCTION = [
-    ("defaults", {}),
-    ("causal", {"is_causal": True}),
-    ("causal square", {"is_causal": True}, {"shapes": (Q, Q, Q)}),
-    ("causal more queries", {"is_causal": True}, {"shapes": (K, Q, (2, 3, 4, 6))}),
-    ("no dropout", {"dropout_p": 0.0}),
-    ("scale", {"scale": 0.7}),
-    ("scale negative", {"scale": -0.3, "is_causal": True}),
-    ("boolean mask", {}, {"masks": {"attn_mask": ("bool", (4, 5))}}),
-    ("boolean mask of heads", {}, {"masks": {"attn_mask": ("bool", (3, 1, 5))}}),
-    ("float mask", {}, {"masks": {"attn_mask": ("float", (2, 1, 4, 5))}}),
-    ("float mask whole", {"scale": 2.0}, {"masks": {"attn_mask": ("float", (2, 3, 4, 5))}}),
-    ("boolean mask hides all", {}, {"masks": {"attn_mask": ("hidden bool", (2, 1, 4, 5))}}),
-    ("float mask hides all", {}, {"masks": {"attn_mask": ("hidden float", (4, 5))}}),
-    ("one head", {}, {"shapes": (Q[2:], K[2:], V[2:])}),
-    ("one sample", {"is_causal": True}, {"shapes": (Q[1:], K[1:], V[1:])}),
-    ("five axes", {}, {"shapes": ((2, *Q), (2, *K), (2, *V))}),
-    ("keys broadcast", {}, {"shapes": (Q, (1, 3, 5, 8), (2, 1, 5, 6))}),
-    ("keys without batch", {}, {"shapes": (Q, K[1:], V[1:])}),
-    ("queries broadcast", {}, {"shapes": (Q[2:], K, V)}),
-    ("grouped queries", {"enable_gqa": True}, {"shapes": ((2, 6, 4, 8), K, V)}),
-    (
-        "grouped queries mask",
-        {"enable_gqa": True, "scale": 0.5},
-        {
-            "shapes": ((2, 6, 4, 8), (2, 2, 5, 8), (2, 3, 5, 6)),
-            "masks": {"attn_mask": ("float", (6, 4, 5))},
-        },
-    ),
-    ("grouped queries one sample", {"enable_gqa": True}, {"shapes": ((6, 4, 8), K[1:], V[1:])}),
-    (
-        "seven queries masks",
-        {},
-        {
-            "shapes": ((3, 7, 8), (1, 5, 8), (3, 5, 6)),
-            "masks": {"attn_mask": ("hidden float", (3, 7, 5))},
-        },
-    ),
-    ("seven queries mask of keys", {}, {"shapes": _SEVEN, "masks": {"attn_mask": ("bool", (5,))}}),
-    ("seven queries mask", {}, {"shapes": _SEVEN, "masks": {"attn_mask": ("float", (1, 5))}}),
-    ("seven queries causal", {"is_causal": True}, {"shapes": ((7, 8), (9, 8), (9, 6))}),
-    ("no queries", {}, {"shapes": ((2, 3, 0, 8), K, V)}),
-    ("no keys", {}, {"shapes": (Q, (2, 3, 0, 8), (2, 3, 0, 6))}),
-    ("empty vectors", {}, {"shapes": ((2, 3, 4, 0), (2, 3, 5, 0), V)}),
-]
-FUNCTION = [
-    Case(
-        "nn.scaled_dot_product_attention",
-        kwargs,
-        "torch.nn.functional.scaled_dot_product_attention",
-        why,
-        {"shapes": (Q, K, V), **dict(*options)},
-    )
-    for why, kwargs, *options in _FUNCTION
-]
 
 _SELF = ((4, 2, 8),)
 _CROSS = ((4, 2, 8), (5, 2, 8), (5, 2, 8))
@@ -233,4 +174,4 @@ STACK = [
 ]
 
 LAYERS = [*ATTENTION, *LAYER, *STACK]
-CASES = [*FUNCTION, *LAYERS]
+CASES = LAYERS

@@ -12,10 +12,12 @@ from flax import nnx
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness.attention import cotangents_of, inputs_of, run_torch
+from parity_tests.harness.compare import assert_close
+from parity_tests.harness.layer import OF_MAX
 from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
-from parity_tests.nn.rows_attention import ATTENTION, FUNCTION, LAYER, LAYERS, STACK
+from parity_tests.nn.rows_attention import ATTENTION, LAYER, LAYERS, STACK
 
-OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
 FLOAT32_ROWS = ("defaults", "causal", "mask float of heads padding", "bias kv masks", "gelu")
 SEEDS = (0, 1, 20, -3, 2**40 + 7, 2**64 - 1)
 
@@ -67,78 +69,9 @@ def layers(case, dtype):
     return ours, theirs
 
 
-def mask_of(kind, shape, rng):
-    """Return a mask: floating numbers are added, of a boolean one a layer hides what is True."""
-    hide = rng.random(shape) < 0.4
-    hide[..., 0] = False
-    if kind == "causal":
-        return ~np.tri(*shape, dtype=bool)
-    if kind.startswith("hidden"):
-        hide[..., 1, :] = True
-    if kind.endswith("float"):
-        return np.where(hide, -np.inf if kind.startswith("hidden") else 0.0, rng.normal(size=shape))
-    return hide
-
-
-def inputs_of(case, dtype):
-    """Return a row's arrays and masks in float64, as a run in ``dtype`` has them."""
-    rng = np.random.default_rng(1)
-    arrays = [rng.normal(size=shape).astype(dtype) for shape in case.options["shapes"]]
-    masks = {
-        name: mask_of(kind, shape, rng)
-        for name, (kind, shape) in case.options.get("masks", {}).items()
-    }
-    masks = {k: m.astype(dtype) if m.dtype != bool else m for k, m in masks.items()}
-    return arrays, masks
-
-
 def arguments(case, arrays):
     """Return the arrays of a call: an attention layer takes three."""
     return arrays * 3 if case in ATTENTION and len(arrays) == 1 else arrays
-
-
-def run_torch(call, params, arrays, masks, cotangents):
-    """Return PyTorch's outputs, and gradients of parameters, arrays and floating masks."""
-    moving = [torch.tensor(a).double().requires_grad_() for a in arrays]
-    masks = {k: torch.tensor(m) for k, m in masks.items()}
-    masks = {
-        k: m if m.dtype == torch.bool else m.double().requires_grad_() for k, m in masks.items()
-    }
-    outputs = call(moving, masks)
-    cotangents = [c.astype(np.float64) for c in cotangents(outputs)]
-    floating = {k: m for k, m in masks.items() if m.requires_grad}
-    gradients = torch.autograd.grad(
-        outputs,
-        [*params.values(), *moving, *floating.values()],
-        [torch.tensor(c) for c in cotangents],
-        allow_unused=True,
-    )
-    names = [*params, *range(len(moving)), *floating]
-    found = {
-        name: None if gradient is None else gradient.numpy()
-        for name, gradient in zip(names, gradients, strict=True)
-    }
-    return [output.detach().numpy() for output in outputs], found
-
-
-def cotangents_of(dtype):
-    """Return a function of outputs that draws what is multiplied with the Jacobian."""
-
-    def draw(outputs):
-        rng = np.random.default_rng(2)
-        return [rng.normal(size=tuple(output.shape)).astype(dtype) for output in outputs]
-
-    return draw
-
-
-def assert_close(found, expected, of_max, at_least=0.0, nan=False):
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    assert found.shape == expected.shape
-    assert np.isnan(expected).any() == (nan and expected.size > 0)
-    assert np.array_equal(np.isnan(found), np.isnan(expected))
-    error = np.max(np.abs(np.nan_to_num(found - expected)), initial=0.0)
-    allowed = of_max * max(np.max(np.abs(np.nan_to_num(expected)), initial=0.0), at_least)
-    assert error <= allowed, f"{error:.2e} > {allowed:.2e}"
 
 
 def only_outputs(result):
@@ -192,7 +125,7 @@ def assert_same_layer(case, dtype):
     assert len(found) == len(expected)
     for output, judge in zip(found, expected, strict=True):
         assert output.dtype == dtype
-        assert_close(output, judge, OF_MAX[dtype], nan=nan)
+        assert_close(output, judge, OF_MAX[dtype], special=nan)
     own = {**under_torchs_names(ours, of_params), **dict(enumerate(of_arrays)), **of_masks}
     assert own.keys() == gradients.keys()
     # The gradient of in_proj_bias for the keys is zero but for rounding.
@@ -217,70 +150,6 @@ def test_float64_layer_equals_pytorch(case):
 @rows([case for case in (*ATTENTION, *LAYER) if case.why in FLOAT32_ROWS])
 def test_float32_layer_equals_pytorch(case):
     assert_same_layer(case, "float32")
-
-
-def assert_same_function(case, dtype):
-    """Assert that a row of the function equals PyTorch's, gradients included."""
-    arrays, masks = inputs_of(case, dtype)
-    masks = {k: ~m if m.dtype == bool else m for k, m in masks.items()}  # True is seen
-
-    def theirs(arrays, masks):
-        return (oracle_of(case)(*arrays, **masks, **case.kwargs),)
-
-    (expected,), gradients = run_torch(theirs, {}, arrays, masks, cotangents_of(dtype))
-    hidden = {k: jnp.asarray(m) for k, m in masks.items() if m.dtype == bool}
-    floating = {k: jnp.asarray(m) for k, m in masks.items() if m.dtype != bool}
-
-    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
-    def run(arrays, floating, cotangent):
-        def call(arrays, floating):
-            return lookup("jaxaccel", case.function)(*arrays, **floating, **hidden, **case.kwargs)
-
-        output, pullback = jax.vjp(call, arrays, floating)
-        return output, *pullback(cotangent)
-
-    (cotangent,) = cotangents_of(dtype)([torch.tensor(expected)])
-    found, of_arrays, of_masks = run([jnp.asarray(a) for a in arrays], floating, cotangent)
-    assert found.dtype == dtype
-    assert_close(found, expected, OF_MAX[dtype])
-    own = {**dict(enumerate(of_arrays)), **of_masks}
-    assert own.keys() == gradients.keys()
-    for name, judge in gradients.items():
-        judge = np.zeros_like(own[name]) if judge is None else judge
-        assert_close(own[name], judge, OF_MAX[dtype], np.abs(cotangent).max(initial=0.0))
-
-
-@rows(FUNCTION)
-def test_float64_function_equals_pytorch(case):
-    assert_same_function(case, "float64")
-
-
-@rows([case for case in FUNCTION if case.why in (*FLOAT32_ROWS, "boolean mask hides all")])
-def test_float32_function_equals_pytorch(case):
-    assert_same_function(case, "float32")
-
-
-def test_a_hidden_query_gives_exact_zeros():
-    q, v = jnp.ones((2, 3, 4)), jnp.ones((2, 5, 4))
-    seen = jnp.ones((3, 5), bool).at[1].set(False)
-    output = ja.nn.scaled_dot_product_attention(q, v, v, seen)
-    assert np.array_equal(output[:, 1], jnp.zeros((2, 4)))
-
-
-def test_signature_of_the_function_is_pytorchs():
-    """PyTorch's is a builtin without a signature; its documentation begins with one."""
-    text = torch.nn.functional.scaled_dot_product_attention.__doc__.split("->")[0]
-    words = re.findall(r"(\w+)=([\w.]+)", text)
-    assert [name for name, _ in words] == [
-        "attn_mask",
-        "dropout_p",
-        "is_causal",
-        "scale",
-        "enable_gqa",
-    ]
-    defaults = ja.nn.scaled_dot_product_attention
-    found = [*defaults.__defaults__, *defaults.__kwdefaults__.values()]
-    assert [str(value) for value in found] == [*(value for _, value in words), "None", "None"]
 
 
 # --- draws, names, dtypes -----------------------------------------------------------------------
@@ -367,32 +236,6 @@ def test_bfloat16_is_as_near_as_pytorchs(case):
 
 
 # --- dropout ------------------------------------------------------------------------------------
-
-
-def test_dropout_of_the_function():
-    """With the identity for values, the output is the weights themselves."""
-    rng = np.random.default_rng(0)
-    q, k = rng.normal(size=(2, 2, 3, 40, 8))
-    v = np.broadcast_to(np.eye(40), (2, 3, 40, 40))
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def attend(p, key=None):
-        arrays = map(jnp.asarray, (q, k, v))
-        return ja.nn.scaled_dot_product_attention(
-            *arrays, is_causal=True, dropout_p=p, dropout_key=key
-        )
-
-    kept, p = np.tri(40, dtype=bool), 0.25
-    plain = np.asarray(attend(0.0))
-    first, again, second = (np.asarray(attend(p, jax.random.key(seed))) for seed in (0, 0, 1))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, second)
-    zeroed = (first == 0)[..., kept]
-    assert_close(first[first != 0], plain[first != 0] / (1 - p), tol.LAYER_FLOAT64_OF_MAX)
-    assert abs(zeroed.mean() - p) <= 4 * np.sqrt(p * (1 - p) / zeroed.size)
-    assert not attend(1.0, jax.random.key(0)).any()
-    with pytest.raises(ValueError, match="needs dropout_key"):
-        attend(p)
 
 
 @pytest.mark.parametrize("need_weights", [True, False])
@@ -490,6 +333,8 @@ def test_a_stack_copies_its_layer():
 class Squared(nnx.Module):
     """An activation with a parameter."""
 
+    torch_transposed = ()
+
     def __init__(self):
         self.weight = nnx.Param(jnp.ones((1,), jnp.float32))
 
@@ -518,7 +363,7 @@ def test_activation_may_be_a_function_or_a_module():
 
 
 class Torch:
-    nn, attend = torch.nn, staticmethod(torch.nn.functional.scaled_dot_product_attention)
+    nn = torch.nn
 
     @staticmethod
     def ones(*shape, dtype="float32"):
@@ -530,7 +375,7 @@ class Torch:
 
 
 class Ours:
-    nn, attend = ja.nn, staticmethod(ja.nn.scaled_dot_product_attention)
+    nn = ja.nn
 
     @staticmethod
     def ones(*shape, dtype="float32"):
@@ -572,25 +417,9 @@ ERRORS = {
     "mask of integers": lambda s: attention(s, X, attn_mask=((4, 4), "int32")),
     "embedding": lambda s: attention(s, (4, 2, 7)),
     "key and value": lambda s: attention(s, X, X, (3, 2, 8)),
-    "axes of the function": lambda s: s.attend(s.ones(3), s.ones(2, 3), s.ones(2, 3)),
-    "mask and causal": lambda s: s.attend(
-        *[s.ones(2, 3)] * 3, s.ones(2, 2, dtype="bool"), is_causal=True
-    ),
 }  # fmt: skip
 SAME_BEGINNING = {
     "causal without mask": (lambda s: attention(s, X, call={"is_causal": True}), 46),
-    "dtypes of the function": (
-        lambda s: s.attend(*[s.ones(2, 3)] * 2, s.ones(2, 3, dtype="float64")),
-        66,
-    ),
-    "mask of integers in the function": (
-        lambda s: s.attend(*[s.ones(2, 3)] * 3, s.ones(2, 2, dtype="int32")),
-        67,
-    ),
-    "heads of the function": (
-        lambda s: s.attend(s.ones(4, 2, 8), *[s.ones(3, 2, 8)] * 2, enable_gqa=True),
-        68,
-    ),
 }
 """And how many letters are the same: PyTorch goes on with its names of dtypes or functions."""
 
@@ -625,13 +454,6 @@ def test_errors_begin_with_pytorchs_text(why):
         (lambda s: attention(s, X, X, X, kwargs={"vdim": 3}), "value dimension of 3, but got"),
         (lambda s: attention(s, X, dtype="float64"), "same dtype, but got: float64 != float32"),
         (lambda s: attention(s, X, kwargs={"dropout": 1.5}), "between 0 and 1, but got 1.5"),
-        (lambda s: s.attend(s.ones(2, 7), s.ones(2, 8), s.ones(2, 8)), "got shapes|same"),
-        (lambda s: s.attend(s.ones(3, 2, 8), *[s.ones(2, 2, 8)] * 2), "must broadcast"),
-        (lambda s: s.attend(*[s.ones(3, 8)] * 3, s.ones(2, 3, dtype="bool")), "not broadcast to"),
-        (lambda s: s.attend(*[s.ones(3, 8)] * 3, s.ones(1, 3, 3, dtype="bool")), "not broadcast"),
-        (lambda s: s.attend(*[s.ones(3, 8)] * 3, enable_gqa=True), "needs an axis of heads"),
-        (lambda s: s.attend(*[s.ones(3, 8, dtype="int32")] * 3), "floating, but got int32"),
-        (lambda s: s.attend(*[s.ones(3, 8)] * 3, dropout_p=-0.5), "between 0 and 1, but got -0.5"),
     ],
 )
 def test_errors_that_pytorch_words_otherwise(call, text):

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._types import Key
-from jaxaccel.nn._attention_kernels import (
+from jaxaccel.functional._attention_blocks import attend_in_blocks
+from jaxaccel.functional._attention_kernels import (
     CUDNN,
     FLASH,
     cudnn_attention,
@@ -17,7 +18,6 @@ from jaxaccel.nn._attention_kernels import (
     obstacle,
     runs_on_cudnn,
 )
-from jaxaccel.nn._blockwise_attention import attend_in_blocks
 
 
 def scaled_dot_product_attention(
@@ -84,9 +84,9 @@ def scaled_dot_product_attention(
     Example:
         >>> import jax.numpy as jnp
         >>> import jaxaccel as ja
-        >>> one, values = jnp.ones((3, 1), jnp.float32), jnp.array([[1.0], [2.0], [3.0]])
-        >>> values = values.astype(jnp.float32)
-        >>> ja.nn.scaled_dot_product_attention(one, one, values, is_causal=True).ravel().tolist()
+        >>> attend = ja.functional.scaled_dot_product_attention
+        >>> one, values = jnp.ones((3, 1)), jnp.array([[1.0], [2.0], [3.0]])
+        >>> attend(one, one, values, is_causal=True).ravel().tolist()
         [1.0, 1.5, 2.0]
 
     References:
@@ -102,15 +102,9 @@ def scaled_dot_product_attention(
             "_scaled_dot_product_attention: Explicit attn_mask should not be set when "
             "is_causal=True"
         )
-    if dropout_p > 0 and dropout_key is None:
-        raise ValueError(
-            "dropout draws a mask and needs dropout_key: "
-            f"dropout_p={dropout_p}, dropout_key=jax.random.key(0)"
-        )
+    check_dropout(dropout_p, dropout_key)
     if enable_gqa:
         key, value = (_repeated(x, query, name) for x, name in ((key, "key"), (value, "value")))
-    if not 0 <= dropout_p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
     query, key, value, *masks = _aligned(query, key, value, attn_mask)
     return attention(
         query, key, value, masks, is_causal, scale, dropout_p, dropout_key, implementation
@@ -160,6 +154,17 @@ def attention(
             f"implementation={implementation!r} {reason}; implementation='blockwise' takes all"
         )
     return cudnn(*arrays) if limits is CUDNN else flash_attention(*arrays, is_causal, scale)
+
+
+def check_dropout(dropout_p: float, dropout_key: Key | None) -> None:
+    """Raise unless the probability is one, and there is a key where a mask is drawn."""
+    if not 0 <= dropout_p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
+    if 0 < dropout_p < 1 and dropout_key is None:
+        raise ValueError(
+            "dropout draws a mask and needs dropout_key: "
+            f"dropout_p={dropout_p}, dropout_key=jax.random.key(0)"
+        )
 
 
 def _check_arrays(

@@ -1,8 +1,6 @@
-"""What the attention layer asks of its inputs and makes of its masks, with PyTorch's texts."""
+"""What multi-head attention asks of its inputs and makes of its masks, with PyTorch's texts."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +76,7 @@ def seen_masks(
     key_padding_mask: jax.Array | None,
     shape: tuple[int, int, int, int],
 ) -> list[jax.Array]:
-    """Return the layer's masks for scores of ``shape`` (N, heads, L, S), where True is seen."""
+    """Return the masks for scores of ``shape`` (N, heads, L, S), where True is seen."""
     batch, heads, targets, sources = shape
     masks = []
     if attn_mask is not None:
@@ -101,13 +99,6 @@ def seen_masks(
         seen = _seen(key_padding_mask, "key_padding_mask")
         masks.append(seen.reshape(batch, 1, 1, sources))
     return masks
-
-
-def as_bias(mask: jax.Array, dtype: Any) -> jax.Array:
-    """Return what a mask adds to scores: a floating one itself, a boolean one -inf for False."""
-    if mask.dtype == jnp.bool:
-        return jnp.where(mask, jnp.zeros((), dtype), jnp.full((), -jnp.inf, dtype))
-    return mask.astype(dtype)
 
 
 def _seen(mask: jax.Array, name: str) -> jax.Array:

@@ -14,11 +14,15 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
-from jaxaccel.nn import _blockwise_attention, _scaled_dot_product_attention
+from jaxaccel.functional import _attention_blocks, _scaled_dot_product_attention
 from parity_tests import tolerances as tol
-from parity_tests.nn import test_attention
-from parity_tests.nn.rows_attention import ATTENTION, FUNCTION
-from parity_tests.nn.test_attention import FAST_COMPILE, assert_close, rows
+from parity_tests.functional import test_attention
+from parity_tests.functional.rows_attention import FUNCTION
+from parity_tests.functional.test_attention import rows
+from parity_tests.harness.compare import assert_close
+from parity_tests.harness.optimizer import FAST_COMPILE
+from parity_tests.nn.rows_attention import ATTENTION
+from parity_tests.nn.test_attention import assert_same_layer
 
 FLOAT32_ROWS = ("defaults", "causal more queries", "seven queries masks")
 LAYER_ROWS = (
@@ -28,13 +32,13 @@ LAYER_ROWS = (
     "bias kv masks no weights",
     "causal hint no weights bias kv",
 )
-attend = ja.nn.scaled_dot_product_attention
+attend = ja.functional.scaled_dot_product_attention
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Let blocks have two queries, so that every row has several and some have one to fill up."""
-    monkeypatch.setattr(_blockwise_attention, "QUERIES", 2)
+    monkeypatch.setattr(_attention_blocks, "QUERIES", 2)
 
 
 def draw(*shapes, dtype="float64", seed=0):
@@ -75,7 +79,7 @@ def test_float32_blocks_equal_pytorch(case):
 @pytest.mark.usefixtures("small_blocks")
 @rows([case for case in ATTENTION if case.why in LAYER_ROWS])
 def test_float64_blocks_of_the_layer_equal_pytorch(case):
-    test_attention.assert_same_layer(case, "float64")
+    assert_same_layer(case, "float64")
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -134,9 +138,9 @@ def test_special_numbers_go_where_they_go_at_once(special):
 
 def test_blocks_outside_of_a_jit_are_traced_once(monkeypatch):
     traced = []
-    original = _blockwise_attention.attend
+    original = _attention_blocks.attend
     monkeypatch.setattr(
-        _blockwise_attention, "attend", lambda *args: traced.append(1) or original(*args)
+        _attention_blocks, "attend", lambda *args: traced.append(1) or original(*args)
     )
     for _ in range(2):
         attend(*draw((150, 2), (3, 2), (3, 2)), scale=np.float64(0.5))
@@ -161,7 +165,7 @@ def test_forward_mode_and_second_derivatives():
 
 def test_dropout_of_blocks(monkeypatch):
     """Rates and scaling; and the backward pass draws the masks of the forward pass again."""
-    monkeypatch.setattr(_blockwise_attention, "QUERIES", 8)
+    monkeypatch.setattr(_attention_blocks, "QUERIES", 8)
     test_attention.test_dropout_of_the_function()
     v = jnp.eye(40)
     q, k = jnp.zeros((40, 4)), jnp.zeros((40, 4))
@@ -216,7 +220,7 @@ SPECS = {
 @pytest.mark.parametrize("axis", SPECS)
 def test_eight_devices_equal_one(axis, monkeypatch):
     """Batches and heads meet nowhere; only gradients of keys are sums over devices' queries."""
-    monkeypatch.setattr(_blockwise_attention, "QUERIES", 8)
+    monkeypatch.setattr(_attention_blocks, "QUERIES", 8)
     mesh = jax.make_mesh((8,), ("devices",), axis_types=(AxisType.Auto,))
     arrays = draw((8, 8, 16, 4), (8, 8, 9, 4), (8, 8, 9, 4), (8, 8, 16, 4))
     judges = step_of("plain", is_causal=True)(*arrays)

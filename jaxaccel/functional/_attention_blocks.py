@@ -5,15 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
+import numpy as np
 
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Key
-from jaxaccel.nn._attention_mask import as_bias
-from jaxaccel.nn._dropout import Dropout
 
 QUERIES = 128
 """The most queries of a block. Scores need memory for ``QUERIES * S`` numbers per head."""
@@ -27,7 +26,8 @@ def attend(
     positions: jax.Array | None,
     scale: float | None,
     softmax: Callable[[jax.Array], jax.Array],
-    dropout: Callable[[jax.Array], jax.Array],
+    dropout_p: float,
+    dropout_key: Key | None,
 ) -> tuple[jax.Array, jax.Array]:
     """Return output and weights of attention.
 
@@ -42,8 +42,8 @@ def attend(
         seen = jax.lax.expand_dims(positions, [1]) >= jax.lax.expand_dims(keys, [0])
         masks = [*masks, jax.lax.expand_dims(seen, range(scores.ndim - 2))]
     for mask in masks:
-        scores = scores + as_bias(mask, wide)
-    weights = dropout(softmax(scores).astype(dtype))
+        scores = scores + _as_bias(mask, wide)
+    weights = _dropped(softmax(scores).astype(dtype), dropout_p, dropout_key)
     return jnp.matmul(weights, value, preferred_element_type=wide).astype(dtype), weights
 
 
@@ -65,8 +65,8 @@ def attend_in_blocks(
         own = {"is_causal": is_causal, "scale": scale, "dropout_p": dropout_p, "count": count}
         return _attend_in_turn(query, key, value, masks, dropout_key, **own)
     positions = jnp.arange(length, dtype=jnp.int32) if is_causal else None
-    dropout = _dropout(dropout_p, dropout_key)
-    return attend(query, key, value, masks, positions, scale, softmax_or_zeros, dropout)[0]
+    dropout = dropout_p, dropout_key
+    return attend(query, key, value, masks, positions, scale, softmax_or_zeros, *dropout)[0]
 
 
 # Compiled here, or outside of a jit every call would compile its loop anew.
@@ -104,9 +104,8 @@ def _attend_in_turn(
             positions = index + count * jnp.arange(rows, dtype=jnp.int32)
             positions = jnp.minimum(positions, length - 1)
         own_key = None if dropout_key is None else jax.random.fold_in(dropout_key, index)
-        dropout = _dropout(dropout_p, own_key)
-        shared = key.astype(dtype), value.astype(dtype)
-        return attend(query, *shared, seen, positions, scale, softmax_or_zeros, dropout)[0]
+        shared, dropout = (key.astype(dtype), value.astype(dtype)), (dropout_p, own_key)
+        return attend(query, *shared, seen, positions, scale, softmax_or_zeros, *dropout)[0]
 
     own_masks = [_split(m, count, rows) if m.shape[-2] == length else None for m in masks]
     indices = jnp.arange(count, dtype=jnp.int32)
@@ -124,6 +123,13 @@ def softmax_or_zeros(scores: jax.Array) -> jax.Array:
     return shares / jnp.where(total == 0, 1.0, total)
 
 
+def _as_bias(mask: jax.Array, dtype: Any) -> jax.Array:
+    """Return what a mask adds to scores: a floating one itself, a boolean one -inf for False."""
+    if mask.dtype == jnp.bool:
+        return jnp.where(mask, jnp.zeros((), dtype), jnp.full((), -jnp.inf, dtype))
+    return mask.astype(dtype)
+
+
 def _split(array: jax.Array, count: int, rows: int) -> jax.Array:
     """Turn (..., L, E) into blocks (count, ..., rows, E).
 
@@ -138,6 +144,10 @@ def _split(array: jax.Array, count: int, rows: int) -> jax.Array:
     return jnp.moveaxis(split, -2, 0)
 
 
-def _dropout(p: float, key: Key | None) -> Dropout:
-    """Return a dropout layer that draws from ``key``."""
-    return Dropout(p, rngs=None if key is None else nnx.Rngs(dropout=key))
+def _dropped(weights: jax.Array, p: float, key: Key | None) -> jax.Array:
+    """Zero weights at random, and scale the others."""
+    if p == 0 or key is None:
+        return weights * jnp.zeros((), weights.dtype) if p == 1 else weights
+    kept = jax.random.bernoulli(key, np.float32(1 - p), weights.shape)
+    factor = jnp.asarray(1 / (1 - p) if p < 1 else 0.0, weights.dtype)
+    return weights * jnp.where(kept, factor, jnp.zeros((), weights.dtype))
