@@ -948,7 +948,8 @@ def planted(mutant):
     with pytest.MonkeyPatch.context() as patch:
         for name, function in vars(module).items():
             if inspect.isfunction(function) and function.__module__ == module.__name__:
-                patch.setattr(function, "__code__", namespace[name].__code__)
+                own, other = inspect.unwrap(function), inspect.unwrap(namespace[name])
+                patch.setattr(own, "__code__", other.__code__)
         yield
 
 
