@@ -1,27 +1,14 @@
 """PyTorch's training semantics as pure JAX functions.
 
 ``import jaxaccel as ja`` is enough: ``ja.optimizers.adamw``, ``ja.schedules.one_cycle_lr``,
-``ja.nn.Linear``. Rooms that need more than jax, optax and numpy are loaded on first use.
+``ja.nn.Linear``. Rooms are loaded on first use, and a wrong name is answered with the right one.
 """
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-if _TYPE_CHECKING:
-    from jaxaccel import (
-        data,
-        functional,
-        init,
-        models,
-        nn,
-        optimizers,
-        parallel,
-        precision,
-        random,
-        schedules,
-        training,
-        transforms,
-    )
+from jaxaccel._names import public as _public
+from jaxaccel._names import unknown_name as _unknown_name
 
 __version__ = "0.1.0"
 
@@ -40,13 +27,28 @@ __all__ = [
     "training",
 ]
 
+if _TYPE_CHECKING:
+    from jaxaccel import (
+        data,
+        functional,
+        init,
+        models,
+        nn,
+        optimizers,
+        parallel,
+        precision,
+        random,
+        schedules,
+        training,
+        transforms,
+    )
+else:  # a type checker would take any name for one that this answers
 
-def __getattr__(name: str):
-    """Load a room when it is first asked for."""
-    if name in __all__:
-        return _import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str):
+        """Load a room when it is first asked for."""
+        if name in __all__:
+            return _import_module(f"{__name__}.{name}")
+        raise _unknown_name(__name__, name)
 
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    def __dir__() -> list[str]:
+        return _public([*globals(), *__all__])

@@ -1,5 +1,6 @@
 """Image sets, batches, and their way to the device and into the compiled step."""
 
+from jaxaccel._names import teach
 from jaxaccel.data._augment import augment
 from jaxaccel.data._batch_sampler import batch_sampler
 from jaxaccel.data._batches import batches, epoch_order
@@ -36,3 +37,5 @@ __all__ = [
     "random_horizontal_flip",
     "augment",
 ]
+
+teach(__name__)

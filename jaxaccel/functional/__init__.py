@@ -1,5 +1,6 @@
 """torch.nn.functional as pure functions: PyTorch's arguments, channels last."""
 
+from jaxaccel._names import teach
 from jaxaccel.functional._batch_norm import BatchNormResult, batch_norm
 from jaxaccel.functional._binary_cross_entropy_with_logits import binary_cross_entropy_with_logits
 from jaxaccel.functional._cross_entropy import cross_entropy
@@ -77,3 +78,5 @@ __all__ = [
     "smooth_l1_loss",
     "huber_loss",
 ]
+
+teach(__name__)

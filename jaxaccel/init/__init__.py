@@ -1,5 +1,6 @@
 """``torch.nn.init`` and PyTorch's layer defaults, as functions ``init(key, shape, dtype)``."""
 
+from jaxaccel._names import teach
 from jaxaccel.init._constant import constant, ones, zeros
 from jaxaccel.init._default import default_bias, default_weight
 from jaxaccel.init._dirac import dirac
@@ -32,3 +33,5 @@ __all__ = [
     "default_weight",
     "default_bias",
 ]
+
+teach(__name__)

@@ -1,5 +1,6 @@
 """The models that examples and tests train, with PyTorch's names for their arrays."""
 
+from jaxaccel._names import teach
 from jaxaccel.models._depthwise_cnn import depthwise_cnn
 from jaxaccel.models._gpt import gpt
 from jaxaccel.models._gpt_config import GPTConfig
@@ -21,3 +22,5 @@ __all__ = [
     "GPTConfig",
     "gpt",
 ]
+
+teach(__name__)

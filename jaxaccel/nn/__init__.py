@@ -1,5 +1,6 @@
 """flax.nnx layers with PyTorch's names, constructors and defaults; channels last."""
 
+from jaxaccel._names import teach
 from jaxaccel.nn._adaptive_avg_pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -144,3 +145,5 @@ __all__ = [
     "load_state_dict",
     "IncompatibleKeys",
 ]
+
+teach(__name__)

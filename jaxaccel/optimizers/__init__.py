@@ -1,5 +1,6 @@
 """``torch.optim``: optimizers as optax transformations, one a file."""
 
+from jaxaccel._names import teach
 from jaxaccel._types import BufferDecay, DecayFactor, Hyperparameter
 from jaxaccel.optimizers._adadelta import AdadeltaState, adadelta
 from jaxaccel.optimizers._adafactor import AdafactorState, adafactor
@@ -76,3 +77,5 @@ __all__ = [
     "state_dict",
     "load_state_dict",
 ]
+
+teach(__name__)

@@ -1,5 +1,8 @@
 """``torch.amp``: which numbers are kept, and which are computed with."""
 
+from jaxaccel._names import teach
 from jaxaccel.precision._policy import Policy
 
 __all__ = ["Policy"]
+
+teach(__name__)

@@ -1,5 +1,6 @@
 """Learning rate schedules: ``torch.optim.lr_scheduler`` as functions of the step."""
 
+from jaxaccel._names import teach
 from jaxaccel.schedules._chained_scheduler import chained_scheduler
 from jaxaccel.schedules._constant_lr import constant_lr
 from jaxaccel.schedules._cosine_annealing_lr import cosine_annealing_lr
@@ -62,3 +63,5 @@ __all__ = [
     "preview",
     "Preview",
 ]
+
+teach(__name__)

@@ -1,5 +1,6 @@
 """From a loss function and an optimizer to a compiled step and a loop around it."""
 
+from jaxaccel._names import teach
 from jaxaccel.training._accumulate import accumulate
 from jaxaccel.training._fit import History, fit
 from jaxaccel.training._split_model import split_model
@@ -17,3 +18,5 @@ __all__ = [
     "History",
     "update_bn",
 ]
+
+teach(__name__)

@@ -1,5 +1,6 @@
 """Gradients and weights on their way: what happens before or after the optimizer."""
 
+from jaxaccel._names import teach
 from jaxaccel.transforms._accumulate_gradients import (
     AccumulateGradientsState,
     accumulate_gradients,
@@ -34,3 +35,5 @@ __all__ = [
     "WeightAverage",
     "AverageState",
 ]
+
+teach(__name__)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from parity_tests.harness.errors import assert_no_faults
 
 ROOT = Path(__file__).parents[2]
-CORE = ("_types", "_math", "_tree", "_layout", "_checks", "_call_repr")
+CORE = ("_types", "_math", "_tree", "_layout", "_checks", "_call_repr", "_names")
 
 MAY_IMPORT = {
     "_types": (),
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "_layout": ("_types",),
     "_checks": ("_types", "_math"),
     "_call_repr": ("_tree",),
+    "_names": (),
     "optimizers": CORE,
     "schedules": CORE,
     "transforms": CORE,
@@ -129,16 +130,21 @@ def test_files_are_private_short_and_two_levels_deep():
 
 
 def more_than_names(path):
-    """Yield what a room's ``__init__`` holds besides a docstring, imports and ``__all__``."""
-    docstring, *statements, exported = ast.parse(FILES[path]).body
+    """Yield what a room's ``__init__`` holds besides a docstring, imports and ``__all__``.
+
+    Its last line is ``teach(__name__)``, which answers wrong names.
+    """
+    docstring, *statements, exported, last = ast.parse(FILES[path]).body
+    if ast.unparse(last) != "teach(__name__)":
+        yield path, "teach(__name__) is not the last line"
     if not isinstance(docstring, ast.Expr):
         yield path, "no docstring"
     if not all(isinstance(statement, ast.ImportFrom) for statement in statements):
         yield path, "more than imports"
     imported = [alias.name for node in statements for alias in getattr(node, "names", ())]
     if not isinstance(exported, ast.Assign):
-        yield path, "__all__ is not the last statement"
-    elif sorted(ast.literal_eval(exported.value)) != sorted(imported):
+        yield path, "__all__ is not the last statement but one"
+    elif sorted([*ast.literal_eval(exported.value), "teach"]) != sorted(imported):
         yield path, "__all__ is not what is imported"
 
 
@@ -149,6 +155,7 @@ def test_init_files_only_import_names():
     assert_no_faults(fault for path in inits for fault in more_than_names(path))
 
 
+TEACH = "teach(__name__)\n"
 BREACHES = {
     ("jaxaccel/nn/_a.py", "from jaxaccel.models import x"): "nn imports models",
     ("jaxaccel/nn/_a.py", "from jaxaccel.init._draw import x"): "private to its room",
@@ -158,9 +165,12 @@ BREACHES = {
     ("jaxaccel/nn/deep/_a.py", ""): "two levels deep",
     ("jaxaccel/nn/a.py", ""): "files are private",
     ("jaxaccel/nn/_a.py", "x = 1\n" * 301): "301 lines",
-    ("jaxaccel/a/__init__.py", "'Room.'\nx = 1\n__all__ = []\n"): "more than imports",
-    ("jaxaccel/a/__init__.py", "'Room.'\nfrom b import c\n__all__ = []\n"): "not what is imported",
-    ("jaxaccel/a/__init__.py", "'Room.'\nfrom b import c\n"): "not the last statement",
+    ("jaxaccel/a/__init__.py", f"'Room.'\nx = 1\n__all__ = []\n{TEACH}"): "more than imports",
+    ("jaxaccel/a/__init__.py", f"'Room.'\nfrom b import c\n__all__ = []\n{TEACH}"): (
+        "not what is imported"
+    ),
+    ("jaxaccel/a/__init__.py", f"'Room.'\nfrom b import c\n{TEACH}"): "not the last statement",
+    ("jaxaccel/a/__init__.py", "'Room.'\nfrom b import c\n__all__ = ['c']\n"): "teach(__name__)",
 }
 
 

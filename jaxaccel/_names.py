@@ -1,0 +1,155 @@
+"""The right name in the error for a wrong one: PyTorch's words, another room's, a misspelling."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import import_module
+from typing import Any
+
+PACKAGE = __name__.partition(".")[0]
+
+WORDS = {
+    # torch's modules
+    "optim": "ja.optimizers (its lr_scheduler is ja.schedules)",
+    "lr_scheduler": "ja.schedules",
+    "swa_utils": (
+        "ja.transforms.exponential_moving_average, ja.transforms.stochastic_weight_average, "
+        "ja.schedules.swa_lr or ja.training.update_bn"
+    ),
+    "F": "ja.functional",
+    "utils": "ja.transforms (clip_grad_norm), ja.nn (weight_norm) or ja.data",
+    "parametrize": "ja.nn (weight_norm, spectral_norm, orthogonal)",
+    "parametrizations": "ja.nn (weight_norm, spectral_norm, orthogonal)",
+    "amp": "ja.precision",
+    "distributed": "ja.parallel",
+    "cuda": "jax.devices()",
+    "autograd": "jax.grad",
+    "linalg": "jax.numpy.linalg",
+    "distributions": "jax.random, or ja.random for PyTorch's bits",
+    # rooms that are in functional now
+    "normalization": "ja.functional",
+    "activations": "ja.functional",
+    "losses": "ja.functional",
+    # nn
+    "Module": "flax.nnx.Module",
+    "Parameter": "flax.nnx.Param",
+    "Buffer": "flax.nnx.Variable",
+    "ModuleList": "flax.nnx.List",
+    "ModuleDict": "flax.nnx.Dict",
+    "BCEWithLogitsLoss": "ja.functional.binary_cross_entropy_with_logits",
+    "BCELoss": "ja.functional.binary_cross_entropy_with_logits, of the logits",
+    "binary_cross_entropy": "ja.functional.binary_cross_entropy_with_logits, of the logits",
+    "DistributedDataParallel": "ja.parallel.data_parallel",
+    # optim
+    "Optimizer": "optax.GradientTransformation",
+    "LRScheduler": "any function of the step",
+    "AveragedModel": (
+        "ja.transforms.exponential_moving_average or ja.transforms.stochastic_weight_average"
+    ),
+    "add_param_group": "ja.optimizers.param_groups",
+    # schedules as transformers and others name them
+    "get_linear_schedule_with_warmup": "ja.schedules.warmup",
+    "get_inverse_sqrt_schedule": "ja.schedules.inverse_sqrt",
+    "get_wsd_schedule": "ja.schedules.warmup_stable_decay",
+    # data
+    "Dataset": "any pytree of arrays, or ja.data.ImageSet",
+    "DataLoader": "ja.data.batches with ja.data.data_loader_order",
+    "SubsetRandomSampler": "ja.data.random_sampler and an index",
+    # torch itself
+    "Tensor": "jax.Array",
+    "tensor": "jax.numpy.asarray",
+    "no_grad": "jax.lax.stop_gradient where jax.grad would follow",
+    "compile": "jax.jit",
+    "vmap": "jax.vmap",
+    "func": "jax.grad, jax.vmap, jax.jvp",
+    "save": "orbax or numpy.savez of a state, which is a pytree",
+    "backward": "jax.grad, or ja.training",
+    "seed": "ja.random.manual_seed",
+    "rand": "ja.random.Generator(seed).rand",
+    "randn": "ja.random.Generator(seed).randn",
+    "randint": "ja.random.Generator(seed).randint",
+    "randperm": "ja.random.Generator(seed).randperm",
+    "checkpoint": "jax.checkpoint",
+}
+"""PyTorch's words that no rule finds -> what to use instead."""
+
+
+def teach(module_name: str) -> None:
+    """Let a room answer a wrong name with the right one, and list its public names only."""
+    module: Any = sys.modules[module_name]
+
+    def unknown(name: str) -> Any:
+        raise unknown_name(module_name, name)
+
+    module.__getattr__ = unknown
+    module.__dir__ = lambda: public(vars(module))
+
+
+def public(names: Any) -> list[str]:
+    """Return what ``dir`` of a module shows: each name once, and no private file."""
+    return sorted({n for n in names if n != "teach" and (n[0] != "_" or n.startswith("__"))})
+
+
+def unknown_name(module_name: str, name: str) -> AttributeError:
+    """Return the error for a name that a module lacks; its text says which one to use."""
+    text = f"module {module_name!r} has no attribute {name!r}"
+    if name.startswith("_"):
+        return AttributeError(text, name=name)
+    where = module_name.replace(PACKAGE, "ja", 1)
+    found = _found(where, name)
+    if found:
+        text += f"; use {' or '.join(found)}"
+    elif name in WORDS:
+        text += f"; use {WORDS[name]}"
+    elif near := _near(where, name):
+        text += f"; did you mean {' or '.join(near)}?"
+    else:
+        text += f"; dir({where}) lists what it has"
+    return AttributeError(text, name=name)
+
+
+def _rooms() -> dict[str, list[str]]:
+    """Return the public names of every room."""
+    rooms = import_module(PACKAGE).__all__
+    return {f"ja.{room}": list(import_module(f"{PACKAGE}.{room}").__all__) for room in rooms}
+
+
+def _found(where: str, name: str) -> list[str]:
+    """Return the public names that PyTorch's name becomes, those of the room itself first."""
+    rooms = _rooms()
+    if f"ja.{name}" in rooms:
+        return [f"ja.{name}"]
+    own = {where: rooms[where]} if where in rooms else {}
+    in_other_case = [each for each in own.get(where, ()) if each.lower() == name.lower()]
+    for spelling in (name, *in_other_case, *_spellings(name)):
+        if found := [f"{r}.{spelling}" for r, names in (own | rooms).items() if spelling in names]:
+            return found
+    return []
+
+
+def _spellings(name: str) -> list[str]:
+    """Return how a name of PyTorch's may be spelt here, the likeliest first."""
+    plain = name.rstrip("_")
+    words = re.sub(r"([A-Z]+)([A-Z][a-z])|([a-z0-9])([A-Z])", _split, plain).lower()
+    short = re.sub(r"^get_|_loss$|_2d$", "", words)
+    return [plain, plain.lower(), words, short, words.replace("_", "")]
+
+
+def _split(match: re.Match[str]) -> str:
+    """Put an underscore between the two halves of what was matched."""
+    return "_".join(filter(None, match.groups()))
+
+
+def _near(where: str, name: str) -> list[str]:
+    """Return public names that are spelt nearly so, by their full names."""
+    from difflib import get_close_matches
+
+    rooms = _rooms()
+    own = {where: rooms[where]} if where in rooms else rooms
+    for choice in (own, rooms):
+        spelt = {each.lower(): f"{room}.{each}" for room, names in choice.items() for each in names}
+        spelt |= {room.removeprefix("ja."): room for room in choice} if where == "ja" else {}
+        if near := get_close_matches(name.lower().rstrip("_"), spelt, n=2, cutoff=0.75):
+            return [spelt[each] for each in near]
+    return []
