@@ -1,4 +1,8 @@
-"""Strict JAX for every test: x64, 8 devices, no silent promotion of types or ranks."""
+"""Strict JAX for every test: x64, 8 devices, no silent promotion of types or ranks.
+
+Markers: ``parity`` is a test of every row against PyTorch in float64; ``quick`` is what runs
+between edits (``pytest -m quick``). Of a parity test the quick rows of each function are quick.
+"""
 
 import os
 
@@ -6,7 +10,7 @@ import os
 ON_CPU = "JAX_PLATFORMS" not in os.environ
 if ON_CPU:
     # Compiling is what takes the time, and the formulas do not change. Where the last bit counts,
-    # a test asks for harness.QUICK_COMPILE.
+    # a test asks for harness.compiled.QUICK_COMPILE.
     os.environ.setdefault(
         "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
     )
@@ -24,7 +28,74 @@ import torch  # noqa: E402  (after the flags, which must be set before the first
 
 torch.set_num_threads(1)
 
+import gc  # noqa: E402
+import resource  # noqa: E402
+
 import pytest  # noqa: E402
+
+from parity_tests.harness.compiled import forget_programs  # noqa: E402
+from parity_tests.registry import Case  # noqa: E402
+
+# --- the quick tier -----------------------------------------------------------------------------
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Do not even import, for the quick tier, a file that has nothing of it."""
+    if config.option.markexpr != "quick" or not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    return None if "mark.quick" in text or "mark.parity" in text else True
+
+
+def pytest_collection_modifyitems(items):
+    """Mark a parity test as quick on quick rows, with the first of what else it is asked for."""
+    for item in items:
+        if item.get_closest_marker("parity") is None or not hasattr(item, "callspec"):
+            continue
+        params, indices = item.callspec.params, item.callspec.indices
+        cases = [name for name, value in params.items() if isinstance(value, Case)]
+        rest = [index for name, index in indices.items() if name not in cases]
+        if all(params[name].is_quick for name in cases) and not any(rest):
+            item.add_marker("quick")
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_what_was_compiled():
+    """Keep a worker small: programs are shared within a module, hardly between modules."""
+    yield
+    forget_programs()
+    jax.clear_caches()
+    gc.collect()
+
+
+WORKERS = {"main": None}
+
+
+def _peak():
+    """Return the largest resident size of this process so far, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["peak"] = _peak()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    WORKERS[node.gateway.id] = getattr(node, "workeroutput", {}).get("peak")
+
+
+def pytest_terminal_summary(terminalreporter):
+    peaks = {name: peak for name, peak in (WORKERS | {"main": _peak()}).items() if peak}
+    sizes = ", ".join(f"{name} {peak:.1f} GB" for name, peak in peaks.items())
+    terminalreporter.write_line(f"largest resident size: {sizes}")
+
+
+# --- fixtures -----------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+HOW_NOT_WHAT = {"foreach", "fused", "capturable", "differentiable", "last_epoch", "device"}
+"""Switches of PyTorch that say how something is computed, and not what."""
+
 
 class Case(NamedTuple):
     """One row: a function, its arguments, its judge, and why the row exists.
@@ -25,6 +28,27 @@ class Case(NamedTuple):
     def id(self) -> str:
         return f"{self.function.split('.')[-1]}-{self.why.replace(' ', '-')}"
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether the quick tier runs the row: a function's first, its fullest, one that says so.
+
+        The fullest has the most arguments. ``options["quick"]`` is what the other two cannot show.
+        """
+        chosen = _first_and_fullest(self.function)
+        return "quick" in self.options or any(row is self for row in chosen)
+
+
+def lookup(package: str, dotted: str) -> Any:
+    """Return ``package.<room>.<name>`` for a row's function name."""
+    room, name = dotted.rsplit(".", 1)
+    return getattr(importlib.import_module(f"{package}.{room}"), name)
+
+
+def oracle_of(case: Case) -> Any:
+    """Return the PyTorch object that a row's ``oracle`` names."""
+    module, name = case.oracle.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
+
 
 @functools.cache
 def rows() -> tuple[Case, ...]:
@@ -35,3 +59,9 @@ def rows() -> tuple[Case, ...]:
         # A table may collect others: the same row is counted once.
         found |= {id(row): row for row in getattr(module, "CASES", ())}
     return tuple(found.values())
+
+
+@functools.cache
+def _first_and_fullest(function: str) -> tuple[Case, ...]:
+    own = [row for row in rows() if row.function == function]
+    return (own[0], max(own, key=lambda row: len(row.kwargs))) if own else ()

@@ -1,11 +1,8 @@
 """Runs one row of the optimizer table in jaxaccel, in torch_ref and in PyTorch, step by step."""
 
 import contextlib
+import functools
 import importlib
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -14,25 +11,24 @@ import numpy as np
 import pytest
 import torch
 
+from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_same_path, largest
+from parity_tests.harness.compiled import FAST_COMPILE as FAST_COMPILE
+from parity_tests.harness.compiled import QUICK_COMPILE, shared
+from parity_tests.registry import lookup, oracle_of
+
 STEPS = 50
 SEEDS = 5
 SHAPES = {"matrix": (24, 9), "vector": (13,), "scalar": ()}
 LOW_LEAF = "matrix"
 COMPLEX = "pairs"
 FROZEN = "frozen"
-FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""For float64, where a formula is judged and not the code that the compiler makes of it."""
-
 TORCH = {
     "float64": torch.float64,
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-
-
-QUICK_COMPILE = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
-"""For lower precisions, where the last bit counts: optimised as by default, and compiled sooner."""
 
 
 class Run(NamedTuple):
@@ -45,18 +41,6 @@ class Run(NamedTuple):
     params: dict[str, np.ndarray]
     state: dict[str, dict[str, np.ndarray]]
     updates: dict[str, np.ndarray]
-
-
-def lookup(package, dotted):
-    """Return ``package.<room>.<name>`` for a row's function name."""
-    room, name = dotted.rsplit(".", 1)
-    return getattr(importlib.import_module(f"{package}.{room}"), name)
-
-
-def oracle_of(case):
-    """Return the PyTorch object that a row's ``oracle`` names."""
-    module, name = case.oracle.rsplit(".", 1)
-    return getattr(importlib.import_module(module), name)
 
 
 def problem(case, seed):
@@ -255,7 +239,7 @@ def run_jax(case, params, grads, dtype):
     frozen = [name for name, leaf in grads.items() if leaf is None]
     params = {name: to_jax(leaf, dtype) for name, leaf in params.items()}
     moving = {name: to_jax(leaf, dtype) for name, leaf in grads.items() if name not in frozen}
-    compiled = jax.jit(_scan(tx, frozen), compiler_options=FAST_COMPILE)
+    compiled = shared(_scan(tx, frozen))
     with in_full_precision(case, dtype):
         moved, states, updates = compiled(params, moving)
     assert int(states.step[-1]) == STEPS
@@ -281,7 +265,9 @@ def run_jax_low_precision(case, problems):
     """Return one :class:`Run` per dtype of ``problems``: {dtype: [a single-leaf problem a seed]}.
 
     With JAX's 64-bit mode off, as users have it. Every dtype is a leaf of one tree and every seed
-    a row of one vmap: one compilation.
+    a row of one vmap: one compilation. A function's quick rows are compiled as users have it, with
+    their numbers in the program (and those at the edge of a bound of their own); the others share
+    programs.
     """
     with jax.enable_x64(False):
         tx = transform_of("jaxaccel", case)
@@ -293,7 +279,10 @@ def run_jax_low_precision(case, problems):
             }
             own = to_own_layout(case, seeds, lead=1 + part)
             inputs.append({dtype: to_jax(leaf, dtype) for dtype, leaf in own.items()})
-        compiled = jax.jit(jax.vmap(_scan(tx)), compiler_options=QUICK_COMPILE)
+        runs = jax.vmap(_scan(tx))
+        by_itself = functools.partial(jax.jit, compiler_options=QUICK_COMPILE)
+        alone = case.is_quick or "one_step" in case.options
+        compiled = by_itself(runs) if alone else shared(runs)
         moved, states, updates = compiled(*inputs)
         assert states.step.dtype == jnp.int32
     state = {field: _widened(leaves) for field, leaves in fields_of(states, problems).items()}
@@ -362,23 +351,25 @@ def run_torch_ref(case, params, grads, dtype):
     return to_torch_layout(case, _stack(moved, states))
 
 
-def run_without_x64(test_module, function):
-    """Return what a function of a test module prints where x64 is off and warnings are errors."""
-    code = f"from {test_module} import {function}; {function}()"
-    environment = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "JAX_ENABLE_X64": "0",
-        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
-        "JAX_NUMPY_RANK_PROMOTION": "raise",
-    }
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=Path(__file__).resolve().parents[2],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+# --- comparisons --------------------------------------------------------------------------------
+
+
+def assert_same_run_in_float64(case, run, judge, state_offset):
+    """Assert the design's float64 criterion at every step, for parameters and state.
+
+    A state field is measured by its largest magnitude so far: where two terms cancel, the rounding
+    of the terms stays.
+    """
+    slack = tol.BIAS_CORRECTION_ROUNDING / case.options.get("one_minus_beta", np.inf)
+    assert run.params.keys() == judge.params.keys()
+    for name, expected in judge.params.items():
+        assert_same_path(run.params[name], expected, slack, what=name)
+    assert run.state.keys() == judge.state.keys()
+    for field, leaves in judge.state.items():
+        assert run.state[field].keys() == leaves.keys()
+        for name, expected in leaves.items():
+            for t in range(STEPS):
+                found = run.state[field][name][t + state_offset]
+                error = largest(found - expected[t])
+                allowed = tol.FLOAT64_OF_FIELD * largest(expected[: t + 1])
+                assert error <= allowed, f"{field}/{name} at step {t + 1}: {error:.2e}"

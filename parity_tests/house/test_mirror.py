@@ -11,8 +11,7 @@ import torch_ref
 from parity_tests.functional import rows_activations as activations
 from parity_tests.functional import rows_losses as losses
 from parity_tests.harness.errors import assert_no_faults
-from parity_tests.harness.optimizer import lookup, oracle_of
-from parity_tests.registry import rows
+from parity_tests.registry import HOW_NOT_WHAT, lookup, oracle_of, rows
 
 CASES = rows()
 ROWS_OF = {name: [c for c in CASES if c.function == name] for name in {c.function for c in CASES}}
@@ -39,7 +38,6 @@ WITHOUT_ROWS = {
     "optimizers.hessian_diagonal": "test_diagonal_newton compares it with PyTorch's whole Hessian",
 }
 
-HOW_NOT_WHAT = {"foreach", "fused", "capturable", "differentiable", "last_epoch", "device"}
 MUTATED = {"params", "optimizer", "tensor", "parameters", "generator"}
 """What PyTorch changes in place or draws from; here it is an argument of the returned function."""
 

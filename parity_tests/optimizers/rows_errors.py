@@ -7,6 +7,9 @@ number of a function, each of which must refuse what is none.
 
 import math
 
+import jax.numpy as jnp
+import numpy as np
+
 from parity_tests.optimizers.rows_hyperparameters import decaying, rows
 from parity_tests.registry import Case
 
@@ -425,3 +428,29 @@ NEEDS_NO_PARAMS = [
         ("transforms.clip_grad_value", {"clip_value": 1.0}, "clip value"),
     ]
 ]
+
+NO_NUMBERS = {
+    "text": ("0.1", "'0.1'"),
+    "none": (None, "None"),
+    "bool": (True, "True"),
+    "complex": (0.1j, "0.1j"),
+    "list": ([0.1], "[0.1]"),
+}
+"""What is given in the place of a number, and how the error shows it."""
+
+CLOTHES = {
+    "python": float,
+    "numpy-float64": np.float64,
+    "numpy-float32": np.float32,
+    "numpy-array": np.asarray,
+    "numpy-array-of-one": lambda x: np.array([x]),
+    "jax-float64": lambda x: jnp.asarray(x, jnp.float64),
+    "jax-float32": lambda x: jnp.asarray(x, jnp.float32),
+    "jax-weak": jnp.asarray,
+    "jax-array-of-one": lambda x: jnp.array([x]),
+    "schedule-of-python": lambda x: lambda step: x,
+    "schedule-of-numpy": lambda x: lambda step: np.float64(x),
+    "schedule-of-jax": lambda x: lambda step: jnp.asarray(x, jnp.float64),
+    "schedule-of-the-step": lambda x: lambda step: x + 0.0 * step.astype(float),
+}
+"""A number in other clothes: what takes a Python float takes these."""

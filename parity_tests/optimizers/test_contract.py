@@ -20,11 +20,17 @@ from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
-from parity_tests.harness.optimizer import FAST_COMPILE, in_full_precision, lookup
+from parity_tests.harness.compare import (
+    assert_no_shared_buffers,
+    assert_rounded_once,
+    assert_same_tree,
+)
+from parity_tests.harness.compiled import FAST_COMPILE
+from parity_tests.harness.optimizer import in_full_precision
 from parity_tests.optimizers import rows_lookahead as lookahead
 from parity_tests.optimizers import rows_optimizers as optimizers
 from parity_tests.optimizers import rows_param_groups as param_groups
-from parity_tests.registry import Case
+from parity_tests.registry import Case, lookup
 from parity_tests.transforms import rows_transforms as transforms
 
 STEPS = 4
@@ -167,16 +173,7 @@ def inner_states(row, state):
     return [leaf for leaf in leaves if isinstance(leaf, own)]
 
 
-def assert_same(found, expected):
-    """Assert that two trees of double-precision arrays agree to rounding."""
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    for (path, a), b in zip(
-        jax.tree.leaves_with_path(found), jax.tree.leaves(expected), strict=True
-    ):
-        a, b = np.asarray(a), np.asarray(b)
-        assert (a.shape, a.dtype) == (b.shape, b.dtype), path
-        error, allowed = np.max(np.abs(a - b)), tol.CONTRACT_FLOAT64_OF_MAX * np.max(np.abs(b))
-        assert error <= allowed, f"{jax.tree_util.keystr(path)}: {error:.2e} > {allowed:.2e}"
+same = functools.partial(assert_same_tree, of_max=tol.CONTRACT_FLOAT64_OF_MAX)
 
 
 # --- the wrappers: each returns (found, expected) -----------------------------------------------
@@ -318,7 +315,7 @@ WRAPPERS = [
     ],
 )
 def test_wrapped_equals_plain(row, wrapper):
-    assert_same(*wrapper(row))
+    same(*wrapper(row))
 
 
 # --- where the parameters live ------------------------------------------------------------------
@@ -378,15 +375,6 @@ def sharding_of_means(param, shape):
     return NamedSharding(sharding.mesh, P(*spec))
 
 
-def assert_no_shared_buffers(tree):
-    """Assert that no two leaves share memory on any device: each could be donated."""
-    own = [
-        {shard.data.unsafe_buffer_pointer() for shard in leaf.addressable_shards}
-        for leaf in jax.tree.leaves(tree)
-    ]
-    assert len(set().union(*own)) == sum(map(len, own))
-
-
 PLACES = [as_they_come, on_another_device, sharded, sharded_in_their_types]
 
 
@@ -417,14 +405,14 @@ def test_compiled_step_is_traced_once_donates_and_keeps_its_state_in_place(row, 
     assert_state_lives_with(state, params)
     assert len(traces) == 1
     assert step._cache_size() == 1
-    assert_same((moved, state), plain(row.case.id))
+    same((moved, state), plain(row.case.id))
 
 
 @rows
 def test_init_under_jit_gives_the_same_state_in_buffers_of_its_own(row):
     params, _ = problem(row)
     state = jax.jit(row.tx.init)(params)
-    assert_same(state, row.tx.init(params))
+    same(state, row.tx.init(params))
     assert_no_shared_buffers(state)
 
 
@@ -455,7 +443,7 @@ def test_called_by_keyword_with_extra_arguments(row):
     assert list(inspect.signature(row.tx.update).parameters)[:3] == ["updates", "state", "params"]
     state = row.tx.init(params=params)
     updates, _ = row.tx.update(updates=grads, state=state, params=params, value=jnp.ones(()))
-    assert_same(updates, plain(row.case.id)[0][0])
+    same(updates, plain(row.case.id)[0][0])
 
 
 @rows
@@ -485,7 +473,7 @@ def test_leaf_without_gradient_is_frozen(row):
     del smaller["first"]["bias"]
     for step_grads in grads:
         del step_grads["first"]["bias"]
-    assert_same((moved, state), run(row.tx, smaller, grads))
+    same((moved, state), run(row.tx, smaller, grads))
 
 
 def trees_of(state):
@@ -514,16 +502,13 @@ def widened(tree):
     return jax.tree.map(widen, tree)
 
 
-def assert_rounded_once(found, expected, dtype, couples_leaves):
+def rounded_once(found, expected, dtype, couples_leaves):
     """Assert a result in its own dtype against the same step in double precision."""
     assert found.dtype == dtype
-    found, expected = np.asarray(widened(found)), np.asarray(expected)
     exact = dtype == jnp.float64 and not couples_leaves
     share = tol.CONTRACT_FLOAT64_OF_MAX if exact else tol.FLOAT32_ONE_STEP
-    allowed = share * np.max(np.abs(expected))
-    if dtype == jnp.bfloat16:
-        allowed = allowed + np.abs(expected) * float(jnp.finfo(dtype).eps) / 2
-    assert np.all(np.abs(found - expected) <= allowed)
+    low = found.real.dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.float64
+    assert_rounded_once(widened(found), expected, low, share)
 
 
 @pytest.mark.parametrize(
@@ -540,7 +525,7 @@ def test_many_dtypes_in_one_tree_keep_their_own(row):
         found = row.tx.update(step_grads, state, params)
         expected = row.tx.update(*map(widened, (step_grads, state, params)))
         jax.tree.map(
-            lambda a, b, like: assert_rounded_once(a, b, like.dtype, row.couples_leaves),
+            lambda a, b, like: rounded_once(a, b, like.dtype, row.couples_leaves),
             found,
             expected,
             (params, state),

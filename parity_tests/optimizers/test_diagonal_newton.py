@@ -13,6 +13,14 @@ import torch
 import jaxaccel as ja
 import torch_ref
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import (
+    assert_no_shared_buffers,
+    assert_rounded_once,
+    assert_same_tree,
+    largest,
+)
+from parity_tests.harness.compiled import shared
+from parity_tests.harness.errors import raised_by
 from parity_tests.harness.optimizer import (
     COMPLEX,
     FAST_COMPILE,
@@ -20,6 +28,7 @@ from parity_tests.harness.optimizer import (
     LOW_LEAF,
     STEPS,
     Run,
+    assert_same_run_in_float64,
     fields_of,
     lookup,
     problem,
@@ -29,9 +38,7 @@ from parity_tests.harness.optimizer import (
     values_at,
 )
 from parity_tests.optimizers.rows_diagonal_newton import CASES
-from parity_tests.optimizers.test_contract import assert_no_shared_buffers
-from parity_tests.optimizers.test_errors import CLOTHES, NO_NUMBERS, raised_by
-from parity_tests.optimizers.test_optimizers import assert_same_run_in_float64, largest
+from parity_tests.optimizers.rows_errors import CLOTHES, NO_NUMBERS
 
 FIELD = "hessian_diagonal"
 REAL = {"real_only": "a complex parameter has no Hessian diagonal here"}
@@ -106,8 +113,7 @@ def run_jax(case, parts, dtype):
         {name: to_jax(x, dtype) for name, x in part.items() if x is not None}
         for part in (grads, diagonals)
     ]
-    compiled = jax.jit(scan(tx, [FROZEN]), compiler_options=FAST_COMPILE)
-    moved, states, updates = compiled(start, steps)
+    moved, states, updates = shared(scan(tx, [FROZEN]))(start, steps)
     assert np.array_equal(states.step, 1 + np.arange(STEPS))
     assert all(moved[name].dtype == dtype and updates[name].dtype == dtype for name in params)
     params = {
@@ -182,23 +188,10 @@ def test_low_precision_steps_are_the_formula_rounded_once(case, dtype):
         expected = beta * average + (1 - beta) * diagonals[LOW_LEAF][t]
         curvature = np.abs(expected) / -math.expm1((t + 1) * log(beta))
         update = -lr * grads[LOW_LEAF][t] / (curvature + damping)
-        assert_rounded_once(run.updates[LOW_LEAF][t], update, dtype)
+        assert_rounded_once(run.updates[LOW_LEAF][t], update, dtype, tol.FLOAT32_ONE_STEP)
         if run.state:
             average = run.state[FIELD][LOW_LEAF][t]
-            assert_rounded_once(average, expected, dtype)
-
-
-def assert_rounded_once(found, exact, dtype):
-    """Assert an array against an exact one: float32 arithmetic, then one rounding to ``dtype``."""
-    info = jnp.finfo(dtype)
-    overflow = np.abs(exact) > float(info.max)
-    assert np.all(np.isinf(found[overflow]))
-    found, exact = found[~overflow], exact[~overflow]
-    allowed = np.full_like(exact, tol.FLOAT32_ONE_STEP * largest(exact))
-    if dtype != "float32":
-        spacing = np.maximum(np.abs(exact) * float(info.eps), float(info.tiny * info.eps))
-        allowed += spacing / 2
-    assert np.all(np.abs(found - exact) <= allowed)
+            assert_rounded_once(average, expected, dtype, tol.FLOAT32_ONE_STEP)
 
 
 def test_with_unit_curvature_it_is_sgd():
@@ -309,9 +302,7 @@ def plain_run(tx):
     return w
 
 
-def assert_same(found, expected):
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        assert largest(np.asarray(a) - np.asarray(b)) <= tol.CONTRACT_FLOAT64_OF_MAX * largest(b)
+same = functools.partial(assert_same_tree, of_max=tol.CONTRACT_FLOAT64_OF_MAX)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.9])
@@ -326,7 +317,7 @@ def test_compiled_step_is_traced_once_and_donates(beta):
         w, state = step(w, state)
         assert jax.tree.all(jax.tree.map(lambda leaf: leaf.is_deleted(), old))
     assert step._cache_size() == 1
-    assert_same(w, plain_run(tx))
+    same(w, plain_run(tx))
 
 
 WRAPPERS = {
@@ -348,7 +339,7 @@ WRAPPERS = {
 def test_wrapped_equals_plain(wrapper):
     kwargs = {"lr": 0.5, "damping": 0.1, "beta": 0.5}
     expected = plain_run(ja.optimizers.diagonal_newton(**kwargs))
-    assert_same(plain_run(WRAPPERS[wrapper](**kwargs)), expected)
+    same(plain_run(WRAPPERS[wrapper](**kwargs)), expected)
 
 
 def test_under_vmap():
@@ -357,7 +348,7 @@ def test_under_vmap():
     found, _ = jax.vmap(train_step(tx))(stacked, jax.vmap(tx.init)(stacked))
     single = jax.tree.map(lambda leaf: 2 * leaf, start())
     expected, _ = train_step(tx)(single, tx.init(single))
-    assert_same(jax.tree.map(lambda leaf: leaf[1], found), expected)
+    same(jax.tree.map(lambda leaf: leaf[1], found), expected)
 
 
 @pytest.mark.parametrize("package", ["jaxaccel", "torch_ref"])
@@ -381,15 +372,15 @@ def test_what_is_no_number_is_named(name, package):
         assert shown in text
 
 
-@pytest.mark.parametrize("clothes", CLOTHES)
 @NUMBERS
-def test_numbers_in_other_clothes_give_the_same(name, clothes):
-    kwargs = {"lr": 0.5, "damping": 0.5, "beta": 0.5}
-    expected, found = (
-        plain_run(ja.optimizers.diagonal_newton(**kwargs | {name: value}))
-        for value in (0.375, CLOTHES[clothes](0.375))
-    )
-    assert_same(found, expected)
+def test_numbers_in_other_clothes_give_the_same(name):
+    def run(value):
+        kwargs = {"lr": 0.5, "damping": 0.5, "beta": 0.5, name: value}
+        return plain_run(ja.optimizers.diagonal_newton(**kwargs))
+
+    expected = run(0.375)
+    for clothe in CLOTHES.values():
+        same(run(clothe(0.375)), expected)
 
 
 # --- the diagonal -------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import jaxaccel as ja
 import torch_ref.optimizers as ref
 from jaxaccel.optimizers._strong_wolfe import strong_wolfe
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_same_tree
 from parity_tests.harness.optimizer import (
     FAST_COMPILE,
     FROZEN,
@@ -28,6 +29,7 @@ from parity_tests.harness.optimizer import (
     values_at,
 )
 from parity_tests.optimizers.rows_lbfgs import CASES
+from parity_tests.optimizers.rows_optim_db import cases
 from parity_tests.registry import Case
 
 AWAY = 1e-15
@@ -305,6 +307,13 @@ def test_stays_with_pytorch(case):
         assert_stays_with_pytorch(record_ref(case, start), judge, apart)
 
 
+def test_inputs_of_pytorchs_own_tests_stay_with_it():
+    own = cases("lbfgs")
+    assert own
+    for case in own:
+        test_stays_with_pytorch(case)
+
+
 # --- the line search on its own -----------------------------------------------------------------
 
 LINES = 600
@@ -388,13 +397,7 @@ WOLFE_OR_NOT = pytest.mark.parametrize("line_search_fn", [None, "strong_wolfe"])
 ROSENBROCK = functools.partial(rosenbrock, xp=jnp)
 
 
-def assert_close(found, expected):
-    """Assert equality but for rounding and what a few iterations make of it."""
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        a, b = np.asarray(a), np.asarray(b)
-        assert a.dtype == b.dtype
-        allowed = tol.LBFGS_FEW_ITERATIONS_OF_MAX * np.max(np.abs(b), initial=0.0)
-        assert np.max(np.abs(a - b), initial=0.0) <= allowed
+same = functools.partial(assert_same_tree, of_max=tol.LBFGS_FEW_ITERATIONS_OF_MAX)
 
 
 def few_updates(tx, loss, params, step=None, calls=2):
@@ -422,7 +425,7 @@ def test_compiled_step_is_traced_once_and_donates(line_search_fn):
     pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(tx.init(params))]
     assert len(set(pointers)) == len(pointers)
     compiled = jax.jit(step, donate_argnums=1)
-    assert_close(few_updates(tx, ROSENBROCK, params, compiled), expected)
+    same(few_updates(tx, ROSENBROCK, params, compiled), expected)
     assert len(traced) == 1
 
 
@@ -457,8 +460,8 @@ def test_tree_of_leaves_is_one_vector(line_search_fn):
     updates, state = tx.update(grads, tx.init(parts), parts, value=value, value_fn=loss)
     whole = functools.partial(quadratic, xp=jnp)
     expected, expected_state = few_updates(tx, whole, {"x": x}, calls=1)
-    assert_close(joined(optax.apply_updates(parts, updates)), expected)
-    assert_close(state, expected_state)
+    same(joined(optax.apply_updates(parts, updates)), expected)
+    same(state, expected_state)
 
 
 def test_leaf_without_gradient_keeps_every_bit():
@@ -483,7 +486,7 @@ def test_sharded_parameters_give_the_same():
     expected = few_updates(tx, ROSENBROCK, {"x": x})
     mesh = ja.parallel.make_mesh({"data": 8})
     sharded = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
-    assert_close(few_updates(tx, ROSENBROCK, {"x": sharded}), expected)
+    same(few_updates(tx, ROSENBROCK, {"x": sharded}), expected)
 
 
 def test_in_a_chain_with_its_arguments():
@@ -492,7 +495,7 @@ def test_in_a_chain_with_its_arguments():
     expected, _ = few_updates(tx, ROSENBROCK, params)
     chain = optax.chain(optax.identity(), tx, optax.scale(1.0))
     found, _ = few_updates(chain, ROSENBROCK, params)
-    assert_close(found, expected)
+    same(found, expected)
 
 
 def test_one_iteration_without_search_needs_no_loss():
@@ -503,9 +506,9 @@ def test_one_iteration_without_search_needs_no_loss():
     for _ in range(3):
         updates, state = tx.update(jax.grad(ROSENBROCK)(params), state, params)
         params = optax.apply_updates(params, updates)
-    assert_close(params, expected)
+    same(params, expected)
     assert np.isnan(state.prev_loss)
-    assert_close(state._replace(prev_loss=expected_state.prev_loss), expected_state)
+    same(state._replace(prev_loss=expected_state.prev_loss), expected_state)
 
 
 # --- low precision ------------------------------------------------------------------------------
@@ -627,4 +630,4 @@ def test_numbers_in_other_clothes_give_the_same():
 
     expected = run(float)
     for dress in (lambda x: jnp.float32(x), lambda x: np.array([x]), lambda x: lambda step: x):
-        assert_close(run(dress), expected)
+        same(run(dress), expected)

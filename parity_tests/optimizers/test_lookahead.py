@@ -9,14 +9,15 @@ import torch
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness.compiled import QUICK_COMPILE
 from parity_tests.harness.optimizer import (
     FAST_COMPILE,
     FROZEN,
     LOW_LEAF,
-    QUICK_COMPILE,
     SEEDS,
     STEPS,
     Run,
+    assert_same_run_in_float64,
     fields_of,
     lookup,
     low_precision_problem,
@@ -29,7 +30,6 @@ from parity_tests.harness.optimizer import (
     values_at,
 )
 from parity_tests.optimizers.rows_lookahead import ADAMW, CASES, MOMENTUM, SGD
-from parity_tests.optimizers.test_optimizers import assert_same_run_in_float64
 
 rows = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 

@@ -4,86 +4,32 @@ import re
 
 import pytest
 import torch
-from torch.testing._internal.common_optimizers import optim_db
 
-from parity_tests.harness.optimizer import lookup, problem, run_jax, run_torch
-from parity_tests.house.test_mirror import HOW_NOT_WHAT
-from parity_tests.optimizers import rows_optimizers as own_rows
-from parity_tests.optimizers import test_lbfgs, test_sparse_adam
-from parity_tests.optimizers.test_errors import raised_by
-from parity_tests.optimizers.test_optimizers import assert_same_run_in_float64
-from parity_tests.registry import Case
+from parity_tests.harness.errors import raised_by
+from parity_tests.harness.optimizer import assert_same_run_in_float64, problem, run_jax, run_torch
+from parity_tests.optimizers.rows_optim_db import cases, infos, name_of
+from parity_tests.registry import lookup
 
-OPTIONS = {case.function: case.options for case in own_rows.CASES if case.why == "defaults"}
-"""Row options that belong to an optimizer: no complex leaf, matrices only, the layout."""
+ELSEWHERE = ("optimizers.lbfgs", "optimizers.sparse_adam")
+"""Run in tests of their own: other gradients, other runs."""
 
-
-def name_of(info):
-    """Return jaxaccel's name of an optimizer of the database."""
-    return {"SparseAdam": "sparse_adam"}.get(
-        info.optim_cls.__name__, info.optim_cls.__name__.lower()
-    )
-
-
-def cases(name=None):
-    """Return a row for every input of the database, or of one optimizer.
-
-    A number given as a float32 tensor becomes a float64 one: PyTorch rounds what it computes from
-    it, such as Muon's adjusted learning rate, to the tensor's dtype.
-    """
-    return [
-        Case(
-            f"optimizers.{name_of(info)}",
-            {
-                key: value.double() if isinstance(value, torch.Tensor) else value
-                for key, value in each.kwargs.items()
-                if key not in HOW_NOT_WHAT
-            },
-            f"torch.optim.{info.optim_cls.__name__}",
-            each.desc,
-            OPTIONS.get(f"optimizers.{name_of(info)}", {}),
-        )
-        for info in optim_db
-        for each in info.optim_inputs_func(device="cpu")
-        if name in (None, name_of(info))
-    ]
-
-
-def rows(cases):
-    return pytest.mark.parametrize("case", cases, ids=lambda case: case.id)
+ELEMENTWISE = [case for case in cases() if case.function not in ELSEWHERE]
 
 
 def test_database_is_covered():
-    """All 15 optimizers, and what is below runs every input."""
-    assert {name_of(info) for info in optim_db} == {
+    """All 15 optimizers."""
+    assert {name_of(info) for info in infos()} == {
         *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "lbfgs", "muon"),
         *("nadam", "radam", "rmsprop", "rprop", "sgd", "sparse_adam"),
     }
-    assert len(ELEMENTWISE) + len(cases("lbfgs")) + len(cases("sparse_adam")) == len(cases())
 
 
-ELEMENTWISE = [
-    case for case in cases() if case.function not in ("optimizers.lbfgs", "optimizers.sparse_adam")
-]
-
-
-@rows(ELEMENTWISE)
+@pytest.mark.parametrize("case", ELEMENTWISE, ids=lambda case: case.id)
 def test_input_runs_as_in_pytorch(case):
     params, grads = problem(case, seed=0)
     judge = run_torch(case, params, grads, "float64")
     run = run_jax(case, params, grads, "float64")
     assert_same_run_in_float64(case, run, judge, state_offset=1)
-
-
-@rows(cases("lbfgs"))
-def test_lbfgs_input_runs_as_in_pytorch(case):
-    options = {"problem": "rosenbrock", "calls": 2, "starts": 2}
-    test_lbfgs.test_stays_with_pytorch(case._replace(options=options))
-
-
-@rows(cases("sparse_adam"))
-def test_sparse_adam_input_runs_as_in_pytorch(case):
-    test_sparse_adam.test_float64_run_equals_pytorch_at_every_step(case)
 
 
 # --- errors -------------------------------------------------------------------------------------
@@ -108,7 +54,7 @@ NOT_HERE = {
 
 ERRORS = [
     (name_of(info), each)
-    for info in optim_db
+    for info in infos()
     for each in info.optim_error_inputs_func(device="cpu", dtype=torch.float32)
 ]
 ABOUT_NUMBERS = [pair for pair in ERRORS if pair[1].optimizer_error_input.desc not in NOT_HERE]
@@ -132,4 +78,4 @@ def test_every_error_is_run_or_has_a_reason():
     described = {each.optimizer_error_input.desc for _, each in ERRORS}
     assert described >= set(NOT_HERE)
     assert len(ABOUT_NUMBERS) >= 15
-    assert {name for name, _ in ABOUT_NUMBERS} == {name_of(info) for info in optim_db} - {"lbfgs"}
+    assert {name for name, _ in ABOUT_NUMBERS} == {name_of(info) for info in infos()} - {"lbfgs"}

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_same_path, largest
 from parity_tests.harness.optimizer import (
     FAST_COMPILE,
     in_full_precision,
@@ -22,7 +23,6 @@ from parity_tests.harness.optimizer import (
     to_numpy,
     torch_state,
 )
-from parity_tests.optimizers.test_optimizers import assert_same_path, largest
 from parity_tests.registry import Case
 
 STEPS = 6
@@ -242,7 +242,7 @@ def test_float64_run_equals_pytorch_at_every_step(space, data):
         expected, beside = (np.stack([leaves[key] for leaves in run]) for run in (judge, near))
         floor = tol.OF_ONE_ULP_AWAY * largest(beside - expected)
         found = np.concatenate([start[None], moved[key]])
-        assert_same_path(key, found, expected, slack, floor)
+        assert_same_path(found, expected, slack, floor, what=key)
     for field in states[-1]:
         for key, expected in states[-1][field].items():
             found = getattr(state, field)

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_no_worse, largest
 from parity_tests.harness.optimizer import (
     FROZEN,
     LOW_LEAF,
     SEEDS,
     STEPS,
+    assert_same_run_in_float64,
     in_full_precision,
     low_precision_problem,
     problem,
@@ -22,46 +24,6 @@ from parity_tests.harness.optimizer import (
 from parity_tests.optimizers.rows_optimizers import CASES, LOW_PRECISION
 
 rows = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-
-
-def largest(array):
-    """Return the largest magnitude (0 for an empty array); NaN if there is one."""
-    return np.max(np.abs(array), initial=0.0)
-
-
-def assert_same_path(name, found, expected, slack=0.0, floor=0.0):
-    """Assert the design's float64 criterion for one leaf; the arrays start before the first step.
-
-    ``slack`` is added to the share of the path that is allowed, ``floor`` to what is allowed.
-    """
-    path = 0.0
-    for t in range(1, len(expected)):
-        path += largest(expected[t] - expected[t - 1])
-        allowed = (tol.FLOAT64_OF_PATH + slack) * path
-        allowed += tol.FLOAT64_ROUNDING * t * largest(expected[t]) + floor
-        error = largest(found[t] - expected[t])
-        assert error <= allowed, f"{name} at step {t}: {error:.2e} > {allowed:.2e}"
-
-
-def assert_same_run_in_float64(case, run, judge, state_offset):
-    """Assert the design's float64 criterion at every step, for parameters and state.
-
-    A state field is measured by its largest magnitude so far: where two terms cancel, the rounding
-    of the terms stays.
-    """
-    slack = tol.BIAS_CORRECTION_ROUNDING / case.options.get("one_minus_beta", np.inf)
-    assert run.params.keys() == judge.params.keys()
-    for name, expected in judge.params.items():
-        assert_same_path(name, run.params[name], expected, slack)
-    assert run.state.keys() == judge.state.keys()
-    for field, leaves in judge.state.items():
-        assert run.state[field].keys() == leaves.keys()
-        for name, expected in leaves.items():
-            for t in range(STEPS):
-                found = run.state[field][name][t + state_offset]
-                error = largest(found - expected[t])
-                allowed = tol.FLOAT64_OF_FIELD * largest(expected[: t + 1])
-                assert error <= allowed, f"{field}/{name} at step {t + 1}: {error:.2e}"
 
 
 @rows
@@ -122,10 +84,7 @@ def assert_float32_steps(case, run, grads):
 
 
 def assert_no_worse_run(case, dtype, ours, problems):
-    """Assert the RMS parameter error at steps 1, 10 and 50, pooled over seeds.
-
-    Where PyTorch's float16 run breaks down (eps 1e-8 is 0 there), jaxaccel's must not.
-    """
+    """Assert a run of some seeds against PyTorch's, both judged by PyTorch's in float64."""
     # Every seed is a leaf of one optimizer, which treats each on its own.
     leaves = [
         {seed: part[LOW_LEAF] for seed, part in enumerate(parts)}
@@ -135,11 +94,4 @@ def assert_no_worse_run(case, dtype, ours, problems):
         np.stack(list(run_torch(case, *leaves, precision).params.values()))
         for precision in ("float64", dtype)
     )
-    for t in (1, 10, STEPS):
-        own, pytorch = (np.sqrt(np.mean((run - judge)[:, t] ** 2)) for run in (ours, theirs))
-        if np.isfinite(pytorch):
-            allowed = case.options.get("own_error_ratio", tol.OWN_ERROR_RATIO) * pytorch
-            assert own <= allowed, f"{dtype} at step {t}: {own:.3e} > {allowed:.3e}"
-        else:
-            assert dtype == "float16"
-            assert np.isfinite(own), f"step {t}"
+    assert_no_worse(ours, theirs, judge, case.options.get("own_error_ratio"), dtype)

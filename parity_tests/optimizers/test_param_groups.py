@@ -13,6 +13,7 @@ from flax import nnx
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_same_path
 from parity_tests.harness.optimizer import (
     FAST_COMPILE,
     SEEDS,
@@ -28,7 +29,6 @@ from parity_tests.harness.optimizer import (
 )
 from parity_tests.optimizers.rows_hyperparameters import decaying
 from parity_tests.optimizers.rows_param_groups import CASES, SHAPES
-from parity_tests.optimizers.test_optimizers import assert_same_path
 
 rows = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 param_groups = ja.optimizers.param_groups
@@ -116,7 +116,7 @@ def test_float64_run_equals_pytorch_at_every_step(case):
     judge, judge_state = run_torch(case, params, grads, "float64")
     run, state = run_jax(case, params, grads, "float64")
     for name, expected in judge.items():
-        assert_same_path(name, run[name], expected)
+        assert_same_path(run[name], expected, what=name)
     for field, leaves in judge_state.items():
         for name, expected in leaves.items():
             found = field_of(case, state, field, name)

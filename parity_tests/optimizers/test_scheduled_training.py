@@ -12,7 +12,7 @@ import torch
 import jaxaccel as ja
 from jaxaccel import schedules
 from parity_tests import tolerances as tol
-from parity_tests.optimizers.test_optimizers import assert_same_path
+from parity_tests.harness.compare import assert_same_path
 
 STEPS = 200
 SHAPES = {"matrix": (7, 5), "vector": (9,), "scalar": ()}
@@ -91,7 +91,7 @@ def test_momentum_cycled_with_the_learning_rate_equals_pytorch(name, cycle, in_g
         make = functools.partial(ja.optimizers.param_groups, make, [{"params": "vector"}])
     found = run(make(lr=lr, **kwargs), params, grads)
     for key, expected in run_torch(name, cycle, params, grads).items():
-        assert_same_path(key, found[key], expected)
+        assert_same_path(found[key], expected, what=key)
 
 
 MEMBERS = [schedules.linear_lr(0.1), schedules.exponential_lr(0.1, 0.9)]
@@ -179,4 +179,4 @@ def test_schedules_drive_any_hyperparameter_of_any_group():
             paths[key].append(tensor.detach().numpy().copy())
     found = run(tx, params, grads)
     for key, path in paths.items():
-        assert_same_path(key, found[key], np.stack(path))
+        assert_same_path(found[key], np.stack(path), what=key)
