@@ -25,9 +25,7 @@ from jaxaccel.functional._sigmoid import glu, logsigmoid, sigmoid
 from jaxaccel.functional._smooth_l1_loss import smooth_l1_loss
 from jaxaccel.functional._softmax import log_softmax, softmax, softmin
 from jaxaccel.functional._softplus import softplus
-from jaxaccel.functional._spectral_norm import SpectralNormResult, spectral_norm
 from jaxaccel.functional._tanh import softsign, tanh
-from jaxaccel.functional._weight_norm import weight_norm
 
 __all__ = [
     "batch_norm",
@@ -38,9 +36,6 @@ __all__ = [
     "InstanceNormResult",
     "rms_norm",
     "local_response_norm",
-    "weight_norm",
-    "spectral_norm",
-    "SpectralNormResult",
     "relu",
     "leaky_relu",
     "prelu",

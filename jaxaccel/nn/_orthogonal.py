@@ -13,17 +13,7 @@ from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator
 from jaxaccel.init import normal
 from jaxaccel.nn._arguments import check_rngs, params_key
-from jaxaccel.nn._orthogonal_maps import (
-    cayley,
-    householder,
-    householder_inverse,
-    is_orthonormal,
-    matrix_exp,
-    orthonormal,
-)
 from jaxaccel.nn._parametrize import Layer, parametrize, plain_parameter
-
-_MAPS = {"matrix_exp": matrix_exp, "cayley": cayley, "householder": householder}
 
 
 def orthogonal(
@@ -106,9 +96,9 @@ def orthogonal(
         # The map's identity: householder takes the signs from the diagonal.
         identity = jnp.eye(*weight.shape[-2:], dtype=weight.dtype)
         weight = jnp.broadcast_to(-identity, weight.shape)
-    elif function is householder:
+    elif function is _householder:
         tall = _tall(weight).astype(compute_dtype(weight.dtype))
-        weight = _like(householder_inverse(tall), weight)
+        weight = _like(_householder_inverse(tall), weight)
     variable[...] = from_torch(weight, layout)
     return parametrize(module, name, _Orthogonal(function, base), [variable], layout)
 
@@ -139,11 +129,11 @@ def _base(weight: jax.Array, rngs: nnx.Rngs | Generator) -> jax.Array:
     q = _tall(weight)
     wide, (n, k) = q.astype(compute_dtype(q.dtype)), q.shape[-2:]
     if n == k:
-        q = jnp.where(is_orthonormal(wide), wide, orthonormal(wide))
+        q = jnp.where(_is_orthonormal(wide), wide, _orthonormal(wide))
     else:
         shape = (*q.shape[:-2], n, n - k)
         more = normal(layout="torch")(params_key(rngs), shape, wide.dtype)
-        q = orthonormal(jnp.concatenate([wide, more], -1))
+        q = _orthonormal(jnp.concatenate([wide, more], -1))
     return q.astype(weight.dtype)
 
 
@@ -156,3 +146,74 @@ def _like(tall: jax.Array, weight: jax.Array) -> jax.Array:
     """Undo :func:`_tall` and the conversion of the dtype."""
     matrix = jnp.swapaxes(tall, -1, -2) if weight.shape[-2] < weight.shape[-1] else tall
     return matrix.astype(weight.dtype)
+
+
+# --- maps: tall (..., n, k), n >= k, to orthonormal columns ---------------------------------------
+
+
+def _matrix_exp(x: jax.Array) -> jax.Array:
+    """Return the exponential of a skew-symmetric matrix."""
+    return jax.scipy.linalg.expm(_skew(x))[..., : x.shape[-1]]
+
+
+def _cayley(x: jax.Array) -> jax.Array:
+    """Return Cayley's ``(I - A / 2)^-1 (I + A / 2)`` of a skew-symmetric matrix ``A``."""
+    half = _skew(x) / 2
+    identity = jnp.broadcast_to(jnp.eye(half.shape[-1], dtype=x.dtype), half.shape)
+    return jnp.linalg.solve(identity - half, identity + half)[..., : x.shape[-1]]
+
+
+def _householder(x: jax.Array) -> jax.Array:
+    r"""Return the product of the reflections along the columns below the diagonal.
+
+    Together they are ``I - V T V'``, with an upper triangular ``T`` whose inverse has half the
+    diagonal of ``V'V``, and what is above it (Joffrain et al. Accumulating Householder
+    Transformations, Revisited. 2006): products of matrices instead of a loop over columns. The
+    diagonal of ``x`` holds the columns' signs, which are constants.
+    """
+    n, k = x.shape[-2:]
+    identity = jnp.broadcast_to(jnp.eye(n, k, dtype=x.dtype), x.shape)
+    v = jnp.tril(x, -1) + identity
+    gram = jnp.swapaxes(v, -1, -2) @ v
+    inverse = jnp.triu(gram) - gram * (identity[..., :k, :] / 2)
+    top = jnp.swapaxes(v[..., :k, :], -1, -2)
+    q = identity - v @ jax.scipy.linalg.solve_triangular(inverse, top)
+    # PyTorch rounds the signs towards zero, as integers.
+    signs = jax.lax.stop_gradient(jnp.trunc(jnp.diagonal(x, axis1=-2, axis2=-1)))
+    return q * jnp.expand_dims(signs, -2)
+
+
+def _householder_inverse(q: jax.Array) -> jax.Array:
+    """Return what :func:`_householder` maps to the orthonormal factor of a tall matrix."""
+    reflectors, tau = jnp.linalg.qr(q, mode="raw")
+    x = jnp.swapaxes(reflectors, -1, -2)
+    # Where LAPACK leaves a reflection out, the map has one all the same: the sign undoes it.
+    signs = jnp.sign(jnp.diagonal(x, axis1=-2, axis2=-1)) * jnp.where(tau == 0, -1, 1).astype(
+        x.dtype
+    )
+    identity = jnp.broadcast_to(jnp.eye(*x.shape[-2:], dtype=x.dtype), x.shape)
+    return x * (1 - identity) + identity * jnp.expand_dims(signs, -2)
+
+
+def _orthonormal(matrix: jax.Array) -> jax.Array:
+    """Return Q of the decomposition in which R has no negative number on its diagonal."""
+    q, r = jnp.linalg.qr(matrix)
+    return q * jnp.expand_dims(jnp.sign(jnp.diagonal(r, axis1=-2, axis2=-1)), -2)
+
+
+def _is_orthonormal(q: jax.Array) -> jax.Array:
+    """Return whether square matrices are orthogonal, all of them, as PyTorch judges it."""
+    n = q.shape[-1]
+    found = jnp.swapaxes(q, -1, -2) @ q
+    identity = jnp.broadcast_to(jnp.eye(n, dtype=q.dtype), found.shape)
+    return jnp.allclose(found, identity, atol=10 * n * float(jnp.finfo(q.dtype).eps))
+
+
+def _skew(x: jax.Array) -> jax.Array:
+    """Return the skew-symmetric square matrix that has a tall one's lower triangle."""
+    n, k = x.shape[-2:]
+    square = jnp.pad(jnp.tril(x), [(0, 0)] * (x.ndim - 1) + [(0, n - k)])
+    return square - jnp.swapaxes(square, -1, -2)
+
+
+_MAPS = {"matrix_exp": _matrix_exp, "cayley": _cayley, "householder": _householder}

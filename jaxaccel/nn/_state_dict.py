@@ -12,7 +12,7 @@ from flax import nnx
 
 from jaxaccel._layout import shape_in_torch, to_flax, to_torch
 from jaxaccel.nn._layout_of import layout_of
-from jaxaccel.nn._parametrized import Parametrized
+from jaxaccel.nn._parametrize import Parametrized
 
 _LEFT_OUT = (nnx.RngState, nnx.Cache, nnx.Intermediate)
 """Variables that are not a model's numbers: what draws, and what a call leaves behind."""

@@ -8,7 +8,6 @@ from flax import nnx
 
 from jaxaccel._layout import axes_except
 from jaxaccel._math import compute_dtype
-from jaxaccel.functional import weight_norm as normalized
 from jaxaccel.nn._parametrize import Layer, parametrize, plain_parameter
 
 
@@ -18,9 +17,10 @@ def weight_norm(module: Layer, name: str = "weight", dim: int | None = 0) -> Lay
     .. math::
         w = g \, \frac{v}{\lVert v \rVert}
 
-    ``layer.weight[...]`` is computed at every call (:func:`jaxaccel.functional.weight_norm`)
+    ``layer.weight[...]`` is computed at every call
     from ``layer.weight.original0``, ``g``, and ``layer.weight.original1``, ``v``, which start from
-    the weight and its norms. An optimizer made before does not know them.
+    the weight and its norms. Half precision is computed in float32 and rounded once; where ``v`` is
+    all zeros the weight is NaN. An optimizer made before does not know them.
 
     Args:
         module: The layer, which is changed.
@@ -33,7 +33,7 @@ def weight_norm(module: Layer, name: str = "weight", dim: int | None = 0) -> Lay
 
     Raises:
         ValueError: ``module`` has no such parameter, or it is parametrized.
-        IndexError: ``dim`` is no axis of it.
+        IndexError: ``dim`` is not an axis of it.
 
     PyTorch:
         ``torch.nn.utils.parametrizations.weight_norm``: the same, with its names in
@@ -54,9 +54,9 @@ def weight_norm(module: Layer, name: str = "weight", dim: int | None = 0) -> Lay
     """
     variable, layout = plain_parameter(module, name)
     v = variable[...]
-    axes = axes_except(dim, v.ndim, layout)
-    wide = v.astype(compute_dtype(v.dtype))
-    g = jnp.sqrt(jnp.sum(wide * wide, axes, keepdims=dim not in (None, -1))).astype(v.dtype)
+    g = _norms(v.astype(compute_dtype(v.dtype)), dim, layout).astype(v.dtype)
+    # One norm over all is a number, without axes.
+    g = g.reshape(()) if dim in (None, -1) else g
     return parametrize(module, name, _WeightNorm(dim), [type(variable)(g), variable], layout)
 
 
@@ -69,4 +69,14 @@ class _WeightNorm(nnx.Module):
     def __call__(self, *originals: jax.Array, layout: str) -> jax.Array:
         """Return the weight."""
         g, v = originals
-        return normalized(v, g, self.dim, layout=layout)
+        dtype = compute_dtype(v.dtype)
+        direction = v.astype(dtype)
+        norm = _norms(direction, self.dim, layout)
+        length = g.astype(dtype).reshape(norm.shape)
+        return (direction * (length / norm)).astype(v.dtype)
+
+
+def _norms(direction: jax.Array, dim: int | None, layout: str) -> jax.Array:
+    """Return the norms of the slices that PyTorch's axis ``dim`` counts, all axes kept."""
+    axes = axes_except(dim, direction.ndim, layout)
+    return jnp.sqrt(jnp.sum(direction * direction, axes, keepdims=True))

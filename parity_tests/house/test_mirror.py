@@ -254,7 +254,7 @@ ARRAYS = {
     *("query", "key", "value", "attn_mask", "key_padding_mask", "bias_k", "bias_v"),
     *("in_proj_weight", "in_proj_bias", "out_proj_weight", "out_proj_bias"),
     *("q_proj_weight", "k_proj_weight", "v_proj_weight"),
-    *("module", "u", "v", "g"),
+    "module",
 }
 """What a function works on; the harness of its room makes it."""
 
@@ -315,8 +315,6 @@ def differs(case):
         return []  # they have none; test_activations reads those in their documentation
     if name == "functional.scaled_dot_product_attention":
         return []  # a builtin has no signature; test_attention reads the one in its documentation
-    if name in ("functional.weight_norm", "functional.spectral_norm"):
-        return []  # what modules of PyTorch compute that hold the other arguments
     different = DIFFERENT.get(name, {})
     left_out = HOW_NOT_WHAT | MUTATED | set(different.get("omits", ()))
     theirs = {k: v for k, v in parameters(oracle_of(case)).items() if k not in left_out}

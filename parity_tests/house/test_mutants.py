@@ -93,12 +93,8 @@ def fused(row):
     test_norm_layers.test_fused_layer_equals_pytorchs(case)
 
 
-def weight_norm(row):
-    test_parametrizations.test_weight_norm_equals_pytorch(CASES[row], "flax")
-
-
-def spectral_norm(row):
-    test_parametrizations.test_spectral_norm_equals_pytorch(CASES[row], "flax")
+def parametrization(row):
+    test_parametrizations.test_training_equals_pytorch_at_every_step(CASES[row])
 
 
 def activation(row):
@@ -201,7 +197,7 @@ ADAMAX, NADAM, RADAM = (f"jaxaccel.optimizers.{name}" for name in ("_adamax", "_
 ASGD, RPROP, MUON = (f"jaxaccel.optimizers.{name}" for name in ("_asgd", "_rprop", "_muon"))
 CLIP_NORM = "jaxaccel.transforms._clip_grad_norm"
 BATCH_NORM = "jaxaccel.functional._batch_norm"
-SPECTRAL_NORM = "jaxaccel.functional._spectral_norm"
+SPECTRAL_NORM = "jaxaccel.nn._spectral_norm"
 FUSE_BN = "jaxaccel.nn._fuse_bn"
 TRANSPOSED = "jaxaccel.nn._transposed_convolution"
 EMBEDDING_BAG = "jaxaccel.nn._embedding_bag"
@@ -578,27 +574,27 @@ MUTANTS = [
     ),
     Mutant(
         "one norm for all slices",
-        "jaxaccel.functional._weight_norm",
+        "jaxaccel.nn._weight_norm",
         "jnp.sum(direction * direction, axes, keepdims=True)",
         "jnp.sum(direction * direction, keepdims=True)",
-        weight_norm,
-        "functional.weight_norm-kernel",
+        parametrization,
+        "nn.weight_norm-groups",
     ),
     Mutant(
         "v moved before u",
         SPECTRAL_NORM,
         "left = _normalized(jnp.dot(matrix, right), eps)",
         "right = _normalized(jnp.dot(matrix.T, left), eps)",
-        spectral_norm,
-        "functional.spectral_norm-defaults",
+        parametrization,
+        "nn.spectral_norm-defaults",
     ),
     Mutant(
         "gradient through the power method",
         SPECTRAL_NORM,
         "u, v = jax.lax.stop_gradient((u, v))",
         "u, v = u, v",
-        spectral_norm,
-        "functional.spectral_norm-defaults",
+        parametrization,
+        "nn.spectral_norm-defaults",
     ),
     Mutant(
         "running variance biased",

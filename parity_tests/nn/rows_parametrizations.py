@@ -1,18 +1,10 @@
 """Rows for the parametrizations of weights.
 
-Options of the functions in ``jaxaccel.functional``: ``shape``, of the weight in PyTorch. Of
-those in ``jaxaccel.nn``: ``layer`` and ``arguments``, whose weight is parametrized; ``shape`` of
-its input in PyTorch's layout, ``spatial`` and ``integers`` as in ``parity_tests/layers.py``.
+Options: ``layer`` and ``arguments``, whose weight is parametrized; ``shape`` of its input in
+PyTorch's layout, ``spatial`` and ``integers`` as in ``parity_tests/harness/layer.py``.
 """
 
 from parity_tests.registry import Case
-
-
-def _functions(name, oracle, rows):
-    return [
-        Case(f"functional.{name}", kwargs, oracle, why, {"shape": shape})
-        for why, shape, kwargs in rows
-    ]
 
 
 def _layers(name, rows):
@@ -21,38 +13,6 @@ def _layers(name, rows):
         for why, on, kwargs in rows
     ]
 
-
-WEIGHT_NORM = _functions(
-    "weight_norm",
-    "torch.nn.utils.parametrizations._WeightNorm",
-    [
-        ("defaults", (4, 3), {}),
-        ("kernel", (4, 3, 2, 5), {}),
-        ("dim 1", (4, 3, 2), {"dim": 1}),
-        ("dim of the window", (4, 3, 2, 5), {"dim": 3}),
-        ("dim negative", (4, 3, 2), {"dim": -2}),
-        ("dim None", (4, 3, 2), {"dim": None}),
-        ("dim last by its other name", (4, 3, 2), {"dim": -1}),
-        ("vector", (4,), {}),
-    ],
-)
-
-SPECTRAL_NORM = _functions(
-    "spectral_norm",
-    "torch.nn.utils.parametrizations._SpectralNorm",
-    [
-        ("defaults", (4, 3), {}),
-        ("evaluation", (4, 3), {"training": False}),
-        ("rounds", (4, 7), {"n_power_iterations": 3}),
-        ("eps", (4, 3), {"eps": 5.0}),
-        ("kernel", (4, 3, 2, 5), {}),
-        ("dim 1", (4, 3, 2), {"dim": 1}),
-        ("dim of the window", (4, 3, 2, 5), {"dim": -2}),
-        ("dim 1 in evaluation", (4, 3, 2), {"dim": 1, "training": False}),
-        ("vector", (4,), {}),
-        ("vector shorter than eps", (4,), {"eps": 100.0}),
-    ],
-)
 
 TALL = {"layer": "Linear", "arguments": {"in_features": 4, "out_features": 6}, "shape": (5, 4)}
 WIDE = {"layer": "Linear", "arguments": {"in_features": 6, "out_features": 4}, "shape": (5, 6)}
@@ -77,13 +37,14 @@ LSTM = {
     "shape": (4, 2, 3),
 }
 
-LAYERS = [
+CASES = [
     *_layers(
         "weight_norm",
         [
             ("defaults", TALL, {}),
             ("dim 1", TALL, {"dim": 1}),
             ("dim None", TALL, {"dim": None}),
+            ("dim last by its other name", CONV1D, {"dim": -1}),
             ("a bias as a whole", TALL, {"name": "bias", "dim": None}),
             ("a bias one by one", TALL, {"name": "bias"}),
             ("sequences", CONV1D, {}),
@@ -102,6 +63,7 @@ LAYERS = [
             ("defaults", TALL, {}),
             ("rounds", WIDE, {"n_power_iterations": 2}),
             ("dim 1", TALL, {"dim": 1}),
+            ("eps", TALL, {"eps": 5.0}),
             ("a bias", TALL, {"name": "bias"}),
             ("a bias shorter than eps", TALL, {"name": "bias", "eps": 2.0}),
             ("sequences", CONV1D, {}),
@@ -139,8 +101,6 @@ LAYERS = [
         ],
     ),
 ]
-
-CASES = [*WEIGHT_NORM, *SPECTRAL_NORM, *LAYERS]
 
 BAD = [
     *_layers(

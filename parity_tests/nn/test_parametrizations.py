@@ -12,187 +12,15 @@ from flax import nnx
 from torch.nn.utils.parametrize import remove_parametrizations
 
 import jaxaccel as ja
-from jaxaccel._layout import to_flax, to_torch
 from parity_tests import tolerances as tol
-from parity_tests.harness.layer import OF_MAX, assert_close, channels_first, channels_last, largest
+from parity_tests.harness.compare import assert_close, largest
+from parity_tests.harness.layer import OF_MAX, channels_first, channels_last
 from parity_tests.harness.optimizer import FAST_COMPILE, TORCH, lookup, oracle_of
-from parity_tests.nn.rows_parametrizations import BAD, LAYERS, SPECTRAL_NORM, WEIGHT_NORM
+from parity_tests.nn.rows_parametrizations import BAD, CASES
 
 STEPS, LEARNING_RATE = 10, 0.05
 
-weight_rows = pytest.mark.parametrize("case", WEIGHT_NORM, ids=lambda case: case.id)
-spectral_rows = pytest.mark.parametrize("case", SPECTRAL_NORM, ids=lambda case: case.id)
-layer_rows = pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)
-
-
-# --- the functions ------------------------------------------------------------------------------
-
-
-def kept(layout, array):
-    """Return a kernel of PyTorch's in a layout."""
-    return to_flax(array) if layout == "flax" else array
-
-
-def weight_norm_arrays(case):
-    """Return ``v`` and ``g`` of a row in PyTorch's layout, and the gradient of the result."""
-    rng = np.random.default_rng(0)
-    v, cotangent = rng.normal(size=(2, *case.options["shape"]))
-    dim = case.kwargs.get("dim", 0)
-    g = torch.norm_except_dim(torch.tensor(v), 2, -1 if dim is None else dim).numpy() + 0.5
-    return v, g, cotangent
-
-
-def judged_weight_norm(case, v, g, cotangent):
-    """Return PyTorch's weight and gradients."""
-    v, g = (torch.tensor(array, requires_grad=True) for array in (v, g))
-    weight = oracle_of(case)(**case.kwargs)(g, v)
-    weight.backward(torch.tensor(cotangent))
-    return [weight.detach(), v.grad, g.grad]
-
-
-@pytest.mark.parametrize("layout", ["flax", "torch"])
-@weight_rows
-def test_weight_norm_equals_pytorch(case, layout):
-    arrays = weight_norm_arrays(case)
-    expected = judged_weight_norm(case, *arrays)
-
-    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
-    def run(v, g, cotangent):
-        call = functools.partial(ja.functional.weight_norm, **case.kwargs, layout=layout)
-        weight, pullback = jax.vjp(call, v, g)
-        return [weight, *pullback(cotangent)]
-
-    found = run(*(jnp.asarray(kept(layout, array)) for array in arrays))
-    for ours, theirs in zip(found, expected, strict=True):
-        assert_close(
-            to_torch(ours) if layout == "flax" else ours,
-            theirs,
-            OF_MAX["float64"],
-            largest(arrays[2]),
-        )
-
-
-@pytest.mark.parametrize("layout", ["flax", "torch"])
-@weight_rows
-def test_mirror_of_weight_norm_equals_pytorch(case, layout):
-    v, g, cotangent = weight_norm_arrays(case)
-    expected = judged_weight_norm(case, v, g, cotangent)
-    v, g = (torch.tensor(kept(layout, array), requires_grad=True) for array in (v, g))
-    weight = lookup("torch_ref", case.function)(v, g, **case.kwargs, layout=layout)
-    weight.backward(torch.tensor(kept(layout, cotangent)))
-    for ours, theirs in zip([weight.detach(), v.grad, g.grad], expected, strict=True):
-        found = to_torch(ours.numpy()) if layout == "flax" else ours
-        assert_close(found, theirs, OF_MAX["float64"], largest(cotangent))
-
-
-def spectral_arrays(case):
-    """Return weight, ``u`` and ``v`` of a row, and the gradient of the result."""
-    rng, shape = np.random.default_rng(0), case.options["shape"]
-    weight, cotangent = rng.normal(size=(2, *shape))
-    if len(shape) == 1:
-        return weight, None, None, cotangent
-    rows = shape[case.kwargs.get("dim", 0)]
-    return weight, rng.normal(size=rows), rng.normal(size=weight.size // rows), cotangent
-
-
-def judged_spectral_norm(case, weight, u, v, cotangent):
-    """Return PyTorch's weight, gradient, ``u`` and ``v``."""
-    kwargs = dict(case.kwargs)
-    mode = kwargs.pop("training", True)
-    weight = torch.tensor(weight, requires_grad=True)
-    module = oracle_of(case)(weight.detach(), **kwargs).train(mode)
-    if u is not None:
-        module._u, module._v = torch.tensor(u), torch.tensor(v)
-    result = module(weight)
-    result.backward(torch.tensor(cotangent))
-    vectors = [] if u is None else [module._u, module._v]
-    return [result.detach(), weight.grad, *vectors]
-
-
-@pytest.mark.parametrize("layout", ["flax", "torch"])
-@spectral_rows
-def test_spectral_norm_equals_pytorch(case, layout):
-    weight, u, v, cotangent = spectral_arrays(case)
-    expected = judged_spectral_norm(case, weight, u, v, cotangent)
-
-    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
-    def run(weight, u, v, cotangent):
-        def call(weight, u, v):
-            result = ja.functional.spectral_norm(weight, u, v, **case.kwargs, layout=layout)
-            return result.weight, result
-
-        weight, pullback, result = jax.vjp(call, weight, u, v, has_aux=True)
-        gradient, *of_vectors = pullback(cotangent)
-        return weight, gradient, result, of_vectors
-
-    u, v = (None if array is None else jnp.asarray(array) for array in (u, v))
-    weight, gradient, result, of_vectors = run(kept(layout, weight), u, v, kept(layout, cotangent))
-    assert all(vector is None or not vector.any() for vector in of_vectors)
-    if layout == "flax":
-        weight, gradient = to_torch(weight), to_torch(gradient)
-    found = [weight, gradient, *(vector for vector in result[1:] if vector is not None)]
-    for ours, theirs in zip(found, expected, strict=True):
-        assert_close(ours, theirs, OF_MAX["float64"], largest(cotangent))
-
-
-@pytest.mark.parametrize("layout", ["flax", "torch"])
-@spectral_rows
-def test_mirror_of_spectral_norm_equals_pytorch(case, layout):
-    weight, u, v, cotangent = spectral_arrays(case)
-    expected = judged_spectral_norm(case, weight, u, v, cotangent)
-    weight = torch.tensor(kept(layout, weight), requires_grad=True)
-    u, v = (None if array is None else torch.tensor(array) for array in (u, v))
-    result = lookup("torch_ref", case.function)(weight, u, v, **case.kwargs, layout=layout)
-    result.weight.backward(torch.tensor(kept(layout, cotangent)))
-    found = [result.weight.detach().numpy(), weight.grad.numpy()]
-    found = [to_torch(array) if layout == "flax" else array for array in found]
-    found += [vector for vector in result[1:] if vector is not None]
-    for ours, theirs in zip(found, expected, strict=True):
-        assert_close(ours, theirs, OF_MAX["float64"], largest(cotangent))
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_is_rounded_once(dtype):
-    rng = np.random.default_rng(0)
-    half = [jnp.asarray(rng.normal(size=shape), dtype) for shape in [(24, 8), (1, 8), (8,), (24,)]]
-    v, g, u, w = (torch.tensor(np.asarray(array, np.float64)) for array in half)
-    of_max = float(jnp.finfo(dtype).eps)
-    found = ja.functional.weight_norm(*half[:2])
-    assert found.dtype == dtype
-    assert_close(found.T, torch._weight_norm(v.T, g.T, 0), of_max)
-    result = ja.functional.spectral_norm(half[0], *half[2:], training=False)
-    assert result.weight.dtype == dtype
-    assert_close(result.weight, v / (u @ v.T @ w), of_max)
-    moved = ja.functional.spectral_norm(half[0], *half[2:])
-    assert {array.dtype for array in moved} == {jnp.dtype(dtype)}
-    assert_close(moved.u, torch.nn.functional.normalize(v.T @ w, dim=0), of_max)
-
-
-@pytest.mark.parametrize("package", ["jaxaccel", "torch_ref"])
-def test_errors_of_the_functions(package):
-    asarray = jnp.asarray if package == "jaxaccel" else torch.tensor
-    w, g, u, v, scalar = (asarray(np.ones(s)) for s in [(3, 4), (1, 4), (4,), (3,), ()])
-    single, whole = asarray(np.ones((1, 4), np.float32)), asarray(np.ones(3, int))
-    weight_norm = lookup(package, "functional.weight_norm")
-    spectral_norm = lookup(package, "functional.spectral_norm")
-    for error, text, call in [
-        (ValueError, "layout", lambda: weight_norm(w, g, layout="jax")),
-        (ValueError, "layout", lambda: weight_norm(w, scalar, None, layout="jax")),
-        (ValueError, r"g of shape \(3, 1\)", lambda: weight_norm(w, g, 1)),
-        (ValueError, r"g of shape \(\)", lambda: weight_norm(w, g, -1)),
-        (TypeError, "one floating point dtype", lambda: weight_norm(w, single)),
-        (TypeError, "one floating point dtype", lambda: weight_norm(whole, whole)),
-        (IndexError, r"range of \[-2, 1\], but got 2", lambda: weight_norm(w, scalar, 2)),
-        (ValueError, "layout", lambda: spectral_norm(w, u, v, layout="jax")),
-        (ValueError, r"u of shape \(4,\)", lambda: spectral_norm(w, v, v)),
-        (ValueError, r"v of shape \(3,\)", lambda: spectral_norm(w, u, None)),
-        (TypeError, "one floating point dtype", lambda: spectral_norm(w, u, single[0])),
-        (TypeError, "one floating point dtype", lambda: spectral_norm(whole, None, None)),
-        (IndexError, "but got -3", lambda: spectral_norm(w, u, v, dim=-3)),
-        (ValueError, "n_power_iterations=0", lambda: spectral_norm(w, u, v, 0)),
-    ]:
-        with pytest.raises(error, match=text):
-            call()
+layer_rows = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 
 
 # --- layers -------------------------------------------------------------------------------------
@@ -274,6 +102,13 @@ def test_training_equals_pytorch_at_every_step(case):
     assert_same_arrays(ja.nn.state_dict(ours), theirs.state_dict(), of_max)
     optimizer = torch.optim.SGD(theirs.parameters(), LEARNING_RATE)
     step, rng = training_step(ours), np.random.default_rng(2)
+    # Vectors far from the singular ones: at those a gradient through them would be zero.
+    moved = {
+        name: rng.normal(size=array.shape) if name.endswith((".0._u", ".0._v")) else array
+        for name, array in ja.nn.state_dict(ours).items()
+    }
+    ja.nn.load_state_dict(ours, moved)
+    theirs.load_state_dict({name: torch.tensor(array) for name, array in moved.items()})
     carrier = nnx.clone(ours)
     for _ in range(STEPS):
         output = first(theirs(tx))
@@ -339,7 +174,7 @@ def test_what_is_parametrized_is_neither_assigned_nor_parametrized_again():
 
 def case_of(id):
     """Return the row with an id."""
-    return next(case for case in LAYERS if case.id == id)
+    return next(case for case in CASES if case.id == id)
 
 
 @pytest.mark.parametrize("leave_parametrized", [True, False])
@@ -439,14 +274,17 @@ def test_a_call_reads_a_weight_once(layer):
         model = ja.nn.MultiheadAttention(4, 2, dtype=jnp.float64, rngs=nnx.Rngs(0))
         name = "in_proj_weight"
     parametrized = getattr(ja.nn.spectral_norm(model, name, rngs=nnx.Rngs(0)), name)
-    vectors = jax.tree.leaves(nnx.state(nnx.clone(model), nnx.BatchStat))
-    expected = ja.functional.spectral_norm(parametrized.original[...], *vectors)
+    once = nnx.clone(parametrized)
+    before = np.array(getattr(once, "0")._u[...])
+    once[...]
     x = jnp.ones((3, 2, 4))
     model(*([x] if layer == "LSTM" else [x] * 3))
-    u, v = jax.tree.leaves(nnx.state(model, nnx.BatchStat))
-    assert_close(u, expected.u, OF_MAX["float64"])
-    assert_close(v, expected.v, OF_MAX["float64"])
-    assert not np.array_equal(u, vectors[0])
+    for found, expected in zip(
+        *(jax.tree.leaves(nnx.state(module, nnx.BatchStat)) for module in (model, once)),
+        strict=True,
+    ):
+        assert_close(found, expected, OF_MAX["float64"])
+    assert not np.array_equal(getattr(parametrized, "0")._u[...], before)
 
 
 class Network(nnx.Module):
@@ -527,6 +365,30 @@ def test_float32_equals_pytorch(id):
     assert found.dtype == jnp.float32
     expected = theirs(tx.double()).detach()
     assert_close(channels_first(found, case), expected, OF_MAX["float32"])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_rounded_once(dtype):
+    rng, of_max = np.random.default_rng(0), float(jnp.finfo(dtype).eps)
+    normed, divided = (ja.nn.Linear(24, 8, False, dtype, rngs=nnx.Rngs(0)) for _ in range(2))
+    ja.nn.weight_norm(normed), ja.nn.spectral_norm(divided, rngs=nnx.Rngs(0))
+    for layer in (normed, divided):
+        state = {k: rng.normal(size=a.shape) for k, a in ja.nn.state_dict(layer).items()}
+        ja.nn.load_state_dict(layer, state)
+    (g, v), (w, u, right) = (
+        [torch.tensor(a.astype(np.float64)) for a in ja.nn.state_dict(layer).values()]
+        for layer in (normed, divided)
+    )
+    assert normed.weight[...].dtype == dtype
+    assert_close(normed.weight[...].T, torch._weight_norm(v, g, 0), of_max)
+    divided.eval()
+    assert divided.weight[...].dtype == dtype
+    assert_close(divided.weight[...].T, w / (u @ w @ right), of_max)
+    divided.train()
+    divided.weight[...]
+    moved = getattr(divided.weight, "0")._u[...]
+    assert moved.dtype == dtype
+    assert_close(moved, torch.nn.functional.normalize(w @ right, dim=0), of_max)
 
 
 @pytest.mark.parametrize("function", ["weight_norm", "spectral_norm", "orthogonal"])

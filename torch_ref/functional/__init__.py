@@ -14,8 +14,6 @@ from torch_ref.functional._mse_loss import mse_loss
 from torch_ref.functional._nll_loss import nll_loss
 from torch_ref.functional._rms_norm import rms_norm
 from torch_ref.functional._smooth_l1_loss import smooth_l1_loss
-from torch_ref.functional._spectral_norm import SpectralNormResult, spectral_norm
-from torch_ref.functional._weight_norm import weight_norm
 
 __all__ = [
     "batch_norm",
@@ -26,9 +24,6 @@ __all__ = [
     "InstanceNormResult",
     "rms_norm",
     "local_response_norm",
-    "weight_norm",
-    "spectral_norm",
-    "SpectralNormResult",
     "cross_entropy",
     "nll_loss",
     "binary_cross_entropy_with_logits",
