@@ -54,7 +54,8 @@ def params_key(rngs: nnx.Rngs | Generator) -> Key | Generator:
         ...         draw = ja.init.uniform(0.5, 1.5)
         ...         key = ja.nn.params_key(rngs)
         ...         self.factor = nnx.Param(draw(key, (features,), jnp.float32))
-        >>> Scale(2, rngs=ja.random.manual_seed(0)).factor.round(4).tolist()
+        >>> layer = Scale(2, rngs=ja.random.manual_seed(0))
+        >>> [round(x, 4) for x in layer.factor.tolist()]
         [0.9963, 1.2682]
     """
     check_rngs(rngs)

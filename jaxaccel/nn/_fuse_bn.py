@@ -148,8 +148,6 @@ def _copy(layer: Layer, factor: jax.Array, new_bias: jax.Array) -> Layer:
     factor = jax.lax.expand_dims(factor, range(kernel.ndim - factor.ndim))
     outputs = layer.out_features if isinstance(layer, Linear) else layer.out_channels
     fused = nnx.clone(layer)
-    # The attributes of a clone are in alphabetical order, those of a state_dict in PyTorch's.
-    del fused.bias
     fused.weight = nnx.Param((kernel.astype(factor.dtype) * factor).astype(kernel.dtype))
     bias_dtype = kernel.dtype if layer.bias is None else layer.bias.dtype
     fused.bias = nnx.Param(jnp.broadcast_to(new_bias, (outputs,)).astype(bias_dtype))

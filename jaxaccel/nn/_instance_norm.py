@@ -78,53 +78,6 @@ class InstanceNormBase(NormBase):
         )
 
 
-class InstanceNorm1d(InstanceNormBase):
-    """Normalise each channel of each sequence, channels last: (N, L, num_features).
-
-    Each channel of each sample has its own mean and variance
-    (:func:`jaxaccel.functional.instance_norm`); a sequence without a batch axis works too. With
-    ``track_running_stats`` those of a batch, averaged over its samples, move the running ones,
-    which normalise after ``model.eval()``; ``num_batches_tracked`` stays 0. ``weight`` and ``bias``
-    are (num_features,) or None.
-
-    Args:
-        num_features: The channels.
-        eps: Added to the variance, not negative.
-        momentum: In [0, 1], the weight of a new batch in the running statistics; None never moves
-            them.
-        affine: Whether to scale and shift each channel (not by default).
-        track_running_stats: Whether to keep running statistics (not by default), which normalise in
-            evaluation.
-        dtype: Of parameters and running statistics; None for float32, which also serves float16 and
-            bfloat16 inputs.
-        bias: Whether ``affine`` shifts too.
-        channel_axis: The axis of the channels, of a batch; -1 is channels last, 1 is PyTorch's.
-
-    Raises:
-        ValueError: from a call, an input without two or three axes, of another number of
-            channels (with ``affine``), or with one value per channel and sample.
-        TypeError: from a call, a dtype of the input that does not go with the parameters'.
-
-    PyTorch:
-        ``torch.nn.InstanceNorm1d``: the same, its warning about ``num_features`` without ``affine``
-        too, but channels are last. Left out: ``device`` (JAX places arrays). PyTorch raises
-        ``RuntimeError`` for most shapes and dtypes.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import jaxaccel as ja
-        >>> layer = ja.nn.InstanceNorm1d(1)
-        >>> layer(jnp.array([[[1.0], [3.0]]], jnp.float32)).round(4).ravel().tolist()
-        [-1.0, 1.0]
-
-    References:
-        Ulyanov, Vedaldi, Lempitsky. Instance Normalization: The Missing Ingredient for Fast
-        Stylization. 2016. https://arxiv.org/abs/1607.08022
-    """
-
-    _dims = (2, 3)
-
-
 class InstanceNorm2d(InstanceNormBase):
     """Normalise each channel of each image, channels last: (N, H, W, num_features).
 
@@ -172,37 +125,44 @@ class InstanceNorm2d(InstanceNormBase):
     _dims = (3, 4)
 
 
+class InstanceNorm1d(InstanceNormBase):
+    """Normalise each channel of each sequence, channels last: (N, L, num_features).
+
+    A sequence without a batch axis works too.
+
+    Args:
+        as :class:`InstanceNorm2d`.
+
+    Raises:
+        as :class:`InstanceNorm2d`, for an input without two or three axes.
+
+    PyTorch:
+        ``torch.nn.InstanceNorm1d``: as :class:`InstanceNorm2d` is to ``torch.nn.InstanceNorm2d``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.InstanceNorm1d(1)
+        >>> layer(jnp.array([[[1.0], [3.0]]], jnp.float32)).round(4).ravel().tolist()
+        [-1.0, 1.0]
+    """
+
+    _dims = (2, 3)
+
+
 class InstanceNorm3d(InstanceNormBase):
     """Normalise each channel of each volume, channels last: (N, D, H, W, num_features).
 
-    Each channel of each sample has its own mean and variance
-    (:func:`jaxaccel.functional.instance_norm`); a volume without a batch axis works too. With
-    ``track_running_stats`` those of a batch, averaged over its samples, move the running ones,
-    which normalise after ``model.eval()``; ``num_batches_tracked`` stays 0. ``weight`` and ``bias``
-    are (num_features,) or None.
+    A volume without a batch axis works too.
 
     Args:
-        num_features: The channels.
-        eps: Added to the variance, not negative.
-        momentum: In [0, 1], the weight of a new batch in the running statistics; None never moves
-            them.
-        affine: Whether to scale and shift each channel (not by default).
-        track_running_stats: Whether to keep running statistics (not by default), which normalise in
-            evaluation.
-        dtype: Of parameters and running statistics; None for float32, which also serves float16 and
-            bfloat16 inputs.
-        bias: Whether ``affine`` shifts too.
-        channel_axis: The axis of the channels, of a batch; -1 is channels last, 1 is PyTorch's.
+        as :class:`InstanceNorm2d`.
 
     Raises:
-        ValueError: from a call, an input without four or five axes, of another number of
-            channels (with ``affine``), or with one value per channel and sample.
-        TypeError: from a call, a dtype of the input that does not go with the parameters'.
+        as :class:`InstanceNorm2d`, for an input without four or five axes.
 
     PyTorch:
-        ``torch.nn.InstanceNorm3d``: the same, its warning about ``num_features`` without ``affine``
-        too, but channels are last. Left out: ``device`` (JAX places arrays). PyTorch raises
-        ``RuntimeError`` for most shapes and dtypes.
+        ``torch.nn.InstanceNorm3d``: as :class:`InstanceNorm2d` is to ``torch.nn.InstanceNorm2d``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -210,10 +170,6 @@ class InstanceNorm3d(InstanceNormBase):
         >>> layer = ja.nn.InstanceNorm3d(4)
         >>> layer(jnp.ones((2, 3, 3, 3, 4), jnp.float32)).shape
         (2, 3, 3, 3, 4)
-
-    References:
-        Ulyanov, Vedaldi, Lempitsky. Instance Normalization: The Missing Ingredient for Fast
-        Stylization. 2016. https://arxiv.org/abs/1607.08022
     """
 
     _dims = (4, 5)

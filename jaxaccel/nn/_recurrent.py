@@ -1,195 +1,268 @@
-"""What RNN, LSTM and GRU share: parameters, and layers of scans over time."""
+"""The recurrent layers."""
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
-from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator
-from jaxaccel.init import uniform
-from jaxaccel.nn._arguments import add_bias, parameter_dtype, params_key
-from jaxaccel.nn._dropout import Dropout
-from jaxaccel.nn._recurrent_checks import check_input, check_lengths, check_states
+from jaxaccel.nn._recurrent_checks import check_arguments
+from jaxaccel.nn._recurrent_scan import (
+    draw_parameters,
+    dropout_between,
+    gru_cell,
+    lstm_cell,
+    relu_cell,
+    run,
+    tanh_cell,
+)
 
-States: TypeAlias = tuple[jax.Array, ...]
-"""(h,), or (h, c) of an LSTM: of all layers, or the one that a scan carries."""
-
-Cell: TypeAlias = Callable[[jax.Array, jax.Array, States], States]
-"""``(W_i x + b_i, W_h h + b_h, states) -> states``, all gates side by side."""
-
-
-class Recurrent(Protocol):
-    """What the functions below ask of a layer, besides PyTorch's names for its parameters."""
-
-    input_size: int
-    hidden_size: int
-    num_layers: int
-    bias: bool
-    batch_first: bool
-    dropout: Dropout
-    bidirectional: bool
-    torch_transposed: tuple[str, ...]
+_CELLS = {"tanh": tanh_cell, "relu": relu_cell}
 
 
-def dropout_between(num_layers: int, dropout: float, rngs: nnx.Rngs | Generator) -> Dropout:
-    """Return the dropout between layers, which has a stream of masks only where it draws any."""
-    return Dropout(dropout, rngs=rngs if dropout > 0 and num_layers > 1 else None)
+class RNN(nnx.Module):
+    r"""A recurrent network (Elman's) over a sequence, in layers.
 
+    .. math::
+        h_t = \tanh(x_t W_{ih} + b_{ih} + h_{t-1} W_{hh} + b_{hh})
 
-def draw_parameters(
-    layer: Recurrent,
-    gates: int,
-    dtype: Any,
-    rngs: nnx.Rngs | Generator,
-    proj_size: int = 0,
-) -> None:
-    """Give a layer its parameters, in the order in which PyTorch registers and draws them."""
-    dtype = parameter_dtype(dtype)
-    bound = 1 / math.sqrt(layer.hidden_size)
-    width, state_size = gates * layer.hidden_size, proj_size or layer.hidden_size
-    directions, kernels = 2 if layer.bidirectional else 1, []
-    for index, suffix in enumerate(_suffixes(layer)):
-        inputs = layer.input_size if index < directions else directions * state_size
-        shapes = {"weight_ih": (inputs, width), "weight_hh": (state_size, width)}
-        if layer.bias:
-            shapes |= {"bias_ih": (width,), "bias_hh": (width,)}
-        if proj_size:
-            shapes["weight_hr"] = (layer.hidden_size, proj_size)
-        for name, shape in shapes.items():
-            value = uniform(-bound, bound)(params_key(rngs), shape, dtype)
-            setattr(layer, name + suffix, nnx.Param(value))
-            kernels += [name + suffix] if len(shape) == 2 else []
-    layer.torch_transposed = tuple(kernels)
-
-
-def run(
-    layer: Recurrent,
-    cell: Cell,
-    input: jax.Array,
-    states: States | None,
-    sizes: tuple[int, ...],
-    lengths: jax.Array | None,
-) -> tuple[jax.Array, States]:
-    """Run all layers over a batch of sequences, or over one.
+    ``layer(input, hx=None, lengths=None)`` returns ``(output, h_n)``. With L steps, N sequences, D
+    directions and the defaults, ``input`` is (L, N, input_size), ``output`` (L, N,
+    D * hidden_size), ``hx`` and ``h_n``, the first and the last states, (D * num_layers, N,
+    hidden_size); all without N for one sequence alone. ``hx=None`` is zeros. ``lengths``, an
+    integer for each sequence, is how many of its steps count: behind them the output is zero and
+    the state stays, and the reverse direction begins at the last one.
 
     Args:
-        layer: Whose parameters are used.
-        cell: One step of one layer.
-        input: The layer's input, as it was given.
-        states: The initial states, as they were given; None for zeros.
-        sizes: The features of each state.
-        lengths: Of each sequence, as they were given.
+        input_size: The length of the input's last axis.
+        hidden_size: The length of a state.
+        num_layers: How many layers there are, each over the outputs of the one before.
+        nonlinearity: ``"tanh"`` or ``"relu"`` in its place.
+        bias: Whether to add biases.
+        batch_first: Whether input and output are (N, L, features). States are not affected.
+        dropout: The probability with which an element of a layer's output is zeroed on its way to
+            the next layer, in training.
+        bidirectional: Whether a second set of units runs from the last step to the first; both
+            outputs are side by side.
+        dtype: Of the parameters and so of the input; None for float32.
+        rngs: Draws the parameters from PyTorch's default distribution, uniform within
+            1 / sqrt(hidden_size): the ``params`` stream of an ``nnx.Rngs``, or a
+            :class:`jaxaccel.random.Generator` for PyTorch's own numbers. Its ``dropout`` stream is
+            forked where there is dropout (see :class:`Dropout`).
 
-    Returns:
-        The output and the final states, in the form of the input.
+    Raises:
+        TypeError: An argument of the wrong type; from a call, a state of another dtype than the
+            input, lengths that are not integers.
+        ValueError: A size that is not positive, a ``dropout`` outside [0, 1], another
+            ``nonlinearity``; from a call, an input of another dtype than the parameters, a wrong
+            shape or no step at all.
+
+    PyTorch:
+        ``torch.nn.RNN``: same arguments, defaults, numbers, and names of parameters, which are
+        attributes (``weight_ih_l0``, ``bias_hh_l1_reverse``) with kernels (in, out) where PyTorch's
+        are (out, in); :func:`jaxaccel.nn.state_dict` gives PyTorch's. ``lengths`` replaces
+        ``PackedSequence``: the results are those of ``pad_packed_sequence`` after
+        ``pack_padded_sequence(enforce_sorted=False)``, and a length of 0 is allowed. Left out:
+        ``device`` (JAX places arrays), the same masks of dropout. PyTorch raises ``RuntimeError``
+        for shapes and dtypes in a call.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.RNN(3, 4, num_layers=2, rngs=ja.random.manual_seed(0))
+        >>> output, h_n = layer(jnp.ones((5, 2, 3), jnp.float32))
+        >>> output.shape, h_n.shape
+        ((5, 2, 4), (2, 2, 4))
+
+    References:
+        Elman. Finding Structure in Time. Cognitive Science 14, 1990.
     """
-    check_input(input, states, layer)
-    batch_axis, is_batched = 0 if layer.batch_first else 1, input.ndim == 3
-    lengths = None if lengths is None else jnp.asarray(lengths)
-    if not is_batched:
-        input = jnp.expand_dims(input, batch_axis)
-        states = states and tuple(state[:, None] for state in states)
-        lengths = None if lengths is None else lengths[None]
-    values = jnp.swapaxes(input, 0, 1) if layer.batch_first else input
-    count, batch = len(_suffixes(layer)), values.shape[1]
-    shapes = [(count, batch, size) for size in sizes]
-    if states is None:
-        states = tuple(jnp.zeros(shape, values.dtype) for shape in shapes)
-    check_states(states, shapes, values.dtype)
-    check_lengths(lengths, batch)
-    inside = None if lengths is None else _inside(lengths, len(values))
-    values, states = _layers(layer, cell, values, states, inside)
-    output = jnp.swapaxes(values, 0, 1) if layer.batch_first else values
-    if not is_batched:
-        output = jnp.squeeze(output, batch_axis)
-        states = tuple(state[:, 0] for state in states)
-    return output, states
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = None,
+        *,
+        rngs: nnx.Rngs | Generator,
+    ):
+        if nonlinearity not in _CELLS:
+            raise ValueError(
+                f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
+            )
+        check_arguments(input_size, hidden_size, num_layers, bias, batch_first, dropout)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.nonlinearity = nonlinearity
+        self.bias = bias
+        self.batch_first = batch_first
+        self.bidirectional = bidirectional
+        self.dropout = dropout_between(num_layers, dropout, rngs)
+        draw_parameters(self, 1, dtype, rngs)
+
+    def __call__(
+        self, input: jax.Array, hx: jax.Array | None = None, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return the outputs of all steps and the last states."""
+        states = None if hx is None else (hx,)
+        cell = _CELLS[self.nonlinearity]
+        output, (h_n,) = run(self, cell, input, states, (self.hidden_size,), lengths)
+        return output, h_n
 
 
-def _layers(
-    layer: Recurrent, cell: Cell, values: jax.Array, states: States, inside: jax.Array | None
-) -> tuple[jax.Array, States]:
-    """Run layer after layer over (L, N, features); each direction is a scan."""
-    directions = 2 if layer.bidirectional else 1
-    suffixes, last = _suffixes(layer), []
-    for index in range(layer.num_layers):
-        outputs = []
-        if index > 0:
-            values = layer.dropout(values)
-        for place in range(directions * index, directions * (index + 1)):
-            initial = tuple(state[place] for state in states)
-            parameters = _parameters(layer, suffixes[place])
-            reverse = suffixes[place].endswith("_reverse")
-            output, final = _scan(parameters, values, initial, inside, cell, reverse)
-            outputs.append(output)
-            last.append(final)
-        values = jnp.concatenate(outputs, -1)
-    return values, tuple(jnp.stack(parts) for parts in zip(*last, strict=True))
+class LSTM(nnx.Module):
+    r"""Long short-term memory over a sequence, in layers.
 
+    .. math::
+        i_t &= \sigma(x_t W_{ii} + b_{ii} + h_{t-1} W_{hi} + b_{hi}) \\
+        f_t &= \sigma(x_t W_{if} + b_{if} + h_{t-1} W_{hf} + b_{hf}) \\
+        g_t &= \tanh(x_t W_{ig} + b_{ig} + h_{t-1} W_{hg} + b_{hg}) \\
+        o_t &= \sigma(x_t W_{io} + b_{io} + h_{t-1} W_{ho} + b_{ho}) \\
+        c_t &= f_t \odot c_{t-1} + i_t \odot g_t \\
+        h_t &= o_t \odot \tanh(c_t)
 
-@functools.partial(jax.jit, static_argnames=("cell", "reverse"), inline=True)
-def _scan(
-    parameters: Sequence[Any],
-    values: jax.Array,
-    initial: States,
-    inside: jax.Array | None,
-    cell: Cell,
-    reverse: bool,
-) -> tuple[jax.Array, States]:
-    """Run one direction of one layer; what does not wait for the last step is one product.
+    With ``proj_size``, :math:`h_t` is that times :math:`W_{hr}`.
 
-    Compiled here, since a scan by itself is compiled anew whenever it is called.
+    Called like :class:`RNN`, but ``hx`` is a pair ``(h_0, c_0)``, and the last states are a pair
+    ``(h_n, c_n)``: with H = proj_size or hidden_size, (D * num_layers, N, H) and (D * num_layers,
+    N, hidden_size). ``output`` is (L, N, D * H).
+
+    Args:
+        as :class:`RNN`.
+        proj_size: Above 0, the length of :math:`h_t`, below hidden_size.
+
+    Raises:
+        as :class:`RNN`; besides ``TypeError`` for an ``hx`` that is not a pair and ``ValueError``
+            for a ``proj_size`` that is negative or not below hidden_size.
+
+    PyTorch:
+        ``torch.nn.LSTM``: as :class:`RNN` is to ``torch.nn.RNN``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.LSTM(3, 4, num_layers=2, rngs=ja.random.manual_seed(0))
+        >>> output, (h_n, c_n) = layer(jnp.ones((5, 2, 3), jnp.float32))
+        >>> output.shape, h_n.shape, c_n.shape
+        ((5, 2, 4), (2, 2, 4), (2, 2, 4))
+
+    References:
+        Hochreiter, Schmidhuber. Long Short-Term Memory. Neural Computation 9, 1997.
+
+        Sak, Senior, Beaufays. Long Short-Term Memory Based Recurrent Neural Network Architectures
+        for Large Vocabulary Speech Recognition. 2014. https://arxiv.org/abs/1402.1128
     """
-    weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = parameters
-    projected = add_bias(jnp.dot(values, weight_ih), bias_ih)
-    # Under shard_map zeros are the same on all devices, and what the scan carries is not: the
-    # states take on the type of what they will be added to, and nothing of its values.
-    initial = tuple(jnp.where(False, projected[0, :, :1], state) for state in initial)
 
-    def step(states: States, now: Any) -> tuple[States, jax.Array]:
-        x, is_inside = now
-        new = _in_float32(cell, x, add_bias(jnp.dot(states[0], weight_hh), bias_hh), states)
-        if weight_hr is not None:
-            new = (jnp.dot(new[0], weight_hr), *new[1:])
-        if is_inside is None:
-            return new, new[0]
-        kept = tuple(jnp.where(is_inside, a, b) for a, b in zip(new, states, strict=True))
-        return kept, jnp.where(is_inside, new[0], jnp.zeros_like(new[0]))
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        dtype: Any = None,
+        *,
+        rngs: nnx.Rngs | Generator,
+    ):
+        check_arguments(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.bidirectional = bidirectional
+        self.proj_size = proj_size
+        self.dropout = dropout_between(num_layers, dropout, rngs)
+        draw_parameters(self, 4, dtype, rngs, proj_size)
 
-    final, output = jax.lax.scan(step, initial, (projected, inside), reverse=reverse)
-    return output, final
+    def __call__(
+        self,
+        input: jax.Array,
+        hx: tuple[jax.Array, jax.Array] | None = None,
+        lengths: jax.Array | None = None,
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        """Return the outputs of all steps and the last states."""
+        if hx is not None and not (isinstance(hx, (tuple, list)) and len(hx) == 2):
+            raise TypeError(f"LSTM: Expected hx to be a pair (h_0, c_0), got {type(hx).__name__}")
+        states = None if hx is None else (hx[0], hx[1])
+        sizes = (self.proj_size or self.hidden_size, self.hidden_size)
+        output, (h_n, c_n) = run(self, lstm_cell, input, states, sizes, lengths)
+        return output, (h_n, c_n)
 
 
-def _in_float32(cell: Cell, x: jax.Array, hidden: jax.Array, states: States) -> States:
-    """Compute a cell in at least float32, and round its states once."""
-    wide, dtype = compute_dtype(x.dtype), x.dtype
-    wide_states = tuple(state.astype(wide) for state in states)
-    return tuple(
-        state.astype(dtype) for state in cell(x.astype(wide), hidden.astype(wide), wide_states)
-    )
+class GRU(nnx.Module):
+    r"""Gated recurrent units over a sequence, in layers.
 
+    .. math::
+        r_t &= \sigma(x_t W_{ir} + b_{ir} + h_{t-1} W_{hr} + b_{hr}) \\
+        z_t &= \sigma(x_t W_{iz} + b_{iz} + h_{t-1} W_{hz} + b_{hz}) \\
+        n_t &= \tanh(x_t W_{in} + b_{in} + r_t \odot (h_{t-1} W_{hn} + b_{hn})) \\
+        h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-def _parameters(layer: Recurrent, suffix: str) -> list[jax.Array | None]:
-    """Return the parameters of one direction of one layer; None for what it does not have."""
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-    variables = [getattr(layer, name + suffix, None) for name in names]
-    return [None if variable is None else variable[...] for variable in variables]
+    Called like :class:`RNN`.
 
+    Args:
+        as :class:`RNN`.
 
-def _inside(lengths: jax.Array, steps: int) -> jax.Array:
-    """Return (L, N, 1): whether a sequence has that step."""
-    times = jnp.arange(steps)
-    return times[:, None, None] < lengths.astype(times.dtype)[None, :, None]
+    Raises:
+        as :class:`RNN`.
 
+    PyTorch:
+        ``torch.nn.GRU``: as :class:`RNN` is to ``torch.nn.RNN``.
 
-def _suffixes(layer: Recurrent) -> list[str]:
-    """Return how the names of parameters end: layer by layer, forward before reverse."""
-    ends = ("", "_reverse") if layer.bidirectional else ("",)
-    return [f"_l{index}{end}" for index in range(layer.num_layers) for end in ends]
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.GRU(3, 4, num_layers=2, rngs=ja.random.manual_seed(0))
+        >>> output, h_n = layer(jnp.ones((5, 2, 3), jnp.float32))
+        >>> output.shape, h_n.shape
+        ((5, 2, 4), (2, 2, 4))
+
+    References:
+        Cho, van Merrienboer, Gulcehre, Bahdanau, Bougares, Schwenk, Bengio. Learning Phrase
+        Representations using RNN Encoder-Decoder for Statistical Machine Translation. 2014.
+        https://arxiv.org/abs/1406.1078
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = None,
+        *,
+        rngs: nnx.Rngs | Generator,
+    ):
+        check_arguments(input_size, hidden_size, num_layers, bias, batch_first, dropout)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.bidirectional = bidirectional
+        self.dropout = dropout_between(num_layers, dropout, rngs)
+        draw_parameters(self, 3, dtype, rngs)
+
+    def __call__(
+        self, input: jax.Array, hx: jax.Array | None = None, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return the outputs of all steps and the last states."""
+        states = None if hx is None else (hx,)
+        output, (h_n,) = run(self, gru_cell, input, states, (self.hidden_size,), lengths)
+        return output, h_n

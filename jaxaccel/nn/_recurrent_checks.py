@@ -1,4 +1,4 @@
-"""What RNN, LSTM and GRU ask of their arguments and inputs, with PyTorch's texts."""
+"""What the recurrent layers ask of their arguments and inputs, with PyTorch's texts."""
 
 from __future__ import annotations
 

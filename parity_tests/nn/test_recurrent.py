@@ -11,7 +11,7 @@ from flax import nnx
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import jaxaccel as ja
-from jaxaccel.nn import _recurrent
+from jaxaccel.nn import _recurrent_scan
 from parity_tests import tolerances as tol
 from parity_tests.harness.layer import assert_close
 from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
@@ -298,9 +298,9 @@ def test_sequences_spread_over_devices(mode):
 def test_a_second_call_compiles_nothing():
     layer, x = ja.nn.GRU(5, 4, 2, rngs=nnx.Rngs(0)), jnp.ones((6, 3, 5), jnp.float32)
     layer(x)
-    before = _recurrent._scan._cache_size()
+    before = _recurrent_scan._scan._cache_size()
     layer(x)
-    assert _recurrent._scan._cache_size() == before > 0
+    assert _recurrent_scan._scan._cache_size() == before > 0
 
 
 @pytest.mark.usefixtures("no_draws")

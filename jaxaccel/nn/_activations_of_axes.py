@@ -1,11 +1,11 @@
-"""Layers of exponentials that sum to 1."""
+"""Layers whose numbers depend on the others of an axis."""
 
 from __future__ import annotations
 
 import jax
 from flax import nnx
 
-from jaxaccel.functional import log_softmax, softmax, softmin
+from jaxaccel.functional import glu, log_softmax, softmax, softmin
 
 
 class Softmax(nnx.Module):
@@ -90,3 +90,30 @@ class Softmin(nnx.Module):
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return :func:`jaxaccel.functional.softmin` of the input."""
         return softmin(input, self.dim)
+
+
+class GLU(nnx.Module):
+    """Gate one half of the input by the other (:func:`jaxaccel.functional.glu`).
+
+    Args:
+        dim: The axis that is halved, as the input has it: -1 is the channels where they are last.
+
+    Raises:
+        ValueError: from a call, the axis has an odd length.
+
+    PyTorch:
+        ``torch.nn.GLU``: the same. PyTorch raises ``RuntimeError``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> ja.nn.GLU()(jnp.array([3.0, 0.0])).tolist()
+        [1.5]
+    """
+
+    def __init__(self, dim: int = -1):
+        self.dim = dim
+
+    def __call__(self, input: jax.Array) -> jax.Array:
+        """Return :func:`jaxaccel.functional.glu` of the input."""
+        return glu(input, self.dim)

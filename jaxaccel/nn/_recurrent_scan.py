@@ -1,0 +1,227 @@
+"""What the recurrent layers share: their parameters, and scans over time."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxaccel._math import compute_dtype
+from jaxaccel._types import Generator
+from jaxaccel.init import uniform
+from jaxaccel.nn._arguments import add_bias, parameter_dtype, params_key
+from jaxaccel.nn._dropout import Dropout
+from jaxaccel.nn._recurrent_checks import check_input, check_lengths, check_states
+
+States: TypeAlias = tuple[jax.Array, ...]
+"""(h,), or (h, c) of an LSTM: of all layers, or the one that a scan carries."""
+
+Cell: TypeAlias = Callable[[jax.Array, jax.Array, States], States]
+"""``(W_i x + b_i, W_h h + b_h, states) -> states``, all gates side by side."""
+
+
+class Recurrent(Protocol):
+    """What the functions below ask of a layer, besides PyTorch's names for its parameters."""
+
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    bias: bool
+    batch_first: bool
+    dropout: Dropout
+    bidirectional: bool
+    torch_transposed: tuple[str, ...]
+
+
+def dropout_between(num_layers: int, dropout: float, rngs: nnx.Rngs | Generator) -> Dropout:
+    """Return the dropout between layers, which has a stream of masks only where it draws any."""
+    return Dropout(dropout, rngs=rngs if dropout > 0 and num_layers > 1 else None)
+
+
+def draw_parameters(
+    layer: Recurrent,
+    gates: int,
+    dtype: Any,
+    rngs: nnx.Rngs | Generator,
+    proj_size: int = 0,
+) -> None:
+    """Give a layer its parameters, in the order in which PyTorch registers and draws them."""
+    dtype = parameter_dtype(dtype)
+    bound = 1 / math.sqrt(layer.hidden_size)
+    width, state_size = gates * layer.hidden_size, proj_size or layer.hidden_size
+    directions, kernels = 2 if layer.bidirectional else 1, []
+    for index, suffix in enumerate(_suffixes(layer)):
+        inputs = layer.input_size if index < directions else directions * state_size
+        shapes = {"weight_ih": (inputs, width), "weight_hh": (state_size, width)}
+        if layer.bias:
+            shapes |= {"bias_ih": (width,), "bias_hh": (width,)}
+        if proj_size:
+            shapes["weight_hr"] = (layer.hidden_size, proj_size)
+        for name, shape in shapes.items():
+            value = uniform(-bound, bound)(params_key(rngs), shape, dtype)
+            setattr(layer, name + suffix, nnx.Param(value))
+            kernels += [name + suffix] if len(shape) == 2 else []
+    layer.torch_transposed = tuple(kernels)
+
+
+def run(
+    layer: Recurrent,
+    cell: Cell,
+    input: jax.Array,
+    states: States | None,
+    sizes: tuple[int, ...],
+    lengths: jax.Array | None,
+) -> tuple[jax.Array, States]:
+    """Run all layers over a batch of sequences, or over one.
+
+    Args:
+        layer: Whose parameters are used.
+        cell: One step of one layer.
+        input: The layer's input, as it was given.
+        states: The initial states, as they were given; None for zeros.
+        sizes: The features of each state.
+        lengths: Of each sequence, as they were given.
+
+    Returns:
+        The output and the final states, in the form of the input.
+    """
+    check_input(input, states, layer)
+    batch_axis, is_batched = 0 if layer.batch_first else 1, input.ndim == 3
+    lengths = None if lengths is None else jnp.asarray(lengths)
+    if not is_batched:
+        input = jnp.expand_dims(input, batch_axis)
+        states = states and tuple(state[:, None] for state in states)
+        lengths = None if lengths is None else lengths[None]
+    values = jnp.swapaxes(input, 0, 1) if layer.batch_first else input
+    count, batch = len(_suffixes(layer)), values.shape[1]
+    shapes = [(count, batch, size) for size in sizes]
+    if states is None:
+        states = tuple(jnp.zeros(shape, values.dtype) for shape in shapes)
+    check_states(states, shapes, values.dtype)
+    check_lengths(lengths, batch)
+    inside = None if lengths is None else _inside(lengths, len(values))
+    values, states = _layers(layer, cell, values, states, inside)
+    output = jnp.swapaxes(values, 0, 1) if layer.batch_first else values
+    if not is_batched:
+        output = jnp.squeeze(output, batch_axis)
+        states = tuple(state[:, 0] for state in states)
+    return output, states
+
+
+def _layers(
+    layer: Recurrent, cell: Cell, values: jax.Array, states: States, inside: jax.Array | None
+) -> tuple[jax.Array, States]:
+    """Run layer after layer over (L, N, features); each direction is a scan."""
+    directions = 2 if layer.bidirectional else 1
+    suffixes, last = _suffixes(layer), []
+    for index in range(layer.num_layers):
+        outputs = []
+        if index > 0:
+            values = layer.dropout(values)
+        for place in range(directions * index, directions * (index + 1)):
+            initial = tuple(state[place] for state in states)
+            parameters = _parameters(layer, suffixes[place])
+            reverse = suffixes[place].endswith("_reverse")
+            output, final = _scan(parameters, values, initial, inside, cell, reverse)
+            outputs.append(output)
+            last.append(final)
+        values = jnp.concatenate(outputs, -1)
+    return values, tuple(jnp.stack(parts) for parts in zip(*last, strict=True))
+
+
+@functools.partial(jax.jit, static_argnames=("cell", "reverse"), inline=True)
+def _scan(
+    parameters: Sequence[Any],
+    values: jax.Array,
+    initial: States,
+    inside: jax.Array | None,
+    cell: Cell,
+    reverse: bool,
+) -> tuple[jax.Array, States]:
+    """Run one direction of one layer; what does not wait for the last step is one product.
+
+    Compiled here, since a scan by itself is compiled anew whenever it is called.
+    """
+    weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = parameters
+    projected = add_bias(jnp.dot(values, weight_ih), bias_ih)
+    # Under shard_map zeros are the same on all devices, and what the scan carries is not: the
+    # states take on the type of what they will be added to, and nothing of its values.
+    initial = tuple(jnp.where(False, projected[0, :, :1], state) for state in initial)
+
+    def step(states: States, now: Any) -> tuple[States, jax.Array]:
+        x, is_inside = now
+        new = _in_float32(cell, x, add_bias(jnp.dot(states[0], weight_hh), bias_hh), states)
+        if weight_hr is not None:
+            new = (jnp.dot(new[0], weight_hr), *new[1:])
+        if is_inside is None:
+            return new, new[0]
+        kept = tuple(jnp.where(is_inside, a, b) for a, b in zip(new, states, strict=True))
+        return kept, jnp.where(is_inside, new[0], jnp.zeros_like(new[0]))
+
+    final, output = jax.lax.scan(step, initial, (projected, inside), reverse=reverse)
+    return output, final
+
+
+def _in_float32(cell: Cell, x: jax.Array, hidden: jax.Array, states: States) -> States:
+    """Compute a cell in at least float32, and round its states once."""
+    wide, dtype = compute_dtype(x.dtype), x.dtype
+    wide_states = tuple(state.astype(wide) for state in states)
+    return tuple(
+        state.astype(dtype) for state in cell(x.astype(wide), hidden.astype(wide), wide_states)
+    )
+
+
+def _parameters(layer: Recurrent, suffix: str) -> list[jax.Array | None]:
+    """Return the parameters of one direction of one layer; None for what it does not have."""
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+    variables = [getattr(layer, name + suffix, None) for name in names]
+    return [None if variable is None else variable[...] for variable in variables]
+
+
+def _inside(lengths: jax.Array, steps: int) -> jax.Array:
+    """Return (L, N, 1): whether a sequence has that step."""
+    times = jnp.arange(steps)
+    return times[:, None, None] < lengths.astype(times.dtype)[None, :, None]
+
+
+def _suffixes(layer: Recurrent) -> list[str]:
+    """Return how the names of parameters end: layer by layer, forward before reverse."""
+    ends = ("", "_reverse") if layer.bidirectional else ("",)
+    return [f"_l{index}{end}" for index in range(layer.num_layers) for end in ends]
+
+
+# --- one step of each layer: (W_i x + b_i, W_h h + b_h, states) -> states ----------------------
+
+
+def tanh_cell(x: jax.Array, hidden: jax.Array, states: States) -> States:
+    """Return the next state."""
+    return (jnp.tanh(x + hidden),)
+
+
+def relu_cell(x: jax.Array, hidden: jax.Array, states: States) -> States:
+    """Return the next state."""
+    return (jax.nn.relu(x + hidden),)
+
+
+def lstm_cell(x: jax.Array, hidden: jax.Array, states: States) -> States:
+    """Return the next states."""
+    _, c = states
+    i, f, g, o = jnp.split(x + hidden, 4, -1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
+def gru_cell(x: jax.Array, hidden: jax.Array, states: States) -> States:
+    """Return the next state."""
+    (h,) = states
+    x_reset, x_update, x_new = jnp.split(x, 3, -1)
+    h_reset, h_update, h_new = jnp.split(hidden, 3, -1)
+    reset = jax.nn.sigmoid(x_reset + h_reset)
+    update = jax.nn.sigmoid(x_update + h_update)
+    new = jnp.tanh(x_new + reset * h_new)
+    return (new + update * (h - new),)
