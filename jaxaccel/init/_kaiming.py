@@ -83,19 +83,13 @@ def kaiming_normal(
         N(0, \sigma^2), \qquad \sigma = \text{gain} / \sqrt{\text{fan}}
 
     Args:
-        a: The negative slope of the rectifier that follows; used by ``"leaky_relu"`` only.
-        mode: ``"fan_in"`` keeps the variance on the way forward, ``"fan_out"`` on the way back.
-        nonlinearity: A name that :func:`calculate_gain` knows.
-        layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
+        as :func:`kaiming_uniform`.
 
     Returns:
-        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key or a
-        :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
+        as :func:`kaiming_uniform`.
 
     Raises:
-        TypeError: from ``init``, a ``key`` that is neither.
-        ValueError: a bad ``mode``, ``nonlinearity``, ``a`` or ``layout``; from ``init``, a shape
-            with fewer than two dimensions.
+        as :func:`kaiming_uniform`.
 
     PyTorch:
         ``torch.nn.init.kaiming_normal_``: the same arguments; the same distribution with a

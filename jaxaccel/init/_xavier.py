@@ -68,17 +68,13 @@ def xavier_normal(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
         \sigma = \text{gain} \sqrt{2 / (\text{fan\_in} + \text{fan\_out})}
 
     Args:
-        gain: A factor, at least 0; :func:`calculate_gain` knows those of common nonlinearities.
-        layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
+        as :func:`xavier_uniform`.
 
     Returns:
-        ``init(key, shape, dtype=float)``, which returns a new array. ``key`` is a JAX key or a
-        :class:`jaxaccel.random.Generator`; half precision is drawn in float32 and rounded.
+        as :func:`xavier_uniform`.
 
     Raises:
-        TypeError: from ``init``, a ``key`` that is neither.
-        ValueError: a bad ``layout``; from ``init``, a shape with fewer than two dimensions or a
-            negative ``gain``.
+        as :func:`xavier_uniform`.
 
     PyTorch:
         ``torch.nn.init.xavier_normal_``: the same arguments; the same distribution with a

@@ -123,20 +123,10 @@ def resnet18(
     """Build the ResNet-18 for CIFAR: :func:`resnet10` with two basic blocks in each stage.
 
     Args:
-        num_classes: The length of an output.
-        in_channels: Channels of an image: 3 for colours, 1 for grey.
-        width: Channels of the first stage.
-        dtype: Of parameters and running statistics, and so of the input; None for float32.
-        small_images: Whether the stem is a 3x3 convolution with stride 1; otherwise it is a 7x7 one
-            with stride 2 and a 3x3 max pool with stride 2, for images of some 224 pixels.
-        axis_name: A mapped axis over which the batch is spread: batch normalization then uses the
-            statistics of the whole batch (:class:`jaxaccel.nn.BatchNorm2d`).
-        rngs: Draws the weights from PyTorch's default distribution: the ``params`` stream of an
-            ``nnx.Rngs``, or a :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
+        as :func:`resnet10`.
 
     Returns:
-        An nnx module in training mode: (N, H, W, in_channels) to (N, num_classes), for any height
-        and width.
+        as :func:`resnet10`.
 
     PyTorch:
         ``torchvision.models.resnet18``, with the CIFAR stem unless ``small_images=False``. The
@@ -176,20 +166,10 @@ def resnet50(
     are 1, 2, 2 and 2, each in the 3x3 convolution of a stage's first block (version 1.5).
 
     Args:
-        num_classes: The length of an output.
-        in_channels: Channels of an image: 3 for colours, 1 for grey.
-        width: Channels of the first stage.
-        dtype: Of parameters and running statistics, and so of the input; None for float32.
-        small_images: Whether the stem is a 3x3 convolution with stride 1; otherwise it is a 7x7 one
-            with stride 2 and a 3x3 max pool with stride 2, for images of some 224 pixels.
-        axis_name: A mapped axis over which the batch is spread: batch normalization then uses the
-            statistics of the whole batch (:class:`jaxaccel.nn.BatchNorm2d`).
-        rngs: Draws the weights from PyTorch's default distribution: the ``params`` stream of an
-            ``nnx.Rngs``, or a :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
+        as :func:`resnet10`.
 
     Returns:
-        An nnx module in training mode: (N, H, W, in_channels) to (N, num_classes), for any height
-        and width.
+        as :func:`resnet10`.
 
     PyTorch:
         ``torchvision.models.resnet50``: the same network and names, so that its checkpoints load.

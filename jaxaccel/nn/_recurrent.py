@@ -8,10 +8,8 @@ import jax
 from flax import nnx
 
 from jaxaccel._types import Generator
-from jaxaccel.nn._recurrent_checks import check_arguments
 from jaxaccel.nn._recurrent_scan import (
-    draw_parameters,
-    dropout_between,
+    Recurrent,
     gru_cell,
     lstm_cell,
     relu_cell,
@@ -22,7 +20,7 @@ from jaxaccel.nn._recurrent_scan import (
 _CELLS = {"tanh": tanh_cell, "relu": relu_cell}
 
 
-class RNN(nnx.Module):
+class RNN(Recurrent):
     r"""A recurrent network (Elman's) over a sequence, in layers.
 
     .. math::
@@ -98,16 +96,9 @@ class RNN(nnx.Module):
             raise ValueError(
                 f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
             )
-        check_arguments(input_size, hidden_size, num_layers, bias, batch_first, dropout)
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
         self.nonlinearity = nonlinearity
-        self.bias = bias
-        self.batch_first = batch_first
-        self.bidirectional = bidirectional
-        self.dropout = dropout_between(num_layers, dropout, rngs)
-        draw_parameters(self, 1, dtype, rngs)
+        sizes = (input_size, hidden_size, num_layers)
+        super().__init__(1, *sizes, bias, batch_first, dropout, bidirectional, dtype, rngs)
 
     def __call__(
         self, input: jax.Array, hx: jax.Array | None = None, lengths: jax.Array | None = None
@@ -119,7 +110,7 @@ class RNN(nnx.Module):
         return output, h_n
 
 
-class LSTM(nnx.Module):
+class LSTM(Recurrent):
     r"""Long short-term memory over a sequence, in layers.
 
     .. math::
@@ -176,16 +167,8 @@ class LSTM(nnx.Module):
         *,
         rngs: nnx.Rngs | Generator,
     ):
-        check_arguments(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bias = bias
-        self.batch_first = batch_first
-        self.bidirectional = bidirectional
-        self.proj_size = proj_size
-        self.dropout = dropout_between(num_layers, dropout, rngs)
-        draw_parameters(self, 4, dtype, rngs, proj_size)
+        sizes, options = (input_size, hidden_size, num_layers), (bias, batch_first, dropout)
+        super().__init__(4, *sizes, *options, bidirectional, dtype, rngs, proj_size)
 
     def __call__(
         self,
@@ -202,7 +185,7 @@ class LSTM(nnx.Module):
         return output, (h_n, c_n)
 
 
-class GRU(nnx.Module):
+class GRU(Recurrent):
     r"""Gated recurrent units over a sequence, in layers.
 
     .. math::
@@ -249,15 +232,8 @@ class GRU(nnx.Module):
         *,
         rngs: nnx.Rngs | Generator,
     ):
-        check_arguments(input_size, hidden_size, num_layers, bias, batch_first, dropout)
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bias = bias
-        self.batch_first = batch_first
-        self.bidirectional = bidirectional
-        self.dropout = dropout_between(num_layers, dropout, rngs)
-        draw_parameters(self, 3, dtype, rngs)
+        sizes = (input_size, hidden_size, num_layers)
+        super().__init__(3, *sizes, bias, batch_first, dropout, bidirectional, dtype, rngs)
 
     def __call__(
         self, input: jax.Array, hx: jax.Array | None = None, lengths: jax.Array | None = None

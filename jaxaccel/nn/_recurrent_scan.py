@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,12 @@ from jaxaccel._types import Generator
 from jaxaccel.init import uniform
 from jaxaccel.nn._arguments import add_bias, parameter_dtype, params_key
 from jaxaccel.nn._dropout import Dropout
-from jaxaccel.nn._recurrent_checks import check_input, check_lengths, check_states
+from jaxaccel.nn._recurrent_checks import (
+    check_arguments,
+    check_input,
+    check_lengths,
+    check_states,
+)
 
 States: TypeAlias = tuple[jax.Array, ...]
 """(h,), or (h, c) of an LSTM: of all layers, or the one that a scan carries."""
@@ -25,48 +30,52 @@ Cell: TypeAlias = Callable[[jax.Array, jax.Array, States], States]
 """``(W_i x + b_i, W_h h + b_h, states) -> states``, all gates side by side."""
 
 
-class Recurrent(Protocol):
-    """What the functions below ask of a layer, besides PyTorch's names for its parameters."""
+class Recurrent(nnx.Module):
+    """A recurrent layer: PyTorch's names for its parameters, registered and drawn in its order."""
 
-    input_size: int
-    hidden_size: int
-    num_layers: int
-    bias: bool
-    batch_first: bool
-    dropout: Dropout
-    bidirectional: bool
-    torch_transposed: tuple[str, ...]
+    def __init__(
+        self,
+        gates: int,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        dtype: Any,
+        rngs: nnx.Rngs | Generator,
+        proj_size: int = 0,
+    ):
+        check_arguments(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.bidirectional = bidirectional
+        self.proj_size = proj_size
+        # It has a stream of masks only where it draws any.
+        self.dropout = Dropout(dropout, rngs=rngs if dropout > 0 and num_layers > 1 else None)
+        bound, dtype, kernels = 1 / math.sqrt(hidden_size), parameter_dtype(dtype), []
+        for name, shape in self._shapes(gates).items():
+            setattr(self, name, nnx.Param(uniform(-bound, bound)(params_key(rngs), shape, dtype)))
+            kernels += [name] if len(shape) == 2 else []
+        self.torch_transposed = tuple(kernels)
 
-
-def dropout_between(num_layers: int, dropout: float, rngs: nnx.Rngs | Generator) -> Dropout:
-    """Return the dropout between layers, which has a stream of masks only where it draws any."""
-    return Dropout(dropout, rngs=rngs if dropout > 0 and num_layers > 1 else None)
-
-
-def draw_parameters(
-    layer: Recurrent,
-    gates: int,
-    dtype: Any,
-    rngs: nnx.Rngs | Generator,
-    proj_size: int = 0,
-) -> None:
-    """Give a layer its parameters, in the order in which PyTorch registers and draws them."""
-    dtype = parameter_dtype(dtype)
-    bound = 1 / math.sqrt(layer.hidden_size)
-    width, state_size = gates * layer.hidden_size, proj_size or layer.hidden_size
-    directions, kernels = 2 if layer.bidirectional else 1, []
-    for index, suffix in enumerate(_suffixes(layer)):
-        inputs = layer.input_size if index < directions else directions * state_size
-        shapes = {"weight_ih": (inputs, width), "weight_hh": (state_size, width)}
-        if layer.bias:
-            shapes |= {"bias_ih": (width,), "bias_hh": (width,)}
-        if proj_size:
-            shapes["weight_hr"] = (layer.hidden_size, proj_size)
-        for name, shape in shapes.items():
-            value = uniform(-bound, bound)(params_key(rngs), shape, dtype)
-            setattr(layer, name + suffix, nnx.Param(value))
-            kernels += [name + suffix] if len(shape) == 2 else []
-    layer.torch_transposed = tuple(kernels)
+    def _shapes(self, gates: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the parameters, layer by layer, forward before reverse."""
+        width, state_size = gates * self.hidden_size, self.proj_size or self.hidden_size
+        directions, shapes = 2 if self.bidirectional else 1, {}
+        for index, suffix in enumerate(_suffixes(self)):
+            inputs = self.input_size if index < directions else directions * state_size
+            own = {"weight_ih": (inputs, width), "weight_hh": (state_size, width)}
+            if self.bias:
+                own |= {"bias_ih": (width,), "bias_hh": (width,)}
+            if self.proj_size:
+                own["weight_hr"] = (self.hidden_size, self.proj_size)
+            shapes |= {name + suffix: shape for name, shape in own.items()}
+        return shapes
 
 
 def run(

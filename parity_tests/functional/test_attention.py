@@ -12,7 +12,12 @@ import torch
 import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.functional.rows_attention import FORWARD, FUNCTION
-from parity_tests.harness.attention import cotangents_of, inputs_of, run_torch
+from parity_tests.harness.attention import (
+    assert_same_text,
+    cotangents_of,
+    inputs_of,
+    run_torch,
+)
 from parity_tests.harness.compare import assert_close
 from parity_tests.harness.layer import OF_MAX
 from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
@@ -279,23 +284,15 @@ SAME_BEGINNING = {
 """And how many letters are the same: PyTorch goes on with its names of dtypes or functions."""
 
 
-def raised_by(call, side):
-    with pytest.raises((ValueError, TypeError, RuntimeError, AssertionError)) as raised:
-        call(side)
-    if side is Ours:
-        assert raised.type in (ValueError, TypeError)
-    return str(raised.value)
-
-
 @pytest.mark.parametrize("why", ERRORS)
 def test_errors_have_pytorchs_text(why):
-    assert raised_by(ERRORS[why], Ours) == raised_by(ERRORS[why], Torch)
+    assert_same_text(ERRORS[why], Ours, Torch)
 
 
 @pytest.mark.parametrize("why", SAME_BEGINNING)
 def test_errors_begin_with_pytorchs_text(why):
     call, length = SAME_BEGINNING[why]
-    assert raised_by(call, Ours)[:length] == raised_by(call, Torch)[:length]
+    assert_same_text(call, Ours, Torch, length)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import jaxaccel as ja
 import torch_ref.functional as ref
 from parity_tests import tolerances as tol
 from parity_tests.functional.rows_normalization import CASES, STATISTICS, TYPICAL, WITH_CHANNELS
-from parity_tests.harness.layer import largest
+from parity_tests.harness.compare import assert_close, largest
 from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
 
 OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
@@ -54,14 +54,6 @@ def as_tensor(array):
     if array is None:
         return None
     return torch.tensor(array.astype(np.float64)).to(getattr(torch, str(array.dtype)))
-
-
-def assert_close(found, expected, of_max, scale=None):
-    """Assert that the error is at most a share of the largest magnitude."""
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    assert found.shape == expected.shape
-    error, allowed = largest(found - expected), of_max * (scale or largest(expected))
-    assert error <= allowed, f"{error:.2e} > {allowed:.2e}"
 
 
 def run_torch(case, arrays, function=None, **extra):
@@ -124,7 +116,7 @@ def assert_all_close(found, expected, cotangent, of_max):
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         # The gradient of two values per channel is a difference that nearly cancels.
-        assert_close(found[name], array, of_max, max(largest(array), largest(cotangent)))
+        assert_close(found[name], array, of_max, largest(cotangent), name)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -1,7 +1,12 @@
-"""What the tests of attention share: masks, inputs, and PyTorch's outputs and gradients."""
+"""What the tests of attention share: masks, inputs, PyTorch's outputs, gradients and errors."""
+
+import re
 
 import numpy as np
+import pytest
 import torch
+
+from parity_tests.harness.errors import raised_by
 
 
 def mask_of(kind, shape, rng):
@@ -61,3 +66,11 @@ def cotangents_of(dtype):
         return [rng.normal(size=tuple(output.shape)).astype(dtype) for output in outputs]
 
     return draw
+
+
+def assert_same_text(call, ours, theirs, length=None):
+    """Assert that ``call`` of our side raises PyTorch's text, or its first so many letters."""
+    with pytest.raises((RuntimeError, ValueError, TypeError, AssertionError)) as raised:
+        call(theirs)
+    expected = re.sub(r"torch\.Size\(\[(.*?)\]\)", r"(\1)", str(raised.value))
+    assert raised_by(lambda: call(ours))[1][:length] == expected[:length]

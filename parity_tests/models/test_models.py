@@ -15,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 import jaxaccel as ja
 from jaxaccel.init import _draw
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_close
 from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
 from parity_tests.nn.rows_nn import MODELS
 
@@ -38,14 +39,6 @@ def models(case):
     ours = lookup("jaxaccel", case.function)(**case.kwargs, dtype=jnp.float64, rngs=nnx.Rngs(0))
     ja.nn.load_state_dict(ours, theirs.state_dict())
     return ours, theirs
-
-
-def assert_close(found, expected, of_max, what, rounding=0.0):
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    assert found.shape == expected.shape, what
-    error = np.max(np.abs(found - expected), initial=0.0)
-    allowed = of_max * np.max(np.abs(expected), initial=0.0) + rounding
-    assert error <= allowed, f"{what}: {error:.2e} > {allowed:.2e}"
 
 
 def loss_and_gradients(model, x, labels):
@@ -90,14 +83,14 @@ def test_forward_and_backward_equal_pytorch(case, mode):
         ours, jnp.asarray(channels_last(x)), jnp.asarray(labels)
     )
     of_max = tol.MODEL_FLOAT64_OF_MAX
-    assert_close(found, logits.detach(), of_max, "logits")
-    assert_close(found_loss, loss.detach(), of_max, "loss")
+    assert_close(found, logits.detach(), of_max, what="logits")
+    assert_close(found_loss, loss.detach(), of_max, what="loss")
     expected = {name: p.grad.numpy() for name, p in theirs.named_parameters()}
     rounding = tol.MODEL_FLOAT64_ROUNDING * max(np.max(np.abs(g)) for g in expected.values())
     for name, gradient in expected.items():
-        assert_close(gradients[name], gradient, of_max, name, rounding)
+        assert_close(gradients[name], gradient, of_max, what=name, floor=rounding)
     for name, tensor in theirs.state_dict().items():
-        assert_close(after[name], tensor, of_max, name)
+        assert_close(after[name], tensor, of_max, what=name)
 
 
 @rows
@@ -167,7 +160,7 @@ def test_resnet10_over_a_mapped_axis_equals_the_global_batch():
         compiled = jax.jit(functools.partial(call, graph), compiler_options=FAST_COMPILE)
         results.append(compiled(state, x))
     for found, expected in zip(*map(jax.tree.leaves, results), strict=True):
-        assert_close(found, expected, tol.MODEL_FLOAT64_OF_MAX, "output or statistic")
+        assert_close(found, expected, tol.MODEL_FLOAT64_OF_MAX, what="output or statistic")
 
 
 def test_models_draw_anew_for_every_layer(monkeypatch):

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import jaxaccel as ja
 from jaxaccel.nn import _recurrent_scan
 from parity_tests import tolerances as tol
-from parity_tests.harness.layer import assert_close
+from parity_tests.harness.compare import assert_close
 from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
 from parity_tests.nn.rows_recurrent import BAD, BAD_INPUTS, CASES, EMBEDDING, RECURRENT
 
