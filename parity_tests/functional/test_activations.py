@@ -83,6 +83,7 @@ def assert_all_close(found, expected, of_value=tol.LAYER_FLOAT64_OF_MAX):
         assert (ratio <= of_value).all(), (np.argmax(ratio), np.max(ratio))
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", [*ELEMENTWISE, *ALONG], ids=lambda case: case.id)
 def test_values_and_gradients_are_pytorchs(case):
     arrays = arrays_of(case)
@@ -203,6 +204,7 @@ def test_signature_is_the_one_that_pytorch_documents(name):
 # --- layers -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)
 def test_layer_equals_pytorch(case):
     assert_same_layer(case, case.options.get("constant", "float64"))

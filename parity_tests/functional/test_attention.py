@@ -63,6 +63,7 @@ def assert_same_function(case, dtype):
         assert_close(own[name], judge, OF_MAX[dtype], np.abs(cotangent).max(initial=0.0))
 
 
+@pytest.mark.parity
 @rows(FUNCTION)
 def test_float64_function_equals_pytorch(case):
     assert_same_function(case, "float64")
@@ -140,6 +141,7 @@ def forward_of(case, function, arrays, weights, masks, **more):
     return tuple(x for x in function(*arrays, **given) if x is not None)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @rows(FORWARD)
 def test_multi_head_attention_equals_pytorch(case, dtype):

@@ -133,6 +133,7 @@ def with_classes_first(found, shape):
     }
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_float64_equals_pytorch(case):
     tensors = as_dtype(arrays_of(case), torch.float64)

@@ -119,6 +119,7 @@ def assert_all_close(found, expected, cotangent, of_max):
         assert_close(found[name], array, of_max, largest(cotangent), name)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_equals_pytorch(case):
     arrays = arrays_of(case)

@@ -14,6 +14,7 @@ import textwrap
 import typing
 from pathlib import Path
 
+import pytest
 from flax import nnx
 
 import jaxaccel
@@ -228,6 +229,7 @@ def documented_fields(cls):
     ]
 
 
+@pytest.mark.quick
 def test_docstrings_are_complete_and_in_order():
     of_names = [
         (name, fault)
@@ -250,6 +252,7 @@ def is_explained(cls):
     return [*in_args] == [*cls._fields] or documented_fields(cls) == [*cls._fields]
 
 
+@pytest.mark.quick
 def test_every_field_is_explained():
     values = {name: value for name, value in PUBLIC.items() if kind_of(value) == "value"}
     assert values
@@ -355,6 +358,7 @@ def undocumented(name):
                 yield name, f"{node.name} has no docstring"
 
 
+@pytest.mark.quick
 def test_modules_and_what_they_show_to_others_have_docstrings():
     assert_no_faults(fault for name in MODULES for fault in undocumented(name))
 
@@ -455,6 +459,7 @@ def test_a_faulty_block_is_seen():
     assert not reports["right"]
 
 
+@pytest.mark.quick
 def test_no_block_escapes_by_its_name():
     for page, path in PAGES.items():
         text = path.read_text(encoding="utf-8")
@@ -473,6 +478,7 @@ def shown_paths(page, names):
         yield from names.PRIVATE.findall(text)
 
 
+@pytest.mark.quick
 def test_no_private_or_machine_path_is_shown():
     names = load_extension("public_names")
     assert_no_faults((page, f"shows {path}") for page in PAGES for path in shown_paths(page, names))

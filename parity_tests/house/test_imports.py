@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from parity_tests.harness.errors import assert_no_faults
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +99,7 @@ def breaches(path):
             yield f"{path}:{line}", f"{module} is private to its room"
 
 
+@pytest.mark.quick
 def test_rooms_import_only_what_is_below_them():
     assert_no_faults(fault for path in FILES for fault in breaches(path))
 
@@ -111,6 +114,7 @@ def strangers(path):
             yield f"{path}:{line}", f"imports {module}"
 
 
+@pytest.mark.quick
 def test_packages_import_only_their_dependencies():
     assert_no_faults(fault for path in FILES for fault in strangers(path))
 
@@ -125,6 +129,7 @@ def untidy(path):
         yield path, f"{lines} lines: does it hold two concepts?"
 
 
+@pytest.mark.quick
 def test_files_are_private_short_and_two_levels_deep():
     assert_no_faults(fault for path in FILES for fault in untidy(path))
 
@@ -148,6 +153,7 @@ def more_than_names(path):
         yield path, "__all__ is not what is imported"
 
 
+@pytest.mark.quick
 def test_init_files_only_import_names():
     rooms = [path for path in FILES if path.parts[0] == "jaxaccel" and len(path.parts) == 3]
     inits = [path for path in rooms if path.name == "__init__.py"]

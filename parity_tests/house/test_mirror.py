@@ -4,6 +4,7 @@ import importlib
 import inspect
 import typing
 
+import pytest
 import torch
 
 import jaxaccel
@@ -226,6 +227,7 @@ def parameters(function):
     return {name: p.default for name, p in signature(function).items()}
 
 
+@pytest.mark.quick
 def test_every_public_name_has_rows():
     assert_no_faults(
         (name, f"has {len(ROWS_OF.get(name, ()))} rows")
@@ -267,16 +269,19 @@ def untried(name):
     return set(parameters(lookup("jaxaccel", name))) - tried - arrays - set(OPTIONS_ELSEWHERE)
 
 
+@pytest.mark.quick
 def test_every_option_is_in_a_row():
     names = [name for name in PUBLIC if name not in WITHOUT_ROWS]
     assert_no_faults((name, missing) for name in names if (missing := untried(name)))
 
 
+@pytest.mark.quick
 def test_row_ids_are_unique():
     ids = [(case.function, case.oracle, case.why) for case in CASES]
     assert len(set(ids)) == len(ids), sorted({i for i in ids if ids.count(i) > 1})
 
 
+@pytest.mark.quick
 def test_mirror_has_the_same_files_and_names():
     for room in torch_ref.__all__:
         ours = importlib.import_module(f"jaxaccel.{room}")
@@ -289,6 +294,7 @@ def test_mirror_has_the_same_files_and_names():
         assert mirrored == files - set(NO_MIRROR.get(room, ())), room
 
 
+@pytest.mark.quick
 def test_mirror_has_the_same_signatures():
     rooms = torch_ref.__all__
     names = [n for n in PUBLIC if n.split(".")[0] in rooms and n not in UNMIRRORED]
@@ -300,6 +306,7 @@ def test_mirror_has_the_same_signatures():
         assert list(mirror.items()) == list(expected.items()), name
 
 
+@pytest.mark.quick
 def test_signatures_are_pytorchs():
     """Same arguments, order and defaults, so that a call is ported by copying it."""
     pairs = {(c.function, c.oracle): c for c in CASES if c.oracle.startswith("torch.")}
@@ -331,6 +338,7 @@ def differs(case):
     return found
 
 
+@pytest.mark.quick
 def test_every_room_is_public():
     for package in (jaxaccel, torch_ref):
         folder = importlib.resources.files(package)

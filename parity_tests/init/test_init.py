@@ -71,6 +71,7 @@ def flax_shape(shape):
     return (*shape[2:], shape[1], shape[0]) if len(shape) > 1 else shape
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("layout", ["flax", "torch"])
 @pytest.mark.parametrize("case", [*WEIGHTS, *LAYER_DEFAULTS], ids=lambda case: case.id)
 def test_bounds_equal_pytorch(case, layout, monkeypatch):
@@ -434,6 +435,7 @@ def test_far_tails_warn_as_in_pytorch(case):
         assert [str(w.message) for w in found] == [str(w.message) for w in expected]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("package", ["jaxaccel", "torch_ref"])
 @pytest.mark.parametrize("case", GAINS, ids=lambda case: case.id)
 def test_gain_equals_pytorch(case, package):

@@ -144,6 +144,7 @@ def assert_same_layer(case, dtype):
 MISMATCHED = "ignore:Support for mismatched key_padding_mask and attn_mask:UserWarning"
 
 
+@pytest.mark.parity
 @pytest.mark.filterwarnings(MISMATCHED)
 @rows(LAYERS)
 def test_float64_layer_equals_pytorch(case):

@@ -49,6 +49,7 @@ def differentiate(layer, dtype, cotangent, floats, integers=()):
     return output, ja.nn.state_dict(gradients), of_floats, ja.nn.state_dict(changed)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("case", BILINEAR, ids=lambda case: case.id)
 def test_bilinear_equals_pytorch(case, dtype):
@@ -93,6 +94,7 @@ def sum_of_embedding(theirs):
     return call
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", EMBEDDING_BAG, ids=lambda case: case.id)
 def test_embedding_bag_equals_pytorch(case):
     """The output, the gradients of the table and the weights, and what becomes of the table."""

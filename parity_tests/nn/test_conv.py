@@ -25,6 +25,7 @@ from parity_tests.nn.test_seeded_models import assert_built_alike
 EVEN_SAME = "ignore:Using padding='same' with even kernel:UserWarning"
 
 
+@pytest.mark.parity
 @pytest.mark.usefixtures("no_draws")
 @pytest.mark.filterwarnings(EVEN_SAME)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

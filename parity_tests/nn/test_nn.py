@@ -20,6 +20,7 @@ from parity_tests.harness.optimizer import lookup, oracle_of
 from parity_tests.nn.rows_nn import BAD, BAD_INPUTS, DROPOUT, LAYERS
 
 
+@pytest.mark.parity
 @pytest.mark.usefixtures("no_draws")
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)

@@ -49,6 +49,7 @@ def as_pytorch(case, layer):
     return {**case.kwargs, **({"channel_axis": 1} if "channel_axis" in takes else {})}
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_float64_layer_equals_pytorch(case):
     assert_same_layer(case, "float64")

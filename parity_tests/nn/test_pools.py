@@ -23,6 +23,7 @@ from parity_tests.nn.rows_pools import BAD, BAD_INPUTS, CASES, PLANTED
 DEFAULTS = [case for case in CASES if case.why == "defaults"]
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_float64_pool_equals_pytorch(case):
     """With ties, as ReLU makes by the thousand: the first takes the gradient. And NaN, and inf."""

@@ -231,6 +231,7 @@ def assert_same_layer(case, dtype):
     assert_same_gradients(gradients, theirs, of_max)
 
 
+@pytest.mark.parity
 @pytest.mark.usefixtures("no_draws")
 @pytest.mark.parametrize("case", RECURRENT, ids=lambda case: case.id)
 def test_float64_layer_equals_pytorch(case):
@@ -405,6 +406,7 @@ def look_up(layer, ids, cotangent):
     return *rows_and_gradient(layer, ids, cotangent), layer.weight[...]
 
 
+@pytest.mark.parity
 @pytest.mark.usefixtures("no_draws")
 @pytest.mark.parametrize(
     ("case", "dtype"),

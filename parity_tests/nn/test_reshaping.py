@@ -24,6 +24,7 @@ from parity_tests.harness.optimizer import lookup, oracle_of
 from parity_tests.nn.rows_reshaping import BAD, BAD_INPUTS, DROPOUT, LAYERS, MOVES, UPSAMPLE
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)
 def test_float64_layer_equals_pytorch(case):
     assert_same_layer(case, "float64")

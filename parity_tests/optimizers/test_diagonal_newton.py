@@ -123,6 +123,7 @@ def run_jax(case, parts, dtype):
     return Run(params, fields, numbers(updates))
 
 
+@pytest.mark.parity
 @rows
 def test_float64_run_equals_the_formula_at_every_step(case):
     parts = curved_problem(case, seed=0)

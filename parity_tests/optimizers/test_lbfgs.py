@@ -297,6 +297,7 @@ def assert_stays_with_pytorch(found, judge, apart):
         assert np.all(error <= allowed), f"{name} {error} > {allowed}"
 
 
+@pytest.mark.parity
 @rows
 def test_stays_with_pytorch(case):
     points = starts(case)

@@ -107,6 +107,7 @@ def stacked(moved, states, grads):
     return Run(params, state, {})
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("package", ["jaxaccel", "torch_ref"])
 @rows
 def test_run_equals_the_paper_at_every_step(case, package):

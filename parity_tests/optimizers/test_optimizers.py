@@ -26,6 +26,7 @@ from parity_tests.optimizers.rows_optimizers import CASES, LOW_PRECISION
 rows = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 
 
+@pytest.mark.parity
 @rows
 def test_float64_run_equals_pytorch_at_every_step(case):
     params, grads = problem(case, seed=0)

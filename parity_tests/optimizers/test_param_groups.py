@@ -110,6 +110,7 @@ def run_jax(case, params, grads, dtype):
     }, state
 
 
+@pytest.mark.parity
 @rows
 def test_float64_run_equals_pytorch_at_every_step(case):
     params, grads = problem(case, seed=0)

@@ -154,6 +154,7 @@ def as_run(moved, states, updates):
 # --- parity -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parity
 @rows
 def test_float64_run_equals_pytorch_at_every_step(case):
     """In all forms, which agree to the bit; a table without a gradient stays."""

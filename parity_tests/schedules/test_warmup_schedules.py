@@ -19,19 +19,17 @@ from torch.optim import lr_scheduler
 
 from jaxaccel import schedules
 from parity_tests import tolerances as tol
-from parity_tests.harness.optimizer import lookup, run_without_x64
-from parity_tests.registry import Case
+from parity_tests.harness.compare import assert_close
+from parity_tests.harness.compiled import run_without_x64
+from parity_tests.harness.schedule import assert_float32_bounds, float32_errors, steps_around
+from parity_tests.registry import Case, lookup
 from parity_tests.schedules.rows_warmup_schedules import CASES, LONG, MILLION, SCALE, SCHEDULES
-from parity_tests.schedules.test_schedules import (
-    assert_float32_bounds,
-    float32_errors,
-    steps_around,
-)
 from torch_ref import schedules as torch_ref_schedules
 
 PACKAGES = ("jaxaccel", "torch_ref")
 packages = pytest.mark.parametrize("package", PACKAGES)
 both = pytest.mark.parametrize("package", [schedules, torch_ref_schedules], ids=PACKAGES)
+same = functools.partial(assert_close, of_max=tol.SCHEDULE_FLOAT64_OF_PEAK)
 rows = pytest.mark.parametrize("case", SCHEDULES, ids=lambda case: case.id)
 TIMES_LENGTH = 3
 
@@ -161,24 +159,17 @@ def judge(case, steps):
     return run_torch(case.kwargs["lr"], make, steps)
 
 
-def assert_close(found, expected, share=tol.SCHEDULE_FLOAT64_OF_PEAK):
-    """Assert an error of at most ``share`` of the largest magnitude."""
-    assert np.shape(found) == np.shape(expected)
-    error = np.abs(np.asarray(found) - expected)
-    allowed = share * np.max(np.abs(expected))
-    assert np.all(error <= allowed), f"{error.max():.2e} > {allowed:.2e} at {error.argmax()}"
-
-
 # --- every row ----------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 @packages
 @rows
 def test_equals_a_live_lambda_lr_at_every_step(case, package):
     values, schedule = judged(SCHEDULES.index(case)), build(package, case)
     found = [schedule(k) for k in range(len(values))]
     assert all(type(value) is float for value in found)
-    assert_close(found, values)
+    same(found, values)
 
 
 @rows
@@ -192,7 +183,7 @@ def test_arrays_of_steps_and_traced_steps_give_the_same(case):
     assert np.array_equal(schedule(square), known[square])
     traced = jax.jit(schedule)(jnp.asarray(steps))
     assert traced.dtype == jnp.float64
-    assert_close(traced, values)
+    same(traced, values)
 
 
 @packages
@@ -203,7 +194,7 @@ def test_the_scaling_rules(case, package):
     expected = given["base_lr"] * float(ratio) ** (0.5 if given.get("rule") == "sqrt" else 1.0)
     found = build(package, case)
     assert type(found) is float
-    assert_close(found, expected)
+    same(found, expected)
 
 
 def test_the_well_known_rate_of_a_batch_of_1024():
@@ -224,14 +215,14 @@ RESTARTS = "cosine_with_hard_restarts_schedule_with_warmup"
 def test_without_warmup_a_half_cycle_is_cosine_annealing_past_the_end_too(package, eta_min):
     make = functools.partial(lr_scheduler.CosineAnnealingLR, T_max=50, eta_min=eta_min)
     schedule = package.cosine_schedule_with_warmup(0.1, 0, 50, min_lr=eta_min)
-    assert_close([schedule(k) for k in range(151)], run_torch(0.1, make, 150))
+    same([schedule(k) for k in range(151)], run_torch(0.1, make, 150))
 
 
 @both
 def test_without_warmup_restarts_are_warm_restarts_to_the_end(package):
     make = functools.partial(lr_scheduler.CosineAnnealingWarmRestarts, T_0=25)
     schedule = getattr(package, RESTARTS)(0.1, 0, 100, num_cycles=4)
-    assert_close([schedule(k) for k in range(100)], run_torch(0.1, make, 99))
+    same([schedule(k) for k in range(100)], run_torch(0.1, make, 99))
 
 
 @both
@@ -239,7 +230,7 @@ def test_a_warmup_is_a_linear_lr_that_began_a_step_earlier_at_zero(package):
     make = functools.partial(lr_scheduler.LinearLR, start_factor=1 / 20, total_iters=19)
     schedule = package.warmup(0.1, 20)
     assert schedule(0) == 0.0
-    assert_close([schedule(k + 1) for k in range(61)], run_torch(0.1, make, 60))
+    same([schedule(k + 1) for k in range(61)], run_torch(0.1, make, 60))
 
 
 @both
@@ -250,7 +241,7 @@ def test_a_linear_decay_alone_is_a_linear_lr(package):
     schedule = package.warmup_stable_decay(
         0.1, 0, 30, num_stable_steps=0, decay_type="linear", min_lr_ratio=0.1
     )
-    assert_close([schedule(k) for k in range(91)], run_torch(0.1, make, 90))
+    same([schedule(k) for k in range(91)], run_torch(0.1, make, 90))
 
 
 @both
@@ -258,7 +249,7 @@ def test_the_inverse_square_root_is_that_of_the_first_transformer(package):
     width, warmup = 512, 40
     schedule = package.inverse_sqrt((width * warmup) ** -0.5, warmup)
     expected = [width**-0.5 * min(k**-0.5, k * warmup**-1.5) for k in range(1, 200)]
-    assert_close([schedule(k) for k in range(1, 200)], expected)
+    same([schedule(k) for k in range(1, 200)], expected)
 
 
 @both
@@ -280,7 +271,7 @@ def test_long_schedules_equal_the_formula_in_40_digits(case):
         expected = [float(lr * formula(mpmath.mpf(int(k)))) for k in steps]
     for package in PACKAGES:
         schedule = build(package, case)
-        assert_close([schedule(int(k)) for k in steps], expected)
+        same([schedule(int(k)) for k in steps], expected)
 
 
 def report_float32():
@@ -334,9 +325,9 @@ def assert_any_equals(function, kwargs):
     values = judge(case, 120)
     for package in PACKAGES:
         schedule = build(package, case)
-        assert_close([schedule(k) for k in range(len(values))], values)
+        same([schedule(k) for k in range(len(values))], values)
     # Op by op: a compilation for each example would take all the time.
-    assert_close(build("jaxaccel", case)(jnp.arange(len(values))), values)
+    same(build("jaxaccel", case)(jnp.arange(len(values))), values)
 
 
 @fuzz
@@ -526,7 +517,7 @@ def test_members_of_a_sequence_are_pytorchs():
         cosine = lookup(package, "schedules.cosine_annealing_lr")(0.1, 15)
         members = [build(package, warmup), cosine, build(package, decay)]
         schedule = sequence(members, [12, 30])
-        assert_close([schedule(k) for k in range(101)], values)
+        same([schedule(k) for k in range(101)], values)
 
 
 @pytest.mark.parametrize(
@@ -553,4 +544,4 @@ def test_they_drive_optaxs_optimizers_and_injected_hyperparameters(schedule):
         states = transform.init(jnp.zeros(())), plain.init(jnp.zeros(()))
         _, columns = jax.jit(lambda: jax.lax.scan(step, states, length=30))()
     for values in columns:
-        assert_close(values, schedule(np.arange(30)))
+        same(values, schedule(np.arange(30)))

@@ -108,6 +108,7 @@ def flushing(*at):
 # --- against PyTorch ----------------------------------------------------------------------------
 
 
+@pytest.mark.parity
 @rows
 def test_equals_pytorch_after_every_micro_batch(case):
     params, batches = regression()

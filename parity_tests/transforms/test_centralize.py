@@ -47,6 +47,7 @@ def centralized(case, name, grad):
     return np.moveaxis(result, 0, -1) if layout == "flax" else result
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("package", ["jaxaccel", "torch_ref"])
 @rows
 def test_equals_the_paper(case, package):

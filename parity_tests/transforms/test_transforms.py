@@ -165,6 +165,7 @@ def run_clip(case, dtypes):
     return results
 
 
+@pytest.mark.parity
 @rows(CLIPS)
 def test_clipping_equals_pytorch_at_every_step(case):
     """In four precisions: float32 and below against PyTorch-float64 on the same gradients."""
@@ -209,6 +210,7 @@ def test_half_precision_is_no_worse_than_pytorch(case, dtype):
 # --- norms --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("dtype", DTYPES)
 @rows(GET_TOTAL_NORM)
 def test_total_norm_equals_pytorch(case, dtype):
@@ -224,6 +226,7 @@ def test_total_norm_equals_pytorch(case, dtype):
         assert_close(found, expected, norm_dtype, "norm")
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("dtype", DTYPES)
 @rows(CLIP_GRADS_WITH_NORM)
 def test_clipping_with_a_known_norm_equals_pytorch(case, dtype):

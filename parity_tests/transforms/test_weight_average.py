@@ -128,6 +128,7 @@ def names_of(case):
     return [n for n in weights("float64")[0] if n != INTEGER or "swa_multi" not in case.oracle]
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("package", ["jaxaccel", "torch_ref"])
 @rows
 def test_equals_averaged_model_at_every_update(case, package):
