@@ -40,7 +40,7 @@ OF_INDICES = [
     ("defaults", {}),
     ("none", {"reduction": "none"}),
     ("sum", {"reduction": "sum"}),
-    ("weight", {}, WEIGHT),
+    ("weight", {}, {**WEIGHT, "quick": "what the mean is over"}),
     ("weight none", {"reduction": "none"}, WEIGHT),
     ("weight sum", {"reduction": "sum"}, WEIGHT),
     ("ignored", {}, SOME),
@@ -119,7 +119,7 @@ OF_PAIRS = [
     ("empty sum", {"reduction": "sum"}, {"shape": (0, 3)}),
     ("broadcast", {}, {"target_shape": (6,)}),
     ("broadcast input", {"reduction": "none"}, {"shape": (4, 1), "target_shape": (4, 6)}),
-    ("kinks", {"reduction": "none"}, KINKS),
+    ("kinks", {"reduction": "none"}, {**KINKS, "quick": "the slopes that are chosen"}),
 ]
 OF_WEIGHTS = [
     ("weight", {}, WEIGHTED),

@@ -134,7 +134,7 @@ LOCAL_RESPONSE_NORM = rows(
     (),
     [
         ("odd size", {"size": 3}),
-        ("even size", {"size": 2, "alpha": 0.5}),
+        ("even size", {"size": 2, "alpha": 0.5}, {"quick": "where the window leans"}),
         ("even size of four", {"size": 4, "alpha": 0.5}),
         ("one neighbour", {"size": 1, "alpha": 0.5}),
         ("more neighbours than channels", {"size": 13, "alpha": 2.0}),

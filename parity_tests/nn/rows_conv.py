@@ -100,7 +100,7 @@ TRANSPOSED = [
             (
                 "groups of three channels",
                 {"groups": 2, "in_channels": 6, "out_channels": 8},
-                {"shape": (2, 6, 4, 5)},
+                {"shape": (2, 6, 4, 5), "quick": "the order of the groups"},
             ),
             ("no bias", {"bias": False}),
             ("padding mode", {"padding_mode": "zeros"}),

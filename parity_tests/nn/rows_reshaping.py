@@ -127,7 +127,11 @@ UPSAMPLE = [
             ("nearest exact", {"size": 17, "mode": "nearest-exact"}),
             ("nearest exact smaller", {"scale_factor": 0.6, "mode": "nearest-exact"}),
             ("nearest on the edge of rounding", {"scale_factor": 3.3}, {"shape": (1, 1, 39)}),
-            ("linear fraction", {"scale_factor": 1.7, "mode": "linear"}),
+            (
+                "linear fraction",
+                {"scale_factor": 1.7, "mode": "linear"},
+                {"quick": "the factor is the given one, not that of the sizes"},
+            ),
             ("linear smaller", {"scale_factor": 0.45, "mode": "linear"}),
             ("linear barely a factor", {"scale_factor": 1.1, "mode": "linear"}),
             (

@@ -93,6 +93,7 @@ def assert_same_arrays(found, expected, of_max, at_least=0.0):
         assert_close(found[name], tensor.detach(), of_max, at_least, name)
 
 
+@pytest.mark.parity
 @layer_rows
 def test_training_equals_pytorch_at_every_step(case):
     """Outputs, gradients of the originals, u and v; then evaluation, which moves nothing."""

@@ -141,7 +141,7 @@ ADAFACTOR = rows(
             _FLAX,
             [
                 *_COMMON[1:],
-                ("lr above the relative step", {"lr": 0.5}),
+                ("lr above the relative step", {"lr": 0.5}, {"quick": "the bound of the step"}),
                 ("beta2 decay", {"beta2_decay": -0.5}),
                 ("beta2 decay zero", {"beta2_decay": 0.0}),
                 ("beta2 decay strong", {"beta2_decay": -3.0}),

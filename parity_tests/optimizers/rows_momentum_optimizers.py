@@ -18,7 +18,11 @@ SGD = rows(
         ("momentum above one", {"lr": 0.01, "momentum": 1.05}),
         ("momentum schedule", {"lr": 0.1, "momentum": rising}),
         ("dampening without momentum", {"lr": 0.1, "dampening": 0.5}),
-        ("dampening", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
+        (
+            "dampening",
+            {"lr": 0.1, "momentum": 0.9, "dampening": 0.5},
+            {"quick": "the first step is not dampened, where Nesterov's is"},
+        ),
         ("dampening one", {"lr": 0.1, "momentum": 0.9, "dampening": 1.0}),
         ("dampening schedule", {"lr": 0.1, "momentum": 0.9, "dampening": rising}),
         ("nesterov", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),

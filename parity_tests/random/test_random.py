@@ -19,70 +19,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from jaxaccel.random import Generator, manual_seed
 from jaxaccel.random._fma import fma32, fma64
 from jaxaccel.random._randperm import shuffle_forwards, shuffle_inside_out
+from parity_tests.harness.generator import FLOATS, LARGE, SEEDS, Pair, assert_same_bits, empty
 
-SEEDS = [
-    *(0, 1, 42, 12345, 67280421310721, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**32 + 7),
-    *(2**53 + 1, 2**63 - 1, 2**63, 2**63 + 5, 2**64 - 1, -1, -2, -(2**32), -(2**40) - 3, -(2**63)),
-]
 SIZES = (0, 1, 15, 16, 17)
-LARGE = 1_000_003
-
-FLOATS = ("float32", "float64", "bfloat16", "float16")
 INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 BOUNDS = [(0.0, 1.0), (-0.1, 0.3), (-1.0, 1.0), (2.5, 2.5), (1.0, 1.0 + 2.0**-20)]
 RANGES = [(0, 2), (3, 100), (0, 2**7), (0, 1)]
 LONG_RANGES = [(0, 2**28 - 1), (0, 2**28), (-(2**40), 2**40), (-(2**63), 2**63 - 1)]
-
-
-def assert_same(ours, theirs):
-    """Compare a NumPy array with a tensor: dtype, shape and bits."""
-    assert ours.dtype.name == str(theirs.dtype).removeprefix("torch.")
-    assert ours.shape == tuple(theirs.shape)
-    integers = np.dtype(f"i{ours.itemsize if ours.dtype.kind != 'c' else ours.itemsize // 2}")
-    theirs = theirs.contiguous()
-    if theirs.is_complex():
-        theirs = torch.view_as_real(theirs).flatten()
-    their_bits = theirs.flatten().view(getattr(torch, integers.name)).numpy()
-    assert np.array_equal(np.ascontiguousarray(ours).reshape(-1).view(integers), their_bits)
-
-
-class Pair:
-    """Our generator and PyTorch's, from one seed; what is drawn from both is compared."""
-
-    def __init__(self, seed):
-        self.ours, self.theirs = manual_seed(seed), torch.Generator().manual_seed(seed)
-
-    def same_state(self):
-        assert np.array_equal(self.ours.get_state(), self.theirs.get_state().numpy())
-
-    def filled(self, name, fill, *args, shape, dtype="float32", filler=None, **layout):
-        """Draw an array, and fill a tensor of the same layout in place."""
-        ours = draw(self.ours, name, *args, shape=shape, dtype=dtype, **layout)
-        tensor = empty(shape, dtype, **layout)
-        theirs = getattr(tensor, fill)(*(args if filler is None else filler), generator=self.theirs)
-        assert_same(ours, theirs)
-
-    def made(self, ours, theirs):
-        """Compare a method's result with that of a function that takes ``generator=``."""
-        assert_same(ours(self.ours), theirs(self.theirs))
-
-
-def draw(generator, name, *args, shape, **options):
-    """Call a method: integers have their bounds first, all others the shape."""
-    if name == "randint":
-        return generator.randint(*args, shape, **options)
-    if name == "random":
-        return generator.random(shape, low=args[0], high=args[1], **options)
-    return getattr(generator, name)(shape, *args, **options)
-
-
-def empty(shape, dtype, memory_format="contiguous", strides=None):
-    """Return a tensor of zeros."""
-    dtype = getattr(torch, dtype)
-    if strides is not None:
-        return torch.empty_strided(shape, strides, dtype=dtype).zero_()
-    formats = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-    return torch.empty(shape, dtype=dtype, memory_format=formats[memory_format]).zero_()
 
 
 def draw_all(pair, size):
@@ -158,7 +101,7 @@ def test_a_state_goes_both_ways(words, normal_first):
     assert np.array_equal(ours.get_state(), theirs.get_state().numpy())
     back = torch.Generator()
     back.set_state(torch.from_numpy(ours.get_state()))
-    assert_same(ours.rand(700), torch.rand(700, generator=back))
+    assert_same_bits(ours.rand(700), torch.rand(700, generator=back))
     assert np.array_equal(ours.get_state(), back.get_state().numpy())
     assert ours.manual_seed(1) is ours
     assert np.array_equal(ours.get_state(), torch.Generator().manual_seed(1).get_state().numpy())
@@ -214,7 +157,7 @@ def test_ranges_of_integers_with_their_errors_and_warnings(dtype):
         if ours[0] is None:
             assert np.array_equal(pair.ours.get_state(), state)
         else:
-            assert_same(ours[0], theirs[0])
+            assert_same_bits(ours[0], theirs[0])
         pair.same_state()
 
 
@@ -237,7 +180,7 @@ def test_permutations_in_other_dtypes_with_their_errors(n, dtype):
     ours = outcome(lambda: pair.ours.randperm(n, dtype))
     assert ours[1:] == theirs[1:]
     if ours[0] is not None:
-        assert_same(ours[0], theirs[0])
+        assert_same_bits(ours[0], theirs[0])
     pair.same_state()
 
 
@@ -269,7 +212,7 @@ def test_a_probability_for_each_number(dtype, p_dtype):
         p = p.to(getattr(torch, p_dtype))
         array = p.double().numpy().astype(np.dtype(p_dtype))
         theirs = empty(shape, dtype).bernoulli_(p, generator=pair.theirs)
-        assert_same(pair.ours.bernoulli(shape, array, dtype), theirs)
+        assert_same_bits(pair.ours.bernoulli(shape, array, dtype), theirs)
         pair.same_state()
 
 
@@ -285,7 +228,7 @@ def test_a_dropout_mask_times_the_input_is_dropout(p, dtype):
         if layout == "channels_last":
             x = x.to(memory_format=torch.channels_last)
         mask = ours.dropout_mask(x.shape, p, dtype, memory_format=layout)
-        assert_same(array * mask, torch.nn.functional.dropout(x, p))
+        assert_same_bits(array * mask, torch.nn.functional.dropout(x, p))
         assert np.array_equal(ours.get_state(), torch.get_rng_state().numpy())
 
 
@@ -311,7 +254,7 @@ def test_numbers_go_where_the_tensors_memory_begins(shape, layout):
         pair.filled("bernoulli", "bernoulli_", 0.4, shape=shape, dtype=dtype, **layout)
     p = torch.rand(shape)
     theirs = empty(shape, "float32", **layout).bernoulli_(p, generator=pair.theirs)
-    assert_same(pair.ours.bernoulli(shape, p.numpy(), **layout), theirs)
+    assert_same_bits(pair.ours.bernoulli(shape, p.numpy(), **layout), theirs)
     pair.same_state()
 
 
@@ -570,14 +513,14 @@ class BothGenerators(RuleBasedStateMachine):
     def trunc_normal(self, size, a, b):
         theirs = torch.empty(size)
         torch.nn.init.trunc_normal_(theirs, 0.0, 1.0, a, b, generator=self.pair.theirs)
-        assert_same(self.pair.ours.trunc_normal((size,), 0.0, 1.0, a, b), theirs)
+        assert_same_bits(self.pair.ours.trunc_normal((size,), 0.0, 1.0, a, b), theirs)
 
     @rule(count=st.integers(1, 20), replacement=st.booleans())
     def multinomial(self, count, replacement):
         weights = torch.arange(1.0, 21.0)
         ours = self.pair.ours.multinomial(weights.numpy(), count, replacement)
         theirs = torch.multinomial(weights, count, replacement, generator=self.pair.theirs)
-        assert_same(ours, theirs)
+        assert_same_bits(ours, theirs)
 
 
 BothGenerators.TestCase.settings = settings(

@@ -28,7 +28,7 @@ CLIP_GRAD_NORM = _rows(
     "torch.nn.utils.clip_grad_norm_",
     [
         ("max norm below", {"max_norm": 1.0}),
-        ("max norm above", {"max_norm": 1e3}),
+        ("max norm above", {"max_norm": 1e3}, {"quick": "nothing is scaled up"}),
         ("max norm equal", {"max_norm": 5.0}, PYTHAGORAS),
         ("max norm just above", {"max_norm": 5.000002}, PYTHAGORAS),
         ("max norm zero", {"max_norm": 0.0}),
