@@ -41,8 +41,8 @@ def group_norm(
 
     Raises:
         ValueError: ``num_groups`` does not divide C, a batch of one sample has one value per group,
-            ``channel_axis`` is no axis or the batch's, or a parameter has another shape.
-        TypeError: ``num_groups`` is no int, the input is not floating point, or a parameter has
+            ``channel_axis`` is not an axis or is the batch's, or a parameter has another shape.
+        TypeError: ``num_groups`` is not an int, the input is not floating point, or a parameter has
             neither its dtype nor (beside a float16 or bfloat16 input) float32.
 
     PyTorch:

@@ -72,7 +72,7 @@ def instance_norm(
 
     Raises:
         ValueError: one value per sample and channel where they normalise, running statistics
-            missing, ``channel_axis`` is no axis or the batch's, or a parameter that has not C
+            missing, ``channel_axis`` is not an axis or is the batch's, or a parameter without C
             elements.
         TypeError: ``momentum`` is None, the input is not floating point, or a parameter has neither
             its dtype nor (beside a float16 or bfloat16 input) float32.

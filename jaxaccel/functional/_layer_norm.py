@@ -40,7 +40,7 @@ def layer_norm(
     Raises:
         ValueError: ``normalized_shape`` is empty or no end of the input's shape, or a parameter has
             another shape.
-        TypeError: ``normalized_shape`` is no sequence, the input is not floating point, or a
+        TypeError: ``normalized_shape`` is not a sequence, the input is not floating point, or a
             parameter has neither its dtype nor (beside a float16 or bfloat16 input) float32.
 
     PyTorch:

@@ -41,7 +41,7 @@ def local_response_norm(
     Raises:
         ValueError: fewer dimensions, a ``size`` that is not positive, or a ``channel_axis`` that is
             no axis or the batch's.
-        TypeError: ``size`` is no int, or the input is not floating point.
+        TypeError: ``size`` is not an int, or the input is not floating point.
 
     PyTorch:
         ``torch.nn.functional.local_response_norm``: the same values and gradients, but channels are

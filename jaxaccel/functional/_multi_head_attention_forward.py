@@ -118,8 +118,10 @@ def multi_head_attention_forward(
         raise ValueError(
             "Need attn_mask if specifying the is_causal hint: attn_mask=~jnp.tri(L, S, dtype=bool)"
         )
-    of_keys = [kernel.shape[0] for kernel in kernels[1:]] or [embed_dim_to_check] * 2
-    check_lengths(query, key, value, (embed_dim_to_check, *of_keys), batch_first)
+    kdim, vdim = embed_dim_to_check, embed_dim_to_check
+    if use_separate_proj_weight:
+        kdim, vdim = kernels[1].shape[0], kernels[2].shape[0]
+    check_lengths(query, key, value, (embed_dim_to_check, kdim, vdim), batch_first)
     if embed_dim_to_check % num_heads != 0:
         raise ValueError(f"embed_dim {embed_dim_to_check} not divisible by num_heads {num_heads}")
     dropout = dropout_p if training else 0.0, dropout_key

@@ -36,10 +36,10 @@ def rms_norm(
         An array of the shape and dtype of the input.
 
     Raises:
-        ValueError: ``normalized_shape`` is empty or no end of the input's shape, or ``weight`` has
-            another shape.
-        TypeError: ``normalized_shape`` is no sequence, or the input or ``weight`` is not floating
-            point.
+        ValueError: ``normalized_shape`` is empty or not the end of the input's shape, or ``weight``
+            has another shape.
+        TypeError: ``normalized_shape`` is not a sequence, or the input or ``weight`` is not
+            floating point.
 
     PyTorch:
         ``torch.nn.functional.rms_norm``: the same values and gradients, and the same epsilon for

@@ -27,7 +27,7 @@ def dirac(groups: int = 1, *, layout: str = "flax") -> Initializer:
         ``init(key, shape, dtype=float)``, which returns a new array; ``key`` is not used.
 
     Raises:
-        TypeError: ``groups`` is no integer.
+        TypeError: ``groups`` is not an integer.
         ValueError: ``groups`` is below 1; a bad ``layout``; from ``init``, a shape without three,
             four or five dimensions, or outputs that ``groups`` does not divide.
 

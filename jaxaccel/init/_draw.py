@@ -23,7 +23,7 @@ from jaxaccel._types import Generator, Key
 
 
 def uniform(
-    key: Key | Generator,
+    key: Key,
     shape: tuple[int, ...],
     dtype: Any,
     low: float,
@@ -44,7 +44,7 @@ def uniform(
 
 
 def normal(
-    key: Key | Generator,
+    key: Key,
     shape: tuple[int, ...],
     dtype: Any,
     mean: float,
@@ -62,7 +62,7 @@ def normal(
 
 
 def trunc_normal(
-    key: Key | Generator,
+    key: Key,
     shape: tuple[int, ...],
     dtype: Any,
     mean: float,
@@ -92,7 +92,7 @@ def trunc_normal(
     return jnp.clip(value, jnp.asarray(a, wide), jnp.asarray(b, wide)).astype(dtype)
 
 
-def permutations(key: Key | Generator, n: int, count: int) -> jax.Array:
+def permutations(key: Key, n: int, count: int) -> jax.Array:
     """Return ``count`` permutations of 0 to n - 1, each a column."""
     if _is_generator(key):
         columns = [key.randperm(n) for _ in range(count)]
@@ -101,7 +101,7 @@ def permutations(key: Key | Generator, n: int, count: int) -> jax.Array:
     return jax.random.permutation(key, ordered, independent=True)
 
 
-def split(key: Key | Generator) -> tuple[Any, Any]:
+def split(key: Key) -> tuple[Any, Any]:
     """Return what draws two arrays: two keys, or twice the generator, which moves on by itself."""
     if _is_generator(key):
         return key, key

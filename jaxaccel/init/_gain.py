@@ -36,7 +36,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         The gain, a Python number.
 
     Raises:
-        ValueError: ``nonlinearity`` has no gain in PyTorch's table, or ``param`` is no number.
+        ValueError: ``nonlinearity`` has no gain in PyTorch's table, or ``param`` is not a number.
 
     PyTorch:
         ``torch.nn.init.calculate_gain``: the same.

@@ -109,7 +109,7 @@ def gpt(
         (N, L, vocab_size).
 
     Raises:
-        ValueError: ``n_embd`` is no multiple of ``n_head``; from a call, a sequence that is too
+        ValueError: ``n_embd`` is not a multiple of ``n_head``; from a call, a sequence that is too
             long.
 
     PyTorch:

@@ -108,8 +108,8 @@ def vit_tiny(
         An nnx module: (N, image_size, image_size, in_channels) to (N, num_classes).
 
     Raises:
-        ValueError: ``image_size`` is no multiple of ``patch_size`` or ``width`` none of ``heads``;
-            from a call, an image of another size.
+        ValueError: ``image_size`` is not a multiple of ``patch_size``, or ``width`` not one of
+            ``heads``; from a call, an image of another size.
 
     PyTorch:
         ``nn.Conv2d`` as the patch embedding, ``nn.TransformerEncoderLayer(norm_first=True,

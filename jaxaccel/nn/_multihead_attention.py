@@ -158,12 +158,15 @@ class MultiheadAttention(nnx.Module):
         """
         dropout = self.dropout
         p = 0.0 if dropout.deterministic else dropout.p
-        if 0 < p < 1 and dropout.rngs is None:
-            raise ValueError(
-                "MultiheadAttention in training draws a mask and needs rngs: "
-                "MultiheadAttention(..., rngs=nnx.Rngs(0)), or nnx.view(model, rngs=nnx.Rngs(0)) "
-                "for a model that a Generator has drawn"
-            )
+        dropout_key = None
+        if 0 < p < 1:
+            if dropout.rngs is None:
+                raise ValueError(
+                    "MultiheadAttention in training draws a mask and needs rngs: "
+                    "MultiheadAttention(..., rngs=nnx.Rngs(0)), or nnx.view(model, "
+                    "rngs=nnx.Rngs(0)) for a model that a Generator has drawn"
+                )
+            dropout_key = dropout.rngs()
         return multi_head_attention_forward(
             query,
             key,
@@ -188,5 +191,5 @@ class MultiheadAttention(nnx.Module):
             average_attn_weights=average_attn_weights,
             is_causal=is_causal,
             batch_first=self.batch_first,
-            dropout_key=dropout.rngs() if 0 < p < 1 else None,
+            dropout_key=dropout_key,
         )

@@ -60,7 +60,7 @@ def orthogonal(
         :func:`state_dict`; a completed ``base`` is a factor of the same random numbers and the
         same within rounding. Left out: complex matrices, a parametrization of a parametrization,
         and assignment through one (``remove_parametrizations`` first). As there, the diagonal that
-        holds the reflections' signs is no target for weight decay: it is rounded towards zero.
+        holds the reflections' signs is not a target for weight decay: it is rounded towards zero.
 
     Example:
         >>> from flax import nnx

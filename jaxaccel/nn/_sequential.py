@@ -20,14 +20,14 @@ class Sequential(nnx.Module):
             them, in its order.
 
     Raises:
-        TypeError: something cannot be called, or a name is no string.
+        TypeError: something cannot be called, or a name is not a string.
         ValueError: a name that cannot be an attribute's, or is one of every module's already.
         IndexError: an index is out of range.
 
     PyTorch:
         ``torch.nn.Sequential``: the same names and order. PyTorch takes modules only, an
         ``OrderedDict`` and no plain ``dict``, and raises ``KeyError`` for names. A name that begins
-        with an underscore raises here (:func:`state_dict` passes over such attributes). Left out:
+        with an underscore raises here (flax has attributes of that kind). Left out:
         changing the list of layers afterwards.
 
     Example:
