@@ -5,7 +5,7 @@
 """
 
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from jaxaccel._names import public as _public
 from jaxaccel._names import unknown_name as _unknown_name
@@ -27,7 +27,7 @@ __all__ = [
     "training",
 ]
 
-if _TYPE_CHECKING:
+if TYPE_CHECKING:
     from jaxaccel import (
         data,
         functional,
@@ -51,4 +51,4 @@ else:  # a type checker would take any name for one that this answers
         raise _unknown_name(__name__, name)
 
     def __dir__() -> list[str]:
-        return _public([*globals(), *__all__])
+        return _public(globals())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -86,9 +87,10 @@ def teach(module_name: str) -> None:
     module.__dir__ = lambda: public(vars(module))
 
 
-def public(names: Any) -> list[str]:
-    """Return what ``dir`` of a module shows: each name once, and no private file."""
-    return sorted({n for n in names if n != "teach" and (n[0] != "_" or n.startswith("__"))})
+def public(namespace: Mapping[str, Any]) -> list[str]:
+    """Return what ``dir`` of a module shows: what is public, and what Python itself puts there."""
+    special = (name for name in namespace if name.startswith("__"))
+    return sorted({*namespace["__all__"], *special})
 
 
 def unknown_name(module_name: str, name: str) -> AttributeError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, overload, runtime_checkable
 
 import jax
 import numpy as np
@@ -30,18 +30,28 @@ AxisName: TypeAlias = str | Sequence[str]
 """One or more mapped mesh axes over which a batch is spread."""
 
 
+Scalar: TypeAlias = float | np.number | np.ndarray | jax.Array
+"""A number that is known now: Python's, NumPy's, or an array of one element."""
+
+Count: TypeAlias = int | np.integer
+"""A whole number, Python's or NumPy's."""
+
+
 @runtime_checkable
 class Schedule(Protocol):
-    """A hyperparameter as a function of the number of finished ``scheduler.step()`` calls."""
+    """A hyperparameter as a function of the number of finished ``scheduler.step()`` calls.
 
-    def __call__(self, step: Any, /) -> Any:
-        """Return the value after ``step`` calls.
+    It returns the value after ``step`` calls. A Python or NumPy ``step`` is computed in NumPy
+    double precision and gives a float or, for an array of steps, an array of float64; a traced
+    ``step`` is computed in JAX's default float.
+    """
 
-        A Python or NumPy ``step`` is computed in NumPy double precision and gives NumPy
-        values; a traced ``step`` is computed in JAX's default float. Arrays of steps give
-        arrays of values.
-        """
-        ...
+    @overload
+    def __call__(self, step: Count, /) -> float: ...
+    @overload
+    def __call__(self, step: np.ndarray, /) -> np.ndarray: ...
+    @overload
+    def __call__(self, step: jax.Array, /) -> jax.Array: ...
 
 
 @runtime_checkable
@@ -83,7 +93,7 @@ class Number(NamedTuple):
     """The number 0 leaves its buffer out of the state, so that it cannot be another one later."""
 
 
-_Value: TypeAlias = float | np.number | np.ndarray | jax.Array | Callable[[Any], Any]
+_Value: TypeAlias = Scalar | Callable[[Any], Any]
 
 Hyperparameter: TypeAlias = Annotated[_Value, Number()]
 """A number, a scalar of NumPy or JAX, or a schedule ``step -> value``.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Schedule
 from jaxaccel.schedules._combine import InChain, Node, members_of, shared_lr, starts_of
 from jaxaccel.schedules._inputs import known_total_steps
 from jaxaccel.schedules._recursion import recursive_curve
@@ -18,7 +18,7 @@ from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
 @shows_call
 def chained_scheduler(
-    schedulers: Sequence[Schedule], *, total_steps: int | None = None
+    schedulers: Sequence[Callable[[Any], Any]], *, total_steps: Count | None = None
 ) -> Schedule:
     r"""Let several schedules change the learning rate in turns, all of them at every step.
 

@@ -6,14 +6,14 @@ import math
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
 from jaxaccel.schedules._schedule import Curve, Next, Scheduler, Start, make_schedule
 
 
 @shows_call
-def cosine_annealing_lr(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule:
+def cosine_annealing_lr(lr: Scalar, T_max: Count, eta_min: Scalar = 0.0) -> Schedule:
     r"""Swing the learning rate between ``lr`` and ``eta_min`` on a cosine.
 
     It reaches ``eta_min`` at step ``T_max`` and does not stay there: at ``2 * T_max`` it is

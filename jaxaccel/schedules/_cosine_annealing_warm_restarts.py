@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
-from jaxaccel.schedules._inputs import known_lr
+from jaxaccel.schedules._inputs import known_lr, plain
 from jaxaccel.schedules._schedule import Curve, Start, absolute_schedule
 from jaxaccel.schedules._table import count_up_to, reachable, read_table
 
 
 @shows_call
 def cosine_annealing_warm_restarts(
-    lr: float, T_0: int, T_mult: int = 1, eta_min: float = 0.0
+    lr: Scalar, T_0: Count, T_mult: Count = 1, eta_min: Scalar = 0.0
 ) -> Schedule:
     r"""Lower the learning rate on a cosine, again and again, in cycles that may grow.
 
@@ -58,6 +58,7 @@ def cosine_annealing_warm_restarts(
         https://arxiv.org/abs/1608.03983
     """
     lr = known_lr(lr)
+    T_0, T_mult, eta_min = plain(T_0), plain(T_mult), plain(eta_min)
     if not isinstance(T_0, int) or T_0 <= 0:
         raise ValueError(f"Expected positive integer T_0, but got {T_0}")
     if not isinstance(T_mult, int) or T_mult < 1:

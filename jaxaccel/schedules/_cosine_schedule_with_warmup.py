@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._cosine_phase import cosine_phase, known_cycles
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
@@ -15,12 +15,12 @@ from jaxaccel.schedules._warmup import after_warmup
 
 @shows_call
 def cosine_schedule_with_warmup(
-    lr: float,
-    num_warmup_steps: int,
-    num_training_steps: int,
-    num_cycles: float = 0.5,
-    min_lr: float | None = None,
-    min_lr_rate: float | None = None,
+    lr: Scalar,
+    num_warmup_steps: Count,
+    num_training_steps: Count,
+    num_cycles: Scalar = 0.5,
+    min_lr: Scalar | None = None,
+    min_lr_rate: Scalar | None = None,
 ) -> Schedule:
     r"""Raise the learning rate from 0 to ``lr`` on a line, then swing it down on a cosine.
 

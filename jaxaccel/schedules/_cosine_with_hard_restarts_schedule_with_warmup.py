@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._cosine_schedule_with_warmup import known_lengths
 from jaxaccel.schedules._inputs import known_count, known_lr
@@ -15,7 +15,7 @@ from jaxaccel.schedules._warmup import after_warmup
 
 @shows_call
 def cosine_with_hard_restarts_schedule_with_warmup(
-    lr: float, num_warmup_steps: int, num_training_steps: int, num_cycles: int = 1
+    lr: Scalar, num_warmup_steps: Count, num_training_steps: Count, num_cycles: Count = 1
 ) -> Schedule:
     r"""Raise the learning rate from 0 to ``lr`` on a line, then let it fall several times.
 

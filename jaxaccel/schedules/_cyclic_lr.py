@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._cyclic import cycle_height
 from jaxaccel.schedules._inputs import known_number
 from jaxaccel.schedules._schedule import Curve, Group, Start, absolute_schedule
@@ -14,17 +14,17 @@ from jaxaccel.schedules._schedule import Curve, Group, Start, absolute_schedule
 
 @shows_call
 def cyclic_lr(
-    base_lr: float,
-    max_lr: float,
-    step_size_up: int = 2000,
-    step_size_down: int | None = None,
+    base_lr: Scalar,
+    max_lr: Scalar,
+    step_size_up: Count = 2000,
+    step_size_down: Count | None = None,
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
-    gamma: float = 1.0,
+    gamma: Scalar = 1.0,
     scale_fn: Callable[[int], Any] | None = None,
     scale_mode: Literal["cycle", "iterations"] = "cycle",
     cycle_momentum: bool = True,
-    base_momentum: float = 0.8,
-    max_momentum: float = 0.9,
+    base_momentum: Scalar = 0.8,
+    max_momentum: Scalar = 0.9,
 ) -> Schedule:
     r"""Move the learning rate up and down between two bounds on straight lines.
 

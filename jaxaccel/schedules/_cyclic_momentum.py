@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._cyclic import cycle_height
 from jaxaccel.schedules._inputs import known_number
 from jaxaccel.schedules._schedule import absolute_schedule
@@ -14,14 +14,14 @@ from jaxaccel.schedules._schedule import absolute_schedule
 
 @shows_call
 def cyclic_momentum(
-    step_size_up: int = 2000,
-    step_size_down: int | None = None,
+    step_size_up: Count = 2000,
+    step_size_down: Count | None = None,
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
-    gamma: float = 1.0,
+    gamma: Scalar = 1.0,
     scale_fn: Callable[[int], Any] | None = None,
     scale_mode: Literal["cycle", "iterations"] = "cycle",
-    base_momentum: float = 0.8,
-    max_momentum: float = 0.9,
+    base_momentum: Scalar = 0.8,
+    max_momentum: Scalar = 0.9,
 ) -> Schedule:
     r"""Lower the momentum while ``cyclic_lr`` raises the learning rate, and back.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Scalar, Schedule
 from jaxaccel.schedules._inputs import known_lr, known_number
 from jaxaccel.schedules._power import power
 from jaxaccel.schedules._schedule import factor_schedule
 
 
 @shows_call
-def exponential_lr(lr: float, gamma: float) -> Schedule:
+def exponential_lr(lr: Scalar, gamma: Scalar) -> Schedule:
     r"""Multiply the learning rate by ``gamma`` at every step.
 
     .. math::

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
+from jax.core import Tracer
 
 from jaxaccel._checks import check_lr, known_value
 
@@ -15,6 +17,15 @@ def known_number(name: str, value: Any) -> float:
     if known is None:
         raise TypeError(f"{name} must be a number that is known now, got {value!r}")
     return known
+
+
+def plain(value: Any) -> Any:
+    """Return a scalar of NumPy's or JAX' as Python's number, and anything else as it is.
+
+    Where PyTorch asks for a Python number by its type, this comes before its check.
+    """
+    is_array = isinstance(value, (np.generic, np.ndarray, jax.Array))
+    return value.item() if is_array and value.size == 1 and not isinstance(value, Tracer) else value
 
 
 def known_lr(lr: Any) -> float:

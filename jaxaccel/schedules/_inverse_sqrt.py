@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._inputs import known_count, known_lr
 from jaxaccel.schedules._schedule import multiple_of_base
 from jaxaccel.schedules._warmup import after_warmup
 
 
 @shows_call
-def inverse_sqrt(lr: float, num_warmup_steps: int, timescale: int | None = None) -> Schedule:
+def inverse_sqrt(lr: Scalar, num_warmup_steps: Count, timescale: Count | None = None) -> Schedule:
     r"""Raise the learning rate from 0 to ``lr`` on a line, then divide it by a growing root.
 
     The decay has no end: training may go on for as long as it likes. With the default

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
 from jaxaccel.schedules._schedule import factor_schedule
@@ -13,10 +13,10 @@ from jaxaccel.schedules._schedule import factor_schedule
 
 @shows_call
 def linear_lr(
-    lr: float,
-    start_factor: float = 1.0 / 3,
-    end_factor: float = 1.0,
-    total_iters: int = 5,
+    lr: Scalar,
+    start_factor: Scalar = 1.0 / 3,
+    end_factor: Scalar = 1.0,
+    total_iters: Count = 5,
 ) -> Schedule:
     r"""Move the learning rate on a straight line between two factors of itself, then hold it.
 

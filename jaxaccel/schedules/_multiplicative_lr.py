@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._inputs import known_lr, known_total_steps
 from jaxaccel.schedules._schedule import Curve, Scheduler, Start, make_schedule, multiplied_by
 from jaxaccel.schedules._table import length_for, read_table, traced_length
@@ -18,7 +18,7 @@ from jaxaccel.schedules._user_function import call_at, check_function
 
 @shows_call
 def multiplicative_lr(
-    lr: float, lr_lambda: Callable[[int], Any], *, total_steps: int | None = None
+    lr: Scalar, lr_lambda: Callable[[int], Any], *, total_steps: Count | None = None
 ) -> Schedule:
     r"""Multiply the learning rate, at every step, by a function of the step.
 

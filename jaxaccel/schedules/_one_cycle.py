@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._ending import ending
+from jaxaccel.schedules._inputs import plain
 from jaxaccel.schedules._schedule import Curve
 
 
@@ -29,7 +30,8 @@ def make_cycle(
     three_phase: Any,
 ) -> Cycle:
     """Check the arguments in PyTorch's order and return the cycle."""
-    total_steps = _check_total_steps(total_steps, epochs, steps_per_epoch)
+    total_steps = _check_total_steps(plain(total_steps), plain(epochs), plain(steps_per_epoch))
+    pct_start = plain(pct_start)
     if not isinstance(pct_start, float) or not 0.0 <= pct_start <= 1.0:
         raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
     if anneal_strategy not in ("cos", "linear"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._inputs import known_number
 from jaxaccel.schedules._one_cycle import cycle_curve, last_step, make_cycle
 from jaxaccel.schedules._schedule import Curve, Group, Start, absolute_schedule
@@ -13,17 +13,17 @@ from jaxaccel.schedules._schedule import Curve, Group, Start, absolute_schedule
 
 @shows_call
 def one_cycle_lr(
-    max_lr: float,
-    total_steps: int | None = None,
-    epochs: int | None = None,
-    steps_per_epoch: int | None = None,
-    pct_start: float = 0.3,
+    max_lr: Scalar,
+    total_steps: Count | None = None,
+    epochs: Count | None = None,
+    steps_per_epoch: Count | None = None,
+    pct_start: Scalar = 0.3,
     anneal_strategy: Literal["cos", "linear"] = "cos",
     cycle_momentum: bool = True,
-    base_momentum: float = 0.85,
-    max_momentum: float = 0.95,
-    div_factor: float = 25.0,
-    final_div_factor: float = 1e4,
+    base_momentum: Scalar = 0.85,
+    max_momentum: Scalar = 0.95,
+    div_factor: Scalar = 25.0,
+    final_div_factor: Scalar = 1e4,
     three_phase: bool = False,
 ) -> Schedule:
     r"""Raise the learning rate to ``max_lr`` and anneal it far below where it started.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._inputs import known_number
 from jaxaccel.schedules._one_cycle import cycle_curve, last_step, make_cycle
 from jaxaccel.schedules._schedule import absolute_schedule
@@ -13,13 +13,13 @@ from jaxaccel.schedules._schedule import absolute_schedule
 
 @shows_call
 def one_cycle_momentum(
-    total_steps: int | None = None,
-    epochs: int | None = None,
-    steps_per_epoch: int | None = None,
-    pct_start: float = 0.3,
+    total_steps: Count | None = None,
+    epochs: Count | None = None,
+    steps_per_epoch: Count | None = None,
+    pct_start: Scalar = 0.3,
     anneal_strategy: Literal["cos", "linear"] = "cos",
-    base_momentum: float = 0.85,
-    max_momentum: float = 0.95,
+    base_momentum: Scalar = 0.85,
+    max_momentum: Scalar = 0.95,
     three_phase: bool = False,
 ) -> Schedule:
     r"""Lower the momentum while ``one_cycle_lr`` raises the learning rate, and back.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +12,7 @@ import optax
 from jaxaccel._checks import known_value
 from jaxaccel._math import Complement, value_at
 from jaxaccel._tree import holds_hyperparams, zeros_like
-from jaxaccel._types import Params, Schedule
+from jaxaccel._types import Params
 from jaxaccel.schedules._inputs import known_count, known_steps
 from jaxaccel.schedules._schedule import scheduler_of
 
@@ -60,7 +60,7 @@ class Preview(NamedTuple):
 
 
 def preview(
-    schedule: Schedule
+    schedule: Callable[[Any], Any]
     | Mapping[str, Any]
     | Sequence[Mapping[str, Any]]
     | optax.GradientTransformation

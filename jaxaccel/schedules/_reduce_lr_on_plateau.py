@@ -15,7 +15,7 @@ import optax
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_eps
 from jaxaccel._tree import initial_scalar, initial_step, next_step, short_repr, update_leaves
-from jaxaccel._types import Params, State, Updates
+from jaxaccel._types import Count, Params, Scalar, State, Updates
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
 
 
@@ -50,15 +50,15 @@ class Plateau(NamedTuple):
 
 @shows_call
 def reduce_lr_on_plateau(
-    lr: float,
+    lr: Scalar,
     mode: Literal["min", "max"] = "min",
-    factor: float = 0.1,
-    patience: int = 10,
-    threshold: float = 1e-4,
+    factor: Scalar = 0.1,
+    patience: Count = 10,
+    threshold: Scalar = 1e-4,
     threshold_mode: Literal["rel", "abs"] = "rel",
-    cooldown: int = 0,
-    min_lr: float = 0,
-    eps: float = 1e-8,
+    cooldown: Count = 0,
+    min_lr: Scalar = 0,
+    eps: Scalar = 1e-8,
 ) -> Plateau:
     r"""Reduce the learning rate when a metric has stopped improving.
 

@@ -6,13 +6,14 @@ import math
 from typing import Any, Literal
 
 from jaxaccel._checks import check_positive_integer
-from jaxaccel.schedules._inputs import known_number
+from jaxaccel._types import Count, Scalar
+from jaxaccel.schedules._inputs import known_number, plain
 
 
 def scale_lr(
-    base_lr: float,
-    base_batch_size: int,
-    batch_size: int,
+    base_lr: Scalar,
+    base_batch_size: Count,
+    batch_size: Count,
     rule: Literal["linear", "sqrt"] = "linear",
 ) -> float:
     r"""Scale a learning rate that was tuned for one batch size to another.
@@ -60,6 +61,7 @@ def scale_lr(
     known = known_number("base_lr", base_lr)
     if not known >= 0.0:
         raise ValueError(f"base_lr must be at least 0, got {base_lr!r}")
+    base_batch_size, batch_size = plain(base_batch_size), plain(batch_size)
     check_positive_integer("base_batch_size", base_batch_size)
     check_positive_integer("batch_size", batch_size)
     _check_rule(rule)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Schedule
 from jaxaccel.schedules._combine import (
     InSequence,
     Node,
@@ -26,7 +26,10 @@ from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
 @shows_call
 def sequential_lr(
-    schedulers: Sequence[Schedule], milestones: Sequence[int], *, total_steps: int | None = None
+    schedulers: Sequence[Callable[[Any], Any]],
+    milestones: Sequence[Count],
+    *,
+    total_steps: Count | None = None,
 ) -> Schedule:
     """Run one schedule after another, each counted from its own milestone.
 
@@ -166,7 +169,7 @@ def _check_restart(stage: _Stage, member: Node) -> None:
         )
 
 
-def _check_milestones(milestones: Sequence[int], count: int) -> tuple[int, ...]:
+def _check_milestones(milestones: Sequence[Count], count: int) -> tuple[int, ...]:
     """Return the milestones of ``count`` schedules as ints."""
     if count < 1:
         raise ValueError("SequentialLR expects at least one scheduler, but got no scheduler.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._inputs import known_lr, known_number
 from jaxaccel.schedules._schedule import Curve, Group, Next, Scheduler, Start, make_schedule
@@ -13,9 +13,9 @@ from jaxaccel.schedules._schedule import Curve, Group, Next, Scheduler, Start, m
 
 @shows_call
 def swa_lr(
-    lr: float,
-    swa_lr: float,
-    anneal_epochs: int = 10,
+    lr: Scalar,
+    swa_lr: Scalar,
+    anneal_epochs: Count = 10,
     anneal_strategy: Literal["cos", "linear"] = "cos",
 ) -> Schedule:
     r"""Anneal the learning rate to a fixed one, for averaging weights there.

@@ -7,7 +7,7 @@ import warnings
 from typing import Any, Literal
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._types import Schedule
+from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._cosine_phase import cosine_phase, known_cycles
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
 from jaxaccel.schedules._schedule import multiple_of_base
@@ -15,15 +15,15 @@ from jaxaccel.schedules._schedule import multiple_of_base
 
 @shows_call
 def warmup_stable_decay(
-    lr: float,
-    num_warmup_steps: int,
-    num_decay_steps: int,
-    num_training_steps: int | None = None,
-    num_stable_steps: int | None = None,
+    lr: Scalar,
+    num_warmup_steps: Count,
+    num_decay_steps: Count,
+    num_training_steps: Count | None = None,
+    num_stable_steps: Count | None = None,
     warmup_type: Literal["linear", "cosine", "1-sqrt"] = "linear",
     decay_type: Literal["linear", "cosine", "1-sqrt"] = "cosine",
-    min_lr_ratio: float = 0.0,
-    num_cycles: float = 0.5,
+    min_lr_ratio: Scalar = 0.0,
+    num_cycles: Scalar = 0.5,
 ) -> Schedule:
     r"""Raise the learning rate to ``lr``, hold it for most of the training, and let it fall.
 

@@ -15,7 +15,7 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_non_negative
 from jaxaccel._math import compute_dtype, in_dtype, value_at, widest
 from jaxaccel._tree import initial_scalar, initial_step, next_step, short_repr, update_leaves
-from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel._types import Hyperparameter, Params, Scalar, State, Updates
 
 
 class ClipGradNormState(NamedTuple):
@@ -77,9 +77,7 @@ def get_total_norm(
     return total_norm
 
 
-def clip_grads_with_norm(
-    grads: Updates, max_norm: float | jax.Array, total_norm: jax.Array
-) -> Updates:
+def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array) -> Updates:
     r"""Scale gradients whose norm is known by :math:`\min(1, c / (\lVert g \rVert + 10^{-6}))`.
 
     Args:

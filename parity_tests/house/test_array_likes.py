@@ -1,0 +1,155 @@
+"""Numbers may be NumPy's or JAX', and what a type checker accepts runs."""
+
+import inspect
+import typing
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxaccel as ja
+from jaxaccel._types import Count, Number, Scalar, Schedule
+from parity_tests.harness.optimizer import lookup
+from parity_tests.house import typed_sample
+from parity_tests.optimizers import rows_optimizers
+from parity_tests.schedules import rows_schedules, rows_warmup_schedules
+
+
+@pytest.mark.parametrize("part", ["schedules", "optimizers", "layers"])
+def test_the_typed_sample_runs(part):
+    getattr(typed_sample, part)()
+
+
+# --- schedules ----------------------------------------------------------------------------------
+
+FLOATS = {
+    "float64": np.float64,
+    "array": lambda x: np.array([x]),
+    "jax": jnp.float64,
+    "0-d": np.array,
+}
+COUNTS = {"float64": np.int64, "array": np.int32, "jax": np.uint16, "0-d": np.int64}
+
+
+def converted(function, kwargs, kind):
+    """Return the arguments with every number as another kind has it."""
+    hints = typing.get_type_hints(function)
+    return {name: _converted(hints[name], value, kind) for name, value in kwargs.items()}
+
+
+def _converted(hint, value, kind):
+    if isinstance(value, (list, tuple)) and all(type(item) is int for item in value):
+        return [COUNTS[kind](item) for item in value]
+    if type(value) not in (int, float):
+        return value
+    parts = set(typing.get_args(hint)) or {hint}
+    if parts >= set(typing.get_args(Scalar)):
+        return FLOATS[kind](value)
+    assert parts >= set(typing.get_args(Count)), (hint, value)
+    return COUNTS[kind](value) if value >= 0 else value
+
+
+SCHEDULES = [
+    case
+    for case in (*rows_schedules.CASES, *rows_warmup_schedules.CASES)
+    if "schedulers" not in case.kwargs and case.why == "defaults"
+]
+
+
+@pytest.mark.parametrize("kind", FLOATS)
+@pytest.mark.parametrize("case", SCHEDULES, ids=lambda case: case.id)
+def test_a_schedule_takes_numpys_and_jaxs_numbers(case, kind):
+    function = lookup("jaxaccel", case.function)
+    expected = function(**case.kwargs)
+    found = function(**converted(function, case.kwargs, kind))
+    if case.function == "schedules.scale_lr":
+        assert type(found) is float
+        assert found == expected
+        return
+    for k in (0, 1, 7, np.int64(30)):
+        assert type(found(k)) is float
+        assert found(k) == expected(k)
+
+
+def test_every_number_of_a_schedule_says_so():
+    """No argument is annotated as a bare float or int."""
+    bare = []
+    for name in ja.schedules.__all__:
+        function = getattr(ja.schedules, name)
+        hints = typing.get_type_hints(function) if inspect.isfunction(function) else {}
+        for parameter, hint in hints.items():
+            parts = typing.get_args(hint) or (hint,)
+            says = np.ndarray in parts if float in parts else np.integer in parts
+            if parameter != "return" and (float in parts or int in parts) and not says:
+                bare.append((name, parameter))
+    assert not bare
+
+
+def test_a_schedule_and_a_function_are_schedules():
+    assert isinstance(ja.schedules.warmup(1.0, 10), Schedule)
+    assert isinstance(lambda step: 0.1, Schedule)
+
+
+# --- optimizers ---------------------------------------------------------------------------------
+
+KINDS = {
+    "numpy scalar": np.float32,
+    "0-d array": lambda x: np.array(x, np.float32),
+    "one element": lambda x: np.array([x], np.float32),
+    "jax scalar": jnp.float32,
+    "jax, one element": lambda x: jnp.array([x], jnp.float32),
+    "integer": lambda x: np.int32(round(x)),
+}
+OPTIMIZERS = {
+    "sgd": {"lr": 0.5, "momentum": 0.75, "weight_decay": 0.25},
+    "adam": {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25},
+    "rprop": {"lr": 0.5, "etas": (0.5, 1.5), "step_sizes": (0.25, 8.0)},
+    "adafactor": {"lr": 0.5, "beta2_decay": -0.5, "eps": (0.25, 0.125), "d": 1.5},
+    "lookahead": {"tx": ja.optimizers.sgd(0.5), "k": 2, "alpha": 0.25},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_takes_numpys_and_jaxs_numbers(name, kind):
+    """The numbers are powers of two, or whole: every kind holds them exactly."""
+    exact = OPTIMIZERS[name]
+    if kind == "integer":  # what is whole and within the bounds
+        exact = {"lr": 1.0} if name != "lookahead" else {**exact, "alpha": 1.0}
+    other = {n: _other(KINDS[kind], value) for n, value in exact.items()}
+    params, grads = jnp.array([[1.0, -2.0], [0.5, 4.0]]), jnp.array([[0.5, 1.0], [-1.0, 0.25]])
+    runs = []
+    for arguments in (exact, other):
+        tx = getattr(ja.optimizers, name)(**arguments)
+        state, moved = tx.init(params), params
+        for _ in range(3):
+            updates, state = tx.update(grads, state, moved)
+            moved = moved + updates
+        runs.append(moved)
+    np.testing.assert_allclose(*runs, rtol=1e-15)
+
+
+def _other(convert, value):
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return tuple(convert(item) for item in value)
+    return convert(value) if isinstance(value, float) else value
+
+
+def test_every_number_of_an_optimizer_says_so():
+    """No argument is annotated as a bare float: it would not be scheduled or set in groups."""
+    for case in rows_optimizers.CASES:
+        function = lookup("jaxaccel", case.function)
+        for name, hint in typing.get_type_hints(function, include_extras=True).items():
+            if name in case.kwargs and isinstance(case.kwargs[name], float):
+                marks = getattr(hint, "__metadata__", ())
+                assert any(isinstance(mark, Number) for mark in marks), (case.function, name)
+
+
+def test_what_is_not_a_number_is_refused():
+    for wrong in ("0.1", None, True, 1j, np.array([0.1, 0.2]), np.bool_(True)):
+        for call in (
+            lambda wrong: ja.optimizers.sgd(wrong),
+            lambda wrong: ja.schedules.constant_lr(wrong),
+        ):
+            with pytest.raises((TypeError, ValueError), match="lr"):
+                call(wrong)

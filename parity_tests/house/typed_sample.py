@@ -1,0 +1,96 @@
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+"""What a user's type checker sees: right calls without an error, wrong ones with the named one.
+
+It is checked with the library's own files and run by ``test_array_likes``. A comment that silences
+an error which is not there is an error itself.
+"""
+
+from typing import Any, NamedTuple, assert_type
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+import jaxaccel as ja
+
+params = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
+
+
+class RunState(NamedTuple):
+    """A state of the user's own, which comes back as what it is."""
+
+    params: dict[str, jax.Array]
+    opt_state: Any
+
+
+def lion(
+    lr: ja.optimizers.Hyperparameter = 1e-4, beta: ja.optimizers.DecayFactor = 0.9
+) -> optax.GradientTransformationExtraArgs:
+    """A factory of the user's own."""
+    return ja.optimizers.sgd(lr, momentum=beta)
+
+
+class LionState(NamedTuple):
+    """A state that takes part in ``state_dict``."""
+
+    step: jax.Array
+    exp_avg: Any
+    torch_fields = ja.optimizers.TorchFields(("exp_avg",), shared=("step",))
+
+
+def schedules() -> None:
+    """Values have the type of the step; array-likes are numbers."""
+    lr = ja.schedules.cosine_annealing_lr(np.float32(0.1), T_max=np.int64(100), eta_min=0)
+    assert_type(lr(3), float)
+    assert_type(lr(np.arange(3)), np.ndarray)
+    assert_type(lr(jnp.arange(3)), jax.Array)
+    joint = ja.schedules.sequential_lr([lr, lambda step: 0.1], milestones=[5])
+    assert_type(joint(np.int64(2)), float)
+    ja.schedules.preview({"lr": lr, "betas": (0.9, 0.999)}, steps=3)
+    plateau = ja.schedules.reduce_lr_on_plateau(jnp.float32(0.1))
+    assert_type(plateau.init(), ja.schedules.PlateauState)
+    assert_type(ja.schedules.scale_lr(0.1, 256, np.int32(512)), float)
+
+
+def optimizers() -> None:
+    """Numbers, NumPy's and JAX' scalars, schedules and plain functions are hyperparameters."""
+    ja.optimizers.adamw(np.float32(0.1), betas=(jnp.float32(0.9), 0.999), weight_decay=np.array(0))
+    ja.optimizers.sgd(lambda step: 0.1 / (1 + step), momentum=ja.schedules.warmup(1.0, 10))
+    tx = ja.optimizers.param_groups(
+        ja.optimizers.adamw, [{"params": ja.optimizers.no_decay, "weight_decay": 0.0}], lr=0.1
+    )
+    assert_type(tx, optax.GradientTransformationExtraArgs)
+    ja.optimizers.param_groups(lion, [{"params": "bias", "beta": 0.5}])
+    state = RunState(params, tx.init(params))
+    state = ja.optimizers.set_hyperparams(state, group="default", lr=np.float32(0.5))
+    assert_type(state, RunState)
+    assert_type(ja.optimizers.has_hyperparams(state), bool)
+    for group in ja.optimizers.get_hyperparams(state):
+        assert_type(group["name"], Any)
+    chained = optax.chain(ja.transforms.clip_grad_norm(np.float64(1.0)), tx)
+    updates, _ = chained.update(params, chained.init(params), params)
+    optax.apply_updates(params, updates)
+
+
+def layers() -> None:
+    """Layers are nnx modules; a generator or ``nnx.Rngs`` draws their weights."""
+    net = ja.nn.Sequential(
+        ja.nn.Linear(3, 4, rngs=ja.random.Generator(0)),
+        ja.nn.ReLU(),
+        ja.nn.Linear(4, 2, rngs=nnx.Rngs(0)),
+    )
+    assert_type(ja.random.manual_seed(0), ja.random.Generator)
+    assert_type(ja.functional.relu(net(jnp.ones((5, 3), jnp.float32))), jax.Array)
+
+
+def wrong() -> None:
+    """Calls that a type checker refuses; nobody makes them."""
+    ja.schedules.step_lr("0.1", 3)  # pyright: ignore[reportArgumentType]
+    ja.schedules.warmup(1.0, 10)("3")  # pyright: ignore[reportCallIssue, reportArgumentType]
+    ja.optimizers.adamw(betas=0.9)  # pyright: ignore[reportArgumentType]
+    ja.optimizers.adamw(learning_rate=0.9)  # pyright: ignore[reportCallIssue]
+    ja.optimizers.set_hyperparams(params, group=0.5)  # pyright: ignore[reportArgumentType]
+    _ = ja.optimizers.AdamW  # pyright: ignore[reportAttributeAccessIssue]
+    _ = ja.optim  # pyright: ignore[reportAttributeAccessIssue]
