@@ -32,12 +32,12 @@ def random_split(
     Raises:
         ValueError: The lengths do not sum to the length of ``dataset``, a fraction is not between
             0 and 1, or there is no generator.
-        TypeError: A length is not an integer and the lengths are no fractions.
+        TypeError: A length is not an integer and the lengths are not fractions.
 
     PyTorch:
         ``torch.utils.data.random_split``: the ``indices`` of its subsets, the same state of the
-        generator afterwards, and the same warning for a fraction that is no row. Only the
-        default generator must be passed, too.
+        generator afterwards, and the same warning for a fraction that comes to less than a row.
+        Only the default generator must be passed, too.
 
     Example:
         >>> import jaxaccel as ja

@@ -85,7 +85,8 @@ def adafactor(
     Raises:
         ValueError: A number is out of its range, or ``layout`` is unknown; or ``update`` is
             called without parameters.
-        TypeError: A numeric argument is no number, JAX scalar or schedule, or ``eps`` is no pair.
+        TypeError: A numeric argument is not a number, a JAX scalar or a schedule, or ``eps`` is
+            not a pair.
         RuntimeError: A parameter is complex, in ``init``.
 
     PyTorch:

@@ -72,7 +72,7 @@ def adagrad(
         ValueError: ``lr``, ``lr_decay``, ``weight_decay``, ``initial_accumulator_value`` or
             ``eps`` is negative; or ``update`` is called without parameters while ``weight_decay``
             is in use.
-        TypeError: A numeric argument is no number, JAX scalar or schedule.
+        TypeError: A numeric argument is not a number, a JAX scalar or a schedule.
 
     PyTorch:
         ``torch.optim.Adagrad``: same arguments, defaults, state keys, errors and numbers

@@ -47,7 +47,7 @@ def adamw(
     Raises:
         ValueError: ``lr``, ``eps`` or ``weight_decay`` is negative, or a beta is outside [0, 1);
             or ``update`` is called without parameters while ``weight_decay`` is in use.
-        TypeError: A numeric argument is no number, JAX scalar or schedule.
+        TypeError: A numeric argument is not a number, a JAX scalar or a schedule.
 
     PyTorch:
         ``torch.optim.AdamW``: same arguments, defaults (weight decay 1e-2, where ``optax.adamw``

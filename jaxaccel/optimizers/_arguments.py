@@ -45,7 +45,7 @@ def number_kinds(optimizer: Callable[..., Any]) -> dict[str, Kind]:
 
 
 def _kind(annotation: Any) -> Kind:
-    """Return what an annotation says; None when it speaks of no number."""
+    """Return what an annotation says; None when it does not speak of a number."""
     marks = (each for each in getattr(annotation, "__metadata__", ()) if isinstance(each, Number))
     if mark := next(marks, None):
         return mark

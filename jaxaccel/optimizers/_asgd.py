@@ -81,7 +81,7 @@ def asgd(
     Raises:
         ValueError: ``lr`` or ``weight_decay`` is negative, or ``update`` is called without
             parameters.
-        TypeError: A numeric argument is no number, JAX scalar or schedule.
+        TypeError: A numeric argument is not a number, a JAX scalar or a schedule.
 
     PyTorch:
         ``torch.optim.ASGD``: same arguments, defaults, state keys, errors and numbers (optax has

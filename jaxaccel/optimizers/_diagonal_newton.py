@@ -62,7 +62,7 @@ def diagonal_newton(
     Raises:
         ValueError: ``lr`` or ``damping`` is negative, ``beta`` is outside [0, 1), or ``update`` is
             called without a diagonal.
-        TypeError: A numeric argument is no number, JAX scalar or schedule.
+        TypeError: A numeric argument is not a number, a JAX scalar or a schedule.
 
     PyTorch:
         No counterpart. A leaf whose gradient is ``None`` is frozen for the run, as in the other

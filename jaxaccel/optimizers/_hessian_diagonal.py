@@ -46,7 +46,7 @@ def hessian_diagonal(
 
     Raises:
         ValueError: ``samples`` or ``batch_size`` is below 1.
-        TypeError: ``samples`` or ``batch_size`` is no integer, or a parameter is no real
+        TypeError: ``samples`` or ``batch_size`` is not an integer, or a parameter is not a real
             floating-point array.
 
     PyTorch:

@@ -119,8 +119,8 @@ def lbfgs(
         ValueError: ``lr`` is negative, or ``max_iter``, ``max_eval`` or ``history_size`` is below
             1; or ``update`` is called without parameters, or without ``value`` and ``value_fn``
             where it needs them.
-        TypeError: A numeric argument is no number, JAX scalar or schedule, or a count is no
-            integer.
+        TypeError: A numeric argument is not a number, a JAX scalar or a schedule, or a count is
+            not an integer.
         RuntimeError: ``line_search_fn`` is another name.
 
     PyTorch:

@@ -55,7 +55,8 @@ def lookahead(
 
     Raises:
         ValueError: ``k`` is below 1, or ``update`` is called without parameters.
-        TypeError: ``k`` is no integer, or ``alpha`` no number, JAX scalar or schedule.
+        TypeError: ``k`` is not an integer, or ``alpha`` is not a number, a JAX scalar or
+            a schedule.
 
     PyTorch:
         ``torch.optim`` has no Lookahead; the numbers are the paper's formula around PyTorch's

@@ -95,10 +95,10 @@ def muon(
     Raises:
         ValueError: ``lr``, ``weight_decay`` or ``momentum`` is negative, ``adjust_lr_fn`` or
             ``layout`` is unknown, there are not three ``ns_coefficients`` or 100 steps or more;
-            a parameter is no matrix; or ``update`` is called without parameters while
+            a parameter is not a matrix; or ``update`` is called without parameters while
             ``weight_decay`` is in use.
-        TypeError: A numeric argument is no number, JAX scalar or schedule, or ``ns_steps`` is no
-            integer.
+        TypeError: A numeric argument is not a number, a JAX scalar or a schedule, or
+            ``ns_steps`` is not an integer.
         RuntimeError: A parameter is complex.
 
     PyTorch:

@@ -79,7 +79,7 @@ def rmsprop(
     Raises:
         ValueError: ``lr``, ``eps``, ``momentum``, ``weight_decay`` or ``alpha`` is negative; or
             ``update`` is called without parameters while ``weight_decay`` is in use.
-        TypeError: A numeric argument is no number, JAX scalar or schedule.
+        TypeError: A numeric argument is not a number, a JAX scalar or a schedule.
 
     PyTorch:
         ``torch.optim.RMSprop``: same arguments, defaults, state keys, errors and numbers. The

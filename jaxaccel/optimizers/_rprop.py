@@ -65,8 +65,8 @@ def rprop(
 
     Raises:
         ValueError: ``lr`` is negative, or ``etas`` do not lie on their sides of 1.
-        TypeError: ``etas`` or ``step_sizes`` is no pair, or a number in them or ``lr`` is no
-            number, JAX scalar or schedule.
+        TypeError: ``etas`` or ``step_sizes`` is not a pair, or a number in them or ``lr`` is not a
+            number, a JAX scalar or a schedule.
 
     PyTorch:
         ``torch.optim.Rprop``: same arguments, defaults, state keys, errors and numbers; the first

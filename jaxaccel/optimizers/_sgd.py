@@ -72,7 +72,7 @@ def sgd(
         ValueError: ``lr``, ``momentum`` or ``weight_decay`` is negative; ``nesterov`` without
             momentum or with dampening; or ``update`` is called without parameters while
             ``weight_decay`` is in use.
-        TypeError: A numeric argument is no number, JAX scalar or schedule.
+        TypeError: A numeric argument is not a number, a JAX scalar or a schedule.
 
     PyTorch:
         ``torch.optim.SGD``: same arguments, defaults, state key, errors and numbers

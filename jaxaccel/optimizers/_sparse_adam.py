@@ -79,8 +79,8 @@ def sparse_adam(
     Raises:
         ValueError: ``lr`` or ``eps`` is not above 0, a beta is outside [0, 1), a parameter is
             complex, or the indices, rows and table do not fit each other.
-        TypeError: A numeric argument is no number, JAX scalar or schedule; or a gradient is none
-            of the above.
+        TypeError: A numeric argument is not a number, a JAX scalar or a schedule; or a gradient
+            is none of the kinds above.
         RuntimeError: A gradient is dense.
 
     PyTorch:

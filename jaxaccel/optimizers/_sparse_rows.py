@@ -43,7 +43,7 @@ def apply_sparse_updates(params: Params, updates: Updates) -> Params:
 
     Raises:
         ValueError: Indices and rows do not fit each other or the table.
-        TypeError: Indices are no integers, or an update is none of the above.
+        TypeError: Indices are not integers, or an update is of another type.
 
     PyTorch:
         ``param.add_(sparse_tensor)``, the last line of ``torch.optim.SparseAdam``, out of place.

@@ -165,7 +165,7 @@ def _cubic_interpolate(ends: _Point, bounds: tuple[jax.Array, jax.Array]) -> jax
         x2 - (x2 - x1) * ((g2 + d2 - d1) / (g2 - g1 + 2 * d2)),
         x1 - (x1 - x2) * ((g1 + d2 - d1) / (g1 - g2 + 2 * d2)),
     )
-    # Python's min and max: a position that is no number stays.
+    # Python's min and max: a position that is NaN stays.
     min_pos = jnp.where(lowest > min_pos, lowest, min_pos)
     min_pos = jnp.where(highest < min_pos, highest, min_pos)
     return jnp.where(d2_square >= 0, min_pos, (lowest + highest) / 2)

@@ -169,7 +169,7 @@ class Generator:
 
         Raises:
             TypeError: The state is not of dtype uint8.
-            RuntimeError: It has another length, or is no state that a generator can be in.
+            RuntimeError: It has another length, or is not a state that a generator can be in.
 
         PyTorch:
             ``torch.Generator.set_state`` and ``torch.set_rng_state``.

@@ -35,8 +35,9 @@ def multinomial(
 
     Raises:
         TypeError: ``num_samples`` is not an integer.
-        RuntimeError: The weights are no distribution, of another rank or dtype; ``num_samples`` is
-            not positive, or above the number of categories without replacement; JAX is tracing.
+        RuntimeError: The weights are not a distribution, or have another rank or dtype;
+            ``num_samples`` is not positive, or above the number of categories without
+            replacement; JAX is tracing.
 
     PyTorch:
         ``torch.multinomial``: the same numbers in the same order, for a tensor that is contiguous.

@@ -52,7 +52,7 @@ def philox(
 
     Raises:
         TypeError: ``seed`` or ``offset`` is not an integer.
-        ValueError: A number is out of range, or the offset is no multiple of 4.
+        ValueError: A number is out of range, or the offset is not a multiple of 4.
 
     PyTorch:
         The draws of ``torch.rand``, ``torch.randn`` and ``torch.Tensor.uniform_`` on CUDA of

@@ -55,7 +55,7 @@ def cyclic_lr(
 
     Raises:
         ValueError: A step size is out of its range, or ``mode`` or ``scale_mode`` is unknown.
-        TypeError: A bound is not a number, ``scale_fn`` is no function, or a traced step met one
+        TypeError: A bound is not a number, ``scale_fn`` is not a function, or a traced step met one
             that cannot be traced.
 
     PyTorch:

@@ -48,7 +48,7 @@ def cyclic_momentum(
 
     Raises:
         ValueError: A step size is out of its range, or ``mode`` or ``scale_mode`` is unknown.
-        TypeError: A momentum is not a number, ``scale_fn`` is no function, or a traced step met
+        TypeError: A momentum is not a number, ``scale_fn`` is not a function, or a traced step met
             one that cannot be traced.
 
     PyTorch:

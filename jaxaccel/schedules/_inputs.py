@@ -12,7 +12,7 @@ from jaxaccel._checks import check_lr, known_value
 
 
 def known_number(name: str, value: Any) -> float:
-    """Return ``value`` as a float, or raise when it is a schedule, traced or no number."""
+    """Return ``value`` as a float, or raise when it is a schedule, traced or not a number."""
     known = known_value(name, value)
     if known is None:
         raise TypeError(f"{name} must be a number that is known now, got {value!r}")

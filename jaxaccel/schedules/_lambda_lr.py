@@ -31,7 +31,7 @@ def lambda_lr(lr: Scalar, lr_lambda: Callable[[Any], Any]) -> Schedule:
 
     Raises:
         ValueError: ``lr`` is negative.
-        TypeError: ``lr`` is not a number, ``lr_lambda`` is no function, or a traced step met a
+        TypeError: ``lr`` is not a number, ``lr_lambda`` is not a function, or a traced step met a
             function that cannot be traced.
 
     PyTorch:

@@ -42,7 +42,7 @@ def multiplicative_lr(
     Raises:
         ValueError: ``lr`` or ``total_steps`` is out of its range, or a traced step met no
             ``total_steps``.
-        TypeError: ``lr`` is not a number or ``lr_lambda`` is no function.
+        TypeError: ``lr`` is not a number or ``lr_lambda`` is not a function.
 
     PyTorch:
         ``torch.optim.lr_scheduler.MultiplicativeLR``, equal at every step; behind the milestone of

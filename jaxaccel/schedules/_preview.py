@@ -88,7 +88,7 @@ def preview(
     Raises:
         ValueError: The transformation keeps no hyperparameters in its state, as an optimizer that
             was given a schedule itself; or a step is out of range.
-        TypeError: ``schedule`` or ``steps`` is none of the above.
+        TypeError: ``schedule`` or ``steps`` is of another type.
 
     PyTorch:
         Has no such function. One steps a scheduler on a throw-away optimizer and reads

@@ -85,7 +85,7 @@ def reduce_lr_on_plateau(
     it).
 
     Args:
-        lr: The optimizer's learning rate, at least 0: a number, no schedule.
+        lr: The optimizer's learning rate, at least 0: a number, not a schedule.
         mode: ``"min"`` for a metric that shall fall, ``"max"`` for one that shall rise.
         factor: What the learning rate is multiplied by (:math:`f`), in [0, 1).
         patience: How many metrics in a row may be no better, a whole number of at least 0.
@@ -102,8 +102,8 @@ def reduce_lr_on_plateau(
         and a larger ``patience`` or ``cooldown`` is cut to that; the updates keep their dtypes.
 
     Raises:
-        ValueError: An argument is out of its range; or a metric is no single number.
-        TypeError: An argument is no number, ``min_lr`` is a list, or a metric is complex.
+        ValueError: An argument is out of its range; or a metric is not a single number.
+        TypeError: An argument is not a number, ``min_lr`` is a list, or a metric is complex.
 
     PyTorch:
         ``torch.optim.lr_scheduler.ReduceLROnPlateau``: the same state after every metric, and the

@@ -61,7 +61,7 @@ def accumulate_gradients(
 
     Raises:
         ValueError: ``steps`` is below 1.
-        TypeError: ``steps`` is no integer.
+        TypeError: ``steps`` is not an integer.
 
     PyTorch:
         ``(loss / A).backward()`` on A micro-batches, then one ``optimizer.step()``: same numbers.

@@ -90,7 +90,7 @@ def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array
 
     Raises:
         ValueError: ``max_norm`` is negative.
-        TypeError: ``max_norm`` is no number or scalar.
+        TypeError: ``max_norm`` is not a number or a scalar.
 
     PyTorch:
         ``torch.nn.utils.clip_grads_with_norm_``, out of place. Left out: ``foreach``. A negative
@@ -130,8 +130,8 @@ def clip_grad_norm(
         clipping. Shapes and dtypes stay.
 
     Raises:
-        ValueError: ``max_norm`` is negative, or ``norm_type`` is a text that is no number.
-        TypeError: ``max_norm`` is no number, JAX scalar or schedule.
+        ValueError: ``max_norm`` is negative, or ``norm_type`` is a text that is not a number.
+        TypeError: ``max_norm`` is not a number, a JAX scalar or a schedule.
         RuntimeError: The norm is not finite and ``error_if_nonfinite`` is set (see
             :func:`get_total_norm`).
 

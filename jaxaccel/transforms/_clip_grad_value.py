@@ -38,7 +38,8 @@ def clip_grad_value(clip_value: Hyperparameter) -> optax.GradientTransformationE
 
     Raises:
         ValueError: ``clip_value`` is negative.
-        TypeError: ``clip_value`` is no number, JAX scalar or schedule; or a gradient is complex.
+        TypeError: ``clip_value`` is not a number, a JAX scalar or a schedule; or a gradient
+            is complex.
 
     PyTorch:
         ``torch.nn.utils.clip_grad_value_``: same numbers. A negative bound, which gives PyTorch

@@ -55,7 +55,7 @@ def exponential_moving_average(decay: Hyperparameter = 0.999) -> WeightAverage:
 
     Raises:
         ValueError: ``decay`` is outside [0, 1].
-        TypeError: ``decay`` is no number, JAX scalar or schedule.
+        TypeError: ``decay`` is not a number, a JAX scalar or a schedule.
 
     PyTorch:
         ``torch.optim.swa_utils.AveragedModel`` with ``get_ema_avg_fn(decay)`` or
