@@ -168,13 +168,13 @@ def newton_schulz(
     )
     sharding: Any = jax.typeof(matrix).sharding
     if AxisType.Explicit in sharding.mesh.axis_types:
-        # Where a sum over a sharded axis shall live is the compiler's to choose.
+        # Where a sum over a sharded axis lives is the compiler's to choose.
         orthogonalize = auto_axes(orthogonalize, out_sharding=sharding)
     return orthogonalize(matrix)
 
 
 def _newton_schulz(matrix, coefficients, steps, eps, dtype):
-    """Return the result of :func:`newton_schulz`, in the matrix' own dtype."""
+    """Return the result of :func:`newton_schulz`, in the matrix's own dtype."""
     is_tall = matrix.shape[0] > matrix.shape[1]
     iterate = (matrix.T if is_tall else matrix).astype(dtype)
     dtype, wide = iterate.dtype, compute_dtype(iterate.dtype)

@@ -90,7 +90,7 @@ class Number(NamedTuple):
     decays: bool = False
     """Near 1 its distance from 1 counts, which ``param_groups`` therefore holds in its place."""
     has_buffer: bool = False
-    """The number 0 leaves its buffer out of the state, so that it cannot be another one later."""
+    """The number 0 leaves its buffer out of the state, so it cannot be changed later."""
 
 
 _Value: TypeAlias = Scalar | Callable[[Any], Any]

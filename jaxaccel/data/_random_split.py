@@ -37,7 +37,7 @@ def random_split(
     PyTorch:
         ``torch.utils.data.random_split``: the ``indices`` of its subsets, the same state of the
         generator afterwards, and the same warning for a fraction that comes to less than a row.
-        Only the default generator must be passed, too.
+        The default generator, too, must be passed.
 
     Example:
         >>> import jaxaccel as ja

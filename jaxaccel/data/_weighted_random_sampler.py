@@ -34,7 +34,7 @@ def weighted_random_sampler(
 
     PyTorch:
         ``torch.utils.data.WeightedRandomSampler``: the same rows and the same state of the
-        generator afterwards. Only the default generator must be passed, too.
+        generator afterwards. The default generator, too, must be passed.
 
     Example:
         >>> import jaxaccel as ja

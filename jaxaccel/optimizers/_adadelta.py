@@ -61,7 +61,7 @@ def adadelta(
         rho: Decay factor of both running means, in [0, 1].
         eps: Added under both roots, at least 0; it sets the size of the first step.
         weight_decay: Weight decay (L2), at least 0, added to the gradient.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates in the

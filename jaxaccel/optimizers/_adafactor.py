@@ -72,7 +72,7 @@ def adafactor(
             second bounds the parameters' root mean square from below.
         d: Clipping threshold, at least 1, of the root mean square of :math:`U_t`.
         weight_decay: Weight decay, at least 0; the learning rate scales it.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
         layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``, or a
             function from a leaf's path (``"layer1.0.kernel"``) to one of the two: an embedding
             has PyTorch's layout in flax too.

@@ -61,7 +61,7 @@ def adagrad(
         initial_accumulator_value: :math:`\tau`, at least 0: where the sum starts. A schedule is
             read once, at step 0.
         eps: Added to the root of the sum, at least 0.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates in the

@@ -70,7 +70,7 @@ def adam(
         eps: Added to the root of the corrected second moment, at least 0.
         weight_decay: Weight decay, at least 0; added to the gradient (L2) unless decoupled.
         amsgrad: Divide by the largest second moment so far.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
         decoupled_weight_decay: Shrink the parameters directly, as :func:`adamw` does.
 
     Returns:

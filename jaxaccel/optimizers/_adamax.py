@@ -60,7 +60,7 @@ def adamax(
         betas: Decay factors of the first moment and of the maximum, each in [0, 1).
         eps: Added to the gradient's magnitude before the maximum, at least 0.
         weight_decay: Weight decay (L2), at least 0, added to the gradient.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates in the

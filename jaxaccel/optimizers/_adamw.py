@@ -27,7 +27,7 @@ def adamw(
         \theta_t &= (1 - \gamma \lambda)\,\theta_{t-1}
         - \gamma\,\frac{m_t / (1 - \beta_1^t)}{\sqrt{v_t} / \sqrt{1 - \beta_2^t} + \epsilon}
 
-    It is :func:`adam` with ``decoupled_weight_decay=True`` and another default decay, as
+    It is :func:`adam` with ``decoupled_weight_decay=True`` and a different default decay, as
     PyTorch's class is.
 
     Args:
@@ -37,7 +37,7 @@ def adamw(
         eps: Added to the root of the corrected second moment, at least 0.
         weight_decay: Weight decay, at least 0; the learning rate scales it.
         amsgrad: Divide by the largest second moment so far.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates in the

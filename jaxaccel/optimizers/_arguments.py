@@ -18,7 +18,7 @@ def number_kinds(optimizer: Callable[..., Any]) -> dict[str, Kind]:
     """Return {name: kind} of the arguments that are annotated as numbers.
 
     Raises:
-        TypeError: None is, or the annotations cannot be read.
+        TypeError: No argument is, or the annotations cannot be read.
     """
     function = optimizer
     while isinstance(function, functools.partial):

@@ -71,7 +71,7 @@ def asgd(
         alpha: Power of the learning rate's fall.
         t0: Number of steps after which averaging begins.
         weight_decay: Weight decay (L2), at least 0, added to the gradient.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates in the

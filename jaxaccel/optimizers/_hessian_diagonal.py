@@ -21,7 +21,7 @@ def hessian_diagonal(
     *,
     batch_size: int = 8,
 ) -> Params:
-    r"""Return the diagonal of a loss' Hessian, one second derivative per parameter.
+    r"""Return the diagonal of a loss's Hessian, one second derivative per parameter.
 
     .. math::
         \operatorname{diag}(H) = \mathbb{E}\,[z \odot H z], \quad z_i = \pm 1

@@ -92,7 +92,7 @@ def nadam(
         momentum_decay: :math:`\psi`, at least 0: how fast the momentum coefficient climbs from
             half of beta1 to beta1.
         decoupled_weight_decay: Shrink the parameters directly, as AdamW does.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates in the

@@ -45,7 +45,7 @@ def param_groups(
     its value there.
 
     Args:
-        optimizer: An optimizer of this room, such as :func:`adamw`, or one's own function that
+        optimizer: An optimizer of this room, such as :func:`adamw`, or your own function that
             returns a transformation. Its annotations say which arguments are numbers to be held in
             the state: ``lr: ja.optimizers.Hyperparameter``, ``beta: ja.optimizers.DecayFactor``,
             ``momentum: ja.optimizers.BufferDecay``.

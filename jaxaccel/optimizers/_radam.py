@@ -83,7 +83,7 @@ def radam(
         eps: Added to the root of the second moment before its bias is corrected, at least 0.
         weight_decay: Weight decay, at least 0; added to the gradient (L2) unless decoupled.
         decoupled_weight_decay: Shrink the parameters directly, as AdamW does.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates in the

@@ -69,7 +69,7 @@ def rmsprop(
         momentum: Factor :math:`\mu` of the buffer, at least 0.
         centered: Divide by the gradient's running standard deviation. Where a gradient hardly
             changes, :math:`v_t - m_t^2` is rounding error, and NaN where that is negative.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates in the

@@ -56,7 +56,7 @@ def rprop(
             where it has kept it, above 1. Each is a number, a JAX scalar or a schedule, read
             before the step is counted.
         step_sizes: The smallest and the largest step size, likewise.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates in the

@@ -61,7 +61,7 @@ def sgd(
             first step.
         weight_decay: Weight decay (L2), at least 0, added to the gradient.
         nesterov: Look one step ahead along the buffer.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates in the

@@ -65,7 +65,7 @@ def sparse_adam(
             schedule ``step -> value``, read before the step is counted.
         betas: Decay factors of the two moments, each in [0, 1).
         eps: Added to the root of the second moment before its bias is corrected, above 0.
-        maximize: Climb instead of descend: the gradient's sign is turned first.
+        maximize: Climb instead of descend: the gradient's sign is flipped first.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` takes for every table a

@@ -19,7 +19,7 @@ def state_dict(state: State, params: Params) -> dict[int, dict[str, Any]]:
     """Return an optimizer's state as PyTorch keeps it: by parameter, under PyTorch's keys.
 
     Args:
-        state: The state of an optimizer that PyTorch has too, or one's own whose class has
+        state: The state of an optimizer that PyTorch has too, or your own if its class has
             :class:`TorchFields`.
         params: The parameters, or anything of their structure.
 
@@ -187,7 +187,7 @@ def _like(name: str, old: jax.Array, value: Any) -> jax.Array:
 
 
 def _flat_state_dict(state: Any, fields: FlatFields) -> dict[str, Any]:
-    """Return the entry of LBFGS' first parameter."""
+    """Return the entry of LBFGS's first parameter."""
     size, stored = len(state.ro), int(state.num_stored)
     rows = [k % size for k in range(max(0, stored - size), stored)]
     return {
@@ -200,7 +200,7 @@ def _flat_state_dict(state: Any, fields: FlatFields) -> dict[str, Any]:
 
 
 def _load_flat(state: Any, fields: FlatFields, entry: Mapping[str, Any]) -> Any:
-    """Return LBFGS' state with the entry of its first parameter."""
+    """Return LBFGS's state with the entry of its first parameter."""
     missing = [name for names in fields for name in names if name not in entry]
     if missing:
         raise ValueError(f"state_dict[0] has no {missing[0]!r}; keys: {sorted(entry)}")

@@ -10,7 +10,7 @@ class TorchFields(NamedTuple):
 
     A state that PyTorch has says so in its class, and :func:`state_dict` and
     :func:`load_state_dict` read it there. The names are the same on both sides, and fields that
-    are not named are not in PyTorch's state. One's own state takes part in the same way:
+    are not named are not in PyTorch's state. Your own state takes part in the same way:
 
     .. code-block:: python
 

@@ -42,7 +42,7 @@ def chained_scheduler(
         values of its shape, a JAX array values of its shape in JAX's default float.
 
     Raises:
-        ValueError: There is no schedule, the members' learning rates differ, or a traced step met
+        ValueError: No schedule is given, the members' learning rates differ, or a traced step met
             no ``total_steps``.
         TypeError: A member is not callable.
 

@@ -20,7 +20,7 @@ def known_number(name: str, value: Any) -> float:
 
 
 def plain(value: Any) -> Any:
-    """Return a scalar of NumPy's or JAX' as Python's number, and anything else as it is.
+    """Return a scalar of NumPy's or JAX's as Python's number, and anything else as it is.
 
     Where PyTorch asks for a Python number by its type, this comes before its check.
     """

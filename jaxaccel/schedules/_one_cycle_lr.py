@@ -43,7 +43,7 @@ def one_cycle_lr(
 
     Args:
         max_lr: The highest learning rate.
-        total_steps: The length in steps, an int above 0; it goes before the next two.
+        total_steps: The length in steps, an int above 0; it takes precedence over the next two.
         epochs: The number of epochs, an int above 0.
         steps_per_epoch: The number of steps in each, an int above 0.
         pct_start: The part of the cycle spent on the way up, a float in [0, 1].
@@ -66,7 +66,7 @@ def one_cycle_lr(
         ZeroDivisionError: ``div_factor`` or ``final_div_factor`` is 0.
 
     PyTorch:
-        ``torch.optim.lr_scheduler.OneCycleLR``, equal at every step up to and with
+        ``torch.optim.lr_scheduler.OneCycleLR``, equal at every step up to and including
         ``total_steps``, the last one PyTorch can be asked for. Training uses steps 0 to
         ``total_steps - 1``; at ``total_steps`` PyTorch runs past the end of the phase (with
         ``"linear"`` to a learning rate below 0), and so does this. Beyond, PyTorch raises; a

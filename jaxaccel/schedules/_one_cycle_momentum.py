@@ -29,7 +29,7 @@ def one_cycle_momentum(
     Give it to SGD as ``momentum`` or to Adam and AdamW as the first of ``betas``.
 
     Args:
-        total_steps: The length in steps, an int above 0; it goes before the next two.
+        total_steps: The length in steps, an int above 0; it takes precedence over the next two.
         epochs: The number of epochs, an int above 0.
         steps_per_epoch: The number of steps in each, an int above 0.
         pct_start: The part of the cycle spent on the way down, a float in [0, 1].

@@ -15,8 +15,8 @@ DIGIT = 8
 def power(xp: Any, base: float, exponent: Any) -> Any:
     """Return ``base ** exponent`` for an array of whole numbers from 0 to ``2**32``.
 
-    A base near 1, rounded to float32, would be another one after a million steps, and so would its
-    logarithm for a power of many magnitudes. So the powers by each digit of the exponent are
+    A base near 1, rounded to float32, would give something else after a million steps, and so would
+    its logarithm for a power of many magnitudes. So the powers by each digit of the exponent are
     tabulated in double: what is rounded are four factors, each by one part in 2**24.
     """
     if xp is np:

@@ -91,7 +91,7 @@ def preview(
         TypeError: ``schedule`` or ``steps`` is of another type.
 
     PyTorch:
-        Has no such function. One steps a scheduler on a throw-away optimizer and reads
+        PyTorch has no such function. One steps a scheduler on a throw-away optimizer and reads
         ``optimizer.param_groups[0]["lr"]``, which is ``preview(...).groups[0]["lr"]`` here, and
         ``["betas"]`` is a pair here too. Values that depend on a loss, such as those of
         ``ReduceLROnPlateau``, cannot be foreseen.

@@ -63,7 +63,7 @@ def reduce_lr_on_plateau(
     r"""Reduce the learning rate when a metric has stopped improving.
 
     A metric is better than the best so far, :math:`b`, by the test below; with ``mode="max"``
-    the sign before :math:`t` and the comparison turn around. NaN is never better. Once more
+    the sign before :math:`t` and the comparison are reversed. NaN is never better. Once more
     than ``patience`` metrics in a row were no better, the learning rate is reduced.
 
     .. math::
@@ -86,7 +86,7 @@ def reduce_lr_on_plateau(
 
     Args:
         lr: The optimizer's learning rate, at least 0: a number, not a schedule.
-        mode: ``"min"`` for a metric that shall fall, ``"max"`` for one that shall rise.
+        mode: ``"min"`` for a metric that should fall, ``"max"`` for one that should rise.
         factor: What the learning rate is multiplied by (:math:`f`), in [0, 1).
         patience: How many metrics in a row may be no better, a whole number of at least 0.
         threshold: How much better the metric must be (:math:`t`).
@@ -184,7 +184,7 @@ def _transformation(lr, init, update_plateau):
             )
         return updates, state if value is None else update_plateau(state, value)
 
-    # Optax's type knows no keyword that must be given; a forgotten metric shall raise.
+    # Optax's type knows no keyword that must be given; a forgotten metric must raise.
     checked: Any = update
     return optax.GradientTransformationExtraArgs(init, checked)
 

@@ -41,7 +41,7 @@ def scale_lr(
         TypeError: ``base_lr`` is not a number, or a size is not an integer.
 
     PyTorch:
-        Has no such function; recipes write ``lr * batch_size / 256``, which this is.
+        PyTorch has no such function; recipes write ``lr * batch_size / 256``, which this is.
 
     Example:
         >>> import jaxaccel as ja

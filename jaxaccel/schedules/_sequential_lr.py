@@ -51,7 +51,7 @@ def sequential_lr(
         values of its shape, a JAX array values of its shape in JAX's default float.
 
     Raises:
-        ValueError: There is no schedule, there are too few or too many milestones, they fall,
+        ValueError: No schedule is given, there are too few or too many milestones, they fall,
             the members' learning rates differ, PyTorch cannot start a member at its
             milestone (a sequence or a chain that is not first, ``linear_lr`` with
             ``total_iters=0``), or a traced step met no ``total_steps``.

@@ -48,8 +48,8 @@ def warmup_stable_decay(
         num_decay_steps: The number of steps :math:`D` of the decay.
         num_training_steps: The number of steps in all, from which
             :math:`S = N - W - D` follows.
-        num_stable_steps: The number of steps :math:`S` of the plateau; it goes before
-            ``num_training_steps``.
+        num_stable_steps: The number of steps :math:`S` of the plateau; it takes
+            precedence over ``num_training_steps``.
         warmup_type: The shape :math:`r` of the warm-up.
         decay_type: The shape :math:`f` of the decay.
         min_lr_ratio: The share :math:`m` of ``lr`` at which the warm-up begins and the decay

@@ -51,7 +51,7 @@ def accumulate_gradients(
     if nothing was, nothing changes.
 
     Args:
-        tx: Any transformation: what shall see the mean, so clipping too.
+        tx: Any transformation: whatever should see the mean, clipping too.
         steps: Micro-batches per step of ``tx``, a plain integer of at least 1.
 
     Returns:

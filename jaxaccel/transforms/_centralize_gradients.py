@@ -35,11 +35,12 @@ def centralize_gradients(
         are centralized in float32, ``None`` leaves stay ``None``.
 
     Raises:
-        ValueError: ``layout`` is, or returns, something else than ``"flax"`` or ``"torch"``.
+        ValueError: ``layout`` is, or returns, something other than ``"flax"`` or ``"torch"``.
 
     PyTorch:
-        It has no such function; the numbers are the paper's formula. ``optax.centralize`` takes the
-        mean over all axes but the first, which on flax kernels is the mean over the outputs.
+        PyTorch has no such function; the numbers are the paper's formula. ``optax.centralize``
+        takes the mean over all axes but the first, which on flax kernels is the mean over the
+        outputs.
 
     Example:
         >>> import jax.numpy as jnp

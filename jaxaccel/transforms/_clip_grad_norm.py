@@ -94,7 +94,7 @@ def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array
 
     PyTorch:
         ``torch.nn.utils.clip_grads_with_norm_``, out of place. Left out: ``foreach``. A negative
-        ``max_norm``, which would turn every gradient's sign, is an error here.
+        ``max_norm``, which would flip every gradient's sign, is an error here.
 
     Example:
         >>> import jax.numpy as jnp
