@@ -94,6 +94,7 @@ def test_values_and_gradients_are_pytorchs(case):
     assert_all_close([found_gradient], [gradient], of_value)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", PRELU, ids=lambda case: case.id)
 def test_prelu_takes_the_channels_where_they_are(case):
     x, weight = arrays_of(case)

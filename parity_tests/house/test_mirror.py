@@ -12,6 +12,7 @@ import torch_ref
 from parity_tests.functional import rows_activations as activations
 from parity_tests.functional import rows_losses as losses
 from parity_tests.harness.errors import assert_no_faults
+from parity_tests.harness.quick import quick_tests
 from parity_tests.registry import HOW_NOT_WHAT, lookup, oracle_of, rows
 
 CASES = rows()
@@ -344,3 +345,9 @@ def test_every_room_is_public():
         folder = importlib.resources.files(package)
         rooms = {p.name for p in folder.iterdir() if p.is_dir() and (p / "__init__.py").is_file()}
         assert rooms == set(package.__all__)
+
+
+def test_every_function_is_in_the_quick_tier():
+    """Whole models apart, which take too long."""
+    named = {case.function for case in CASES if not case.function.startswith("models.")}
+    assert_no_faults((name, "has no quick test") for name in named - quick_tests().keys())

@@ -255,6 +255,7 @@ drawn = pytest.mark.parametrize("case", [*WEIGHTS, *FILLS, *SPARSE], ids=lambda 
 tails = pytest.mark.filterwarnings("ignore:mean is more than 2 std:UserWarning")
 
 
+@pytest.mark.parity
 @tails
 @layouts
 @drawn
@@ -314,6 +315,7 @@ def test_layer_defaults_have_pytorchs_bits(case, layout, package):
         assert_same_state(key)
 
 
+@pytest.mark.parity
 @packages
 @pytest.mark.parametrize("case", CONSTANTS, ids=lambda case: case.id)
 def test_constants_equal_pytorch(case, package):
@@ -329,6 +331,7 @@ def assert_constant(package, case, dtype, layout):
     assert np.array_equal(bits(found), bits(expected))
 
 
+@pytest.mark.parity
 @packages
 @pytest.mark.parametrize(("dtype", "layout"), [("float32", "flax"), ("float64", "torch")])
 @pytest.mark.parametrize("case", ORTHOGONAL, ids=lambda case: case.id)

@@ -78,6 +78,7 @@ def test_fresh_layers_draw_pytorchs_distribution(name):
 # --- modes --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", DROPOUT, ids=lambda case: case.id)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 def test_dropout(case, dtype):

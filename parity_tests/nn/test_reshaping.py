@@ -39,6 +39,7 @@ def test_float32_layer_equals_pytorch(case):
     assert_same_layer(case, "float32")
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", MOVES, ids=lambda case: case.id)
 def test_numbers_are_where_pytorch_has_them(case):
     """Every number is another, so the order is compared; and the gradient takes the way back."""
@@ -106,6 +107,7 @@ def test_nearest_takes_integers_and_the_others_do_not():
 # --- dropout of channels --------------------------------------------------------------------------
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 @pytest.mark.parametrize("case", DROPOUT, ids=lambda case: case.id)
 def test_dropout_of_channels(case, dtype):

@@ -186,6 +186,7 @@ def test_arrays_of_steps_and_traced_steps_give_the_same(case):
     same(traced, values)
 
 
+@pytest.mark.quick
 @packages
 @pytest.mark.parametrize("case", SCALE, ids=lambda case: case.id)
 def test_the_scaling_rules(case, package):
