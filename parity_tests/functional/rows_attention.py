@@ -97,12 +97,12 @@ _FORWARD = [
         {"weights": _PACKED | _OUT, "masks": {"attn_mask": ("hidden bool", (4, 5))}},
     ),
     (
-        "causal without weights",
+        "causal instead of the mask",
         {"need_weights": False, "is_causal": True},
         {
             "shapes": ((4, 2, E),) * 3,
             "weights": _PACKED | _OUT,
-            "masks": {"attn_mask": ("causal", (4, 4))},
+            "masks": {"attn_mask": ("bool", (4, 4))},
         },
     ),
     (
