@@ -28,8 +28,11 @@ import torch  # noqa: E402  (after the flags, which must be set before the first
 
 torch.set_num_threads(1)
 
+import ctypes  # noqa: E402
 import gc  # noqa: E402
+import pathlib  # noqa: E402
 import resource  # noqa: E402
+import sys  # noqa: E402
 
 import pytest  # noqa: E402
 
@@ -62,13 +65,31 @@ def pytest_collection_modifyitems(items):
 # --- memory -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _forget_what_was_compiled():
+MUCH, MORE = 1.2, 0.4
+"""GB from which on a worker forgets within a module too, whenever this much has come on top."""
+
+_after_forgetting = 0.0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
     """Keep a worker small: programs are shared within a module, hardly between modules."""
-    yield
-    forget_programs()
-    jax.clear_caches()
-    gc.collect()
+    global _after_forgetting
+    at_the_end = nextitem is None or nextitem.path != item.path
+    if at_the_end or _resident() > max(MUCH, _after_forgetting + MORE):
+        forget_programs()
+        jax.clear_caches()
+        gc.collect()
+        if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)  # what is free goes back to the system
+        _after_forgetting = _resident()
+
+
+def _resident():
+    """Return the resident size of this process in GB; 0 where the system does not say."""
+    statm = pathlib.Path("/proc/self/statm")
+    pages = int(statm.read_text().split()[1]) if statm.exists() else 0
+    return pages * resource.getpagesize() / 2**30
 
 
 WORKERS = {"main": None}
@@ -76,7 +97,8 @@ WORKERS = {"main": None}
 
 def _peak():
     """Return the largest resident size of this process so far, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def pytest_sessionfinish(session):

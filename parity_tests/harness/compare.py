@@ -66,13 +66,17 @@ def assert_same_path(found, expected, slack=0.0, floor=0.0, what=""):
         assert error <= allowed, f"{what} at step {t}: {error:.2e} > {allowed:.2e}"
 
 
-def assert_rounded_once(found, exact, dtype, of_max, what=""):
+def assert_rounded_once(found, exact, dtype, of_max=None, what=""):
     """Assert arithmetic with an error of ``of_max``, then one rounding to ``dtype``.
+
+    The arithmetic is double precision for float64, and single for all others.
 
     Infinities and NaN of the exact result stand in the found one; so does what ``dtype`` cannot
     hold.
     """
     info = jnp.finfo(dtype)
+    if of_max is None:
+        of_max = tol.TRANSFORM_FLOAT64_OF_MAX if info.bits == 64 else tol.FLOAT32_ONE_STEP
     found, exact = wide(found), wide(exact).copy()
     assert found.shape == exact.shape, f"{what}: {found.shape} is not {exact.shape}"
     too_large = np.isfinite(exact) & (np.abs(exact) > float(info.max))

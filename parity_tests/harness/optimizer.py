@@ -29,6 +29,7 @@ TORCH = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+DTYPES = tuple(TORCH)
 
 
 class Run(NamedTuple):
@@ -88,6 +89,16 @@ def to_jax(array, dtype):
     if np.iscomplexobj(array):
         return jnp.asarray(array, jnp.complex128 if dtype == "float64" else jnp.complex64)
     return jnp.asarray(array, dtype)
+
+
+def as_jax(leaves, dtype):
+    """Return named arrays as JAX arrays; None stays None."""
+    return {n: None if x is None else to_jax(x, dtype) for n, x in leaves.items()}
+
+
+def as_torch(leaves, dtype="float64"):
+    """Return named arrays as tensors; None stays None."""
+    return {n: None if x is None else to_torch(x, dtype) for n, x in leaves.items()}
 
 
 @contextlib.contextmanager

@@ -9,9 +9,9 @@ from flax import nnx
 
 import jaxaccel as ja
 from jaxaccel._layout import to_torch as to_torch_layout
-from parity_tests.harness.optimizer import FAST_COMPILE, lookup
+from parity_tests.harness.compare import assert_rounded_once, wide
+from parity_tests.harness.optimizer import DTYPES, FAST_COMPILE, as_jax, as_torch, lookup
 from parity_tests.transforms.rows_transforms import CENTRALIZE_GRADIENTS
-from parity_tests.transforms.test_transforms import DTYPES, as_jax, as_torch, assert_close, wide
 
 SHAPES = {
     "conv": (3, 2, 5, 7),
@@ -62,7 +62,7 @@ def test_equals_the_paper(case, package):
                 assert found[name] is None
                 continue
             assert found[name].dtype == grads[name].dtype
-            assert_close(found[name], expected, dtype, f"{name} in {dtype}")
+            assert_rounded_once(found[name], expected, dtype, what=f"{name} in {dtype}")
 
 
 def test_compiled_in_one_tree_of_many_dtypes():
@@ -73,7 +73,7 @@ def test_compiled_in_one_tree_of_many_dtypes():
     expected, _ = tx.update(grads, tx.init(grads))
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         dtype = str(b.real.dtype).replace("complex", "float")
-        assert_close(a, wide(b), dtype, "compiled")
+        assert_rounded_once(a, wide(b), dtype, what="compiled")
 
 
 def test_both_layouts_agree():
@@ -83,7 +83,7 @@ def test_both_layouts_agree():
         ja.transforms.centralize_gradients(layout=layout).update(grad, optax.EmptyState())[0]
         for layout, grad in (("flax", kernel), ("torch", to_torch_layout(kernel)))
     )
-    assert_close(to_torch_layout(in_flax), wide(in_torch), "float64", "kernel")
+    assert_rounded_once(to_torch_layout(in_flax), wide(in_torch), "float64", what="kernel")
 
 
 def test_nnx_paths_have_no_value_at_the_end():
