@@ -201,17 +201,17 @@ def train(
         logits, statistics = apply(params, statistics, inputs, training=True)
         return ja.functional.cross_entropy(logits, labels), (statistics, {})
 
-    @jax.jit
-    def test_accuracy(params: Any, statistics: Any, pixels: jax.Array, labels: jax.Array) -> Any:
+    def right(params: Any, statistics: Any, batch: Any) -> dict[str, jax.Array]:
+        pixels, labels = batch
         inputs = ja.data.normalize(pixels, images.mean, images.std)
         logits, _ = apply(params, statistics, inputs, training=False)
-        return jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+        return {"test": jnp.argmax(logits, axis=-1) == labels}
 
     def evaluate(state: ja.training.TrainState) -> dict[str, float]:
-        test = (images.test_images, images.test_labels)
-        return {"test": float(test_accuracy(state.params, state.model_state, *test))}
+        test = [(images.test_images, images.test_labels)]
+        return ja.training.evaluate(right, state.params, state.model_state, test)
 
-    step = ja.training.train_step(loss_fn, tx)
+    step = ja.training.train_step(ja.training.gradients(loss_fn), tx)
     histories = []
     for seed in options.seeds:
         _, params, statistics = ja.training.split_model(build_seed(seed))

@@ -192,8 +192,8 @@ def main(options: Options) -> None:
 def stage_a(task: Task, options: Options) -> list[Run]:
     """Operations one by one, on one device."""
     tx = ja.optimizers.adamw(lr=options.lr)
-    step = one_by_one(cross_entropy(task, "float32"), tx)
-    start = partial(ja.training.train_state, task.params, tx, {"statistics": task.statistics})
+    step = one_by_one(ja.training.gradients(cross_entropy(task, "float32")), tx)
+    start = partial(ja.training.train_state, task.params, tx, task.statistics)
     feed = synchronous_batches(task.images, options, sharding=None)
     return [Run("a", "float32", options.batch_size, step, start, feed)]
 
@@ -201,13 +201,12 @@ def stage_a(task: Task, options: Options) -> list[Run]:
 def stage_b(task: Task, options: Options) -> list[Run]:
     """The whole step as one program, donated state, bfloat16; the data as before."""
     tx = ja.optimizers.adamw(lr=options.lr)
-    state = {"statistics": task.statistics}
-    start = partial(ja.training.train_state, task.params, tx, state, mesh=task.mesh)
+    start = partial(ja.training.train_state, task.params, tx, task.statistics, mesh=task.mesh)
     feed = synchronous_batches(task.images, options, task.split)
 
     def run(precision: Precision) -> Run:
-        loss_fn = cross_entropy(task, precision)
-        step = ja.training.train_step(loss_fn, tx, policy=policy_of(precision), mesh=task.mesh)
+        gradient_fn = ja.training.gradients(cross_entropy(task, precision))
+        step = ja.training.train_step(ja.parallel.data_parallel(gradient_fn, task.mesh), tx)
         return Run("b", precision, options.batch_size, step, start, feed)
 
     return [run(precision) for precision in precisions(options)]
@@ -223,17 +222,13 @@ def stage_c(task: Task, options: Options) -> list[Run]:
     feed = prefetched_batches(task.images, options, task.split)
 
     def start() -> ja.training.TrainState:
-        state = {"statistics": task.statistics, "key": jax.random.key(options.seed)}
-        return ja.training.train_state(task.params, tx, state, mesh=task.mesh)
+        key = jax.random.key(options.seed)
+        return ja.training.train_state(task.params, tx, task.statistics, key=key, mesh=task.mesh)
 
     def run(precision: Precision) -> Run:
-        step = ja.training.train_step(
-            input_on_device(cross_entropy(task, precision), task.images, precision),
-            tx,
-            accumulation_steps=options.accumulation,
-            policy=policy_of(precision),
-            mesh=task.mesh,
-        )
+        loss_fn = input_on_device(cross_entropy(task, precision), task.images, precision)
+        gradient_fn = ja.training.accumulate(ja.training.gradients(loss_fn), options.accumulation)
+        step = ja.training.train_step(ja.parallel.data_parallel(gradient_fn, task.mesh), tx)
         return Run("c", precision, options.large_batch, step, start, feed)
 
     return [run(precision) for precision in precisions(options)]
@@ -252,30 +247,30 @@ def policy_of(precision: Precision) -> ja.precision.Policy:
     return ja.precision.Policy(compute_dtype=jnp.dtype(precision))
 
 
-def one_by_one(loss_fn: Callable[..., Any], tx: optax.GradientTransformation) -> Callable[..., Any]:
+def one_by_one(
+    gradient_fn: Callable[..., ja.training.Gradients], tx: optax.GradientTransformation
+) -> Callable[..., Any]:
     """Return a step that is not compiled as a whole: every operation is a program of its own."""
 
     def step(state: ja.training.TrainState, batch: Any) -> tuple[ja.training.TrainState, Any]:
-        objective = jax.value_and_grad(loss_fn, has_aux=True)
-        (loss, (model_state, metrics)), grads = objective(state.params, state.model_state, batch)
+        grads, statistics, metrics = gradient_fn(state.params, state.model_state, batch)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return ja.training.TrainState(params, model_state, opt_state), {"loss": loss, **metrics}
+        return state._replace(params=params, model_state=statistics, opt_state=opt_state), metrics
 
     return step
 
 
 def cross_entropy(task: Task, precision: Precision) -> Callable[..., Any]:
     """Return the loss function of normalised images and labels."""
-    policy = policy_of(precision)
+    apply = ja.precision.cast(task.apply, policy_of(precision))
 
-    def loss_fn(params: Any, carried: Any, batch: Any) -> Any:
+    def loss_fn(params: Any, statistics: Any, batch: Any) -> Any:
         inputs, labels = batch
-        logits, statistics = task.apply(params, carried["statistics"], inputs, training=True)
-        logits = policy.cast_to_output(logits)
+        logits, statistics = apply(params, statistics, inputs, training=True)
         loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
         accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
-        return loss, ({**carried, "statistics": statistics}, {"accuracy": accuracy})
+        return loss, (statistics, {"accuracy": accuracy})
 
     return loss_fn
 
@@ -285,15 +280,14 @@ def input_on_device(
 ) -> Callable[..., Any]:
     """Return the loss function of raw bytes: augmentation and normalisation join the program.
 
-    The random key travels in the model's state, so that each accumulated part gets its own.
+    The step gives every call, and every accumulated part of a batch, a random key of its own.
     """
 
-    def loss_of_bytes(params: Any, carried: Any, batch: Any) -> Any:
+    def loss_of_bytes(params: Any, statistics: Any, batch: Any, key: jax.Array) -> Any:
         pixels, labels = batch
-        key, used = jax.random.split(carried["key"])
-        pixels = ja.data.augment(used, pixels, images.augmentations)
+        pixels = ja.data.augment(key, pixels, images.augmentations)
         inputs = ja.data.normalize(pixels, images.mean, images.std, precision)
-        return loss_fn(params, {**carried, "key": key}, (inputs, labels))
+        return loss_fn(params, statistics, (inputs, labels))
 
     return loss_of_bytes
 
@@ -377,44 +371,22 @@ def stopwatch(run: Run, steps: int) -> Iterator[float]:
 
 def train(task: Task, run: Run, options: Options) -> ja.training.History:
     """Train from the start; the step is compiled already."""
-    accuracy = test_accuracy(task)
+    images = task.images
+
+    def right(params: Any, statistics: Any, batch: Any) -> dict[str, jax.Array]:
+        pixels, labels = batch
+        inputs = ja.data.normalize(pixels, images.mean, images.std)
+        logits, _ = task.apply(params, statistics, inputs, training=False)
+        return {"test": jnp.argmax(logits, axis=-1) == labels}
 
     def evaluate(state: ja.training.TrainState) -> dict[str, float]:
-        return {"test": accuracy(state.params, state.model_state["statistics"])}
+        batches = ja.data.batches(images.test_images, images.test_labels, EVALUATION_BATCH)
+        return ja.training.evaluate(right, state.params, state.model_state, batches, mesh=task.mesh)
 
     _, history = ja.training.fit(
         run.step, run.start(), run.batches, epochs=options.epochs, evaluate=evaluate
     )
     return history
-
-
-def test_accuracy(task: Task) -> Callable[[Any, Any], float]:
-    """Return ``(params, statistics) -> part of the test set that is right``, in eval mode."""
-    images, devices = task.images, task.mesh.size
-    size = -(-EVALUATION_BATCH // devices) * devices
-
-    @jax.jit
-    def count_right(params: Any, statistics: Any, pixels: jax.Array, labels: jax.Array) -> Any:
-        inputs = ja.data.normalize(pixels, images.mean, images.std)
-        logits, _ = task.apply(params, statistics, inputs, training=False)
-        return jnp.sum(jnp.argmax(logits, axis=-1) == labels)
-
-    def accuracy(params: Any, statistics: Any) -> float:
-        batches = ja.data.batches(images.test_images, images.test_labels, size)
-        padded = (pad_rows(batch, size) for batch in batches)
-        feed = ja.data.prefetch_to_device(padded, sharding=task.split)
-        right = [count_right(params, statistics, *batch) for batch in feed]
-        return sum(int(count) for count in right) / len(images.test_labels)
-
-    return accuracy
-
-
-def pad_rows(batch: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fill the last batch up with images of class -1, which no answer hits: one shape for all."""
-    pixels, labels = batch
-    missing = size - len(labels)
-    filled = np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0)))
-    return filled, np.pad(labels, (0, missing), constant_values=-1)
 
 
 # ---------------------------------------------------------------------------------- the set-up

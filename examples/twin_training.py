@@ -198,7 +198,9 @@ def run_jaxaccel(options: Options, images: ja.data.ImageSet, precision: Precisio
         lr = ja.schedules.one_cycle_lr(max_lr=options.max_lr, total_steps=options.steps)
         beta1 = ja.schedules.one_cycle_momentum(total_steps=options.steps)
         tx = ja.optimizers.adamw(lr, betas=(beta1, 0.999), weight_decay=options.weight_decay)
-        step = ja.training.train_step(loss_fn, tx, max_grad_norm=options.max_grad_norm)
+        step = ja.training.train_step(
+            ja.training.gradients(loss_fn), tx, max_grad_norm=options.max_grad_norm
+        )
         state = ja.training.train_state(params, tx, model_state)
         epochs = itertools.chain.from_iterable(
             ja.data.data_loader_order(
@@ -212,7 +214,7 @@ def run_jaxaccel(options: Options, images: ja.data.ImageSet, precision: Precisio
             pixels, labels = normalised(images, rows)
             batch = jnp.asarray(pixels, precision), jnp.asarray(labels)
             state, metrics = step(state, batch)
-            nnx.update(model, state.params, state.model_state)
+            ja.training.merge(model, state.params, state.model_state)
             trace.lr.append(lr(len(trace.rows)))
             trace.rows.append(rows)
             trace.loss.append(float(metrics["loss"]))

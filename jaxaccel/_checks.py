@@ -5,6 +5,7 @@ Only numbers that are known now are checked: a schedule or a traced value passes
 
 from __future__ import annotations
 
+import inspect
 import numbers
 from typing import Any
 
@@ -106,3 +107,20 @@ def check_params_given(params: Any, reader: str) -> None:
 def check_params_for_decay(params: Any) -> None:
     """Raise when an update that decays the parameters was called without them."""
     check_params_given(params, "an optimizer with weight_decay")
+
+
+def check_gradient_function(taker: str, function: Any) -> None:
+    """Raise unless a function takes ``loss_scale``: a loss function handed in by mistake."""
+    if not callable(function):
+        raise TypeError(f"{taker} takes a gradient function, got {function!r}")
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a callable without a signature may be anything
+        return
+    if not any(p.name == "loss_scale" or p.kind is p.VAR_KEYWORD for p in parameters):
+        name = getattr(function, "__name__", repr(function))
+        raise TypeError(
+            f"{taker} takes a gradient function (params, model_state, batch, *, loss_scale, key), "
+            f"got {name}, which takes no loss_scale; make one of a loss function with "
+            f"training.gradients({name})"
+        )

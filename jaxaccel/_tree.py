@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import nnx
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
@@ -72,6 +73,22 @@ def cast_floating(tree: Any, dtype: Any) -> Any:
         return jnp.asarray(leaf, dtype) if is_floating else leaf
 
     return jax.tree.map(cast, tree)
+
+
+def is_frozen(node: Any) -> bool:
+    """Return whether a node of a model's state is a parameter that is not trained."""
+    return isinstance(node, nnx.Param)
+
+
+def map_unfrozen(function: Callable[..., Any], new: Any, old: Any) -> Any:
+    """Return a model's new state mapped, its frozen parameters as they stand in the old one."""
+    nodes = jax.tree_util.tree_leaves_with_path(old, is_leaf=is_frozen)
+    frozen = {path: node for path, node in nodes if is_frozen(node)}
+
+    def one(path: Any, node: Any) -> Any:
+        return frozen[path] if path in frozen else jax.tree.map(function, node)
+
+    return jax.tree_util.tree_map_with_path(one, new, is_leaf=is_frozen)
 
 
 def path_name(path: Any) -> str:

@@ -123,3 +123,29 @@ class Initializer(Protocol):
         With a JAX key it has PyTorch's distribution, with a :class:`Generator` PyTorch's bits.
         """
         ...
+
+
+class Gradients(NamedTuple):
+    """What a gradient function returns."""
+
+    grads: Updates
+    """Gradients of ``loss_scale`` times the loss, like the parameters; of complex ones conjugated,
+    so that ``params - lr * grads`` descends, as in PyTorch."""
+    model_state: Any
+    """The model's state after the batch."""
+    metrics: dict[str, jax.Array]
+    """``"loss"`` and what the loss function adds: means over the batch, never scaled."""
+
+
+class GradientFunction(Protocol):
+    """The gradient of a loss: what the training step's wrappers take and return."""
+
+    def __call__(
+        self, params: Params, model_state: Any, batch: Any, *, loss_scale: Any = ..., key: Any = ...
+    ) -> Gradients:
+        """Return the gradients of ``loss_scale`` times the mean loss over a batch.
+
+        ``loss_scale`` also carries what parts and devices weigh; ``None`` is 1. ``key`` is handed
+        to the loss function when it is given.
+        """
+        ...

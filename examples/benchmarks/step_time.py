@@ -43,8 +43,12 @@ def main() -> None:
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return jnp.mean(loss), (statistics, {})
 
-    def run(prepare: Callable[..., Any] = lambda x: x, **options: Any) -> Callable[[], None]:
-        step = ja.training.train_step(loss_fn, tx, **options)
+    gradient_fn = ja.training.gradients(loss_fn)
+
+    def run(
+        gradient_fn: Callable[..., Any], prepare: Callable[..., Any] = lambda x: x
+    ) -> Callable[[], None]:
+        step = ja.training.train_step(gradient_fn, tx)
         state = ja.training.train_state(params, tx, statistics)
 
         def once() -> None:
@@ -53,10 +57,12 @@ def main() -> None:
 
         return once
 
-    compare("host", {"host": run(normalize_on_host), "device": run()})
-    unrolled = run(accumulation_steps=PARTS, unroll_accumulation=True)
-    loop = run(accumulation_steps=PARTS, unroll_accumulation=False)
-    compare("unrolled", {"unrolled": unrolled, "loop": loop})
+    compare("host", {"host": run(gradient_fn, normalize_on_host), "device": run(gradient_fn)})
+    forms = {
+        name: run(ja.training.accumulate(gradient_fn, PARTS, unroll=unroll))
+        for name, unroll in (("unrolled", True), ("loop", False))
+    }
+    compare("unrolled", forms)
 
 
 def normalize_on_host(pixels: np.ndarray) -> np.ndarray:

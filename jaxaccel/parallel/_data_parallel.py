@@ -6,47 +6,71 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
-from jaxaccel.parallel._placement import check_axis, check_batch_divides
+from jaxaccel._checks import check_gradient_function
+from jaxaccel._rows import row_axes
+from jaxaccel._types import AxisName, GradientFunction, Gradients, Params
+from jaxaccel.parallel._modes import by_pmap, by_shard_map, by_sharding
+from jaxaccel.parallel._per_device import per_device
+from jaxaccel.parallel._placement import check_batch_divides, known_axes
 
 
 def data_parallel(
-    fn: Callable[[Any, Any], Any],
+    gradient_fn: GradientFunction,
     mesh: Mesh,
     *,
-    axis: str = "data",
+    axis: AxisName = "data",
     mode: Literal["jit", "shard_map", "pmap"] = "jit",
-) -> Callable[[Any, Any], Any]:
-    r"""Return ``fn`` run on a mesh: parameters on every device, the batch split over them.
+    weight: Callable[[Any], Any] | None = None,
+    batch_axes: Any = 0,
+) -> GradientFunction:
+    r"""Return a gradient function run on a mesh: the batch is split, the mean is taken.
 
-    ``fn(replicated, batch)`` must return means over the batch (losses, gradients, statistics):
-    then the mean over devices of the parts is the value for the whole.
+    .. math:: g = \frac{\sum_{d=1}^{D} w_d \nabla \ell(\theta, B_d)}{\sum_{d=1}^{D} w_d},
+        \qquad w_d = 1 \text{ unless weighted}
 
-    .. math:: f(\theta, B) = \frac{1}{D} \sum_{d=1}^{D} f(\theta, B_d)
+    The modes are three notations. ``"jit"`` says where the batch lives and leaves the collectives
+    to the compiler: the loss is that of the whole batch, and so are batch statistics, random masks
+    and means over tokens. ``"shard_map"`` and ``"pmap"`` run the gradient function on each device's
+    rows and average explicitly, as DistributedDataParallel does. The gradients are equal in all
+    modes, and whatever the order in which this and ``training.accumulate`` are wrapped, unless
 
-    The modes are three notations with equal results. ``"jit"`` describes where the arrays live and
-    leaves the collectives to the compiler; a batch statistic inside ``fn`` is that of the whole
-    batch. ``"shard_map"`` and ``"pmap"`` run ``fn`` on each device's rows and average explicitly;
-    a batch statistic inside is the device's own unless ``fn`` averages it over ``axis`` (as
-    ``nn.BatchNorm2d(..., axis_name=axis)`` does). A random key is the same on every device there:
-    where rows must differ (dropout), fold ``jax.lax.axis_index(axis)`` into it, or use ``"jit"``.
+    - batch statistics are a device's own, because the layer has no ``axis_name``;
+    - random masks are drawn, whose bits differ, but not their distribution: each device has keys of
+      its own, of ``key=`` and of typed keys in ``model_state``;
+    - devices count differently (tokens) and no ``weight`` is given: then it is the mean of the
+      devices' means.
+
+    ``psum``, ``pmean`` and ``axis_index`` over ``axis`` work inside in every mode; in ``"jit"`` one
+    device has the whole batch.
 
     Args:
-        fn: A function ``(replicated, batch) -> tree of means``.
-        mesh: The mesh.
-        axis: The mesh axis that the batch is split over.
-        mode: The notation. ``"pmap"`` needs a mesh of one axis.
+        gradient_fn: A gradient function (``training.gradients``), maybe wrapped already.
+        mesh: The mesh, with automatic or explicit axes.
+        axis: The mesh axis that the batch is split over, or a tuple of them. Parameters may be
+            sharded over the others, except under ``"pmap"``.
+        mode: The notation. ``"pmap"``, JAX's oldest, needs a mesh of one automatic axis in one
+            process.
+        weight: ``rows -> scalar``, what a device's rows count for in the mean of gradients and
+            metrics: their number of tokens, for a loss that is a mean over tokens. Rows of weight
+            0 count for nothing, even if their gradients are NaN. ``"jit"`` needs none, nor does a
+            loss that sums over ``axis`` itself. Default: all devices count the same.
+        batch_axes: The axis of each leaf that holds its rows, ``None`` for a leaf that every device
+            is given whole: one for all or a prefix of the batch's tree, as ``jax.vmap``'s
+            ``in_axes``. Scalars are given whole without saying.
 
     Returns:
-        A function of the same two arguments. Its real and complex floating-point results are
-        averaged over devices; other results (counters, keys) must not depend on the batch. All
-        are replicated. It can be called as it is or inside ``jit``.
+        A gradient function for the whole batch. Its results are replicated over ``axis``: of
+        ``model_state``, floating-point arrays are averaged over the devices, frozen parameters stay
+        and the rest (counters, keys) is the first device's. It can be called as it is or inside
+        ``jit``.
 
     Raises:
         ValueError: The mesh lacks the axis, the mode is unknown or does not fit the mesh; when
-            called, the axis' size does not divide the batch.
+            called, the axis' size does not divide the batch, or the leaves disagree on the number
+            of rows.
+        TypeError: ``gradient_fn`` is a loss function.
 
     PyTorch:
         ``torch.nn.parallel.DistributedDataParallel``: gradients are averaged over ranks (a sum in
@@ -58,96 +82,37 @@ def data_parallel(
         >>> import jax
         >>> import jax.numpy as jnp
         >>> import jaxaccel as ja
+        >>> def loss_fn(params, model_state, batch):
+        ...     return jnp.mean(params * batch), (model_state, {})
         >>> mesh = ja.parallel.make_mesh(devices=jax.devices()[:1])
-        >>> mean = ja.parallel.data_parallel(lambda w, x: jnp.mean(x * w), mesh)
-        >>> print(mean(2.0, jnp.arange(4.0)))
-        3.0
+        >>> gradient_fn = ja.parallel.data_parallel(ja.training.gradients(loss_fn), mesh)
+        >>> print(gradient_fn(2.0, (), jnp.arange(4.0)).grads)
+        1.5
 
     References:
         Li et al. PyTorch Distributed: Experiences on Accelerating Data Parallel Training. 2020.
         https://arxiv.org/abs/2006.15704
     """
-    check_axis(mesh, axis)
+    check_gradient_function("data_parallel", gradient_fn)
+    axes = known_axes(mesh, axis)
     if mode == "jit":
-        run = _by_sharding(fn, mesh, axis)
+        run = by_sharding(gradient_fn, mesh, axes)
     elif mode == "shard_map":
-        run = _by_shard_map(fn, mesh, axis)
+        run = by_shard_map(per_device(gradient_fn, axes, weight), mesh, axes)
     elif mode == "pmap":
-        run = _by_pmap(fn, mesh, axis)
+        run = by_pmap(per_device(gradient_fn, axes, weight), mesh, axes)
     else:
         raise ValueError(f"mode must be 'jit', 'shard_map' or 'pmap', got {mode!r}")
 
-    def parallel(replicated: Any, batch: Any) -> Any:
-        check_batch_divides(batch, mesh, axis)
-        return run(replicated, batch)
+    @jax.jit
+    def on_mesh(params: Params, model_state: Any, batch: Any, scale: Any, key: Any) -> Gradients:
+        rows = row_axes(batch, batch_axes)
+        check_batch_divides(batch, rows, mesh, axes)
+        return run(rows, params, model_state, batch, scale, key)
+
+    def parallel(
+        params: Params, model_state: Any, batch: Any, *, loss_scale: Any = None, key: Any = None
+    ) -> Gradients:
+        return on_mesh(params, model_state, batch, loss_scale, key)
 
     return parallel
-
-
-def _by_sharding(fn: Callable[..., Any], mesh: Mesh, axis: str) -> Callable[..., Any]:
-    """Say where arrays live; the compiler finds the collectives."""
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    split = NamedSharding(mesh, PartitionSpec(axis))
-
-    @jax.jit
-    def run(replicated: Any, batch: Any) -> Any:
-        replicated = jax.lax.with_sharding_constraint(replicated, everywhere)
-        batch = jax.lax.with_sharding_constraint(batch, split)
-        return jax.lax.with_sharding_constraint(fn(replicated, batch), everywhere)
-
-    return run
-
-
-def _by_shard_map(fn: Callable[..., Any], mesh: Mesh, axis: str) -> Callable[..., Any]:
-    """Run on each device's rows, and average."""
-
-    def local(replicated: Any, batch: Any) -> Any:
-        return _averaged(fn(_as_own_copy(replicated, axis), batch), axis)
-
-    return jax.jit(
-        jax.shard_map(
-            local,
-            mesh=mesh,
-            in_specs=(PartitionSpec(), PartitionSpec(axis)),
-            out_specs=PartitionSpec(),
-        )
-    )
-
-
-def _by_pmap(fn: Callable[..., Any], mesh: Mesh, axis: str) -> Callable[..., Any]:
-    """Run on each device's rows, the first of two axes, and average: JAX's oldest notation."""
-    if len(mesh.shape) != 1:
-        raise ValueError(f"mode 'pmap' needs a mesh of one axis, got {tuple(mesh.shape)}")
-    devices = list(mesh.devices.flat)
-
-    def local(replicated: Any, batch: Any) -> Any:
-        return _averaged(fn(_as_own_copy(replicated, axis), batch), axis)
-
-    mapped = jax.pmap(local, axis_name=axis, in_axes=(None, 0), out_axes=None, devices=devices)
-
-    def run(replicated: Any, batch: Any) -> Any:
-        rows = jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch)
-        return mapped(replicated, rows)
-
-    return run
-
-
-def _as_own_copy(tree: Any, axis: str) -> Any:
-    """Return floating-point leaves as each device's own.
-
-    Gradients of a value that all devices share are summed over them by differentiation itself;
-    gradients of a device's own copy stay its own, to be averaged.
-    """
-    return jax.tree.map(
-        lambda leaf: jax.lax.pcast(leaf, axis, to="varying") if _is_inexact(leaf) else leaf, tree
-    )
-
-
-def _averaged(tree: Any, axis: str) -> Any:
-    """Return floating-point leaves averaged over devices; others are the same on all."""
-    return jax.tree.map(lambda leaf: jax.lax.pmean(leaf, axis) if _is_inexact(leaf) else leaf, tree)
-
-
-def _is_inexact(leaf: Any) -> bool:
-    """Return whether a leaf is a real or complex floating-point array."""
-    return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxaccel._rows import count_rows, row_axes
+from jaxaccel._types import AxisName
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
@@ -36,19 +40,25 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(lambda leaf: jax.device_put(jnp.copy(leaf), sharding), tree)
 
 
-def shard_batch(tree: Any, mesh: Mesh, axis: str = "data") -> Any:
-    """Return the tree with the first axis of every array split over a mesh axis.
+def shard_batch(tree: Any, mesh: Mesh, axis: AxisName = "data", batch_axes: Any = 0) -> Any:
+    """Return a batch with the rows of every array split over a mesh axis.
+
+    Of several processes each hands in its own rows, and together they make up the batch.
 
     Args:
-        tree: A pytree of arrays with a common first axis, the batch.
+        tree: A pytree of arrays with the same number of rows.
         mesh: The mesh.
-        axis: The mesh axis to split over.
+        axis: The mesh axis to split over, or a tuple of them.
+        batch_axes: The axis of each leaf that holds its rows, ``None`` for a leaf that every device
+            gets whole (every process must have the same then): one for all or a prefix of the
+            batch's tree, as ``jax.vmap``'s ``in_axes``. Scalars are given whole without saying.
 
     Returns:
-        The same values, sharded.
+        The same values as arrays of the whole mesh.
 
     Raises:
-        ValueError: The mesh has no such axis, or its size does not divide the batch.
+        ValueError: The mesh has no such axis, its size does not divide the batch, or the leaves
+            disagree on the number of rows.
 
     PyTorch:
         ``DistributedSampler`` gives each rank its own rows; here one global array holds them.
@@ -61,23 +71,45 @@ def shard_batch(tree: Any, mesh: Mesh, axis: str = "data") -> Any:
         >>> print(ja.parallel.shard_batch(jnp.ones((4, 2)), mesh).sharding.spec[0])
         data
     """
-    check_batch_divides(tree, mesh, axis)
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(axis)))
+    axes, rows = known_axes(mesh, axis), row_axes(tree, batch_axes)
+    specs = batch_specs(tree, rows, axes)
+    if jax.process_count() == 1:
+        check_batch_divides(tree, rows, mesh, axes)
+        place = jax.device_put
+    else:
+        count_rows(tree, rows)
+
+        def place(leaf: Any, sharding: Any) -> jax.Array:
+            return jax.make_array_from_process_local_data(sharding, leaf)
+
+    return jax.tree.map(lambda leaf, spec: place(leaf, NamedSharding(mesh, spec)), tree, specs)
 
 
-def check_axis(mesh: Mesh, axis: str) -> None:
-    """Raise unless the mesh has the axis."""
-    if axis not in mesh.shape:
+def known_axes(mesh: Mesh, axis: AxisName) -> tuple[str, ...]:
+    """Return one or more axis names as a tuple; raise unless the mesh has them."""
+    axes = (axis,) if isinstance(axis, str) else tuple(axis)
+    if not axes or any(name not in mesh.shape for name in axes):
         raise ValueError(f"the mesh has axes {tuple(mesh.shape)}, got axis={axis!r}")
+    return axes
 
 
-def check_batch_divides(tree: Any, mesh: Mesh, axis: str) -> None:
-    """Raise unless the mesh axis exists and its size divides the first axis of every leaf."""
-    check_axis(mesh, axis)
-    devices = mesh.shape[axis]
-    for leaf in jax.tree.leaves(tree):
-        if leaf.shape[0] % devices:
-            raise ValueError(
-                f"a batch of {leaf.shape[0]} cannot be split over the {devices} devices of mesh "
-                f"axis {axis!r}; drop the last, smaller batch or choose a multiple of {devices}"
-            )
+def batch_specs(batch: Any, rows: list[int | None], axes: tuple[str, ...]) -> Any:
+    """Return a PartitionSpec for each leaf of a batch: its rows split, else whole."""
+    entry = axes if len(axes) > 1 else axes[0]
+    return jax.tree.unflatten(
+        jax.tree.structure(batch),
+        [PartitionSpec() if a is None else PartitionSpec(*[None] * a, entry) for a in rows],
+    )
+
+
+def check_batch_divides(
+    batch: Any, rows: list[int | None], mesh: Mesh, axes: tuple[str, ...]
+) -> None:
+    """Raise unless the leaves have as many rows as each other, a multiple of the axes' size."""
+    count, devices = count_rows(batch, rows), math.prod(mesh.shape[name] for name in axes)
+    if count is not None and count % devices:
+        names = repr(axes[0]) if len(axes) == 1 else str(axes)
+        raise ValueError(
+            f"a batch of {count} cannot be split over the {devices} devices of mesh axis {names}; "
+            f"drop the last, smaller batch or choose a multiple of {devices}"
+        )

@@ -14,8 +14,8 @@ class Policy(NamedTuple):
 
     The default is the usual bfloat16 recipe: float32 parameters, optimizer state and running
     statistics, bfloat16 activations, float32 losses. Real floating-point leaves are cast; integers,
-    keys and complex numbers pass. The training step casts parameters and inputs, never the running
-    statistics; normalization layers compute in float32 whatever comes in.
+    keys and complex numbers pass. :func:`cast` applies it to parameters and inputs of a model,
+    never to running statistics; normalization layers compute in float32 whatever comes in.
 
     Args:
         param_dtype: The dtype that parameters are kept in.
@@ -26,7 +26,7 @@ class Policy(NamedTuple):
         An immutable triple of dtypes with three casts.
 
     Raises:
-        TypeError: A cast is asked for with something that is no dtype.
+        TypeError: A cast is asked for with something that is not a dtype.
 
     PyTorch:
         ``torch.autocast("cpu" | "cuda", dtype=torch.bfloat16)`` chooses a dtype per operation; a

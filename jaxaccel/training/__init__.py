@@ -1,21 +1,30 @@
 """From a loss function and an optimizer to a compiled step and a loop around it."""
 
 from jaxaccel._names import teach
+from jaxaccel._types import Gradients
 from jaxaccel.training._accumulate import accumulate
+from jaxaccel.training._evaluate import evaluate
 from jaxaccel.training._fit import History, fit
-from jaxaccel.training._split_model import split_model
+from jaxaccel.training._gradients import gradients
+from jaxaccel.training._join_micro_batches import join_micro_batches
+from jaxaccel.training._split_model import merge, split_model
 from jaxaccel.training._train_state import TrainState, train_state
 from jaxaccel.training._train_step import train_step
 from jaxaccel.training._update_bn import update_bn
 
 __all__ = [
     "split_model",
+    "merge",
+    "gradients",
+    "Gradients",
+    "accumulate",
+    "join_micro_batches",
     "TrainState",
     "train_state",
     "train_step",
-    "accumulate",
     "fit",
     "History",
+    "evaluate",
     "update_bn",
 ]
 

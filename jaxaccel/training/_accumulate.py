@@ -8,142 +8,195 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaccel._checks import check_positive_integer
+from jaxaccel._checks import check_gradient_function, check_positive_integer
 from jaxaccel._math import compute_dtype
+from jaxaccel._rows import (
+    count_rows,
+    row_axes,
+    scaled_by,
+    seeds_of,
+    share_of_gradient,
+    share_of_metric,
+)
+from jaxaccel._types import GradientFunction, Gradients, Params
 
 
 def accumulate(
-    gradients: Callable[[Any, Any], tuple[Any, Any, Any]],
+    gradient_fn: GradientFunction,
     steps: int,
     *,
-    shards: int = 1,
-    unroll: bool | None = None,
     weight: Callable[[Any], Any] | None = None,
-) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
+    batch_axes: Any = 0,
+    unroll: bool | None = None,
+) -> GradientFunction:
     r"""Return a gradient function that runs a batch in ``steps`` equal parts and averages.
 
     .. math:: g = \frac{\sum_{a=1}^{A} w_a \nabla \ell(\theta, B_a)}{\sum_{a=1}^{A} w_a},
         \qquad w_a = 1 \text{ unless weighted}
 
-    Parts are consecutive rows, as a loader of small batches would give them. Running statistics go
-    through the parts in order. Gradients are summed in at least float32 and their mean is rounded
-    once. Of a batch that is sharded over devices, each part takes its rows from every shard, so
-    that none has to move.
+    Part a has the rows a, a + A, a + 2A, ...: so it has rows of every device's share of the batch,
+    none of them moves, and the order in which this and ``parallel.data_parallel`` are wrapped
+    changes nothing. Batches of a loader are joined into such parts by :func:`join_micro_batches`.
+    Running statistics go through the parts in order; each part has a random key of its own.
+    Gradients are summed in at least float32 and their mean is rounded once.
 
     Args:
-        gradients: ``((params, model_state), batch) -> (grads, model_state, metrics)``, where
-            gradients (like the parameters) and metrics are means over the batch.
+        gradient_fn: A gradient function (:func:`gradients`), maybe wrapped already.
         steps: The number of parts :math:`A`, at least 1.
-        shards: The number of equal blocks of rows that each part is taken from: the devices, for
-            a batch that is one array on several.
-        unroll: Write the parts out one by one instead of as a loop. Default: on the CPU only, where
-            XLA runs convolutions inside a loop 13 to 18 times slower.
         weight: ``part -> scalar``, what a part counts for in the mean of gradients and metrics: its
             number of tokens, for a loss that is a mean over tokens. A part of weight 0 counts for
             nothing, even if its gradients are NaN. Default: all parts count the same.
+        batch_axes: The axis of each leaf that holds its rows, ``None`` for a leaf that every part
+            is given whole: one for all or a prefix of the batch's tree, as ``jax.vmap``'s
+            ``in_axes``. Scalars are given whole without saying.
+        unroll: Write the parts out one by one instead of as a loop. Default: where the program is
+            lowered for a CPU, on which XLA runs convolutions inside a loop 13 to 18 times slower.
 
     Returns:
-        A function of the same form, for the whole batch.
+        A gradient function for the whole batch.
 
     Raises:
-        ValueError: ``steps`` is below 1 or, when called, does not divide the batch (or a shard).
-        TypeError: ``steps`` is no integer.
+        ValueError: ``steps`` is below 1; when called, it does not divide the batch, or the leaves
+            disagree on the number of rows.
+        TypeError: ``steps`` is not an integer, or ``gradient_fn`` is a loss function.
 
     PyTorch:
-        ``(loss / A).backward()`` on A batches, then one ``optimizer.step()``: same gradients, and
-        BatchNorm sees each part by itself; with ``weight``, ``(loss * w / sum(w)).backward()``.
-        Batches that A does not divide are an error here, not carried over.
+        ``(loss / A).backward()`` on A batches ``batch[a::A]``, then one ``optimizer.step()``: same
+        gradients, and BatchNorm sees each part by itself; with ``weight``,
+        ``(loss * w / sum(w)).backward()``. Batches that A does not divide are an error here, not
+        carried over (``transforms.accumulate_gradients`` does that).
 
     Example:
-        >>> import jax
         >>> import jax.numpy as jnp
         >>> import jaxaccel as ja
-        >>> def gradients(carry, x):
-        ...     params, model_state = carry
-        ...     loss, grads = jax.value_and_grad(lambda w: jnp.mean(w * x))(params)
-        ...     return grads, model_state, {"loss": loss}
-        >>> grads, _, _ = ja.training.accumulate(gradients, 2)((1.0, ()), jnp.arange(4.0))
-        >>> print(grads)
+        >>> def loss_fn(params, model_state, batch):
+        ...     return jnp.mean(params * batch), (model_state, {})
+        >>> gradient_fn = ja.training.accumulate(ja.training.gradients(loss_fn), steps=2)
+        >>> print(gradient_fn(1.0, (), jnp.arange(4.0)).grads)
         1.5
     """
+    check_gradient_function("accumulate", gradient_fn)
     check_positive_integer("accumulation steps", steps)
     if steps == 1:
-        return gradients
+        return gradient_fn
 
-    def accumulated(carry: Any, batch: Any) -> tuple[Any, Any, Any]:
-        parts = jax.tree.map(lambda rows: _split(rows, steps, shards), batch)
-        in_python = jax.default_backend() == "cpu" if unroll is None else unroll
-        run = _run_unrolled if in_python else _run_scanned
-        weighted_parts = parts, None if weight is None else _shares(jax.vmap(weight)(parts))
-        grads, model_state, metrics = run(_scaled(gradients, steps), carry, weighted_parts, steps)
-        grads = jax.tree.map(lambda g, p: g.astype(jnp.result_type(p)), grads, carry[0])
-        return grads, model_state, jax.tree.map(lambda metric: jnp.sum(metric, axis=0), metrics)
+    def accumulated(
+        params: Params, model_state: Any, batch: Any, *, loss_scale: Any = None, key: Any = None
+    ) -> Gradients:
+        part_at, seeds = _parts(batch, batch_axes, steps, weight)
+
+        @jax.jit  # so that it is traced once, in whichever form and for all parts
+        def run(model_state: Any, part: Any, seed: Any, index: Any) -> Gradients:
+            found = gradient_fn(
+                params,
+                model_state,
+                part,
+                loss_scale=scaled_by(seed, loss_scale),
+                key=None if key is None else jax.random.fold_in(key, index),
+            )
+            return Gradients(
+                jax.tree.map(lambda g: _wide(share_of_gradient(g, seed)), found.grads),
+                jax.tree.map(_varying_like, found.model_state, model_state),
+                {name: share_of_metric(m, seed) for name, m in found.metrics.items()},
+            )
+
+        def run_at(index: Any, model_state: Any) -> Gradients:
+            seed = None if seeds is None else seeds[index]
+            return run(model_state, part_at(index), seed, jnp.asarray(index, jnp.int32))
+
+        total = _run_all(run_at, params, model_state, steps, unroll)
+        grads = jax.tree.map(
+            lambda g, p: (g / steps).astype(jnp.result_type(p)), total.grads, params
+        )
+        metrics = {name: metric / steps for name, metric in total.metrics.items()}
+        return Gradients(grads, total.model_state, metrics)
 
     return accumulated
 
 
-def _split(rows: jax.Array, steps: int, shards: int) -> jax.Array:
-    """Return the rows as ``(steps, rows / steps, ...)``, each part with rows of every shard."""
-    count, *rest = rows.shape
-    if count % (steps * shards):
-        on_devices = f" on {shards} devices" if shards > 1 else ""
+def _parts(batch: Any, batch_axes: Any, steps: int, weight: Any) -> tuple[Any, Any]:
+    """Return ``index -> part``, and the parts' seeds."""
+    leaves, treedef = jax.tree.flatten(batch)
+    axes = row_axes(batch, batch_axes)
+    rows = count_rows(batch, axes)
+    if rows is not None and rows % steps:
         raise ValueError(
-            f"a batch of {count} cannot be split into {steps} accumulation steps{on_devices}; drop "
-            f"the last, smaller batch or choose a multiple of {steps * shards}"
+            f"a batch of {rows} cannot be split into {steps} accumulation steps; drop the last, "
+            f"smaller batch or choose a multiple of {steps}"
         )
-    by_shard = rows.reshape(shards, steps, count // (steps * shards), *rest)
-    return by_shard.swapaxes(0, 1).reshape(steps, count // steps, *rest)
+    places = [None if axis is None else axis + 1 for axis in axes]
+    strided = [
+        leaf
+        if axis is None
+        else leaf.reshape(*leaf.shape[:axis], -1, steps, *leaf.shape[axis + 1 :])
+        for leaf, axis in zip(leaves, axes, strict=True)
+    ]
+
+    def part_at(index: Any) -> Any:
+        take = jax.lax.index_in_dim if isinstance(index, int) else jax.lax.dynamic_index_in_dim
+        pairs = zip(strided, places, strict=True)
+        return treedef.unflatten(
+            [x if place is None else take(x, index, place, keepdims=False) for x, place in pairs]
+        )
+
+    if weight is None:
+        return part_at, None
+    of_parts = jax.vmap(
+        lambda part: weight(treedef.unflatten(part)), in_axes=(places,), axis_size=steps
+    )
+    weights = of_parts(strided).astype(float)
+    return part_at, seeds_of(weights, jnp.sum(weights), steps)
 
 
-def _shares(weights: jax.Array) -> jax.Array:
-    """Return weights as shares of their sum; where it is 0, so are they."""
-    weights = weights.astype(float)
-    total = jnp.sum(weights)
-    return weights / jnp.where(total == 0, jnp.ones_like(total), total)
+def _run_all(
+    run_at: Callable[..., Gradients], params: Params, model_state: Any, steps: int, unroll: Any
+) -> Gradients:
+    """Return the sums over the parts and the last state."""
+
+    def unrolled(model_state: Any) -> Gradients:
+        total = run_at(0, model_state)
+        for index in range(1, steps):
+            total = _plus(total, run_at(index, total.model_state))
+        return total
+
+    def scanned(model_state: Any) -> Gradients:
+        def body(carry: Any, index: Any) -> Any:
+            found = run_at(index, carry[1])
+            return (_sum(carry[0], found.grads), found.model_state), found.metrics
+
+        empty = jax.tree.map(lambda p: jnp.zeros_like(_wide(jnp.asarray(p))), params)
+        carry, metrics = jax.lax.scan(
+            body, (empty, model_state), jnp.arange(steps, dtype=jnp.int32)
+        )
+        return Gradients(*carry, {name: jnp.sum(m, axis=0) for name, m in metrics.items()})
+
+    if unroll is None:
+        return jax.lax.platform_dependent(model_state, cpu=unrolled, default=scanned)
+    return unrolled(model_state) if unroll else scanned(model_state)
 
 
-def _scaled(gradients: Any, steps: int) -> Any:
-    """Return ``gradients`` of a (part, share), whose results are to be summed, not averaged."""
-
-    def scale(value: Any, share: jax.Array | None) -> jax.Array:
-        value = jnp.asarray(value)
-        wide = value.astype(compute_dtype(value.dtype))
-        if share is None:
-            return wide / steps
-        return jnp.where(share == 0, jnp.zeros_like(wide), wide * share.astype(wide.dtype))
-
-    def scaled(carry: Any, part_and_share: Any) -> tuple[Any, Any, Any]:
-        part, share = part_and_share
-        grads, model_state, metrics = gradients(carry, part)
-        grads, metrics = jax.tree.map(lambda value: scale(value, share), (grads, metrics))
-        return grads, model_state, metrics
-
-    return scaled
+def _sum(left: Any, right: Any) -> Any:
+    """Return the sum of two trees."""
+    return jax.tree.map(jnp.add, left, right)
 
 
-def _run_unrolled(gradients: Any, carry: Any, parts: Any, steps: int) -> tuple[Any, Any, Any]:
-    """Run the parts one by one, in the traced program too."""
-    params, model_state = carry
-    total, history = None, []
-    for index in range(steps):
-        part = jax.tree.map(lambda rows, index=index: rows[index], parts)
-        grads, model_state, metrics = gradients((params, model_state), part)
-        total = grads if total is None else jax.tree.map(jnp.add, total, grads)
-        history.append(metrics)
-    return total, model_state, jax.tree.map(lambda *values: jnp.stack(values), *history)
+def _plus(total: Gradients, found: Gradients) -> Gradients:
+    """Return the sums with one part more, and its state."""
+    return Gradients(
+        _sum(total.grads, found.grads), found.model_state, _sum(total.metrics, found.metrics)
+    )
 
 
-def _run_scanned(gradients: Any, carry: Any, parts: Any, steps: int) -> tuple[Any, Any, Any]:
-    """Run the parts as one compiled loop."""
-    del steps
-    params, model_state = carry
+def _wide(leaf: jax.Array) -> jax.Array:
+    """Return an array in the dtype that gradients are summed in."""
+    return leaf.astype(compute_dtype(leaf.dtype))
 
-    def body(inner: Any, part: Any) -> tuple[Any, Any]:
-        total, model_state = inner
-        grads, model_state, metrics = gradients((params, model_state), part)
-        return (jax.tree.map(jnp.add, total, grads), model_state), metrics
 
-    empty = jax.tree.map(lambda p: jnp.zeros_like(p, compute_dtype(jnp.result_type(p))), params)
-    start = (empty, model_state)
-    (total, model_state), metrics = jax.lax.scan(body, start, parts)
-    return total, model_state, metrics
+def _varying_like(new: jax.Array, old: jax.Array) -> jax.Array:
+    """Return a new state with the type of the old one: different on each device, if that was.
+
+    A loop must hand on what it was given, and a statistic that was averaged over devices is the
+    same on all.
+    """
+    axes = jax.typeof(old).manual_axis_type.varying - jax.typeof(new).manual_axis_type.varying
+    return jax.lax.pcast(new, tuple(axes), to="varying") if axes else new

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxaccel.training._train_state import TrainState
+from jaxaccel._rows import count_rows, row_axes
 
 
 class History(NamedTuple):
@@ -19,35 +19,43 @@ class History(NamedTuple):
     steps: dict[str, np.ndarray]
     """The step's metrics: one float64 array each, an entry per step."""
     epochs: list[dict[str, float]]
-    """One dict per epoch: mean of each metric, ``"seconds"``, and what ``evaluate`` returned."""
+    """One dict per epoch: the mean of each metric over the epoch's rows, ``"seconds"``, and what
+    ``evaluate`` returned."""
 
 
 def fit(
-    step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]],
-    state: TrainState,
+    step: Callable[..., tuple[Any, dict[str, jax.Array]]],
+    state: Any,
     batches: Callable[[int], Iterable[Any]],
     *,
     epochs: int = 1,
-    evaluate: Callable[[TrainState], dict[str, float]] | None = None,
+    evaluate: Callable[[Any], dict[str, float]] | None = None,
     progress: bool = True,
-) -> tuple[TrainState, History]:
+    batch_axes: Any = 0,
+) -> tuple[Any, History]:
     """Run a step over the batches of some epochs.
 
     Steps are dispatched without waiting for their metrics, which are read at the end of each epoch.
+    An epoch's mean is one over its rows: a smaller last batch counts for less.
 
     Args:
         step: ``(state, batch) -> (state, metrics)``, as :func:`train_step` returns it.
         state: The state to start from; a donating step makes it unusable.
         batches: ``epoch -> iterable of batches``, asked at the start of each epoch, from 0.
         epochs: The number of epochs, at least 0.
-        evaluate: Called with the state after each epoch; its numbers join the epoch's.
+        evaluate: Called with the state after each epoch (:func:`evaluate`); its numbers join the
+            epoch's.
         progress: Show a progress bar (needs ``rich``).
+        batch_axes: The axis of each leaf of a batch that holds its rows, which are counted;
+            ``None`` for a leaf without: one for all or a prefix of the batch's tree, as
+            ``jax.vmap``'s ``in_axes``. Batches without rows count the same.
 
     Returns:
         The last state and a :class:`History`.
 
     Raises:
-        ValueError: ``epochs`` is negative, or an epoch had no batch.
+        ValueError: ``epochs`` is negative, an epoch had no batch, or the leaves of a batch disagree
+            on the number of rows.
         ModuleNotFoundError: ``progress`` without ``rich``.
 
     PyTorch:
@@ -60,7 +68,7 @@ def fit(
         ...     return jnp.mean((params - batch) ** 2), (model_state, {})
         >>> tx = ja.optimizers.sgd(lr=0.5)
         >>> state, history = ja.training.fit(
-        ...     ja.training.train_step(loss_fn, tx),
+        ...     ja.training.train_step(ja.training.gradients(loss_fn), tx),
         ...     ja.training.train_state(jnp.zeros(()), tx),
         ...     lambda epoch: [jnp.full(2, 3.0)] * 2,
         ...     progress=False,
@@ -74,8 +82,9 @@ def fit(
     summaries: list[dict[str, float]] = []
     with _progress_bar(epochs) if progress else contextlib.nullcontext(_no_bar) as show:
         for epoch in range(epochs):
-            start, on_device = time.perf_counter(), []
+            start, on_device, rows = time.perf_counter(), [], []
             for batch in batches(epoch):
+                rows.append(count_rows(batch, row_axes(batch, batch_axes)) or 1)
                 state, metrics = step(state, batch)
                 on_device.append(metrics)
                 show(epoch, len(on_device), summaries)
@@ -85,7 +94,10 @@ def fit(
             read = [{name: float(m) for name, m in each.items()} for each in on_host]
             steps += read
             seconds = time.perf_counter() - start
-            means = {name: float(np.mean([each[name] for each in read])) for name in read[0]}
+            means = {
+                name: float(np.average([each[name] for each in read], weights=rows))
+                for name in read[0]
+            }
             measured = {} if evaluate is None else evaluate(state)
             summaries.append(means | {"seconds": seconds} | measured)
             show(epoch + 1, 0, summaries)

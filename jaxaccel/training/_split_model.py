@@ -1,53 +1,134 @@
-"""A flax.nnx model as a pure function of its parameters and its state."""
+"""A flax.nnx model as a pure function of its parameters and its state, and back."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._tree import path_name
 from jaxaccel._types import Params
 
 
-def split_model(model: nnx.Module) -> tuple[Callable[..., Any], Params, Any]:
+def split_model(model: nnx.Module, trainable: Any = None) -> tuple[Callable[..., Any], Params, Any]:
     """Split a model into a pure function, its parameters and the rest of its state.
 
     Args:
         model: A flax.nnx module. It is not changed and can be used on.
+        trainable: Which parameters (``nnx.Param``) are trained: a regular expression that is
+            searched for in the path (``"head"``, ``"blocks.0.attention.bias"``), a function
+            ``(path, leaf) -> bool``, or an nnx filter. The others are frozen: they are in
+            ``model_state``, and so in no gradient, no norm and no optimizer state. Default: all.
 
     Returns:
-        ``(apply, params, model_state)``: ``apply(params, model_state, *inputs, training)`` returns
-        ``(outputs, new_model_state)``; ``params`` holds the ``nnx.Param`` leaves, ``model_state``
-        everything else (running statistics, counters, dropout keys). ``training`` selects train
-        or eval mode, as ``model.train()`` and ``model.eval()`` do.
+        ``(apply, params, model_state)``: ``apply(params, model_state, *inputs, training, **named)``
+        calls the model with the inputs, positional and named, and returns
+        ``(outputs, new_model_state)``. ``params`` holds the parameters that are trained,
+        ``model_state`` everything else (running statistics, which move in frozen layers too,
+        counters, dropout keys, frozen parameters). ``training`` selects train or eval mode, as
+        ``model.train()`` and ``model.eval()`` do. :func:`merge` is the way back.
+
+    Raises:
+        ValueError: ``trainable`` matches no parameter: the text lists the paths.
 
     PyTorch:
-        ``torch.func.functional_call(module, parameters_and_buffers, args)``: here buffers that the
-        call changes come back instead of being changed.
+        ``torch.func.functional_call(module, parameters_and_buffers, args, kwargs)``: here buffers
+        that the call changes come back instead of being changed. What is not ``trainable`` has
+        ``requires_grad=False``; PyTorch's optimizer gets the parameters without those.
 
     Example:
         >>> import jax.numpy as jnp
         >>> import jaxaccel as ja
         >>> model = ja.nn.BatchNorm2d(1)
-        >>> apply, params, state = ja.training.split_model(model)
+        >>> apply, params, state = ja.training.split_model(model, trainable="bias")
         >>> x = jnp.arange(4.0).reshape(4, 1, 1, 1)
         >>> _, state = apply(params, state, x, training=True)
-        >>> print(state["running_mean"][...])
-        [0.15]
+        >>> print(list(params), state["running_mean"][...])
+        ['bias'] [0.15]
     """
     own = nnx.clone(model, variables=False)
     own.eval()
     eval_graph = nnx.graphdef(own)
     own.train()
-    training_graph, params, model_state = nnx.split(own, nnx.Param, ...)
+    chosen = nnx.Param if trainable is None else _chosen(own, trainable)
+    training_graph, params, model_state = nnx.split(own, chosen, ...)
 
-    def apply(params: Params, model_state: Any, *inputs: Any, training: bool) -> tuple[Any, Any]:
+    def apply(
+        params: Params, model_state: Any, *inputs: Any, training: bool, **named: Any
+    ) -> tuple[Any, Any]:
         graph = training_graph if training else eval_graph
         # Copied, so that variables made outside a transformation are not changed inside it.
         called = nnx.merge(graph, params, model_state, copy=True)
-        outputs = called(*inputs)
-        _, _, new_state = nnx.split(called, nnx.Param, ...)
+        outputs = called(*inputs, **named)
+        _, _, new_state = nnx.split(called, chosen, ...)
         return outputs, new_state
 
     return apply, params, model_state
+
+
+def merge(model: nnx.Module, params: Params, model_state: Any = ()) -> None:
+    """Put trained parameters and state back into the model that they were split from.
+
+    Args:
+        model: The model, which is changed in place; its mode (``train`` or ``eval``) stays.
+        params: Parameters as :func:`split_model` returned them, all or some.
+        model_state: The rest of the state; ``()`` leaves the model's own.
+
+    Returns:
+        Nothing. The model has copies, so that a step may go on to overwrite its state; they live
+        where the state lives.
+
+    Raises:
+        ValueError: A tree does not fit the model.
+
+    PyTorch:
+        There training changes the model itself. Afterwards ``model.eval()`` evaluates, and
+        ``nn.state_dict(model)`` gives PyTorch's names in PyTorch's order.
+
+    Example:
+        >>> import jax
+        >>> import jaxaccel as ja
+        >>> model = ja.nn.BatchNorm2d(1)
+        >>> _, params, _ = ja.training.split_model(model)
+        >>> ja.training.merge(model, jax.tree.map(lambda p: p + 1, params))
+        >>> print(model.weight[...])
+        [2.]
+    """
+    for tree in (params, model_state):
+        if jax.tree.leaves(tree):
+            nnx.update(model, jax.tree.map(jnp.copy, tree))
+
+
+def _chosen(model: nnx.Module, trainable: Any) -> Any:
+    """Return the nnx filter of the parameters that are trained, by their paths."""
+    parameters = nnx.to_flat_state(nnx.state(model, nnx.Param))
+    matches = _predicate(trainable)
+    paths = [path for path, leaf in parameters if matches(path, leaf)]
+    if not paths:
+        known = ", ".join(_dotted(path) for path, _ in parameters)
+        raise ValueError(
+            f"trainable={trainable!r} matches no parameter of {type(model).__name__}; the paths "
+            f"are {known}"
+        )
+    return nnx.filterlib.PathIn(*paths)
+
+
+def _predicate(trainable: Any) -> Callable[[Any, Any], bool]:
+    """Return a test of nnx's form ``(path as a tuple, variable)``."""
+    if isinstance(trainable, str):
+        found = re.compile(trainable)
+        return lambda path, _: found.search(_dotted(path)) is not None
+    if inspect.isroutine(trainable) or isinstance(trainable, functools.partial):
+        return lambda path, leaf: bool(trainable(_dotted(path), leaf[...]))
+    return nnx.filterlib.to_predicate(trainable)
+
+
+def _dotted(path: Any) -> str:
+    """Return a path as the optimizers' groups know it."""
+    return path_name(tuple(jax.tree_util.DictKey(part) for part in path))

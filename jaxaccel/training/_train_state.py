@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from jaxaccel._tree import initial_step, short_repr
 from jaxaccel._types import Params
 from jaxaccel.parallel import replicate
 
@@ -17,12 +18,18 @@ from jaxaccel.parallel import replicate
 class TrainState(NamedTuple):
     """Everything that a step changes: a pytree, to be donated, saved and sharded as one."""
 
+    step: jax.Array
+    """int32 scalar: finished calls of the step, those whose update was skipped among them."""
     params: Params
-    """The parameters."""
+    """The parameters that are trained."""
     model_state: Any
-    """Running statistics, counters and keys of the model; ``()`` when it has none."""
+    """Running statistics, counters, keys and frozen parameters; ``()`` when there are none."""
     opt_state: Any
     """The optimizer's state."""
+    key: jax.Array | None = None
+    """A typed random key, into which every step folds its number; ``None``: the loss draws none."""
+
+    __repr__ = short_repr
 
 
 def train_state(
@@ -30,6 +37,7 @@ def train_state(
     tx: optax.GradientTransformation,
     model_state: Any = (),
     *,
+    key: jax.Array | None = None,
     mesh: Mesh | None = None,
 ) -> TrainState:
     """Return the state that a run starts from.
@@ -40,23 +48,30 @@ def train_state(
         params: The initial parameters.
         tx: The optimizer, for its ``init``.
         model_state: What else the model carries (see :func:`split_model`).
+        key: A typed key (``jax.random.key(seed)``) for a loss function that takes ``key=``, which
+            is another one at every step; default: none is given.
         mesh: Replicate everything on this mesh; default: leave it where it is.
 
     Returns:
-        A :class:`TrainState` in the parameters' dtypes.
+        A :class:`TrainState` in the parameters' dtypes, at step 0.
+
+    Raises:
+        TypeError: ``key`` is not a typed key.
 
     PyTorch:
-        ``model.state_dict()`` and ``optimizer.state_dict()`` in one value.
+        ``model.state_dict()``, ``optimizer.state_dict()`` and the generator's state in one value.
 
     Example:
         >>> import jax.numpy as jnp
         >>> import jaxaccel as ja
-        >>> state = ja.training.train_state({"w": jnp.ones(2)}, ja.optimizers.adamw())
-        >>> print(int(state.opt_state.step))
-        0
+        >>> state = ja.training.train_state({"w": jnp.ones(2)}, ja.optimizers.sgd())
+        >>> print(state[:3], state.opt_state)
+        XX
     """
+    if key is not None and not jnp.issubdtype(jnp.result_type(key), jax.dtypes.prng_key):
+        raise TypeError(f"key must be a typed key, got {key!r}; pass jax.random.key(seed)")
     place = functools.partial(jax.tree.map, jnp.copy)
     if mesh is not None:
         place = functools.partial(replicate, mesh=mesh)
-    params, model_state = place((params, model_state))
-    return TrainState(params, model_state, place(tx.init(params)))
+    params, model_state, key = place((params, model_state, key))
+    return TrainState(initial_step(params), params, model_state, place(tx.init(params)), key)

@@ -1,69 +1,63 @@
-"""One compiled training step, from a loss function and an optimizer."""
+"""One compiled training step, from a gradient function and an optimizer."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import optax
-from jax.sharding import Mesh
+from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxaccel._checks import check_non_negative
-from jaxaccel.parallel import data_parallel
-from jaxaccel.precision import Policy
-from jaxaccel.training._accumulate import accumulate
+from jaxaccel._checks import check_gradient_function, check_non_negative
+from jaxaccel._tree import next_step
+from jaxaccel._types import GradientFunction, Params
+from jaxaccel.training._learning_rates import learning_rates
 from jaxaccel.training._train_state import TrainState
 from jaxaccel.transforms import clip_grads_with_norm, get_total_norm
 
 
 def train_step(
-    loss_fn: Callable[[Any, Any, Any], tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]],
+    gradient_fn: GradientFunction,
     tx: optax.GradientTransformation,
     *,
     max_grad_norm: float | jax.Array | None = None,
-    accumulation_steps: int = 1,
-    unroll_accumulation: bool | None = None,
-    accumulation_weight: Callable[[Any], Any] | None = None,
-    policy: Policy | None = None,
-    mesh: Mesh | None = None,
-    mode: Literal["jit", "shard_map", "pmap"] = "jit",
     donate: bool = True,
-) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
-    """Return ``step(state, batch) -> (state, metrics)``: one program, compiled at its first call.
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """Return ``step(state, batch, **extra) -> (state, metrics)``: one program.
 
-    In PyTorch's order: forward and backward (in parts, when accumulating), mean over devices,
-    clipping, optimizer.
+    In PyTorch's order: forward and backward (in parts, on many devices, as ``gradient_fn`` does
+    it), clipping, optimizer. It is compiled at its first call, and again only for another shape of
+    a batch or placement of the state.
 
     Args:
-        loss_fn: ``(params, model_state, batch) -> (loss, (model_state, metrics))``. The loss and
-            the metrics (a dict of floating-point scalars) are means over the batch.
+        gradient_fn: A gradient function: ``training.gradients(loss_fn)``, maybe inside
+            :func:`accumulate` and ``parallel.data_parallel``.
         tx: The optimizer.
         max_grad_norm: Clip gradients to this 2-norm, with PyTorch's formula; default: do not clip.
-        accumulation_steps: Run the batch in this many equal parts (see :func:`accumulate`).
-        unroll_accumulation: How the parts are compiled (see :func:`accumulate`).
-        accumulation_weight: ``part -> scalar``, what a part counts for in the means: its number of
-            tokens (see :func:`accumulate`). On a mesh it needs mode ``"jit"``.
-        policy: Cast parameters and floating-point inputs to ``policy.compute_dtype`` before
-            ``loss_fn``, and what it returns to ``policy.output_dtype``. The loss function should
-            call ``policy.cast_to_output`` on the model's outputs, so that the loss itself is
-            computed in that dtype. ``model_state`` is never cast.
-        mesh: Split the batch over the mesh's axis ``"data"``; the state is replicated.
-        mode: The notation of the parallel part (see ``parallel.data_parallel``).
         donate: Let the step overwrite the state it is given, which is then no longer usable.
 
     Returns:
-        The compiled step. ``metrics`` has ``"loss"``, ``"grad_norm"`` (before clipping) and what
-        ``loss_fn`` adds; they are on the device, and reading them waits for the step.
+        The step. The state comes back in the shardings in which it came. Where it has a key, the
+        gradient function gets ``fold_in(state.key, state.step)``. Extra arguments, which must be
+        arrays or numbers (``flush=True``, ``value=``), are handed to ``tx.update``; by itself the
+        step hands in ``value``, the loss; ``grad``, the gradients before clipping; and
+        ``value_fn``, the loss on this batch as a function of the parameters, for line searches.
+        ``metrics`` has ``"loss"``, ``"grad_norm"`` (before clipping), what the loss function adds
+        and, where the optimizer's state holds it, the learning rate of this step: ``"lr"``, or
+        ``"lr/<name>"`` for each of several groups. They are on the device, and reading them waits
+        for the step.
 
     Raises:
-        ValueError: ``max_grad_norm`` is negative, ``accumulation_steps`` is below 1, or the mode is
-            unknown, lacks a mesh or cannot weigh parts; when called, the batch does not divide.
-        TypeError: A number is none.
+        ValueError: ``max_grad_norm`` is negative; when called, the batch does not divide, or one of
+            several processes hands in arrays that are only its own.
+        TypeError: ``gradient_fn`` is a loss function, ``max_grad_norm`` is not a number, or an
+            extra argument is not an array.
 
     PyTorch:
-        ``loss.backward(); clip_grad_norm_(...); optimizer.step(); scheduler.step()`` in a
-        ``DistributedDataParallel`` model under ``torch.autocast``. The schedule is part of ``tx``.
+        ``loss.backward(); clip_grad_norm_(...); optimizer.step(); scheduler.step()``. The schedule
+        is part of ``tx``; a ``reduce_lr_on_plateau`` behind it reads ``value=``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -71,60 +65,113 @@ def train_step(
         >>> def loss_fn(params, model_state, batch):
         ...     return jnp.mean((params["w"] * batch) ** 2), (model_state, {})
         >>> tx = ja.optimizers.sgd(lr=0.1)
-        >>> step = ja.training.train_step(loss_fn, tx, max_grad_norm=1.0)
+        >>> step = ja.training.train_step(ja.training.gradients(loss_fn), tx, max_grad_norm=1.0)
         >>> state = ja.training.train_state({"w": jnp.ones(())}, tx)
         >>> state, metrics = step(state, jnp.ones(4))
         >>> print(state.params["w"], metrics["grad_norm"])
         0.90000004 2.0
     """
+    check_gradient_function("train_step", gradient_fn)
     if max_grad_norm is not None:
         check_non_negative("max_grad_norm", max_grad_norm, "Invalid max_norm value")
-    if mesh is None and mode != "jit":
-        raise ValueError(f"mode={mode!r} needs a mesh; pass mesh=parallel.make_mesh()")
-    if accumulation_weight is not None and mode != "jit":
-        raise ValueError(
-            f"accumulation_weight needs mode='jit', got mode={mode!r}, where each device averages "
-            "its own rows and all devices count the same"
-        )
-    gradients = accumulate(
-        _gradients(loss_fn, policy),
-        accumulation_steps,
-        # In the other modes each device has its own rows already.
-        shards=1 if mesh is None or mode != "jit" else mesh.shape.get("data", 1),
-        unroll=unroll_accumulation,
-        weight=accumulation_weight,
-    )
-    if mesh is not None:
-        gradients = data_parallel(gradients, mesh, mode=mode)
+    full = optax.with_extra_args_support(tx)
 
-    def step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
-        grads, model_state, metrics = gradients((state.params, state.model_state), batch)
-        grad_norm = get_total_norm(grads)
+    def run(state: TrainState, batch: Any, extra: dict[str, Any]) -> tuple[TrainState, Any]:
+        key = None if state.key is None else jax.random.fold_in(state.key, state.step)
+
+        def gradients_at(params: Params) -> Any:
+            return gradient_fn(params, state.model_state, batch, key=key)
+
+        grads, model_state, metrics = gradients_at(state.params)
+        norm = get_total_norm(grads)
+        given = {"value": metrics["loss"], "grad": grads, "value_fn": _value_fn(gradients_at)}
         if max_grad_norm is not None:
-            grads = clip_grads_with_norm(grads, max_grad_norm, grad_norm)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        return TrainState(params, model_state, opt_state), metrics | {"grad_norm": grad_norm}
+            grads = clip_grads_with_norm(grads, max_grad_norm, norm)
+        updates, opt_state = full.update(grads, state.opt_state, state.params, **(given | extra))
+        new_state = state._replace(
+            step=next_step(state.step),
+            params=optax.apply_updates(state.params, updates),
+            model_state=model_state,
+            opt_state=opt_state,
+        )
+        return new_state, metrics | {"grad_norm": norm} | learning_rates(state.opt_state, opt_state)
 
-    return jax.jit(step, donate_argnums=0 if donate else ())
+    @functools.cache
+    def compiled(treedef: Any, places: tuple[NamedSharding | None, ...]) -> Callable[..., Any]:
+        where = (treedef.unflatten(places), None)
+        return jax.jit(run, donate_argnums=0 if donate else (), out_shardings=where)
+
+    def step(state: TrainState, batch: Any, **extra: Any) -> tuple[TrainState, Any]:
+        _check_extra(extra)
+        leaves, treedef = jax.tree.flatten(state)
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            return run(state, batch, extra)  # part of a larger program
+        if jax.process_count() > 1:
+            _check_global(state=state, batch=batch)
+        return compiled(treedef, tuple(map(_place, leaves)))(state, batch, extra)
+
+    return step
 
 
-def _gradients(loss_fn: Callable[..., Any], policy: Policy | None) -> Callable[..., Any]:
-    """Return ``((params, model_state), batch) -> (grads, model_state, metrics)``."""
+def _value_fn(gradients_at: Callable[[Params], Any]) -> Callable[[Params], jax.Array]:
+    """Return the loss as a function of the parameters, with the gradients that the step takes.
 
-    def gradients(carry: Any, batch: Any) -> tuple[Any, Any, dict[str, jax.Array]]:
-        params, model_state = carry
+    To differentiate through the wrappers instead would bypass their weights: a device without a
+    token would make NaN of all gradients.
+    """
 
-        def objective(params: Any) -> Any:
-            if policy is None:
-                return loss_fn(params, model_state, batch)
-            loss, (new_state, metrics) = loss_fn(
-                policy.cast_to_compute(params), model_state, policy.cast_to_compute(batch)
-            )
-            loss, metrics = policy.cast_to_output((loss, metrics))
-            return loss, (new_state, metrics)
+    @jax.custom_vjp
+    def value(params: Params) -> jax.Array:
+        return gradients_at(params).metrics["loss"]
 
-        (loss, (new_state, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(params)
-        return grads, new_state, {"loss": loss, **metrics}
+    def forward(params: Params) -> Any:
+        found = gradients_at(params)
+        return found.metrics["loss"], jax.tree.map(jax.numpy.conj, found.grads)
 
-    return gradients
+    def backward(grads: Params, cotangent: jax.Array) -> tuple[Params]:
+        return (jax.tree.map(lambda g: g * cotangent.astype(g.dtype), grads),)
+
+    value.defvjp(forward, backward)
+    return value
+
+
+def _place(leaf: Any) -> NamedSharding | None:
+    """Return where an array of the state lives on a mesh, in one spelling; ``None``: on none."""
+    sharding = getattr(leaf, "sharding", None)
+    if not isinstance(sharding, NamedSharding):
+        return None
+    spec = list(sharding.spec)
+    while spec and spec[-1] is None:
+        spec.pop()
+    return NamedSharding(sharding.mesh, PartitionSpec(*spec), memory_kind=sharding.memory_kind)
+
+
+def _check_extra(extra: dict[str, Any]) -> None:
+    """Raise for an extra argument that a compiled program cannot be given."""
+    for name, value in extra.items():
+        for leaf in jax.tree.leaves(value):
+            if callable(leaf) or isinstance(leaf, (str, bytes)):
+                raise TypeError(
+                    f"extra argument {name!r} of a step must be made of arrays or numbers, got "
+                    f"{leaf!r}; functions and texts are arguments of the transformation itself"
+                )
+
+
+def _check_global(**trees: Any) -> None:
+    """Raise for an array that one of several processes holds alone, which it takes for the whole.
+
+    Every process would silently use its share of its own rows as if it were the same batch.
+    """
+    for name, tree in trees.items():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            is_global = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
+            if getattr(leaf, "shape", ()) and not is_global:
+                remedy = {
+                    "batch": "parallel.shard_batch(batch, mesh)",
+                    "state": "training.train_state(..., mesh=mesh)",
+                }
+                raise ValueError(
+                    f"{name}{jax.tree_util.keystr(path)} is an array of process "
+                    f"{jax.process_index()} alone, one of {jax.process_count()}; make it part of "
+                    f"the whole with {remedy[name]}"
+                )

@@ -18,7 +18,7 @@ def images_and_labels(count, size=8, channels=1, seed=0):
 
 
 def classification_loss(apply):
-    """Return the loss function of a classifier, as ``training.train_step`` takes it."""
+    """Return the loss function of a classifier, as ``training.gradients`` takes it."""
 
     def loss_fn(params, model_state, batch):
         images, labels = batch

@@ -13,13 +13,14 @@ import pytest
 from parity_tests.harness.errors import assert_no_faults
 
 ROOT = Path(__file__).parents[2]
-CORE = ("_types", "_math", "_tree", "_layout", "_checks", "_call_repr", "_names")
+CORE = ("_types", "_math", "_tree", "_layout", "_checks", "_rows", "_call_repr", "_names")
 
 MAY_IMPORT = {
     "_types": (),
     "_math": ("_types",),
     "_tree": ("_types", "_math"),
     "_layout": ("_types",),
+    "_rows": ("_types", "_math", "_tree"),
     "_checks": ("_types", "_math"),
     "_call_repr": ("_tree",),
     "_names": (),

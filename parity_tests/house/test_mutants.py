@@ -753,9 +753,9 @@ MUTANTS = [
     ),
     Mutant(
         "sum over devices instead of the mean",
-        "jaxaccel.parallel._data_parallel",
-        "jax.lax.pmean(leaf, axis)",
-        "jax.lax.psum(leaf, axis)",
+        "jaxaccel.parallel._per_device",
+        "jax.lax.pmean(leaf, axes)",
+        "jax.lax.psum(leaf, axes)",
         eight_devices,
         "shard_map",
     ),

@@ -285,14 +285,17 @@ def test_sequences_spread_over_devices(mode):
     layer = ja.nn.LSTM(3, 4, batch_first=True, dtype=jnp.float64, rngs=ja.random.manual_seed(0))
     apply, params, state = ja.training.split_model(layer)
 
-    def gradients(params, x):
-        return jax.grad(lambda p: (apply(p, state, x, training=True)[0][0] ** 2).mean())(params)
+    @ja.training.gradients
+    def gradients(params, state, x):
+        (output, _), state = apply(params, state, x, training=True)
+        return (output**2).mean(), (state, {})
 
     x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 5, 3)))
     mesh = ja.parallel.make_mesh()
-    found = ja.parallel.data_parallel(gradients, mesh, mode=mode)(params, x)
-    for ours, alone in zip(*map(jax.tree.leaves, (found, gradients(params, x))), strict=True):
-        assert_close(ours, alone, tol.DEVICES_FLOAT64_OF_MAX)
+    found = ja.parallel.data_parallel(gradients, mesh, mode=mode)(params, state, x)
+    alone = gradients(params, state, x)
+    for ours, right in zip(*map(jax.tree.leaves, (found, alone)), strict=True):
+        assert_close(ours, right, tol.DEVICES_FLOAT64_OF_MAX)
 
 
 @pytest.mark.usefixtures("no_draws")

@@ -1,5 +1,6 @@
 """Eight simulated devices against one, and against PyTorch rank by rank."""
 
+import functools
 import re
 
 import jax
@@ -22,7 +23,7 @@ from parity_tests.harness.network import (
 
 DEVICES = 8
 STEPS = 4
-modes = pytest.mark.parametrize("mode", ["jit", "shard_map", "pmap"])
+ROWS = 32
 
 
 @pytest.fixture(autouse=True)
@@ -33,26 +34,27 @@ def optax_losses():
 
 
 def train(model, mesh, mode, parts=1, unroll=None):
-    """Return the step, and the state after some steps of AdamW on batches of 32."""
+    """Return the state after some steps of AdamW on batches of 32 a part, and their metrics."""
     apply, params, model_state = ja.training.split_model(model)
     tx = ja.optimizers.adamw(lr=1e-2, weight_decay=0.1)
-    step = ja.training.train_step(
-        classification_loss(apply),
-        tx,
-        max_grad_norm=0.5,
-        accumulation_steps=parts,
-        unroll_accumulation=unroll,
-        mesh=mesh,
-        mode=mode,
-    )
+    gradient_fn = ja.training.gradients(classification_loss(apply))
+    gradient_fn = ja.training.accumulate(gradient_fn, parts, unroll=unroll)
+    if mesh is not None:
+        gradient_fn = ja.parallel.data_parallel(gradient_fn, mesh, mode=mode)
+    step = ja.training.train_step(gradient_fn, tx, max_grad_norm=0.5)
     state = ja.training.train_state(params, tx, model_state, mesh=mesh)
     metrics = []
     for seed in range(STEPS):
-        batch = jax.tree.map(jnp.asarray, images_and_labels(32, seed=seed))
+        batch = jax.tree.map(jnp.asarray, images_and_labels(ROWS * parts, seed=seed))
         batch = batch if mesh is None else ja.parallel.shard_batch(batch, mesh)
         state, measured = step(state, batch)
         metrics.append({name: float(value) for name, value in measured.items()})
-    return step, state, metrics
+    return state, metrics
+
+
+@functools.cache
+def trained_alone(network):
+    return train(network()[0], None, "jit")
 
 
 def assert_same_state(found, expected):
@@ -61,42 +63,35 @@ def assert_same_state(found, expected):
         np.testing.assert_allclose(a, b, rtol=0, atol=allowed)
 
 
-@modes
-@pytest.mark.parametrize("network", [perceptron, resnet])
+@pytest.mark.parametrize(
+    ("network", "mode"), [(resnet, "jit"), (resnet, "shard_map"), (perceptron, "pmap")]
+)
 def test_eight_devices_equal_one(network, mode):
-    """With batch statistics over all devices; everything replicated; one compilation."""
+    """With batch statistics over all devices; everything replicated."""
     synchronised = {} if network is perceptron or mode == "jit" else {"axis_name": "data"}
-    _, expected, alone = train(network()[0], None, "jit")
-    step, state, metrics = train(network(**synchronised)[0], ja.parallel.make_mesh(), mode)
+    expected, alone = trained_alone(network)
+    state, metrics = train(network(**synchronised)[0], ja.parallel.make_mesh(), mode)
     assert_same_state(state, expected)
     for found, judge in zip(metrics, alone, strict=True):
         assert found == pytest.approx(judge, rel=tol.DEVICES_FLOAT64_OF_MAX)
     assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state))
     assert all(len(leaf.devices()) == DEVICES for leaf in jax.tree.leaves(state))
-    assert step._cache_size() == 1
 
 
-@modes
-@pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "scanned"])
-def test_accumulation_on_eight_devices_equals_one_device(mode, unroll):
-    _, expected, _ = train(perceptron()[0], None, "jit")
-    _, state, _ = train(perceptron()[0], ja.parallel.make_mesh(), mode, parts=2, unroll=unroll)
-    assert_same_state(state, expected)
-
-
-@pytest.mark.parametrize("mode", ["shard_map", "pmap"])
-def test_batch_norm_of_its_own_rows_equals_ddp(mode):
+@pytest.mark.parametrize(("mode", "parts"), [("shard_map", 2), ("pmap", 1)])
+def test_batch_norm_of_its_own_rows_equals_ddp(mode, parts):
     """Per-rank BatchNorm, as in DistributedDataParallel: PyTorch's gradients by rank, averaged."""
     model, twin = resnet()
-    _, state, _ = train(model, ja.parallel.make_mesh(), mode)
+    state, _ = train(model, ja.parallel.make_mesh(), mode, parts)
     optimizer = torch.optim.AdamW(twin.parameters(), lr=1e-2, weight_decay=0.1)
     for seed in range(STEPS):
-        images, labels = images_and_labels(32, seed=seed)
+        images, labels = images_and_labels(ROWS * parts, seed=seed)
         optimizer.zero_grad()
-        for rows in np.split(np.arange(32), DEVICES):
-            inputs, targets = torch_batch(images[rows], labels[rows])
-            loss = torch.nn.functional.cross_entropy(twin(inputs), targets)
-            (loss / DEVICES).backward()
+        for of_rank in np.split(np.arange(ROWS * parts), DEVICES):
+            for rows in (of_rank[a::parts] for a in range(parts)):
+                inputs, targets = torch_batch(images[rows], labels[rows])
+                loss = torch.nn.functional.cross_entropy(twin(inputs), targets)
+                (loss / DEVICES / parts).backward()
         torch.nn.utils.clip_grad_norm_(twin.parameters(), 0.5)
         optimizer.step()
     assert_same_weights(
@@ -104,25 +99,11 @@ def test_batch_norm_of_its_own_rows_equals_ddp(mode):
     )
 
 
-def test_two_axes_and_fewer_devices():
-    """A mesh of which only one axis splits the batch, and a mesh of some devices."""
-    _, expected, _ = train(perceptron()[0], None, "jit")
-    for mesh in (
-        ja.parallel.make_mesh({"data": 4, "model": -1}),
-        ja.parallel.make_mesh({"data": 2}, devices=jax.devices()[:2]),
-    ):
-        for mode in ("jit", "shard_map"):
-            _, state, _ = train(perceptron()[0], mesh, mode)
-            assert_same_state(state, expected)
-
-
-def test_accumulation_groups_the_same_rows_in_every_mode():
-    """Parts are cut from each device's own rows, as each rank of DDP cuts its own batch."""
-    states = [
-        train(resnet(axis_name=name)[0], ja.parallel.make_mesh(), mode, parts=2)[1]
-        for mode, name in (("jit", None), ("shard_map", "data"))
-    ]
-    assert_same_state(*states)
+def test_fewer_devices():
+    expected, _ = trained_alone(perceptron)
+    mesh = ja.parallel.make_mesh({"data": 2}, devices=jax.devices()[:2])
+    state, _ = train(perceptron()[0], mesh, "shard_map")
+    assert_same_state(state, expected)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -133,12 +114,12 @@ def test_the_only_collective_is_the_mean(mode, parts):
     apply, params, model_state = ja.training.split_model(model)
     tx = ja.optimizers.adamw()
     mesh = ja.parallel.make_mesh()
-    step = ja.training.train_step(
-        classification_loss(apply), tx, mesh=mesh, mode=mode, accumulation_steps=parts
-    )
+    gradient_fn = ja.training.gradients(classification_loss(apply))
+    gradient_fn = ja.training.accumulate(gradient_fn, parts)
+    step = ja.training.train_step(ja.parallel.data_parallel(gradient_fn, mesh, mode=mode), tx)
     state = ja.training.train_state(params, tx, model_state, mesh=mesh)
     batch = ja.parallel.shard_batch(jax.tree.map(jnp.asarray, images_and_labels(32)), mesh)
-    program = step.lower(state, batch).compile().as_text()
+    program = jax.jit(step).lower(state, batch).compile().as_text()
     collectives = set(
         re.findall(r"\b(all-reduce|all-gather|all-to-all|collective-permute)\(", program)
     )

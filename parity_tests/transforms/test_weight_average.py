@@ -214,9 +214,10 @@ def test_the_average_lives_with_the_parameters_and_shares_no_buffer():
 def test_average_beside_a_training_step():
     """``fit`` carries both."""
     tx, average = ja.optimizers.sgd(lr=0.25), ja.transforms.stochastic_weight_average()
-    step = ja.training.train_step(
-        lambda params, model_state, batch: (jnp.mean((params - batch) ** 2), (model_state, {})), tx
+    gradient_fn = ja.training.gradients(
+        lambda params, model_state, batch: (jnp.mean((params - batch) ** 2), (model_state, {}))
     )
+    step = ja.training.train_step(gradient_fn, tx)
 
     def averaged_step(carry, batch):
         state, metrics = step(carry[0], batch)

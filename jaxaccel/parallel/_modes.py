@@ -1,0 +1,147 @@
+"""Three notations for a function of (params, model_state, batch, scale, key) over a mesh.
+
+Each is ``run(rows, *arguments)``, called under a trace; ``rows`` is the axis of each leaf of the
+batch that holds its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxaccel._types import GradientFunction, Gradients
+from jaxaccel.parallel._placement import batch_specs
+
+Local: TypeAlias = Callable[..., Gradients]
+"""``(params, model_state, batch, scale, key) -> Gradients``, positional."""
+
+
+def by_sharding(gradient_fn: GradientFunction, mesh: Mesh, axes: tuple[str, ...]) -> Local:
+    """Say where the batch lives; the compiler finds the collectives."""
+    explicit = _explicit_axes(mesh)
+
+    def run(rows: list[int | None], *arguments: Any) -> Gradients:
+        specs = batch_specs(arguments[2], rows, axes)
+
+        def whole(params: Any, model_state: Any, batch: Any, scale: Any, key: Any) -> Gradients:
+            # Only the batch: a constraint on parameters would gather those that are sharded.
+            where = specs if explicit else jax.tree.map(lambda s: NamedSharding(mesh, s), specs)
+            batch = jax.lax.with_sharding_constraint(batch, where)
+            return gradient_fn(params, model_state, batch, loss_scale=scale, key=key)
+
+        for axis in axes:
+            whole = _with_axis(whole, axis)
+        if not explicit:
+            return whole(*arguments)
+        arguments = _on_explicit_axes(arguments, specs, mesh, axes)
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        of_params = jax.tree.map(lambda x: jax.typeof(x).sharding, arguments[0])
+        out: Any = Gradients(of_params, everywhere, everywhere)
+        return jax.sharding.auto_axes(whole, axes=explicit, out_sharding=out)(*arguments)
+
+    return run
+
+
+def by_shard_map(local: Local, mesh: Mesh, axes: tuple[str, ...]) -> Local:
+    """Run on each device's rows; the other axes of the mesh stay as they are."""
+
+    def run(rows: list[int | None], *arguments: Any) -> Gradients:
+        specs, whole = batch_specs(arguments[2], rows, axes), PartitionSpec()
+        if _explicit_axes(mesh):
+            arguments = _on_explicit_axes(arguments, specs, mesh, axes)
+        mapped = jax.shard_map(
+            local,
+            mesh=mesh,
+            in_specs=(whole, whole, specs, whole, whole),
+            out_specs=whole,
+            axis_names=set(axes),
+        )
+        return mapped(*arguments)
+
+    return run
+
+
+def by_pmap(local: Local, mesh: Mesh, axes: tuple[str, ...]) -> Local:
+    """Run on each device's rows, which get an axis of their own: JAX's oldest notation."""
+    if len(mesh.shape) != 1:
+        raise ValueError(
+            f"mode 'pmap' needs a mesh of one axis, got {tuple(mesh.shape)}; use 'shard_map'"
+        )
+    if _explicit_axes(mesh):
+        raise ValueError(
+            f"mode 'pmap' needs an automatic axis, got the explicit {axes[0]!r}; use 'shard_map', "
+            "or parallel.make_mesh, whose axes are automatic"
+        )
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"mode 'pmap' runs in one process, got {jax.process_count()}; use 'shard_map'"
+        )
+    devices = list(mesh.devices.flat)
+
+    def run(rows: list[int | None], *arguments: Any) -> Gradients:
+        params, model_state, batch, *rest = arguments
+        leaves, inner = jax.tree.flatten(batch)
+        split = [
+            leaf
+            if axis is None
+            else leaf.reshape(*leaf.shape[:axis], len(devices), -1, *leaf.shape[axis + 1 :])
+            for leaf, axis in zip(leaves, rows, strict=True)
+        ]
+        # Flat, because pmap does not take None inside a prefix of a tree.
+        others, outer = jax.tree.flatten((params, model_state, *rest))
+
+        def flat(*given: Any) -> Gradients:
+            params, model_state, *rest = outer.unflatten(given[len(leaves) :])
+            return local(params, model_state, inner.unflatten(given[: len(leaves)]), *rest)
+
+        mapped = jax.pmap(
+            flat,
+            axis_name=axes[0],
+            in_axes=(*rows, *[None] * len(others)),
+            out_axes=None,
+            devices=devices,
+            axis_size=len(devices),
+        )
+        return mapped(*split, *others)
+
+    return run
+
+
+def _with_axis(function: Local, axis: str) -> Local:
+    """Return the function with an axis name bound, over one device that has everything."""
+    bound = jax.vmap(function, in_axes=None, out_axes=0, axis_name=axis, axis_size=1)
+    return lambda *arguments: jax.tree.map(lambda x: x[0], bound(*arguments))
+
+
+def _explicit_axes(mesh: Mesh) -> tuple[str, ...]:
+    """Return the axes whose shardings are part of the arrays' types."""
+    pairs = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    return tuple(name for name, kind in pairs if kind is AxisType.Explicit)
+
+
+def _on_explicit_axes(arguments: Any, specs: Any, mesh: Mesh, axes: tuple[str, ...]) -> Any:
+    """Return the arguments where a mesh with explicit axes wants them: it moves nothing itself.
+
+    The batch is split; everything else has no axis of ``axes`` any more.
+    """
+
+    def whole(leaf: Any) -> jax.Array:
+        spec = [_without(entry, axes) for entry in jax.typeof(leaf).sharding.spec]
+        return jax.sharding.reshard(leaf, NamedSharding(mesh, PartitionSpec(*spec)))
+
+    def split(leaf: Any, spec: PartitionSpec) -> jax.Array:
+        return jax.sharding.reshard(leaf, NamedSharding(mesh, spec))
+
+    params, model_state, batch, *rest = arguments
+    batch = jax.tree.map(split, batch, specs) if set(axes) <= {*_explicit_axes(mesh)} else batch
+    params, model_state, rest = jax.tree.map(whole, (params, model_state, rest))
+    return (params, model_state, batch, *rest)
+
+
+def _without(entry: Any, axes: tuple[str, ...]) -> Any:
+    """Return an entry of a PartitionSpec without some axes."""
+    names = entry if isinstance(entry, tuple) else (entry,)
+    return tuple(name for name in names if name is not None and name not in axes) or None

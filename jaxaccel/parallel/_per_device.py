@@ -1,0 +1,94 @@
+"""What one device does in data parallelism, on its own rows: its gradients, and the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxaccel._math import as_complex, as_real_pairs
+from jaxaccel._rows import scaled_by, seeds_of, share_of_gradient, share_of_metric
+from jaxaccel._tree import map_unfrozen
+from jaxaccel._types import GradientFunction, Gradients, Params
+
+
+def per_device(
+    gradient_fn: GradientFunction, axes: tuple[str, ...], weight: Callable[[Any], Any] | None
+) -> Callable[..., Gradients]:
+    """Return the gradient function for one device's rows, to be mapped over ``axes``."""
+
+    def local(params: Params, model_state: Any, batch: Any, scale: Any, key: Any) -> Gradients:
+        index = jax.lax.axis_index(axes)
+        seed = None if weight is None else _seed(weight(batch), axes)
+        # A factor that differs from device to device even where it is 1: through it the gradients
+        # of a loss that the devices share come back summed, to be averaged as all others are.
+        factor = _varying(jnp.ones(()), axes) if seed is None else seed
+        found = gradient_fn(
+            jax.tree.map(lambda x: _varying(x, axes), params),
+            jax.tree.map(lambda x: _own_key(_varying(x, axes), index), model_state),
+            batch,
+            loss_scale=scaled_by(factor, scale),
+            key=None if key is None else _own_key(_varying(key, axes), index),
+        )
+        return Gradients(
+            jax.tree.map(lambda g: _mean(share_of_gradient(g, seed), axes), found.grads),
+            map_unfrozen(lambda x: _shared(x, index, axes), found.model_state, model_state),
+            {name: _mean(share_of_metric(m, seed), axes) for name, m in found.metrics.items()},
+        )
+
+    return local
+
+
+def _seed(weight: Any, axes: tuple[str, ...]) -> jax.Array:
+    """Return this device's factor on its loss."""
+    weight = jnp.asarray(weight).astype(float)
+    return _varying(seeds_of(weight, jax.lax.psum(weight, axes), jax.lax.axis_size(axes)), axes)
+
+
+def _varying(leaf: Any, axes: tuple[str, ...]) -> jax.Array:
+    """Return an array as each device's own.
+
+    Gradients of a value that all devices share are summed over them by differentiation itself;
+    gradients of a device's own copy stay its own, to be averaged.
+    """
+    missing = tuple(a for a in axes if a not in jax.typeof(leaf).manual_axis_type.varying)
+    return jax.lax.pcast(leaf, missing, to="varying") if missing else jnp.asarray(leaf)
+
+
+def _own_key(leaf: jax.Array, index: jax.Array) -> jax.Array:
+    """Return a random key as this device's: the first keeps it, others fold in their number.
+
+    The numbers are far from those of counters, which a model may fold into the same key.
+    """
+    if not _is_key(leaf):
+        return leaf
+    far = jnp.uint32(2**31) + index.astype(jnp.uint32)
+    folded = jax.vmap(jax.random.fold_in, in_axes=(0, None))(leaf.reshape(-1), far)
+    return jnp.where(index == 0, leaf, folded.reshape(leaf.shape))
+
+
+def _mean(leaf: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+    """Return the mean over devices; XLA aborts on sums of complex constants, but not of pairs."""
+    if jnp.iscomplexobj(leaf):
+        return as_complex(jax.lax.pmean(as_real_pairs(leaf), axes))
+    return jax.lax.pmean(leaf, axes)
+
+
+def _shared(leaf: Any, index: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+    """Return a leaf of the new state for all: floats averaged, the rest the first device's."""
+    leaf = jnp.asarray(leaf)
+    if _is_key(leaf):
+        data = _shared(jax.random.key_data(leaf), index, axes)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    if jnp.issubdtype(leaf.dtype, jnp.inexact):
+        return _mean(leaf, axes)
+    if leaf.dtype == bool:
+        return _shared(leaf.astype(jnp.int32), index, axes).astype(bool)
+    return jax.lax.psum(jnp.where(index == 0, leaf, jnp.zeros_like(leaf)), axes)
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    """Return whether a leaf is an array of typed random keys."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -1,0 +1,67 @@
+"""A model function in another precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxaccel._tree import is_frozen, map_unfrozen
+from jaxaccel._types import Params
+from jaxaccel.precision._policy import Policy
+
+
+def cast(apply: Callable[..., Any], policy: Policy) -> Callable[..., Any]:
+    """Return a model function that computes in a policy's dtype.
+
+    It stands around the model and not around the loss: targets, weights of rows and everything else
+    that only the loss reads keep their dtype.
+
+    Args:
+        apply: A model function ``(params, model_state, *inputs, **options) -> (outputs,
+            model_state)``, as ``training.split_model`` returns it.
+        policy: The dtypes.
+
+    Returns:
+        A model function of the same form. Parameters (frozen ones in ``model_state`` too) and
+        floating-point arrays among the inputs are cast to ``compute_dtype``, outputs to
+        ``output_dtype``. Running statistics are not cast; gradients arrive in the parameters' own
+        dtype.
+
+    PyTorch:
+        ``with torch.autocast(...): outputs = model(inputs)``, with one dtype for the whole model
+        (:class:`Policy`), and the loss outside.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> def apply(params, model_state, x):
+        ...     print(params.dtype, x.dtype)
+        ...     return params * x, model_state
+        >>> half = ja.precision.cast(apply, ja.precision.Policy())
+        >>> print(half(jnp.ones(2), (), jnp.ones(2))[0].dtype)
+        bfloat16 bfloat16
+        float32
+    """
+
+    def cast_apply(
+        params: Params, model_state: Any, *inputs: Any, **options: Any
+    ) -> tuple[Any, Any]:
+        inputs, options = _cast_arrays((inputs, options), policy)
+        used = jax.tree.map(
+            lambda node: policy.cast_to_compute(node) if is_frozen(node) else node,
+            model_state,
+            is_leaf=is_frozen,
+        )
+        outputs, new_state = apply(policy.cast_to_compute(params), used, *inputs, **options)
+        return policy.cast_to_output(outputs), map_unfrozen(lambda x: x, new_state, model_state)
+
+    return cast_apply
+
+
+def _cast_arrays(tree: Any, policy: Policy) -> Any:
+    """Return a tree with its floating-point arrays cast; flags and numbers stay as they are."""
+    return jax.tree.map(
+        lambda leaf: policy.cast_to_compute(leaf) if hasattr(leaf, "dtype") else leaf, tree
+    )

@@ -1,0 +1,151 @@
+"""Means over a whole set of rows, whatever the batches."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxaccel._math import compute_dtype
+from jaxaccel._rows import count_rows, row_axes
+from jaxaccel._types import AxisName, Params
+from jaxaccel.parallel import shard_batch
+
+
+def evaluate(
+    metric_fn: Callable[[Any, Any, Any], dict[str, jax.Array]],
+    params: Params,
+    model_state: Any,
+    batches: Iterable[Any],
+    *,
+    weight: Callable[[Any], jax.Array] | None = None,
+    batch_axes: Any = 0,
+    mesh: Mesh | None = None,
+    axis: AxisName = "data",
+) -> dict[str, float]:
+    r"""Return the means of some metrics over all rows of a set.
+
+    .. math:: m = \frac{\sum_i w_i m_i}{\sum_i w_i}
+
+    over the entries i of all batches. Each row counts once: a smaller last batch is filled up to
+    the size of the first (which compiles nothing anew and divides over the devices), and what was
+    filled in does not count. Sums over a batch are taken on the device, those over batches in
+    double precision.
+
+    Args:
+        metric_fn: ``(params, model_state, batch) -> {name: array}``, one entry a row, or several
+            (tokens): shapes ``(rows, ...)``. Run the model with ``training=False``, so that rows do
+            not depend on each other. It is compiled once; a new function is compiled anew.
+        params: The parameters.
+        model_state: The rest of the model's state. Neither is changed.
+        batches: One pass over the set.
+        weight: ``batch -> array``, what each row, or each entry, counts for (1 for a token, 0 for
+            padding), of the metrics' shape or the first axes of it. Default: all the same.
+        batch_axes: The axis of each leaf that holds its rows, ``None`` for a leaf without: one for
+            all or a prefix of the batch's tree, as ``jax.vmap``'s ``in_axes``.
+        mesh: Split the batches over this mesh, on which the parameters must be already. Default:
+            they go where they go.
+        axis: The mesh axis to split over, or a tuple of them.
+
+    Returns:
+        ``{name: mean}``, Python floats; NaN where nothing counted.
+
+    Raises:
+        ValueError: There was no batch, its leaves disagree on the number of rows, or a metric has
+            not one entry a row.
+
+    PyTorch:
+        ``model.eval()`` and ``torch.no_grad()`` around a loop that adds up
+        ``F.cross_entropy(..., reduction="sum")`` and divides by the number of rows.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> def metric_fn(params, model_state, batch):
+        ...     return {"error": jnp.abs(batch - params)}
+        >>> batches = [jnp.array([1.0, 2.0]), jnp.array([6.0])]
+        >>> ja.training.evaluate(metric_fn, 0.0, (), batches)
+        {'error': 3.0}
+    """
+    size, sums = 0, []
+    for batch in batches:
+        axes = row_axes(batch, batch_axes)
+        rows = count_rows(batch, axes)
+        if rows is None:
+            raise ValueError("a batch to evaluate must have rows; name their axis in batch_axes")
+        if not sums:
+            devices = 1 if mesh is None else math.prod(mesh.shape[a] for a in _tuple(axis))
+            size = -(-rows // devices) * devices
+        count = np.arange(max(size, rows)) < rows
+        filled = _filled(batch, axes, len(count)), count
+        if mesh is not None:
+            filled = shard_batch(filled, mesh, axis, (batch_axes, 0))
+        sums.append(_sums(params, model_state, *filled, metric_fn=metric_fn, weight=weight))
+    if not sums:
+        raise ValueError("there was no batch to evaluate")
+    read = jax.device_get(sums)  # waits only now: the device has run ahead
+    return {name: _mean([each[name] for each in read]) for name in read[0]}
+
+
+@functools.partial(jax.jit, static_argnames=("metric_fn", "weight"))
+def _sums(
+    params: Params, model_state: Any, batch: Any, counts: jax.Array, metric_fn: Any, weight: Any
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Return the weighted sum and the sum of weights of each metric over a batch."""
+    weights = counts if weight is None else weight(batch)
+
+    def total(name: str, metric: jax.Array) -> tuple[jax.Array, jax.Array]:
+        if metric.shape[:1] != counts.shape:
+            raise ValueError(
+                f"metric {name!r} must have one entry for each of {counts.shape[0]} rows, got "
+                f"shape {metric.shape}; leave the mean to evaluate"
+            )
+        dtype = compute_dtype(metric.dtype) if jnp.issubdtype(metric.dtype, jnp.floating) else float
+        of_entries, nothing = _spread(weights, metric).astype(dtype), jnp.zeros((), dtype)
+        counted = _spread(counts, metric) & (of_entries != 0)
+        share = jnp.where(counted, of_entries, nothing)
+        kept = jnp.where(counted, metric.astype(dtype), nothing)
+        return jnp.sum(share * kept), jnp.sum(share)
+
+    found = metric_fn(params, model_state, batch)
+    return {name: total(name, jnp.asarray(metric)) for name, metric in found.items()}
+
+
+def _spread(of_rows: jax.Array, metric: jax.Array) -> jax.Array:
+    """Return numbers of rows, or of entries, in a metric's shape."""
+    shape = (*of_rows.shape, *(1,) * (metric.ndim - of_rows.ndim))
+    return jnp.broadcast_to(of_rows.reshape(shape), metric.shape)
+
+
+def _filled(batch: Any, axes: list[int | None], size: int) -> Any:
+    """Return a batch with its last row repeated until there are ``size``."""
+    leaves, treedef = jax.tree.flatten(batch)
+
+    def fill(leaf: Any, axis: int | None) -> Any:
+        if axis is None or leaf.shape[axis] == size:
+            return leaf
+        index = np.minimum(np.arange(size), leaf.shape[axis] - 1)
+        return (
+            np.take(leaf, index, axis)
+            if isinstance(leaf, np.ndarray)
+            else jnp.take(leaf, index, axis)
+        )
+
+    return treedef.unflatten([fill(*pair) for pair in zip(leaves, axes, strict=True)])
+
+
+def _mean(sums: list[Any]) -> float:
+    """Return the ratio of two sums, each over batches and in double precision."""
+    total, weight = np.sum(np.array(sums, np.float64), axis=0)
+    return float(total / weight) if weight else math.nan
+
+
+def _tuple(axis: AxisName) -> tuple[str, ...]:
+    """Return one or more axis names as a tuple."""
+    return (axis,) if isinstance(axis, str) else tuple(axis)

@@ -1,0 +1,212 @@
+"""Wrappers in every order and mode: the gradient of the whole batch, by one device."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+
+import jaxaccel as ja
+from parity_tests import tolerances as tol
+
+ROWS, FEATURES, SCALE = 64, 5, 8.0
+MODES = ("jit", "shard_map", "pmap")
+
+
+class Problem(NamedTuple):
+    """A loss, and what a part of the batch counts for in it."""
+
+    loss: Any
+    """``(axis name or None, params, model_state, batch) -> (loss, (model_state, metrics))``."""
+    weight: Any = None
+    mask: str = "mask"
+    parts_matter: bool = False
+    """Whether the loss sees which rows are together."""
+
+
+def tokens(batch):
+    return jnp.sum(batch["mask"], dtype=int)
+
+
+def errors(params, batch):
+    return (jnp.tanh(batch["x"] @ params["w"]) * batch["scale"] - batch["y"]) ** 2
+
+
+def mean(axis, params, model_state, batch):
+    found = errors(params, batch)
+    return jnp.mean(found), (model_state, {"largest": jnp.mean(jnp.sqrt(found))})
+
+
+def of_tokens(axis, params, model_state, batch):
+    found = errors(params, batch)
+    mean = functools.partial(masked_mean, mask=batch["mask"])
+    return mean(found), (model_state, {"root": mean(jnp.sqrt(found))})
+
+
+def masked_mean(x, mask):
+    return jnp.sum(jnp.where(mask, x, 0.0)) / jnp.sum(mask, dtype=float)
+
+
+def reduced(axis, params, model_state, batch):
+    """The mean over the tokens of all devices, formed inside."""
+    sums = (
+        jnp.sum(jnp.where(batch["mask"], errors(params, batch), 0.0)),
+        tokens(batch).astype(float),
+    )
+    total, count = sums if axis is None else jax.lax.psum(sums, axis)
+    return total / count, (model_state, {"root": jnp.sqrt(total / count) * 0 + 1.0})
+
+
+def mixed(axis, params, model_state, batch):
+    """A local mean, and a penalty on a mean over all devices, which enters linearly."""
+    penalty = jnp.mean(batch["x"] @ params["w"])
+    penalty = penalty if axis is None else jax.lax.pmean(penalty, axis)
+    return jnp.mean(errors(params, batch)) + 0.5 * penalty, (model_state, {})
+
+
+def of_complex(axis, params, model_state, batch):
+    outputs = batch["x"].astype(complex) @ params["z"]
+    return jnp.mean(outputs.real**2 + (outputs.imag - batch["y"]) ** 2), (model_state, {})
+
+
+def normalised(axis, params, model_state, batch):
+    """Statistics of all devices' rows, and running ones."""
+    x = batch["x"] * params["w"][None]
+    moments = jnp.mean(x, axis=0, keepdims=True), jnp.mean(x**2, axis=0, keepdims=True)
+    first, second = moments if axis is None else jax.lax.pmean(moments, axis)
+    outputs = jnp.sum((x - first) / jnp.sqrt(second - first**2 + 0.1), axis=1)
+    running = 0.9 * model_state["mean"] + 0.1 * first
+    return jnp.mean((outputs - batch["y"]) ** 2), (model_state | {"mean": running}, {})
+
+
+PROBLEMS = {
+    "mean": Problem(mean),
+    "tokens": Problem(of_tokens, tokens),
+    "tokens, some parts have none": Problem(of_tokens, tokens, "sparse mask"),
+    "reduced inside": Problem(reduced, tokens),
+    "mixed": Problem(mixed),
+    "complex": Problem(of_complex),
+    "statistics of the batch": Problem(normalised, parts_matter=True),
+}
+
+
+def start():
+    """Return parameters, a model's state, and the batch for each mask."""
+    rng = np.random.default_rng(0)
+    params = {
+        "w": rng.normal(size=FEATURES),
+        "z": rng.normal(size=FEATURES) + 1j * rng.normal(size=FEATURES),
+    }
+    batch = {"x": rng.normal(size=(ROWS, FEATURES)), "y": rng.normal(size=ROWS), "scale": 1.25}
+    masks = {"mask": rng.random(ROWS) < 0.6, "sparse mask": np.zeros(ROWS, bool)}
+    masks["mask"][::4] = True
+    masks["sparse mask"][[0, 1, 2, 17, 40]] = True
+    model_state = {"mean": jnp.zeros((1, FEATURES)), "count": jnp.asarray(3)}
+    params, batch, masks = jax.tree.map(jnp.asarray, (params, batch, masks))
+    return params, model_state, {name: batch | {"mask": mask} for name, mask in masks.items()}
+
+
+def gradient_fn(problem, axis=None):
+    return ja.training.gradients(functools.partial(problem.loss, axis))
+
+
+def composed(order, unroll, mode, mesh, axis, problem, batch_axes=0):
+    """Return ``gradients`` wrapped in the order given, from the inside out."""
+    wrapped = gradient_fn(problem, axis)
+    for wrapper in order:
+        if wrapper == "dp":
+            wrapped = ja.parallel.data_parallel(
+                wrapped, mesh, axis=axis, mode=mode, weight=problem.weight, batch_axes=batch_axes
+            )
+        else:
+            wrapped = ja.training.accumulate(
+                wrapped, 2, weight=problem.weight, unroll=unroll, batch_axes=batch_axes
+            )
+    return wrapped
+
+
+@functools.cache
+def expected(accumulations):
+    """Return the gradients by one device: of the whole batch, or of its parts where they matter."""
+    params, model_state, batches = start()
+
+    def alone(problem):
+        wrapped = gradient_fn(problem)
+        for _ in range(accumulations if problem.parts_matter else 0):
+            wrapped = ja.training.accumulate(wrapped, 2, unroll=True)
+        return wrapped
+
+    return jax.jit(
+        lambda: {
+            name: alone(problem)(params, model_state, batches[problem.mask])
+            for name, problem in PROBLEMS.items()
+        }
+    )()
+
+
+def assert_same(found, right, where):
+    paths = jax.tree_util.tree_leaves_with_path(right)
+    for (path, b), a in zip(paths, jax.tree.leaves(found), strict=True):
+        error, size = np.max(np.abs(np.asarray(a) - b)), np.max(np.abs(b))
+        name = where + jax.tree_util.keystr(path)
+        assert a.dtype == b.dtype, name
+        assert error <= tol.DEVICES_FLOAT64_OF_MAX * size, f"{name}: {error:.1e}"
+
+
+def assert_all_problems(order, unroll, mode, mesh, axis="data"):
+    """Compare all losses in one program; the gradients of a scaled loss are scaled, no metric."""
+    params, model_state, batches = start()
+    compose = functools.partial(composed, order, unroll, mode, mesh, axis)
+
+    @jax.jit
+    def run(params, model_state, batches):
+        return {
+            name: compose(problem)(params, model_state, batches[problem.mask], loss_scale=SCALE)
+            for name, problem in PROBLEMS.items()
+        }
+
+    # Under an Explicit mesh the batch comes sharded, as a loader would hand it in.
+    batches = ja.parallel.shard_batch(batches, mesh, axis)
+    params, model_state = ja.parallel.replicate((params, model_state), mesh)
+    found = run(params, model_state, batches)
+    for name, right in expected(order.count("acc")).items():
+        grads = jax.tree.map(lambda g: g / SCALE, found[name].grads)
+        assert_same(found[name]._replace(grads=grads), right, f"{name} ")
+
+
+ORDERS = {
+    "dp": (("dp",), None),
+    "dp of parts, unrolled": (("acc", "dp"), True),
+    "dp of parts, scanned": (("acc", "dp"), False),
+    "parts of dp, unrolled": (("dp", "acc"), True),
+    "parts of dp, scanned": (("dp", "acc"), False),
+    "parts of dp of parts": (("acc", "dp", "acc"), None),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_order_and_mode_gives_the_gradient_of_the_whole_batch(order, mode):
+    assert_all_problems(*ORDERS[order], mode, ja.parallel.make_mesh())
+
+
+MESHES = {
+    "explicit": ((8,), ("data",), AxisType.Explicit, "data"),
+    "two of three axes": ((2, 2, 2), ("replica", "shard", "model"), AxisType.Auto, None),
+    "two explicit axes": ((4, 2), ("replica", "shard"), AxisType.Explicit, None),
+}
+
+
+@pytest.mark.parametrize(
+    ("order", "mode"),
+    [("dp of parts, scanned", "shard_map"), ("parts of dp, unrolled", "jit")],
+    ids=["shard_map", "jit"],
+)
+@pytest.mark.parametrize("kind", MESHES)
+def test_other_meshes(kind, order, mode):
+    shape, names, types, axis = MESHES[kind]
+    mesh = jax.make_mesh(shape, names, axis_types=(types,) * len(names))
+    assert_all_problems(*ORDERS[order], mode, mesh, axis or ("replica", "shard"))

@@ -1,0 +1,129 @@
+"""Meshes, batches and steps that cannot be: the text names the value and the remedy."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import AxisType
+
+import jaxaccel as ja
+
+
+@ja.training.gradients
+def gradients(params, model_state, batch):
+    return jnp.mean((params - batch) ** 2), (model_state, {})
+
+
+def step_on(batch, gradient_fn=gradients, **kwargs):
+    """Build a training step and call it once."""
+    tx = ja.optimizers.sgd()
+    state = ja.training.train_state(jnp.zeros(()), tx)
+    return ja.training.train_step(gradient_fn, tx, **kwargs)(state, batch)
+
+
+def mesh(**shape):
+    return ja.parallel.make_mesh(shape or None)
+
+
+def parallel(**kwargs):
+    return ja.parallel.data_parallel(gradients, **({"mesh": mesh()} | kwargs))
+
+
+def explicit():
+    return jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
+
+
+def on(batch, **kwargs):
+    return parallel(**kwargs)(jnp.ones(()), (), batch)
+
+
+def fit(**kwargs):
+    tx = ja.optimizers.sgd()
+    state = ja.training.train_state(jnp.zeros(()), tx)
+    ja.training.fit(ja.training.train_step(gradients, tx), state, progress=False, **kwargs)
+
+
+WRONG = {
+    "mesh size zero": (lambda: mesh(data=0), ["'data'", "positive or -1", "0"]),
+    "mesh size negative": (lambda: mesh(data=-2), ["'data'", "positive or -1", "-2"]),
+    "mesh with two free axes": (lambda: mesh(a=-1, b=-1), ["only one", "'a'", "'b'"]),
+    "mesh too small": (lambda: mesh(data=4), ["'data': 4", "8 devices", "change a size"]),
+    "mesh too large": (lambda: mesh(a=4, b=4), ["'a': 4", "8 devices", "change a size"]),
+    "mesh with a rest": (lambda: mesh(a=3, b=-1), ["'a': 3", "8 devices", "change a size"]),
+    "mesh of other devices": (
+        lambda: ja.parallel.make_mesh({"data": 8}, devices=jax.devices()[:3]),
+        ["'data': 8", "3 devices", "devices="],
+    ),
+    "unknown mode": (lambda: parallel(mode="ddp"), ["'ddp'", "'jit', 'shard_map' or 'pmap'"]),
+    "unknown axis": (lambda: parallel(axis="model"), ["'data'", "axis='model'"]),
+    "one unknown axis of two": (
+        lambda: parallel(axis=("data", "model")),
+        ["'data'", "axis=('data', 'model')"],
+    ),
+    "pmap on two axes": (
+        lambda: parallel(mesh=mesh(data=4, model=2), mode="pmap"),
+        ["one axis", "('data', 'model')", "'shard_map'"],
+    ),
+    "pmap on an explicit axis": (
+        lambda: parallel(mesh=explicit(), mode="pmap"),
+        ["automatic axis", "'data'", "'shard_map'"],
+    ),
+    "batch in parallel": (
+        lambda: on(jnp.ones(12)),
+        ["batch of 12", "8 devices", "'data'", "multiple of 8"],
+    ),
+    "batch under shard_map": (
+        lambda: on(jnp.ones(12), mode="shard_map"),
+        ["batch of 12", "8 devices", "multiple of 8"],
+    ),
+    "batch under pmap": (
+        lambda: on(jnp.ones(12), mode="pmap"),
+        ["batch of 12", "8 devices", "multiple of 8"],
+    ),
+    "batch over two axes": (
+        lambda: on(jnp.ones(12), mesh=mesh(a=4, b=2), axis=("a", "b")),
+        ["batch of 12", "8 devices", "('a', 'b')"],
+    ),
+    "batch to shard": (
+        lambda: ja.parallel.shard_batch({"x": jnp.ones(9), "y": jnp.ones(9)}, mesh()),
+        ["batch of 9", "8 devices", "multiple of 8"],
+    ),
+    "axis of a batch": (
+        lambda: ja.parallel.shard_batch(jnp.ones(8), mesh(), axis="model"),
+        ["'data'", "axis='model'"],
+    ),
+    "no accumulation step": (lambda: ja.training.accumulate(gradients, 0), ["at least 1", "0"]),
+    "accumulation steps fractional": (
+        lambda: ja.training.accumulate(gradients, 2.0),
+        ["integer", "2.0"],
+    ),
+    "batch to accumulate": (
+        lambda: step_on(jnp.ones(6), ja.training.accumulate(gradients, 4)),
+        ["batch of 6", "4 accumulation steps", "multiple of 4"],
+    ),
+    "batch of a parallel step": (
+        lambda: step_on(jnp.ones(6), parallel()),
+        ["batch of 6", "8 devices", "multiple of 8"],
+    ),
+    "step with a negative norm": (lambda: step_on(None, max_grad_norm=-1.0), ["max_norm", "-1.0"]),
+    "step with a norm that is a text": (
+        lambda: step_on(None, max_grad_norm="1"),
+        ["max_grad_norm", "'1'"],
+    ),
+    "epochs negative": (lambda: fit(batches=lambda epoch: [], epochs=-1), ["epochs", "-1"]),
+    "epoch without a batch": (lambda: fit(batches=lambda epoch: []), ["epoch 0", "no batch"]),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_error_names_the_value_and_the_remedy(wrong):
+    call, fragments = WRONG[wrong]
+    with pytest.raises((ValueError, TypeError)) as raised:
+        call()
+    for fragment in fragments:
+        assert fragment in str(raised.value)
+
+
+def test_pmap_in_several_processes(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"'pmap' runs in one process, got 2; use 'shard_map'"):
+        parallel(mode="pmap")
