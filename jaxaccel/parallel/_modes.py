@@ -37,10 +37,11 @@ def by_sharding(gradient_fn: GradientFunction, mesh: Mesh, axes: tuple[str, ...]
         if not explicit:
             return whole(*arguments)
         arguments = _on_explicit_axes(arguments, specs, mesh, axes)
-        everywhere = NamedSharding(mesh, PartitionSpec())
+        everywhere: Any = NamedSharding(mesh, PartitionSpec())
         of_params = jax.tree.map(lambda x: jax.typeof(x).sharding, arguments[0])
-        out: Any = Gradients(of_params, everywhere, everywhere)
-        return jax.sharding.auto_axes(whole, axes=explicit, out_sharding=out)(*arguments)
+        where = Gradients(of_params, everywhere, everywhere)
+        automatic: Any = jax.sharding.auto_axes(whole, axes=explicit, out_sharding=where)
+        return automatic(*arguments)
 
     return run
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxaccel._rows import count_rows, row_axes
@@ -73,16 +74,16 @@ def shard_batch(tree: Any, mesh: Mesh, axis: AxisName = "data", batch_axes: Any 
     """
     axes, rows = known_axes(mesh, axis), row_axes(tree, batch_axes)
     specs = batch_specs(tree, rows, axes)
+    where = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
     if jax.process_count() == 1:
         check_batch_divides(tree, rows, mesh, axes)
-        place = jax.device_put
-    else:
-        count_rows(tree, rows)
-
-        def place(leaf: Any, sharding: Any) -> jax.Array:
-            return jax.make_array_from_process_local_data(sharding, leaf)
-
-    return jax.tree.map(lambda leaf, spec: place(leaf, NamedSharding(mesh, spec)), tree, specs)
+        return jax.device_put(tree, where)
+    count_rows(tree, rows)
+    return jax.tree.map(
+        lambda leaf, place: jax.make_array_from_process_local_data(place, np.asarray(leaf)),
+        tree,
+        where,
+    )
 
 
 def known_axes(mesh: Mesh, axis: AxisName) -> tuple[str, ...]:
@@ -95,7 +96,7 @@ def known_axes(mesh: Mesh, axis: AxisName) -> tuple[str, ...]:
 
 def batch_specs(batch: Any, rows: list[int | None], axes: tuple[str, ...]) -> Any:
     """Return a PartitionSpec for each leaf of a batch: its rows split, else whole."""
-    entry = axes if len(axes) > 1 else axes[0]
+    entry: Any = axes if len(axes) > 1 else "".join(axes)
     return jax.tree.unflatten(
         jax.tree.structure(batch),
         [PartitionSpec() if a is None else PartitionSpec(*[None] * a, entry) for a in rows],

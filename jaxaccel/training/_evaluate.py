@@ -80,7 +80,7 @@ def evaluate(
         if rows is None:
             raise ValueError("a batch to evaluate must have rows; name their axis in batch_axes")
         if not sums:
-            devices = 1 if mesh is None else math.prod(mesh.shape[a] for a in _tuple(axis))
+            devices = 1 if mesh is None else mesh.size
             size = -(-rows // devices) * devices
         count = np.arange(max(size, rows)) < rows
         filled = _filled(batch, axes, len(count)), count
@@ -144,8 +144,3 @@ def _mean(sums: list[Any]) -> float:
     """Return the ratio of two sums, each over batches and in double precision."""
     total, weight = np.sum(np.array(sums, np.float64), axis=0)
     return float(total / weight) if weight else math.nan
-
-
-def _tuple(axis: AxisName) -> tuple[str, ...]:
-    """Return one or more axis names as a tuple."""
-    return (axis,) if isinstance(axis, str) else tuple(axis)

@@ -65,8 +65,8 @@ def train_state(
         >>> import jax.numpy as jnp
         >>> import jaxaccel as ja
         >>> state = ja.training.train_state({"w": jnp.ones(2)}, ja.optimizers.sgd())
-        >>> print(state[:3], state.opt_state)
-        XX
+        >>> print(state.step, state.opt_state)
+        0 SGDState(step=0, momentum_buffer=None)
     """
     if key is not None and not jnp.issubdtype(jnp.result_type(key), jax.dtypes.prng_key):
         raise TypeError(f"key must be a typed key, got {key!r}; pass jax.random.key(seed)")

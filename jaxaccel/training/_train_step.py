@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxaccel._checks import check_gradient_function, check_non_negative
@@ -96,21 +98,37 @@ def train_step(
         )
         return new_state, metrics | {"grad_norm": norm} | learning_rates(state.opt_state, opt_state)
 
-    @functools.cache
-    def compiled(treedef: Any, places: tuple[NamedSharding | None, ...]) -> Callable[..., Any]:
-        where = (treedef.unflatten(places), None)
-        return jax.jit(run, donate_argnums=0 if donate else (), out_shardings=where)
+    compiled = _compiled(run, donate)
 
     def step(state: TrainState, batch: Any, **extra: Any) -> tuple[TrainState, Any]:
         _check_extra(extra)
-        leaves, treedef = jax.tree.flatten(state)
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(state)):
             return run(state, batch, extra)  # part of a larger program
         if jax.process_count() > 1:
             _check_global(state=state, batch=batch)
-        return compiled(treedef, tuple(map(_place, leaves)))(state, batch, extra)
+        return compiled(state, batch, extra)
 
     return step
+
+
+def _compiled(run: Callable[..., Any], donate: bool) -> Callable[..., Any]:
+    """Return ``run`` compiled, once for each placement of the state, which comes back in it."""
+
+    @functools.cache
+    def program(treedef: Any, places: tuple[NamedSharding | None, ...]) -> Callable[..., Any]:
+        where = (treedef.unflatten(places), None)
+        return jax.jit(run, donate_argnums=0 if donate else (), out_shardings=where)
+
+    @functools.cache
+    def program_for(treedef: Any, shardings: tuple[Any, ...]) -> Callable[..., Any]:
+        return program(treedef, tuple(map(_place, shardings)))
+
+    def compiled(state: TrainState, batch: Any, extra: dict[str, Any]) -> Any:
+        leaves, treedef = jax.tree.flatten(state)
+        shardings = tuple(getattr(leaf, "sharding", None) for leaf in leaves)
+        return program_for(treedef, shardings)(state, batch, extra)
+
+    return compiled
 
 
 def _value_fn(gradients_at: Callable[[Params], Any]) -> Callable[[Params], jax.Array]:
@@ -126,7 +144,7 @@ def _value_fn(gradients_at: Callable[[Params], Any]) -> Callable[[Params], jax.A
 
     def forward(params: Params) -> Any:
         found = gradients_at(params)
-        return found.metrics["loss"], jax.tree.map(jax.numpy.conj, found.grads)
+        return found.metrics["loss"], jax.tree.map(jnp.conj, found.grads)
 
     def backward(grads: Params, cotangent: jax.Array) -> tuple[Params]:
         return (jax.tree.map(lambda g: g * cotangent.astype(g.dtype), grads),)
@@ -135,9 +153,8 @@ def _value_fn(gradients_at: Callable[[Params], Any]) -> Callable[[Params], jax.A
     return value
 
 
-def _place(leaf: Any) -> NamedSharding | None:
-    """Return where an array of the state lives on a mesh, in one spelling; ``None``: on none."""
-    sharding = getattr(leaf, "sharding", None)
+def _place(sharding: Any) -> NamedSharding | None:
+    """Return a place on a mesh in one of its spellings; ``None`` for what is on no mesh."""
     if not isinstance(sharding, NamedSharding):
         return None
     spec = list(sharding.spec)
