@@ -203,7 +203,8 @@ def test_leaves_that_disagree_are_listed_with_the_remedy():
 # --- where it is lowered ------------------------------------------------------------------------
 
 
-def test_the_form_is_chosen_where_the_program_is_lowered():
+@pytest.mark.parametrize("mode", [None, "jit", "shard_map", "pmap"])
+def test_the_form_is_chosen_where_the_program_is_lowered(mode):
     """Parts are a loop on a TPU and none on a CPU, whatever this machine is; one trace for all."""
     traces = []
 
@@ -212,8 +213,11 @@ def test_the_form_is_chosen_where_the_program_is_lowered():
         traces.append(1)
         return jnp.mean(params * batch), (model_state, {})
 
-    step = jax.jit(ja.training.accumulate(loss_fn, 4)).trace(1.0, (), jnp.ones(8))
+    wrapped = ja.training.accumulate(loss_fn, 4)
+    if mode is not None:
+        wrapped = ja.parallel.data_parallel(wrapped, ja.parallel.make_mesh(), mode=mode)
+    program = jax.jit(wrapped).trace(1.0, (), jnp.ones(32))
     assert len(traces) == 1
     for platform, loops in (("tpu", 1), ("cuda", 1), ("cpu", 0)):
-        text = step.lower(lowering_platforms=(platform,)).as_text()
+        text = program.lower(lowering_platforms=(platform,)).as_text()
         assert text.count("stablehlo.while") == loops, platform

@@ -60,6 +60,12 @@ def reduced(axis, params, model_state, batch):
     return total / count, (model_state, {"root": jnp.sqrt(total / count) * 0 + 1.0})
 
 
+def shared(axis, params, model_state, batch):
+    """A mean that is the same number on all devices."""
+    loss = jnp.mean(errors(params, batch))
+    return loss if axis is None else jax.lax.pmean(loss, axis), (model_state, {})
+
+
 def mixed(axis, params, model_state, batch):
     """A local mean, and a penalty on a mean over all devices, which enters linearly."""
     penalty = jnp.mean(batch["x"] @ params["w"])
@@ -87,6 +93,7 @@ PROBLEMS = {
     "tokens": Problem(of_tokens, tokens),
     "tokens, some parts have none": Problem(of_tokens, tokens, "sparse mask"),
     "reduced inside": Problem(reduced, tokens),
+    "the same on all devices": Problem(shared),
     "mixed": Problem(mixed),
     "complex": Problem(of_complex),
     "statistics of the batch": Problem(normalised, parts_matter=True),
@@ -191,6 +198,21 @@ ORDERS = {
 @pytest.mark.parametrize("order", ORDERS)
 def test_every_order_and_mode_gives_the_gradient_of_the_whole_batch(order, mode):
     assert_all_problems(*ORDERS[order], mode, ja.parallel.make_mesh())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_without_a_weight_it_is_the_mean_over_tokens_or_ddps_mean_of_means(mode):
+    params, model_state, batches = start()
+    batch = batches["mask"]
+    by_device = jax.tree.map(lambda x: x.reshape(8, -1, *x.shape[1:]) if x.ndim else x, batch)
+    whole = gradient_fn(PROBLEMS["tokens"])
+    rows = {name: None if name == "scale" else 0 for name in batch}
+    means = jax.vmap(whole, in_axes=(None, None, rows))(params, model_state, by_device).grads["w"]
+    expected = {"jit": whole(params, model_state, batch).grads["w"], "ddp": jnp.mean(means, 0)}
+    assert np.max(np.abs(expected["jit"] - expected["ddp"])) > 1e-3
+    wrapped = ja.parallel.data_parallel(whole, ja.parallel.make_mesh(), mode=mode)
+    found = wrapped(params, model_state, batch).grads["w"]
+    assert_same(found, expected["jit" if mode == "jit" else "ddp"], mode)
 
 
 MESHES = {
