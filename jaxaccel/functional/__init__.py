@@ -1,22 +1,52 @@
-"""torch.nn.functional as pure functions: PyTorch's arguments, channels last."""
+"""torch.nn.functional as pure functions: PyTorch's names, arguments, order and defaults.
+
+Channels are last, (N, ..., C), as the TPU has them. Kernels are in flax's layout, (*k, I, O), where
+PyTorch's are (O, I, *k): ``linear`` takes (in_features, out_features), ``conv2d`` (kernel height,
+kernel width, in_channels / groups, out_channels), ``conv_transpose2d`` (kernel height, kernel
+width, out_channels / groups, in_channels). Tables of embeddings and ``bilinear``'s forms are as in
+PyTorch. What PyTorch draws from its global generator is drawn from a ``key``.
+"""
 
 from jaxaccel._names import teach
+from jaxaccel.functional._adaptive_avg_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+)
+from jaxaccel.functional._adaptive_max_pool import (
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
+from jaxaccel.functional._avg_pool import avg_pool1d, avg_pool2d, avg_pool3d
 from jaxaccel.functional._batch_norm import BatchNormResult, batch_norm
 from jaxaccel.functional._binary_cross_entropy_with_logits import binary_cross_entropy_with_logits
+from jaxaccel.functional._conv import conv1d, conv2d, conv3d
+from jaxaccel.functional._conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from jaxaccel.functional._cross_entropy import cross_entropy
+from jaxaccel.functional._dropout import dropout, dropout1d, dropout2d, dropout3d
 from jaxaccel.functional._elu import celu, elu, selu
+from jaxaccel.functional._embedding import embedding, embedding_renorm
+from jaxaccel.functional._embedding_bag import embedding_bag
 from jaxaccel.functional._gelu import gelu, mish, silu
 from jaxaccel.functional._group_norm import group_norm
 from jaxaccel.functional._hard import hardsigmoid, hardswish, hardtanh, relu6
 from jaxaccel.functional._huber_loss import huber_loss
 from jaxaccel.functional._instance_norm import InstanceNormResult, instance_norm
+from jaxaccel.functional._interpolate import interpolate
 from jaxaccel.functional._kl_div import kl_div
 from jaxaccel.functional._l1_loss import l1_loss
 from jaxaccel.functional._layer_norm import layer_norm
+from jaxaccel.functional._linear import bilinear, linear
 from jaxaccel.functional._local_response_norm import local_response_norm
+from jaxaccel.functional._max_pool import max_pool1d, max_pool2d, max_pool3d
 from jaxaccel.functional._mse_loss import mse_loss
 from jaxaccel.functional._multi_head_attention_forward import multi_head_attention_forward
 from jaxaccel.functional._nll_loss import nll_loss
+from jaxaccel.functional._normalize import cosine_similarity, normalize
+from jaxaccel.functional._one_hot import one_hot
+from jaxaccel.functional._pad import pad
+from jaxaccel.functional._pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from jaxaccel.functional._relu import leaky_relu, prelu, relu, threshold
 from jaxaccel.functional._rms_norm import rms_norm
 from jaxaccel.functional._scaled_dot_product_attention import scaled_dot_product_attention
@@ -28,6 +58,40 @@ from jaxaccel.functional._softplus import softplus
 from jaxaccel.functional._tanh import softsign, tanh
 
 __all__ = [
+    "linear",
+    "bilinear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "pad",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "interpolate",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "embedding",
+    "embedding_renorm",
+    "embedding_bag",
+    "one_hot",
+    "normalize",
+    "cosine_similarity",
     "batch_norm",
     "BatchNormResult",
     "layer_norm",

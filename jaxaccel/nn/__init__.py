@@ -28,10 +28,15 @@ from jaxaccel.nn._activations_smooth import (
     Tanh,
     Tanhshrink,
 )
-from jaxaccel.nn._adaptive_avg_pool import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d
-from jaxaccel.nn._adaptive_max_pool import AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d
+from jaxaccel.nn._adaptive_pool import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+)
 from jaxaccel.nn._arguments import params_key
-from jaxaccel.nn._avg_pool import AvgPool1d, AvgPool2d, AvgPool3d
 from jaxaccel.nn._batch_norm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -39,29 +44,25 @@ from jaxaccel.nn._batch_norm import (
     SyncBatchNorm,
     convert_sync_batchnorm,
 )
-from jaxaccel.nn._bilinear import Bilinear
 from jaxaccel.nn._conv import Conv1d, Conv2d, Conv3d
 from jaxaccel.nn._conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from jaxaccel.nn._dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
-from jaxaccel.nn._embedding import Embedding
-from jaxaccel.nn._embedding_bag import EmbeddingBag
+from jaxaccel.nn._embedding import Embedding, EmbeddingBag
 from jaxaccel.nn._flatten import Flatten, Unflatten
 from jaxaccel.nn._fuse_bn import fuse_conv_bn, fuse_linear_bn
-from jaxaccel.nn._identity import Identity
 from jaxaccel.nn._instance_norm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
-from jaxaccel.nn._linear import Linear
-from jaxaccel.nn._max_pool import MaxPool1d, MaxPool2d, MaxPool3d
+from jaxaccel.nn._linear import Bilinear, Identity, Linear
 from jaxaccel.nn._multihead_attention import MultiheadAttention
 from jaxaccel.nn._normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from jaxaccel.nn._orthogonal import orthogonal
 from jaxaccel.nn._parametrize import remove_parametrizations
-from jaxaccel.nn._pixel_shuffle import PixelShuffle, PixelUnshuffle
+from jaxaccel.nn._pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from jaxaccel.nn._recurrent import GRU, LSTM, RNN
 from jaxaccel.nn._sequential import Sequential
 from jaxaccel.nn._spectral_norm import spectral_norm
 from jaxaccel.nn._state_dict import IncompatibleKeys, load_state_dict, state_dict
 from jaxaccel.nn._transformer import TransformerEncoder, TransformerEncoderLayer
-from jaxaccel.nn._upsample import Upsample
+from jaxaccel.nn._upsample import PixelShuffle, PixelUnshuffle, Upsample
 from jaxaccel.nn._weight_norm import weight_norm
 
 __all__ = [

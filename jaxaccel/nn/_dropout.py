@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from jaxaccel._types import Generator
+from jaxaccel._types import Generator, Key
+from jaxaccel.functional import dropout, dropout1d, dropout2d, dropout3d
 from jaxaccel.nn._arguments import check_rngs
 
 
 class _Dropout(nnx.Module):
-    """What the dropout layers share: the mode, the stream of masks, the scaling."""
+    """What the dropout layers share: the mode, the stream of masks; ``_drop`` is the function."""
+
+    _drop: ClassVar[Callable[..., jax.Array]]
 
     def __init__(self, p: float = 0.5, *, rngs: nnx.Rngs | Generator | None = None):
         if not 0 <= p <= 1:
@@ -25,24 +29,19 @@ class _Dropout(nnx.Module):
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the input with a new mask applied, or as it is in evaluation."""
-        shape = self._mask_shape(input.shape)
-        if self.deterministic or self.p == 0:
-            return input
-        if self.p == 1:
-            return input * jnp.zeros((), input.dtype)
+        return self._drop(input, self.p, not self.deterministic, key=self._key())
+
+    def _key(self) -> Key | None:
+        """Return what draws the next mask; None where nothing is drawn."""
+        if self.deterministic or self.p in (0, 1):
+            return None
         if self.rngs is None:
             name = type(self).__name__
             raise ValueError(
                 f"{name} in training draws a mask and needs rngs: {name}(p, rngs=nnx.Rngs(0)), or "
                 "nnx.view(model, rngs=nnx.Rngs(0)) for a model that a Generator has drawn"
             )
-        # A float32 probability draws the same mask whether x64 is on or not.
-        kept = jax.random.bernoulli(self.rngs(), np.float32(1 - self.p), shape)
-        # The factor is rounded to the input's dtype before it multiplies, as in PyTorch.
-        noise = jnp.where(
-            kept, jnp.asarray(1 / (1 - self.p), input.dtype), jnp.zeros((), input.dtype)
-        )
-        return input * noise
+        return self.rngs()
 
     def set_view(self, deterministic: bool | None = None, rngs: nnx.Rngs | None = None) -> None:
         """Take part in ``nnx.view``: switch the mode of a view, or give it a stream of masks."""
@@ -51,16 +50,12 @@ class _Dropout(nnx.Module):
         if rngs is not None:
             self.rngs = rngs["dropout"].fork()
 
-    def _mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of a mask, which is spread over the input."""
-        return shape
-
 
 class Dropout(_Dropout):
     r"""Zero elements at random, and scale the others so that the mean stays.
 
-    A new layer is in training mode; ``model.eval()`` makes it the identity and ``model.train()``
-    switches back, by flax's attribute ``deterministic``.
+    :func:`jaxaccel.functional.dropout`. A new layer is in training mode; ``model.eval()`` makes it
+    the identity and ``model.train()`` switches back, by flax's attribute ``deterministic``.
 
     .. math::
         y = x \cdot \frac{m}{1 - p}, \qquad m \sim \text{Bernoulli}(1 - p)
@@ -92,29 +87,17 @@ class Dropout(_Dropout):
         2012. https://arxiv.org/abs/1207.0580
     """
 
+    _drop = staticmethod(dropout)
+
 
 class Dropout1d(_Dropout):
-    r"""Zero whole channels of series at random, channels last: (N, L, C).
-
-    Every channel of every example is kept or zeroed as a whole; else as :class:`Dropout`. A series
-    without a batch axis works too.
-
-    .. math::
-        y_{n \cdot c} = x_{n \cdot c} \cdot \frac{m_{nc}}{1 - p},
-        \qquad m \sim \text{Bernoulli}(1 - p)
+    """Zero whole channels of series at random (:func:`jaxaccel.functional.dropout1d`).
 
     Args:
-        p: The probability with which a channel is zeroed, in [0, 1].
-        rngs: Its ``dropout`` stream is forked: each call draws the next mask. It may be missing
-            where nothing is drawn (:class:`Dropout`).
-
-    Raises:
-        ValueError: ``p`` is not in [0, 1]; from a call, an input without two or three axes, or a
-            mask is needed and there are no ``rngs``.
+        as :class:`Dropout`, for (N, L, C) or (L, C), where a channel is kept or zeroed as a whole.
 
     PyTorch:
-        ``torch.nn.Dropout1d``: the same distribution and scaling, with JAX's random bits, channels
-        last. Left out: ``inplace`` (arrays are immutable).
+        as :class:`Dropout`, of ``torch.nn.Dropout1d``, channels last.
 
     Example:
         >>> import jax.numpy as jnp
@@ -124,38 +107,20 @@ class Dropout1d(_Dropout):
         >>> y = layer(jnp.ones((2, 5, 8)))
         >>> bool((y == y[:, :1]).all())
         True
-
-    References:
-        Tompson et al. Efficient Object Localization Using Convolutional Networks. 2015.
-        https://arxiv.org/abs/1411.4280
     """
 
-    def _mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return _channel_mask_shape("dropout1d", 1, (2, 3), shape)
+    _drop = staticmethod(dropout1d)
 
 
 class Dropout2d(_Dropout):
-    r"""Zero whole channels of images at random, channels last: (N, H, W, C).
-
-    Every channel of every example is kept or zeroed as a whole; else as :class:`Dropout`.
-
-    .. math::
-        y_{n \cdot c} = x_{n \cdot c} \cdot \frac{m_{nc}}{1 - p},
-        \qquad m \sim \text{Bernoulli}(1 - p)
+    """Zero whole channels of images at random (:func:`jaxaccel.functional.dropout2d`).
 
     Args:
-        p: The probability with which a channel is zeroed, in [0, 1].
-        rngs: Its ``dropout`` stream is forked: each call draws the next mask. It may be missing
-            where nothing is drawn (:class:`Dropout`).
-
-    Raises:
-        ValueError: ``p`` is not in [0, 1]; from a call, an input without four axes, or a mask is
-            needed and there are no ``rngs``.
+        as :class:`Dropout`, for (N, H, W, C), where a channel is kept or zeroed as a whole.
 
     PyTorch:
-        ``torch.nn.Dropout2d``: the same distribution and scaling, with JAX's random bits, channels
-        last. An input with three axes raises: PyTorch takes it for (N, C, L), warns, and will
-        take it for one image one day. Left out: ``inplace`` (arrays are immutable).
+        as :class:`Dropout`, of ``torch.nn.Dropout2d``, channels last. An input with three axes
+        raises: PyTorch takes it for (N, C, L), warns, and will take it for one image one day.
 
     Example:
         >>> import jax.numpy as jnp
@@ -165,39 +130,21 @@ class Dropout2d(_Dropout):
         >>> y = layer(jnp.ones((2, 5, 5, 8)))
         >>> bool((y == y[:, :1, :1]).all())
         True
-
-    References:
-        Tompson et al. Efficient Object Localization Using Convolutional Networks. 2015.
-        https://arxiv.org/abs/1411.4280
     """
 
-    def _mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return _channel_mask_shape("dropout2d", 2, (4,), shape)
+    _drop = staticmethod(dropout2d)
 
 
 class Dropout3d(_Dropout):
-    r"""Zero whole channels of volumes at random, channels last: (N, D, H, W, C).
-
-    Every channel of every example is kept or zeroed as a whole; else as :class:`Dropout`. A volume
-    without a batch axis works too.
-
-    .. math::
-        y_{n \cdot c} = x_{n \cdot c} \cdot \frac{m_{nc}}{1 - p},
-        \qquad m \sim \text{Bernoulli}(1 - p)
+    """Zero whole channels of volumes at random (:func:`jaxaccel.functional.dropout3d`).
 
     Args:
-        p: The probability with which a channel is zeroed, in [0, 1].
-        rngs: Its ``dropout`` stream is forked: each call draws the next mask. It may be missing
-            where nothing is drawn (:class:`Dropout`).
-
-    Raises:
-        ValueError: ``p`` is not in [0, 1]; from a call, an input without four or five axes, or a
-            mask is needed and there are no ``rngs``.
+        as :class:`Dropout`, for (N, D, H, W, C) or (D, H, W, C), where a channel is kept or zeroed
+        as a whole.
 
     PyTorch:
-        ``torch.nn.Dropout3d``: the same distribution and scaling, with JAX's random bits, channels
-        last. PyTorch warns on other numbers of axes, here they raise. Left out: ``inplace`` (arrays
-        are immutable).
+        as :class:`Dropout`, of ``torch.nn.Dropout3d``, channels last. PyTorch warns on other
+        numbers of axes, here they raise.
 
     Example:
         >>> import jax.numpy as jnp
@@ -207,26 +154,6 @@ class Dropout3d(_Dropout):
         >>> y = layer(jnp.ones((2, 5, 5, 5, 8)))
         >>> bool((y == y[:, :1, :1, :1]).all())
         True
-
-    References:
-        Tompson et al. Efficient Object Localization Using Convolutional Networks. 2015.
-        https://arxiv.org/abs/1411.4280
     """
 
-    def _mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return _channel_mask_shape("dropout3d", 3, (4, 5), shape)
-
-
-def _channel_mask_shape(
-    name: str, axes: int, allowed: tuple[int, ...], shape: tuple[int, ...]
-) -> tuple[int, ...]:
-    """Return the shape of a mask with one number for each channel of each example."""
-    if len(shape) not in allowed:
-        expected = " or ".join(f"{ndim}D" for ndim in allowed)
-        raise ValueError(
-            f"{name}: Expected {expected} input, but received a {len(shape)}D input. Note that "
-            f"{name} exists to provide channel-wise dropout on inputs with {axes} spatial "
-            f"dimension{'s' if axes > 1 else ''}, a channel dimension, and an optional batch "
-            f"dimension (i.e. {expected} inputs)."
-        )
-    return (*shape[: -axes - 1], *(1,) * axes, shape[-1])
+    _drop = staticmethod(dropout3d)

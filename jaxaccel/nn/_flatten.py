@@ -77,7 +77,7 @@ class Unflatten(nnx.Module):
             None, the sign that they come last in the output; None for arrays without channels.
 
     Raises:
-        TypeError: ``unflattened_size`` is no sequence of integers.
+        TypeError: ``unflattened_size`` is not a sequence of integers.
         ValueError: it is empty or has a second -1; from a call, sizes that do not fit the input.
 
     PyTorch:

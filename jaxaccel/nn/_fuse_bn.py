@@ -10,9 +10,9 @@ from flax import nnx
 
 from jaxaccel._math import widest
 from jaxaccel.nn._batch_norm import BatchNormBase
-from jaxaccel.nn._convolution import Convolution
+from jaxaccel.nn._conv import Convolution
+from jaxaccel.nn._conv_transpose import TransposedConvolution
 from jaxaccel.nn._linear import Linear
-from jaxaccel.nn._transposed_convolution import TransposedConvolution
 
 Conv = TypeVar("Conv", bound=Convolution | TransposedConvolution)
 Layer = TypeVar("Layer", bound=Convolution | TransposedConvolution | Linear)

@@ -1,4 +1,4 @@
-"""The fully connected layer."""
+"""The linear, the bilinear and the empty layer."""
 
 from __future__ import annotations
 
@@ -6,23 +6,47 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._types import Generator
-from jaxaccel.init import default_bias, default_weight
-from jaxaccel.nn._arguments import add_bias, check_same_dtype, parameter_dtype, params_key
+from jaxaccel.functional import bilinear, linear
+from jaxaccel.init import default_bias, default_weight, uniform
+from jaxaccel.nn._arguments import parameter_dtype, params_key
+
+
+class Identity(nnx.Module):
+    """Return the input.
+
+    Args:
+        args: Not looked at.
+        kwargs: Not looked at.
+
+    PyTorch:
+        ``torch.nn.Identity``: the same.
+
+    Example:
+        >>> import jaxaccel as ja
+        >>> ja.nn.Identity(54, unused=True)(1.5)
+        1.5
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        pass
+
+    def __call__(self, input: Any) -> Any:
+        """Return the input."""
+        return input
 
 
 class Linear(nnx.Module):
-    r"""Map the last axis through a matrix: (..., in_features) to (..., out_features).
+    r"""Map the last axis through a matrix (:func:`jaxaccel.functional.linear`).
 
     .. math::
         y = x W + b
 
-    ``weight`` is (in_features, out_features), ``bias`` (out_features,) or None. TPUs and many GPUs
-    multiply float32 with fewer digits unless asked for all of them, by
-    ``jax.default_matmul_precision("highest")``.
+    From (..., in_features) to (..., out_features). ``weight`` is (in_features, out_features),
+    ``bias`` (out_features,) or None. TPUs and many GPUs multiply float32 with fewer digits unless
+    asked for all of them, by ``jax.default_matmul_precision("highest")``.
 
     Args:
         in_features: The length of the input's last axis.
@@ -75,13 +99,78 @@ class Linear(nnx.Module):
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
-        weight = self.weight[...]
-        bias = None if self.bias is None else self.bias[...]
-        if input.shape[-1] != self.in_features:
+        return linear(input, self.weight[...], None if self.bias is None else self.bias[...])
+
+
+class Bilinear(nnx.Module):
+    r"""Map two vectors through a bilinear form for each output.
+
+    :func:`jaxaccel.functional.bilinear`:
+
+    .. math::
+        y_o = x_1^\top A_o x_2 + b_o
+
+    From (..., in1_features) and (..., in2_features) to (..., out_features). ``weight`` is
+    (out_features, in1_features, in2_features), as in PyTorch, ``bias`` (out_features,) or None.
+
+    Args:
+        in1_features: The length of the first input's last axis, positive.
+        in2_features: The length of the second input's last axis.
+        out_features: The length of the output's last axis.
+        bias: Whether to add a bias.
+        dtype: Of the parameters and so of the inputs; None for float32.
+        rngs: Draws ``weight``, then ``bias``, from PyTorch's U(-b, b) with b = 1 / sqrt(in1
+            features): the ``params`` stream of an ``nnx.Rngs``, or a
+            :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
+
+    Raises:
+        ValueError: ``in1_features`` is not positive, another size is negative; from a call, inputs
+            whose last axes are of other lengths or whose other axes differ.
+        TypeError: from a call, inputs of another dtype than the parameters.
+
+    PyTorch:
+        ``torch.nn.Bilinear``: the same. Left out: ``device`` (JAX places arrays). PyTorch raises
+        ``RuntimeError`` for shapes and dtypes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.Bilinear(3, 4, 2, rngs=nnx.Rngs(0))
+        >>> layer(jnp.ones((5, 3), jnp.float32), jnp.ones((5, 4), jnp.float32)).shape
+        (5, 2)
+    """
+
+    torch_transposed = ()
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: Any = None,
+        *,
+        rngs: nnx.Rngs | Generator,
+    ):
+        shape = (out_features, in1_features, in2_features)
+        if min(shape) < 0:
             raise ValueError(
-                "mat1 and mat2 shapes cannot be multiplied "
-                f"({math.prod(input.shape[:-1])}x{input.shape[-1]} and "
-                f"{self.in_features}x{self.out_features})"
+                f"Trying to create tensor with negative dimension {min(shape)}: {[*shape]}"
             )
-        check_same_dtype(input, weight, bias)
-        return add_bias(jnp.dot(input, weight), bias)
+        if in1_features == 0:
+            raise ValueError(f"in1_features must be > 0, but got (in1_features={in1_features})")
+        self.in1_features = in1_features
+        self.in2_features = in2_features
+        self.out_features = out_features
+        dtype, bound = parameter_dtype(dtype), 1 / math.sqrt(in1_features)
+        start = uniform(-bound, bound, layout="torch")
+        self.weight = nnx.Param(start(params_key(rngs), shape, dtype))
+        self.bias: nnx.Param[jax.Array] | None = nnx.data(None)
+        if bias:
+            self.bias = nnx.Param(start(params_key(rngs), (out_features,), dtype))
+
+    def __call__(self, input1: jax.Array, input2: jax.Array) -> jax.Array:
+        """Return the output, in the inputs' dtype."""
+        bias = None if self.bias is None else self.bias[...]
+        return bilinear(input1, input2, self.weight[...], bias)

@@ -11,8 +11,8 @@ from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator
 from jaxaccel.init import normal
 from jaxaccel.nn._arguments import params_key
+from jaxaccel.nn._conv_transpose import TransposedConvolution
 from jaxaccel.nn._parametrize import Layer, parametrize, plain_parameter
-from jaxaccel.nn._transposed_convolution import TransposedConvolution
 
 _FIRST_ROUNDS = 15
 """Of the power method, from the random vectors that it starts with."""

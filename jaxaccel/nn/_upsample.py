@@ -1,35 +1,21 @@
-"""The upsampling layer."""
+"""The layers that change the number of points: interpolation, and channels into pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
-from jaxaccel._math import compute_dtype
-from jaxaccel.nn._interpolation import (
-    Taps,
-    apply_taps,
-    cubic_taps,
-    linear_taps,
-    nearest_taps,
-)
-
-_Number = TypeVar("_Number", int, float)
-
-_LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
-_AXES = {**_LINEAR, "bicubic": 2}
-"""How many spatial axes a mode is for; the others are for any number."""
+from jaxaccel._spatial import check_interpolation
+from jaxaccel.functional import interpolate, pixel_shuffle, pixel_unshuffle
 
 
 class Upsample(nnx.Module):
-    """Make images (or series, or volumes) larger or smaller, channels last: (N, ..., C).
+    """Make images, series or volumes larger or smaller (:func:`jaxaccel.functional.interpolate`).
 
-    One of ``size`` and ``scale_factor`` says how large. Every axis is interpolated by itself, with
-    weights from double precision; sums are in float32 at least.
+    Channels last: (N, ..., C). One of ``size`` and ``scale_factor`` says how large. Every axis is
+    interpolated by itself, with weights from double precision; sums are in float32 at least.
 
     Args:
         size: The output's spatial sizes, one number or one for each axis.
@@ -71,25 +57,7 @@ class Upsample(nnx.Module):
         align_corners: bool | None = None,
         recompute_scale_factor: bool | None = None,
     ):
-        if mode not in (*_AXES, "nearest", "nearest-exact"):
-            raise ValueError(
-                "mode must be one of 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', "
-                f"'trilinear', got {mode!r}"
-            )
-        if mode not in _AXES and align_corners is not None:
-            raise ValueError(
-                "align_corners option can only be set with the "
-                "interpolating modes: linear | bilinear | bicubic | trilinear"
-            )
-        if size is not None and scale_factor:
-            raise ValueError("only one of size or scale_factor should be defined")
-        if size is None and not scale_factor:
-            raise ValueError("either size or scale_factor should be defined")
-        if recompute_scale_factor and size is not None:
-            raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
-        sizes = () if size is None else (size if isinstance(size, Sequence) else (size,))
-        if not all(isinstance(number, int) for number in sizes):
-            raise TypeError(f"expected size to be an int or a tuple of ints, got {size}")
+        check_interpolation(size, scale_factor, mode, align_corners, recompute_scale_factor)
         self.size = tuple(size) if isinstance(size, Sequence) else size
         self.scale_factor = (
             tuple(map(float, scale_factor))
@@ -102,56 +70,79 @@ class Upsample(nnx.Module):
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
-        floating = jnp.issubdtype(input.dtype, jnp.floating)
-        if self.mode in _AXES and not floating:
-            raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
-        sizes, factors = self._sizes(input)
-        dtype = compute_dtype(input.dtype) if floating else jnp.dtype(jnp.float32)
-        output = input.astype(dtype) if self.mode in _AXES else input
-        for axis, (size, factor) in enumerate(zip(sizes, factors, strict=True), 1):
-            output = apply_taps(output, axis, self._taps(input.shape[axis], size, factor, dtype))
-        return output.astype(input.dtype)
-
-    def _sizes(self, input: jax.Array) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
-        """Return the output's spatial sizes, and the factors that say where its points lie."""
-        axes, spatial = input.ndim - 2, input.shape[1:-1]
-        wanted = _AXES.get(self.mode)
-        if not 1 <= axes <= 3 or wanted not in (None, axes):
-            needs = "3D, 4D or 5D" if wanted is None else f"{wanted + 2}D"
-            raise ValueError(f"Got {input.ndim}D input, but {self.mode} mode needs {needs} input")
-        factors = _each("scale_factor", self.scale_factor, spatial)
-        sizes = _each("size", self.size, spatial)
-        if sizes is None:
-            assert factors is not None
-            sizes = tuple(int(n * factor) for n, factor in zip(spatial, factors, strict=True))
-        if min((*spatial, *sizes)) <= 0:
-            raise ValueError(
-                "Input and output sizes should be greater than 0, but got "
-                f"input {list(spatial)} and output {list(sizes)}"
-            )
-        if factors is None or self.recompute_scale_factor:
-            return sizes, (None,) * axes
-        return sizes, factors
-
-    def _taps(self, length: int, size: int, factor: float | None, dtype: jnp.dtype) -> Taps:
-        """Return what one axis is interpolated from."""
-        if self.mode in _LINEAR:
-            return linear_taps(length, size, factor, bool(self.align_corners))
-        if self.mode == "bicubic":
-            return cubic_taps(length, size, factor, bool(self.align_corners))
-        return nearest_taps(length, size, factor, self.mode == "nearest-exact", dtype)
+        how = (self.mode, self.align_corners, self.recompute_scale_factor)
+        return interpolate(input, self.size, self.scale_factor, *how)
 
 
-def _each(
-    name: str, value: _Number | tuple[_Number, ...] | None, spatial: tuple[int, ...]
-) -> tuple[_Number, ...] | None:
-    """Return one number for each spatial axis, or None for None."""
-    if value is None:
-        return None
-    numbers = value if isinstance(value, tuple) else (value,) * len(spatial)
-    if len(numbers) != len(spatial):
-        raise ValueError(
-            f"Input and {name} must have the same number of spatial dimensions, but got "
-            f"input with spatial dimensions of {list(spatial)} and {name} of {value}"
-        )
-    return numbers
+class PixelShuffle(nnx.Module):
+    """Turn channels into pixels (:func:`jaxaccel.functional.pixel_shuffle`).
+
+    Channels last: (..., H, W, C r^2) to (..., H r, W r, C).
+
+    Args:
+        upscale_factor: The factor r of height and width.
+
+    Raises:
+        TypeError: ``upscale_factor`` is not an integer.
+        ValueError: it is not positive; from a call, an input of less than three axes, or whose
+            channels are not a multiple of r^2.
+
+    PyTorch:
+        ``torch.nn.PixelShuffle``: the same order of channels, which are last here. PyTorch raises
+        ``RuntimeError``, when the layer is called.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> ja.nn.PixelShuffle(2)(jnp.arange(4.0).reshape(1, 1, 1, 4))[..., 0].tolist()
+        [[[0.0, 1.0], [2.0, 3.0]]]
+    """
+
+    def __init__(self, upscale_factor: int):
+        _check_factor("pixel_shuffle", "upscale_factor", upscale_factor)
+        self.upscale_factor = upscale_factor
+
+    def __call__(self, input: jax.Array) -> jax.Array:
+        """Return the output, with fewer channels."""
+        return pixel_shuffle(input, self.upscale_factor)
+
+
+class PixelUnshuffle(nnx.Module):
+    """Turn pixels into channels (:func:`jaxaccel.functional.pixel_unshuffle`).
+
+    Channels last: (..., H r, W r, C) to (..., H, W, C r^2), the reverse of :class:`PixelShuffle`.
+
+    Args:
+        downscale_factor: The factor r by which height and width shrink.
+
+    Raises:
+        TypeError: ``downscale_factor`` is not an integer.
+        ValueError: it is not positive; from a call, an input of less than three axes, or whose
+            height or width is not a multiple of r.
+
+    PyTorch:
+        ``torch.nn.PixelUnshuffle``: the same order of channels, which are last here. PyTorch raises
+        ``RuntimeError``, when the layer is called.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> ja.nn.PixelUnshuffle(2)(jnp.arange(4.0).reshape(1, 2, 2, 1)).ravel().tolist()
+        [0.0, 1.0, 2.0, 3.0]
+    """
+
+    def __init__(self, downscale_factor: int):
+        _check_factor("pixel_unshuffle", "downscale_factor", downscale_factor)
+        self.downscale_factor = downscale_factor
+
+    def __call__(self, input: jax.Array) -> jax.Array:
+        """Return the output, with more channels."""
+        return pixel_unshuffle(input, self.downscale_factor)
+
+
+def _check_factor(name: str, argument: str, factor: int) -> None:
+    """Raise unless a factor is a positive integer."""
+    if not isinstance(factor, int):
+        raise TypeError(f"{name}(): {argument} must be int, not {type(factor).__name__}")
+    if factor <= 0:
+        raise ValueError(f"{name} expects a positive {argument}, but got {factor}")

@@ -13,7 +13,17 @@ import pytest
 from parity_tests.harness.errors import assert_no_faults
 
 ROOT = Path(__file__).parents[2]
-CORE = ("_types", "_math", "_tree", "_layout", "_checks", "_rows", "_call_repr", "_names")
+CORE = (
+    "_types",
+    "_math",
+    "_tree",
+    "_layout",
+    "_checks",
+    "_spatial",
+    "_rows",
+    "_call_repr",
+    "_names",
+)
 
 MAY_IMPORT = {
     "_types": (),
@@ -22,6 +32,7 @@ MAY_IMPORT = {
     "_layout": ("_types",),
     "_rows": ("_types", "_math", "_tree"),
     "_checks": ("_types", "_math"),
+    "_spatial": (),
     "_call_repr": ("_tree",),
     "_names": (),
     "optimizers": CORE,

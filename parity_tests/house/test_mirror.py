@@ -10,7 +10,9 @@ import torch
 import jaxaccel
 import torch_ref
 from parity_tests.functional import rows_activations as activations
+from parity_tests.functional import rows_dropout as dropout
 from parity_tests.functional import rows_losses as losses
+from parity_tests.functional import test_functions as functions
 from parity_tests.harness.errors import assert_no_faults
 from parity_tests.harness.quick import quick_tests
 from parity_tests.registry import HOW_NOT_WHAT, lookup, oracle_of, rows
@@ -127,6 +129,8 @@ DIFFERENT = {
     **{f"nn.Dropout{axes}d": {"adds": ["rngs"], "omits": ["inplace"]} for axes in (1, 2, 3)},
     **activations.DIFFERENT,
     **losses.DIFFERENT,
+    **dropout.DIFFERENT,
+    **functions.DIFFERENT,
     "nn.Flatten": {"adds": ["channel_axis"]},
     "nn.Unflatten": {"adds": ["channel_axis"]},
 }
@@ -149,10 +153,30 @@ ATTENTION = {
     "_multi_head_attention_forward.py": "multi_head_attention_forward",
     **dict.fromkeys(("_attention_blocks.py", "_attention_kernels.py", "_attention_mask.py"), ""),
 }
+OF_LAYERS = {
+    "_linear.py": "linear bilinear",
+    "_conv.py": "conv1d conv2d conv3d",
+    "_conv_transpose.py": "conv_transpose1d conv_transpose2d conv_transpose3d",
+    "_pad.py": "pad",
+    "_max_pool.py": "max_pool1d max_pool2d max_pool3d",
+    "_avg_pool.py": "avg_pool1d avg_pool2d avg_pool3d",
+    "_adaptive_avg_pool.py": "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d",
+    "_adaptive_max_pool.py": "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d",
+    "_interpolate.py": "interpolate",
+    "_pixel_shuffle.py": "pixel_shuffle pixel_unshuffle",
+    "_dropout.py": "dropout dropout1d dropout2d dropout3d",
+    "_embedding.py": "embedding embedding_renorm",
+    "_embedding_bag.py": "embedding_bag",
+    "_one_hot.py": "one_hot",
+    "_normalize.py": "normalize cosine_similarity",
+    **dict.fromkeys(("_conv_shapes.py", "_pool_bins.py", "_pool_window.py"), ""),
+    **dict.fromkeys(("_interpolate_taps.py", "_embedding_rows.py", "_gradient.py"), ""),
+}
+ONE_CALL = ACTIVATIONS | ATTENTION | OF_LAYERS
 """Files of ``functional`` that would say only ``torch.nn.functional.<name>``, and their names."""
 
 NO_MIRROR = {
-    "functional": ACTIVATIONS | ATTENTION,
+    "functional": ONE_CALL,
     "optimizers": {
         "_param_groups.py": "the groups of torch.optim.Optimizer",
         "_hyperparams.py": "torch.optim.Optimizer.param_groups",
@@ -185,11 +209,7 @@ UNMIRRORED = {
     "optimizers.load_state_dict",
     "schedules.preview",
     "schedules.Preview",
-    *(
-        f"functional.{name}"
-        for names in (ACTIVATIONS | ATTENTION).values()
-        for name in names.split()
-    ),
+    *(f"functional.{name}" for names in ONE_CALL.values() for name in names.split()),
 }
 """The public names of those files."""
 
@@ -248,6 +268,7 @@ OPTIONS_ELSEWHERE = {
     "channel_axis": "test_normalization runs every row in both layouts",
     "class_axis": "test_losses runs its rows in both layouts",
     "axis_name": "test_normalization and test_parallel, over eight devices",
+    "key": "test_dropout draws every mask with one",
 }
 """Options that multiply all rows instead of having one."""
 
@@ -258,6 +279,7 @@ ARRAYS = {
     *("in_proj_weight", "in_proj_bias", "out_proj_weight", "out_proj_bias"),
     *("q_proj_weight", "k_proj_weight", "v_proj_weight"),
     "module",
+    *("input1", "input2", "x1", "x2", "indices", "offsets", "per_sample_weights"),
 }
 """What a function works on; the harness of its room makes it."""
 
@@ -319,8 +341,10 @@ def differs(case):
     name = case.function
     if name in ("init.default_weight", "init.default_bias"):
         return []  # what a layer does when it is constructed, not a function of PyTorch
-    if name in activations.BUILTINS:
-        return []  # they have none; test_activations reads those in their documentation
+    if name in activations.BUILTINS or name in functions.BUILTINS:
+        return []  # they have none; a test of theirs reads those in their documentation
+    if name == "functional.embedding_renorm":
+        return []  # a builtin without documentation
     if name == "functional.scaled_dot_product_attention":
         return []  # a builtin has no signature; test_attention reads the one in its documentation
     different = DIFFERENT.get(name, {})

@@ -131,8 +131,8 @@ CLIP_NORM = "jaxaccel.transforms._clip_grad_norm"
 BATCH_NORM = "jaxaccel.functional._batch_norm"
 SPECTRAL_NORM = "jaxaccel.nn._spectral_norm"
 FUSE_BN = "jaxaccel.nn._fuse_bn"
-TRANSPOSED = "jaxaccel.nn._transposed_convolution"
-EMBEDDING_BAG = "jaxaccel.nn._embedding_bag"
+TRANSPOSED = "jaxaccel.functional._conv_transpose"
+EMBEDDING_BAG = "jaxaccel.functional._embedding_bag"
 ONE_CYCLE = "jaxaccel.schedules._one_cycle"
 
 MUTANTS = [
@@ -797,7 +797,7 @@ MUTANTS = [
         "jnp.flip(weight, range(axes))",
         "weight",
         quick_tier,
-        "nn.ConvTranspose2d",
+        "functional.conv_transpose2d",
     ),
     Mutant(
         "groups of a transposed convolution mixed up",
@@ -805,7 +805,7 @@ MUTANTS = [
         "outputs, groups, inputs // groups)",
         "outputs, inputs // groups, groups)",
         quick_tier,
-        "nn.ConvTranspose2d",
+        "functional.conv_transpose2d",
     ),
     Mutant(
         "first integer of a bag in the bag before",
@@ -813,7 +813,7 @@ MUTANTS = [
         'side="right"',
         'side="left"',
         quick_tier,
-        "nn.EmbeddingBag",
+        "functional.embedding_bag",
     ),
     Mutant(
         "fused bias not centred",
@@ -833,19 +833,51 @@ MUTANTS = [
     ),
     Mutant(
         "bins of an adaptive pool that do not overlap",
-        "jaxaccel.nn._bins",
+        "jaxaccel.functional._pool_bins",
         "-(-(index + 1) * length // max(size, 1))",
         "(index + 1) * length // max(size, 1)",
         quick_tier,
-        "nn.AdaptiveAvgPool1d",
+        "functional.adaptive_avg_pool1d",
+    ),
+    Mutant(
+        "dilation ignored",
+        "jaxaccel.functional._conv",
+        "rhs_dilation=dilation",
+        "rhs_dilation=(1,) * axes",
+        quick_tier,
+        "functional.conv2d",
+    ),
+    Mutant(
+        "zeros of the padding counted the other way round",
+        "jaxaccel.functional._avg_pool",
+        "if not count_include_pad:",
+        "if count_include_pad:",
+        quick_tier,
+        "functional.avg_pool2d",
+    ),
+    Mutant(
+        "pairs of padding from the first axis on",
+        "jaxaccel.functional._pad",
+        "[input.ndim - 2 - i for i in range(spatial)]",
+        "[i + 1 for i in range(spatial)]",
+        quick_tier,
+        "functional.pad",
+    ),
+    Mutant(
+        "dropout without its scale",
+        "jaxaccel.functional._dropout",
+        "jnp.asarray(1 / (1 - p), input.dtype)",
+        "jnp.ones((), input.dtype)",
+        quick_tier,
+        "functional.dropout",
     ),
     Mutant(
         "factor of an interpolation recomputed from the sizes",
-        "jaxaccel.nn._interpolation",
+        "jaxaccel.functional._interpolate_taps",
         "ratio = 1 / scale_factor if scale_factor else length / size",
         "ratio = length / size",
         quick_tier,
-        "nn.Upsample",
+        "functional.interpolate",
     ),
     Mutant(
         "everything in float32",

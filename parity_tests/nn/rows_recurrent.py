@@ -1,4 +1,4 @@
-"""Rows for the recurrent layers and the embedding of ``jaxaccel.nn``.
+"""Rows for the recurrent layers of ``jaxaccel.nn``.
 
 ``kwargs`` go to both constructors. Options: ``shape``, of the input; ``states``, that initial ones
 are given; ``lengths``, of the sequences, which PyTorch packs; ``mode`` is ``"eval"`` where it is
@@ -78,35 +78,8 @@ LSTM = _rows(
 )
 GRU = _rows("GRU", SIZES, (6, 3, 5), EVERY_KIND)
 
-EMBEDDING = _rows(
-    "Embedding",
-    {"num_embeddings": 7, "embedding_dim": 4},
-    (3, 5),
-    [
-        ("defaults", {}),
-        ("one integer", {}, {"shape": ()}),
-        ("no integer", {}, {"shape": (2, 0)}),
-        ("one column", {"embedding_dim": 1}),
-        ("padding", {"padding_idx": 3}),
-        ("padding zero", {"padding_idx": 0}),
-        ("padding negative", {"padding_idx": -1}),
-        ("max norm", {"max_norm": 1.0}),
-        ("max norm of all", {"max_norm": 0.01}),
-        ("max norm of none", {"max_norm": 100.0}),
-        ("norm type one", {"max_norm": 2.5, "norm_type": 1.0}),
-        ("norm type infinity", {"max_norm": 0.9, "norm_type": float("inf")}),
-        ("norm type fraction", {"max_norm": 1.0, "norm_type": 2.5}),
-        ("norm type zero", {"max_norm": 3.0, "norm_type": 0.0}),
-        ("scale by frequency", {"scale_grad_by_freq": True}),
-        (
-            "all together",
-            {"padding_idx": 2, "max_norm": 1.0, "norm_type": 3.0, "scale_grad_by_freq": True},
-        ),
-    ],
-)
-
 RECURRENT = [*RNN, *LSTM, *GRU]
-CASES = [*RECURRENT, *EMBEDDING]
+CASES = RECURRENT
 
 BAD_OF_EVERY_KIND = [
     ("dropout negative", {"dropout": -0.1}),
@@ -133,16 +106,6 @@ BAD = [
         ],
     ),
     *_rows("GRU", SIZES, None, BAD_OF_EVERY_KIND),
-    *_rows(
-        "Embedding",
-        {"num_embeddings": 7, "embedding_dim": 4},
-        None,
-        [
-            ("padding outside", {"padding_idx": 7}),
-            ("padding outside negative", {"padding_idx": -8}),
-            ("negative size", {"num_embeddings": -1}),
-        ],
-    ),
 ]
 """Constructors that raise PyTorch's text, with ``ValueError`` for its ``AssertionError``."""
 

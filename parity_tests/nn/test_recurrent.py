@@ -1,4 +1,4 @@
-"""RNN, LSTM, GRU and Embedding against ``torch.nn``: draws, values, gradients, lengths, errors."""
+"""RNN, LSTM and GRU against ``torch.nn``: draws, values, gradients, lengths, errors."""
 
 import functools
 
@@ -15,7 +15,7 @@ from jaxaccel.nn import _recurrent_scan
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_close
 from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
-from parity_tests.nn.rows_recurrent import BAD, BAD_INPUTS, CASES, EMBEDDING, RECURRENT
+from parity_tests.nn.rows_recurrent import BAD, BAD_INPUTS, CASES, RECURRENT
 
 OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
 SEEDS = [0, 42, -3, 2**32 + 7, 2**63]
@@ -71,15 +71,12 @@ def test_layers_from_a_seed_have_pytorchs_bits(case):
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 def test_other_dtypes_from_a_seed_have_pytorchs_bits(dtype):
     wide = {"float64": torch.int64, "bfloat16": torch.int16}[dtype]
-    for name, arguments in (("LSTM", (5, 4, 2)), ("Embedding", (9, 5))):
-        torch.manual_seed(3)
-        theirs = getattr(torch.nn, name)(*arguments, dtype=getattr(torch, dtype))
-        ours = getattr(ja.nn, name)(
-            *arguments, dtype=jnp.dtype(dtype), rngs=ja.random.manual_seed(3)
-        )
-        for key, value in ja.nn.state_dict(ours).items():
-            bits = theirs.state_dict()[key].view(wide).numpy()
-            assert np.array_equal(value.view(bits.dtype), bits)
+    torch.manual_seed(3)
+    theirs = torch.nn.LSTM(5, 4, 2, dtype=getattr(torch, dtype))
+    ours = ja.nn.LSTM(5, 4, 2, dtype=jnp.dtype(dtype), rngs=ja.random.manual_seed(3))
+    for key, value in ja.nn.state_dict(ours).items():
+        bits = theirs.state_dict()[key].view(wide).numpy()
+        assert np.array_equal(value.view(bits.dtype), bits)
 
 
 class Tagger(nnx.Module):
@@ -391,142 +388,6 @@ def test_dropout_of_one_layer_warns_as_in_pytorch(kind):
     assert str(found[0].message) == str(expected[0].message)
 
 
-# --- embedding ----------------------------------------------------------------------------------
-
-
-@nnx.jit
-def rows_and_gradient(layer, ids, cotangent):
-    def objective(layer):
-        rows = layer(ids)
-        return (rows * cotangent).sum(), rows
-
-    (_, rows), gradient = nnx.value_and_grad(objective, has_aux=True)(layer)
-    return rows, gradient["weight"][...]
-
-
-def look_up(layer, ids, cotangent):
-    """Return the rows, the table's gradient, and the table after the call."""
-    return *rows_and_gradient(layer, ids, cotangent), layer.weight[...]
-
-
-@pytest.mark.parity
-@pytest.mark.usefixtures("no_draws")
-@pytest.mark.parametrize(
-    ("case", "dtype"),
-    [(case, "float64") for case in EMBEDDING]
-    + [(case, "float32") for case in EMBEDDING if case.why in ("defaults", "all together")],
-    ids=lambda value: getattr(value, "id", value),
-)
-def test_embedding_equals_pytorch(case, dtype):
-    """Rows, gradient and, with ``max_norm``, what stands in the table afterwards."""
-    ours, theirs = layers(case, dtype)
-    before = np.asarray(ours.weight)
-    rng = np.random.default_rng(1)
-    ids = rng.integers(0, case.kwargs["num_embeddings"], case.options["shape"])
-    expected = theirs(torch.tensor(ids))
-    cotangent = rng.normal(size=tuple(expected.shape)).astype(dtype)
-    expected.backward(torch.tensor(cotangent.astype(np.float64)))
-    rows, gradient, table = look_up(ours, jnp.asarray(ids, jnp.int32), jnp.asarray(cotangent))
-    assert rows.dtype == table.dtype == dtype
-    assert_close(rows, expected.detach(), OF_MAX[dtype])
-    assert_close(gradient, theirs.weight.grad, OF_MAX[dtype])
-    assert_close(table, theirs.weight.detach(), OF_MAX[dtype])
-    changed = not np.array_equal(table, before)
-    assert changed == ("max_norm" in case.kwargs and case.why != "max norm of none")
-    assert np.array_equal(np.asarray(gradient) == 0, theirs.weight.grad == 0)
-
-
-def test_embedding_in_steps_of_training():
-    """Ten steps of SGD with everything on: each starts from the table as it was scaled."""
-    options = {"padding_idx": 1, "max_norm": 1.0, "scale_grad_by_freq": True}
-    ours = ja.nn.Embedding(9, 4, **options, dtype=jnp.float64, rngs=ja.random.manual_seed(0))
-    theirs = torch.nn.Embedding(9, 4, **options).double()
-    theirs.load_state_dict({k: torch.tensor(v) for k, v in ja.nn.state_dict(ours).items()})
-    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.5)
-    rng = np.random.default_rng(0)
-    for _ in range(10):
-        ids, cotangent = rng.integers(0, 9, 12), rng.normal(size=(12, 4))
-        optimizer.zero_grad()
-        theirs(torch.tensor(ids)).backward(torch.tensor(cotangent))
-        optimizer.step()
-        _, gradient, table = look_up(ours, jnp.asarray(ids), jnp.asarray(cotangent))
-        ours.weight[...] = table - 0.5 * gradient
-        assert_close(ours.weight, theirs.weight.detach(), tol.LAYER_FLOAT64_OF_MAX)
-
-
-def test_embedding_looked_up_twice_has_the_gradient_of_both():
-    ours = ja.nn.Embedding(5, 3, max_norm=0.5, dtype=jnp.float64, rngs=ja.random.manual_seed(0))
-    theirs = torch.nn.Embedding(5, 3, max_norm=0.5).double()
-    theirs.load_state_dict({k: torch.tensor(v) for k, v in ja.nn.state_dict(ours).items()})
-    first, second = np.array([0, 3]), np.array([3, 4])
-    (theirs(torch.tensor(first)).sum() + 2 * theirs(torch.tensor(second)).sum()).backward()
-    gradient = nnx.grad(lambda m: m(jnp.asarray(first)).sum() + 2 * m(jnp.asarray(second)).sum())(
-        ours
-    )
-    assert_close(gradient["weight"][...], theirs.weight.grad, tol.LAYER_FLOAT64_OF_MAX)
-    assert_close(ours.weight, theirs.weight.detach(), tol.LAYER_FLOAT64_OF_MAX)
-
-
-def test_embedding_keeps_nan_out_of_the_padding_row():
-    """Rows that nothing reaches have no gradient, whatever arrives there."""
-    ids, cotangent = np.array([0, 2, 0]), np.full((3, 2), np.nan)
-    theirs = torch.nn.Embedding(4, 2, padding_idx=0)
-    theirs(torch.tensor(ids)).backward(torch.tensor(cotangent).float())
-    ours = ja.nn.Embedding(4, 2, padding_idx=0, rngs=ja.random.manual_seed(0))
-    gradient = look_up(ours, jnp.asarray(ids), jnp.asarray(cotangent, jnp.float32))[1]
-    assert np.array_equal(gradient, theirs.weight.grad, equal_nan=True)
-
-
-@pytest.mark.parametrize("options", [{}, {"scale_grad_by_freq": True, "padding_idx": 3}])
-def test_embedding_in_forward_mode(options):
-    """The derivative along a direction is the gradient's product with it."""
-    layer = ja.nn.Embedding(6, 3, **options, dtype=jnp.float64, rngs=ja.random.manual_seed(0))
-    graph, params = nnx.split(layer)
-    ids = jnp.array([3, 1, 1, 5])
-    rng = np.random.default_rng(0)
-    direction, cotangent = (jnp.asarray(rng.normal(size=s)) for s in ((6, 3), (4, 3)))
-
-    def call(weight):
-        return nnx.merge(graph, jax.tree.map(lambda _: weight, params))(ids)
-
-    weight = layer.weight[...]
-    _, tangent = jax.jvp(call, (weight,), (direction,))
-    (gradient,) = jax.vjp(call, weight)[1](cotangent)
-    assert_close(
-        (tangent * cotangent).sum(), (gradient * direction).sum(), tol.LAYER_FLOAT64_OF_MAX
-    )
-
-
-@pytest.mark.parametrize("index", [-1, 5, 2**31 - 1])
-def test_embedding_of_an_integer_outside_of_the_table(index):
-    """An error as in PyTorch; NaN without a gradient where the integer is not known."""
-    options = {"max_norm": 0.1, "scale_grad_by_freq": True}
-    layer = ja.nn.Embedding(5, 2, **options, rngs=ja.random.manual_seed(0))
-    ids = np.array([1, index], np.int32)
-    with pytest.raises(IndexError) as expected:
-        torch.nn.Embedding(5, 2)(torch.tensor(ids))
-    with pytest.raises(IndexError) as found:
-        layer(jnp.asarray(ids))
-    assert str(found.value) == str(expected.value)
-    before = np.asarray(layer.weight)
-    rows, gradient, table = look_up(layer, jnp.asarray(ids), jnp.ones((2, 2), jnp.float32))
-    assert np.isnan(rows[1]).all()
-    assert np.isfinite(rows[0]).all()
-    assert gradient.tolist() == [[0, 0], [1, 1], [0, 0], [0, 0], [0, 0]]
-    assert np.array_equal(np.delete(table, 1, 0), np.delete(before, 1, 0))
-
-
-def test_embedding_in_bfloat16_counts_beyond_256():
-    layer = ja.nn.Embedding(
-        2, 1, scale_grad_by_freq=True, dtype=jnp.bfloat16, rngs=ja.random.manual_seed(0)
-    )
-    ids = jnp.zeros(1024, int).at[1000:].set(1)
-    cotangent = jnp.zeros((1024, 1), jnp.bfloat16).at[5].set(1)
-    rows, gradient, _ = look_up(layer, ids, cotangent)
-    assert rows.dtype == jnp.bfloat16
-    assert gradient[0, 0] == jnp.asarray(1 / 1000, jnp.bfloat16)
-
-
 # --- errors -------------------------------------------------------------------------------------
 
 
@@ -600,10 +461,3 @@ def test_types_without_a_counterpart_in_pytorch():
     for hx in (jnp.ones((1, 1, 4), jnp.float32), (jnp.ones((1, 1, 4), jnp.float32),)):
         with pytest.raises(TypeError, match=r"a pair \(h_0, c_0\)"):
             lstm(x, hx)
-    table = ja.nn.Embedding(5, 4, rngs=nnx.Rngs(0))
-    for dtype in (np.float32, np.bool_, np.int8):
-        ids = np.ones(2, dtype)
-        with pytest.raises(RuntimeError, match=r"scalar types: Long, Int; but got"):
-            torch.nn.Embedding(5, 4)(torch.tensor(ids))
-        with pytest.raises(TypeError, match=r"scalar types: Long, Int; but got"):
-            table(jnp.asarray(ids))

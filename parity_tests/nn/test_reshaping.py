@@ -14,29 +14,19 @@ from parity_tests import tolerances as tol
 from parity_tests.harness.layer import (
     assert_close,
     assert_same_layer,
-    both_layers,
     channels_first,
     channels_last,
     differentiate,
     own_layer,
 )
 from parity_tests.harness.optimizer import lookup, oracle_of
-from parity_tests.nn.rows_reshaping import BAD, BAD_INPUTS, DROPOUT, LAYERS, MOVES, UPSAMPLE
+from parity_tests.nn.rows_reshaping import BAD, BAD_INPUTS, LAYERS, MOVES
 
 
 @pytest.mark.parity
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)
 def test_float64_layer_equals_pytorch(case):
     assert_same_layer(case, "float64")
-
-
-@pytest.mark.parametrize(
-    "case",
-    [c for c in UPSAMPLE if c.why in ("linear fraction", "bicubic factor", "nearest size")],
-    ids=lambda case: case.id,
-)
-def test_float32_layer_equals_pytorch(case):
-    assert_same_layer(case, "float32")
 
 
 @pytest.mark.parity
@@ -52,101 +42,6 @@ def test_numbers_are_where_pytorch_has_them(case):
     output, pullback = jax.vjp(ours, given)
     assert np.array_equal(channels_first(output, after) if output.ndim > 2 else output, expected)
     assert np.array_equal(pullback(output)[0], given)
-
-
-@pytest.mark.parametrize("scale_factor", [2.0, 0.7, 3.3, 1 / 3])
-@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
-def test_nearest_points_of_float32_are_pytorchs(mode, scale_factor):
-    """At every length: an index is rounded, and half a bit decides."""
-    kwargs = {"scale_factor": scale_factor, "mode": mode}
-    for length in range(4, 60):
-        x = np.arange(length, dtype=np.float32).reshape(1, 1, length)
-        expected = torch.nn.Upsample(**kwargs)(torch.tensor(x)).numpy()
-        found = ja.nn.Upsample(**kwargs)._taps(length, expected.size, scale_factor, x.dtype)
-        assert np.array_equal(found.points[0], expected[0, 0])
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize(
-    "case", [c for c in UPSAMPLE if c.why == "bicubic factor"], ids=lambda case: case.id
-)
-def test_half_precision_interpolates_in_float32(case, dtype):
-    x = jnp.asarray(np.random.default_rng(0).normal(size=case.options["shape"]), dtype)
-    ours, theirs = both_layers(case)
-    exact = theirs(torch.tensor(np.asarray(x, np.float64))).numpy()
-    found = jax.jit(ours.__call__)(jnp.asarray(channels_last(np.asarray(x), case)))
-    assert found.dtype == dtype
-    assert_close(channels_first(np.asarray(found), case), exact, tol.LAYER_BFLOAT16_OF_MAX)
-
-
-def test_gradient_of_bicubic_that_keeps_the_sizes_is_its_own():
-    """PyTorch then returns the cotangent, though a factor of 1.2 did move the points."""
-    kwargs = {"scale_factor": 1.2, "mode": "bicubic"}
-    x = np.random.default_rng(0).normal(size=(1, 1, 4, 3))
-    input = torch.tensor(x, requires_grad=True)
-    expected = torch.nn.Upsample(**kwargs)(input)
-    expected.sum().backward()
-    found, pullback = jax.vjp(ja.nn.Upsample(**kwargs), jnp.asarray(np.moveaxis(x, 1, -1)))
-    assert_close(np.moveaxis(found, -1, 1), expected.detach(), tol.LAYER_FLOAT64_OF_MAX)
-    assert (input.grad == 1).all()
-    (gradient,) = pullback(jnp.ones_like(found))
-    assert_close(
-        jnp.sum(gradient * jnp.moveaxis(jnp.asarray(x), 1, -1)),
-        expected.detach().sum(),
-        tol.LAYER_FLOAT64_OF_MAX,
-    )
-
-
-def test_nearest_takes_integers_and_the_others_do_not():
-    x = jnp.arange(3).reshape(1, 3, 1)
-    assert ja.nn.Upsample(scale_factor=2)(x).ravel().tolist() == [0, 0, 1, 1, 2, 2]
-    with pytest.raises(TypeError, match="floating point"):
-        ja.nn.Upsample(scale_factor=2, mode="linear")(x)
-
-
-# --- dropout of channels --------------------------------------------------------------------------
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
-@pytest.mark.parametrize("case", DROPOUT, ids=lambda case: case.id)
-def test_dropout_of_channels(case, dtype):
-    """Whole channels, the share of them, and the scaling to the bit."""
-    p = case.kwargs.get("p", 0.5)
-    layer = own_layer(case)
-    judge = oracle_of(case)(**case.kwargs)
-    x = np.random.default_rng(0).normal(1, 1, case.options["shape"])
-    x = jnp.asarray(channels_last(x, case), dtype)
-    theirs = judge(
-        torch.tensor(channels_first(np.asarray(x, np.float64), case)).to(getattr(torch, dtype))
-    )
-    theirs = theirs.double().numpy()
-    first, second = layer(x), layer(x)
-    assert first.dtype == dtype
-    found = channels_first(np.asarray(first, np.float64), case)
-    kept = (found != 0) & (theirs != 0)
-    assert np.array_equal(found[kept], theirs[kept])
-    dropped = (found == 0).reshape(-1, np.prod(found.shape[-case.options["spatial"] :]))
-    assert (dropped.all(1) == dropped.any(1)).all()
-    share, deviation = dropped[:, 0].mean(), np.sqrt(p * (1 - p) / len(dropped))
-    assert abs(share - p) <= 4 * deviation
-    assert np.array_equal(first, second) == (p in (0, 1))
-    layer.eval()
-    assert layer(x) is x
-
-
-def test_dropout_of_channels_differs_between_examples_and_channels():
-    y = ja.nn.Dropout2d(rngs=nnx.Rngs(0))(jnp.ones((16, 2, 2, 16)))[:, 0, 0]
-    assert not (y == y[:1]).all()
-    assert not (y == y[:, :1]).all()
-
-
-def test_dropout2d_of_one_image_raises():
-    """PyTorch takes three axes for (N, C, L), and warns that it will not always."""
-    with pytest.raises(ValueError, match="dropout2d: Expected 4D input, but received a 3D input"):
-        ja.nn.Dropout2d(rngs=nnx.Rngs(0))(jnp.ones((4, 4, 3)))
-    with pytest.warns(UserWarning, match="Received a 3D input to dropout2d"):
-        torch.nn.Dropout2d()(torch.ones(3, 4, 4))
 
 
 # --- Sequential -----------------------------------------------------------------------------------

@@ -1,31 +1,12 @@
-"""Bins that share out an axis, what the adaptive pooling layers are made of."""
+"""Bins that share out an axis, what the adaptive pools are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-
-def checked_output_size(
-    name: str, axes: int, output_size: int | Sequence[int | None] | None
-) -> tuple[int | None, ...]:
-    """Return the output's size along each axis, None for the input's own, with PyTorch's texts."""
-    sizes = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * axes
-    if len(sizes) != axes:
-        raise ValueError(f"{name}: output_size must be {axes} numbers or one, got {output_size}")
-    for size in sizes:
-        if size is not None and not isinstance(size, int):
-            raise TypeError(f"{name}: output_size must be made of ints and None, got {output_size}")
-    if any(size is not None and size < 0 for size in sizes):
-        raise ValueError(
-            f"{name}: elements of output_size must be greater than or equal to 0 "
-            f"but received {{{', '.join(map(str, sizes))}}}"
-        )
-    return sizes
 
 
 def check_input(name: str, input: jax.Array, axes: int) -> None:

@@ -1,0 +1,132 @@
+"""Adaptive maximum pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from jaxaccel._spatial import Window, pool_output_size
+from jaxaccel.functional._pool_bins import check_input, split_bins
+from jaxaccel.functional._pool_window import fold, larger
+
+
+def adaptive_max_pool2d(
+    input: jax.Array, output_size: int | Sequence[int | None] | None
+) -> jax.Array:
+    r"""Keep the largest value of each bin, channels last.
+
+    Of equal values the first takes the gradient; a NaN wins over every number.
+
+    .. math::
+        \text{bin}_i = \left[\lfloor i n / m \rfloor, \lceil (i + 1) n / m \rceil\right)
+
+    for n points in and m out, along each axis.
+
+    Args:
+        input: (N, H, W, C), or (H, W, C).
+        output_size: Height and width of the output, or one number for both; None
+            keeps the input's, in a pair too.
+
+    Returns:
+        (N, H', W', C), or (H', W', C), in the input's dtype.
+
+    Raises:
+        ValueError: a negative size or another number of them, an input without three or four axes,
+            or an empty one.
+        TypeError: a size that is not an int.
+
+    PyTorch:
+        ``torch.nn.functional.adaptive_max_pool2d``: the same values and gradients, channels last.
+        Left out: ``return_indices`` (nothing here unpools). PyTorch raises ``RuntimeError``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+        >>> ja.functional.adaptive_max_pool2d(x, 2).ravel().tolist()
+        [5.0, 7.0, 13.0, 15.0]
+    """
+    return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size)
+
+
+def adaptive_max_pool1d(
+    input: jax.Array, output_size: int | Sequence[int | None] | None
+) -> jax.Array:
+    """Keep the largest value of each bin of series, channels last.
+
+    Args:
+        as :func:`adaptive_max_pool2d`, for an input (N, L, C) or (L, C) and its length.
+
+    Returns:
+        (N, L', C), or (L', C), in the input's dtype.
+
+    Raises:
+        as :func:`adaptive_max_pool2d`, of an input without two or three axes.
+
+    PyTorch:
+        as :func:`adaptive_max_pool2d`, of ``torch.nn.functional.adaptive_max_pool1d``, which takes
+        no None.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> x = jnp.arange(5.0).reshape(1, 5, 1)
+        >>> ja.functional.adaptive_max_pool1d(x, 3).ravel().tolist()
+        [1.0, 3.0, 4.0]
+    """
+    return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size)
+
+
+def adaptive_max_pool3d(
+    input: jax.Array, output_size: int | Sequence[int | None] | None
+) -> jax.Array:
+    """Keep the largest value of each bin of volumes, channels last.
+
+    Args:
+        as :func:`adaptive_max_pool2d`, for an input (N, D, H, W, C) or (D, H, W, C) and three
+        sizes, or one.
+
+    Returns:
+        (N, D', H', W', C), or (D', H', W', C), in the input's dtype.
+
+    Raises:
+        as :func:`adaptive_max_pool2d`, of an input without four or five axes.
+
+    PyTorch:
+        as :func:`adaptive_max_pool2d`, of ``torch.nn.functional.adaptive_max_pool3d``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> x = jnp.arange(8.0).reshape(1, 2, 4, 1)
+        >>> ja.functional.adaptive_max_pool3d(x, (1, 1, 2)).ravel().tolist()
+        [5.0, 7.0]
+    """
+    return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size)
+
+
+def _adaptive_max_pool(
+    name: str, axes: int, input: jax.Array, output_size: int | Sequence[int | None] | None
+) -> jax.Array:
+    """Return the largest values of the bins, of an input with or without a batch axis."""
+    sizes = pool_output_size(name, axes, output_size)
+    if input.ndim == axes + 1:
+        return _adaptive_max_pool(name, axes, input[None], sizes)[0]
+    check_input(name, input, axes)
+    floating = jnp.issubdtype(input.dtype, jnp.floating)
+    lowest = -jnp.inf if floating else jnp.iinfo(input.dtype).min
+    # The last axis first: the order of ties is that of the whole bin, row by row.
+    for axis, size in reversed(list(enumerate(sizes, 1))):
+        if size not in (None, input.shape[axis]):
+            input = _largest(split_bins(input, axis, size, lowest), axis + 1, lowest)
+    return input
+
+
+def _largest(x: jax.Array, axis: int, lowest: float) -> jax.Array:
+    """Return the largest along an axis, which is halved until nothing is left of it."""
+    while (count := x.shape[axis]) > 1:
+        # Neighbours, so that the first of equals stays the first.
+        x = fold(x, axis, Window(2, 2, 0, 1), (count + 1) // 2, lowest, larger)
+    return jnp.squeeze(x, axis)

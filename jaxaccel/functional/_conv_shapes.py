@@ -1,0 +1,68 @@
+"""Shapes of convolutions and transposed ones, checked with PyTorch's texts."""
+
+from __future__ import annotations
+
+import jax
+
+_SPATIAL = "DHW"
+
+
+def dimension_numbers(axes: int) -> tuple[str, str, str]:
+    """Return the axes' names for ``lax``: channels last."""
+    spatial = _SPATIAL[-axes:]
+    return f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"
+
+
+def check_groups(groups: int) -> None:
+    """Raise unless there is a group."""
+    if groups <= 0:
+        raise ValueError("non-positive groups is not supported")
+
+
+def check_weight(name: str, weight: jax.Array, axes: int) -> None:
+    """Raise unless a weight has its axes."""
+    if weight.ndim != axes + 2:
+        raise ValueError(
+            f"{name}() needs a weight of {axes + 2} axes, the window's {axes} first (flax's "
+            f"layout), but got one of shape {weight.shape}"
+        )
+
+
+def check_axes(name: str, input: jax.Array, axes: int) -> None:
+    """Raise unless an input has its axes, with or without a batch axis."""
+    if input.ndim not in (axes + 1, axes + 2):
+        raise ValueError(
+            f"Expected {axes + 1}D (unbatched) or {axes + 2}D (batched) input to {name}, "
+            f"but got input of size: {list(input.shape)}"
+        )
+
+
+def check_points(input: jax.Array) -> None:
+    """Raise unless every spatial axis of a batch has points."""
+    if 0 in input.shape[1:-1]:
+        raise ValueError(
+            "Only zero batch or zero channel inputs are supported, "
+            f"but got input shape: {list(input.shape)}"
+        )
+
+
+def check_bias(given: str, channels: int, bias: jax.Array | None) -> None:
+    """Raise unless a bias has one number for each channel of the output."""
+    if bias is not None and bias.shape != (channels,):
+        raise ValueError(
+            f"Given {given}, expected bias to be 1-dimensional with {channels} elements, "
+            f"but got bias of size {[*bias.shape]} instead"
+        )
+
+
+def wrong_channels(given: str, input: jax.Array, expected: int) -> ValueError:
+    """Return the error of a batch with other channels than the weight is for."""
+    shape = input.shape
+    text = (
+        f"Given {given}, expected input{[*shape]} to have {expected} channels, "
+        f"but got {shape[-1]} channels instead"
+    )
+    if shape[1] == expected:
+        axes = ", ".join(map(str, (0, *range(2, input.ndim), 1)))
+        text += f"\nChannels are last here: got {shape}; pass x.transpose({axes})."
+    return ValueError(text)

@@ -1,0 +1,135 @@
+"""Maximum pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from jaxaccel._spatial import Window, pool_windows
+from jaxaccel.functional._pool_window import fold, larger, output_sizes
+
+
+def max_pool2d(
+    input: jax.Array,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+) -> jax.Array:
+    """Keep the largest value of each window, channels last.
+
+    Of equal values the first takes the gradient; a NaN wins over every number. (The padding is the
+    first in a window at the edge that holds nothing but minus infinity: there PyTorch gives the
+    gradient to the first input, here it is lost.)
+
+    Args:
+        input: (N, H, W, C), or (H, W, C).
+        kernel_size: Size of the window, one number or (height, width).
+        stride: Step of the window, one number or (height, width); None for ``kernel_size``.
+        padding: Rows and columns of minus infinity on every side, at most half a window, one number
+            or (height, width).
+        dilation: Distance of the window's points, one number or (height, width).
+        ceil_mode: Whether a window may hang over the end.
+
+    Returns:
+        (N, H', W', C), or (H', W', C), in the input's dtype.
+
+    Raises:
+        ValueError: a bad argument, an input without three or four axes or too small.
+
+    PyTorch:
+        ``torch.nn.functional.max_pool2d``: the same values and gradients, channels last. Left out:
+        ``return_indices`` (nothing here unpools). PyTorch raises ``RuntimeError``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+        >>> ja.functional.max_pool2d(x, 2).ravel().tolist()
+        [5.0, 7.0, 13.0, 15.0]
+    """
+    windows = pool_windows("max_pool2d", 2, kernel_size, stride, padding, dilation)
+    return _max_pool(input, windows, ceil_mode)
+
+
+def max_pool1d(
+    input: jax.Array,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+) -> jax.Array:
+    """Keep the largest value of each window of series, channels last.
+
+    Args:
+        as :func:`max_pool2d`, for an input (N, L, C) or (L, C): ``padding`` is at most half of
+        ``kernel_size``, whatever the dilation.
+
+    Returns:
+        (N, L', C), or (L', C), in the input's dtype.
+
+    Raises:
+        ValueError: a bad argument, an input without two or three axes or too small.
+
+    PyTorch:
+        as :func:`max_pool2d`, of ``torch.nn.functional.max_pool1d``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> x = jnp.array([[1.0], [4.0], [2.0], [3.0]])
+        >>> ja.functional.max_pool1d(x, 3, stride=1).ravel().tolist()
+        [4.0, 4.0]
+    """
+    windows = pool_windows("max_pool1d", 1, kernel_size, stride, padding, dilation)
+    return _max_pool(input, windows, ceil_mode)
+
+
+def max_pool3d(
+    input: jax.Array,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+) -> jax.Array:
+    """Keep the largest value of each window of volumes, channels last.
+
+    Args:
+        as :func:`max_pool2d`, for an input (N, D, H, W, C) or (D, H, W, C): three numbers, or one.
+
+    Returns:
+        (N, D', H', W', C), or (D', H', W', C), in the input's dtype.
+
+    Raises:
+        ValueError: a bad argument, an input without four or five axes or too small.
+
+    PyTorch:
+        as :func:`max_pool2d`, of ``torch.nn.functional.max_pool3d``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> ja.functional.max_pool3d(jnp.arange(16.0).reshape(2, 2, 4, 1), 2).ravel().tolist()
+        [13.0, 15.0]
+    """
+    windows = pool_windows("max_pool3d", 3, kernel_size, stride, padding, dilation)
+    return _max_pool(input, windows, ceil_mode)
+
+
+def _max_pool(input: jax.Array, windows: tuple[Window, ...], ceil_mode: bool) -> jax.Array:
+    """Return the largest values, of an input with or without a batch axis."""
+    axes = len(windows)
+    if input.ndim == axes + 1:
+        return _max_pool(input[None], windows, ceil_mode)[0]
+    sizes = output_sizes(input, windows, ceil_mode)
+    floating = jnp.issubdtype(input.dtype, jnp.floating)
+    lowest = -jnp.inf if floating else jnp.iinfo(input.dtype).min
+    # The last axis first: the order of ties is that of the whole window, row by row.
+    for axis in reversed(range(axes)):
+        input = fold(input, axis + 1, windows[axis], sizes[axis], lowest, larger)
+    return input

@@ -1,0 +1,89 @@
+"""The functions that layers are made of, against ``torch.nn.functional``."""
+
+import inspect
+import re
+
+import pytest
+import torch
+
+from parity_tests.functional import (
+    rows_conv,
+    rows_embedding,
+    rows_linear,
+    rows_pools,
+    rows_reshaping,
+    rows_vectors,
+)
+from parity_tests.harness.function import assert_same_error, assert_same_function
+from parity_tests.registry import lookup
+
+TABLES = (rows_linear, rows_conv, rows_pools, rows_reshaping, rows_embedding, rows_vectors)
+IN_PLACE = rows_embedding.RENORM
+CASES = [
+    case
+    for table in TABLES
+    if table is not rows_pools
+    for case in table.CASES
+    if case not in IN_PLACE
+]
+"""The pools have a test of their own, with ties and infinities, and what is done in place too."""
+FLOAT32 = [
+    case
+    for table in TABLES
+    for case in table.CASES
+    if case.why in ("defaults", "all together", "linear fraction", "nearest size")
+    and case not in IN_PLACE
+]
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Using padding='same' with even kernel:UserWarning",
+    "ignore:Initializing zero-element tensors:UserWarning",
+)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_float64_equals_pytorch(case):
+    assert_same_function(case, "float64")
+
+
+@pytest.mark.parametrize("case", FLOAT32, ids=lambda case: case.id)
+def test_float32_equals_pytorch(case):
+    assert_same_function(case, "float32")
+
+
+BAD = [case for table in TABLES for case in [*table.BAD, *getattr(table, "BAD_INPUTS", ())]]
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: case.id)
+def test_errors_have_pytorchs_text(case):
+    assert_same_error(case)
+
+
+BUILTINS = sorted({name for table in TABLES for name in table.BUILTINS})
+LEFT_OUT = {"return_indices"}
+
+DIFFERENT = {
+    "functional.interpolate": {"omits": ["antialias"]},
+    "functional.embedding": {"omits": ["sparse"]},
+    "functional.embedding_bag": {"omits": ["sparse"]},
+    "functional.pad": {"adds": ["channel_axis"]},
+    "functional.normalize": {"omits": ["out"]},
+}
+"""Arguments that only jaxaccel has, or only PyTorch; the docstrings say why."""
+
+
+@pytest.mark.parametrize("name", BUILTINS)
+def test_signature_is_the_one_that_pytorch_documents(name):
+    text = getattr(torch.nn.functional, name.split(".")[1]).__doc__.strip().split("->")[0]
+    documented = [
+        tuple(part.strip() for part in argument.split("="))
+        for argument in re.search(r"\((.*?)\)", text)[1].split(",")
+    ]
+    documented = [argument for argument in documented if argument[0] not in LEFT_OUT]
+    ours = list(inspect.signature(lookup("jaxaccel", name)).parameters.values())
+    # The first argument of one_hot is a tensor by its documentation, and an input by its name.
+    assert [p.name for p in ours][1:] == [argument for argument, *_ in documented][1:]
+    for parameter, (_, *default) in zip(ours, documented, strict=True):
+        expected = eval(default[0]) if default else inspect.Parameter.empty
+        assert parameter.default == expected, parameter.name

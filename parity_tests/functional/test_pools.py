@@ -1,0 +1,90 @@
+"""Pools against ``torch.nn.functional``: ties, infinities, NaN, half precision, integers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import jaxaccel as ja
+from parity_tests.functional.rows_pools import CASES, PLANTED
+from parity_tests.harness.function import (
+    arrays_of,
+    assert_same_function,
+    ours_of,
+    theirs_of,
+)
+from parity_tests.registry import lookup, oracle_of
+
+DEFAULTS = [case for case in CASES if case.why == "defaults"]
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_float64_equals_pytorch(case):
+    """With ties, as ReLU makes by the thousand: the first takes the gradient. And NaN, and inf."""
+    x = arrays_of(case, seed=2)["input"]
+    x[0] = np.random.default_rng(2).integers(0, 2, x[0].shape)
+    for where, value in zip(
+        PLANTED[case.options["spatial"]], (np.nan, np.inf, -np.inf), strict=True
+    ):
+        x[0][where] = value
+    assert_same_function(case, "float64", {"input": x})
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("case", DEFAULTS, ids=lambda case: case.id)
+def test_half_precision_is_rounded_once(case, dtype):
+    """A maximum keeps the bits; a mean is taken in float32."""
+    x = np.random.default_rng(0).normal(1, 1, case.options["arrays"]["input"])
+    x = np.asarray(jnp.asarray(x, dtype))
+    exact = oracle_of(case)(torch.tensor(x.astype(np.float64)), **case.kwargs).numpy()
+    x = jnp.asarray(ours_of(case, "input", x))
+    found = lookup("jaxaccel", case.function)(x, **case.kwargs)
+    assert found.dtype == dtype
+    assert np.array_equal(theirs_of(case, "output", found), exact.astype(found.dtype))
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in DEFAULTS if "max" in c.function], ids=lambda case: case.id
+)
+def test_max_pool_of_integers(case):
+    x = np.random.default_rng(0).integers(-9, 0, case.options["arrays"]["input"])
+    found = lookup("jaxaccel", case.function)(jnp.asarray(ours_of(case, "input", x)), **case.kwargs)
+    expected = oracle_of(case)(torch.tensor(x.astype(np.float64)), **case.kwargs)
+    assert np.array_equal(theirs_of(case, "output", found), expected)
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in DEFAULTS if "avg" in c.function], ids=lambda case: case.id
+)
+def test_means_take_floating_point_only(case):
+    x = jnp.ones(case.options["arrays"]["input"], int)
+    with pytest.raises(TypeError, match="floating point"):
+        lookup("jaxaccel", case.function)(x, **case.kwargs)
+
+
+def test_a_single_axis_keeps_its_length_too():
+    """PyTorch's functions for one axis refuse None; its documentation allows it."""
+    x = jnp.arange(10.0).reshape(1, 5, 2)
+    for pool in (ja.functional.adaptive_avg_pool1d, ja.functional.adaptive_max_pool1d):
+        assert np.array_equal(pool(x, None), x)
+        assert np.array_equal(pool(x, (None,)), x)
+
+
+def test_an_output_of_no_points():
+    """PyTorch has the value, but no gradient."""
+    x = jnp.ones((2, 5, 3))
+    for name in ("adaptive_avg_pool1d", "adaptive_max_pool1d"):
+        pool = getattr(ja.functional, name)
+        assert getattr(torch.nn.functional, name)(torch.ones(2, 3, 5), 0).shape == (2, 3, 0)
+        assert pool(x, 0).shape == (2, 0, 3)
+        assert not jax.grad(lambda x, pool=pool: pool(x, 0).sum())(x).any()
+
+
+def test_the_largest_of_many_takes_few_operations():
+    """An axis of thousands is halved, and not unrolled."""
+    jaxpr = jax.make_jaxpr(lambda x: ja.functional.adaptive_max_pool1d(x, 1))(
+        jnp.ones((1, 4096, 1))
+    )
+    assert len(jaxpr.eqns) < 100
