@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxaccel._types import Key
 from jaxaccel.functional._attention_blocks import attend
 from jaxaccel.functional._attention_mask import check_lengths, check_shapes, seen_masks
+from jaxaccel.functional._linear import linear
 from jaxaccel.functional._scaled_dot_product_attention import attention, check_dropout
 
 
@@ -207,15 +208,3 @@ def _joined_heads(array: jax.Array) -> jax.Array:
     """Turn (N, num_heads, L, E / num_heads) into (N, L, E)."""
     array = jnp.swapaxes(array, 1, 2)
     return array.reshape(*array.shape[:2], -1)
-
-
-def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None) -> jax.Array:
-    """Map the last axis."""
-    for name, given in (("weight", weight), ("bias", bias)):
-        if given is not None and given.dtype != input.dtype:
-            raise TypeError(
-                f"expected input and {name} to have the same dtype, but got: "
-                f"{input.dtype} != {given.dtype}"
-            )
-    output = jnp.dot(input, weight)
-    return output if bias is None else output + jax.lax.expand_dims(bias, range(output.ndim - 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,15 +9,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._types import Generator, Key
-
-
-def pair(value: int | Sequence[int], text: str) -> tuple[int, int]:
-    """Return ``value`` for both spatial axes; ``text`` says what is wrong with another length."""
-    if isinstance(value, int):
-        return value, value
-    if len(value) != 2:
-        raise ValueError(text)
-    return value[0], value[1]
 
 
 def parameter_dtype(dtype: Any) -> Any:
@@ -70,23 +60,6 @@ def check_rngs(rngs: Any) -> None:
             f"{type(rngs).__name__}. For a seed: nnx.Rngs(seed), or "
             "jaxaccel.random.manual_seed(seed) for PyTorch's own numbers; for a key: nnx.Rngs(key)"
         )
-
-
-def check_same_dtype(input: jax.Array, weight: jax.Array, bias: jax.Array | None) -> None:
-    """Raise on mixed dtypes, as PyTorch does; JAX would promote them in silence."""
-    for name, value in (("weight", weight), ("bias", bias)):
-        if value is not None and value.dtype != input.dtype:
-            raise TypeError(
-                f"expected input and {name} to have the same dtype, but got: "
-                f"{input.dtype} != {value.dtype}"
-            )
-
-
-def add_bias(output: jax.Array, bias: jax.Array | None) -> jax.Array:
-    """Add a bias along the last axis."""
-    if bias is None:
-        return output
-    return output + jax.lax.expand_dims(bias, range(output.ndim - 1))
 
 
 def value_of(variable: nnx.Variable[jax.Array] | None) -> jax.Array | None:

@@ -13,8 +13,9 @@ from flax import nnx
 
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator
+from jaxaccel.functional import linear
 from jaxaccel.init import uniform
-from jaxaccel.nn._arguments import add_bias, parameter_dtype, params_key
+from jaxaccel.nn._arguments import parameter_dtype, params_key
 from jaxaccel.nn._dropout import Dropout
 from jaxaccel.nn._recurrent_checks import (
     check_arguments,
@@ -157,14 +158,14 @@ def _scan(
     Compiled here, since a scan by itself is compiled anew whenever it is called.
     """
     weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = parameters
-    projected = add_bias(jnp.dot(values, weight_ih), bias_ih)
+    projected = linear(values, weight_ih, bias_ih)
     # Under shard_map zeros are the same on all devices, and what the scan carries is not: the
     # states take on the type of what they will be added to, and nothing of its values.
     initial = tuple(jnp.where(False, projected[0, :, :1], state) for state in initial)
 
     def step(states: States, now: Any) -> tuple[States, jax.Array]:
         x, is_inside = now
-        new = _in_float32(cell, x, add_bias(jnp.dot(states[0], weight_hh), bias_hh), states)
+        new = _in_float32(cell, x, linear(states[0], weight_hh, bias_hh), states)
         if weight_hr is not None:
             new = (jnp.dot(new[0], weight_hr), *new[1:])
         if is_inside is None:
