@@ -41,6 +41,9 @@ from rich.progress import track
 from rich.table import Table
 
 import jaxaccel as ja
+
+# The twin in PyTorch is in the checkout that this file is in, and not in the wheel.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 import torch_ref
 
 Precision = Literal["float64", "float32"]

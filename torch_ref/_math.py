@@ -6,12 +6,6 @@ import numbers
 import torch
 
 
-def value_at(hyperparameter, step):
-    """Return a hyperparameter's value, a scalar: a schedule read at ``step``, or what was given."""
-    value = hyperparameter(step) if callable(hyperparameter) else hyperparameter
-    return value.reshape(()) if isinstance(value, torch.Tensor) else value
-
-
 def one_minus(beta):
     """Return ``1 - beta``; jaxaccel's also takes one that is held as its distance from 1."""
     return 1 - beta
@@ -25,16 +19,6 @@ def is_zero(hyperparameter):
 def compute_dtype(dtype):
     """Return the dtype arithmetic runs in: float32 for half precision, else the dtype itself."""
     return torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else dtype
-
-
-def as_real_pairs(tensor):
-    """Return a complex tensor as real pairs on a new last axis."""
-    return torch.view_as_real(tensor)
-
-
-def as_complex(pairs):
-    """Undo :func:`as_real_pairs`."""
-    return torch.view_as_complex(pairs.contiguous())
 
 
 def lerp(start, end, weight):

@@ -85,12 +85,7 @@ def exponential_moving_average(decay: Hyperparameter = 0.999) -> WeightAverage:
         )
 
     def average(averaged, param, n_averaged, is_integer):
-        at = value_at(decay, n_averaged)
-        if not is_integer:
-            return ema(averaged, param, at)
-        # Both products are rounded, as in PyTorch: truncation shows the last bit.
-        keep, weight = in_dtype(averaged.dtype, at, one_minus(at))
-        return _rounded(averaged * keep) + _rounded(param * weight)
+        return _decaying(averaged, param, is_integer, decay=value_at(decay, n_averaged))
 
     return _weight_average(average)
 
@@ -130,7 +125,7 @@ def stochastic_weight_average() -> WeightAverage:
 
     def average(averaged, param, n_averaged, is_integer):
         del is_integer
-        return averaged + (param - averaged) / (n_averaged + 1).astype(averaged.dtype)
+        return _equal(averaged, param, n_averaged)
 
     return _weight_average(average)
 
@@ -150,6 +145,20 @@ def _weight_average(average: Callable[..., jax.Array]) -> WeightAverage:
         return AverageState(next_step(state.n_averaged), module)
 
     return WeightAverage(init, update)
+
+
+def _decaying(averaged, param, is_integer, *, decay):
+    """Return the average with exponentially decaying shares."""
+    if not is_integer:
+        return ema(averaged, param, decay)
+    # Both products are rounded, as in PyTorch: truncation shows the last bit.
+    keep, weight = in_dtype(averaged.dtype, decay, one_minus(decay))
+    return _rounded(averaged * keep) + _rounded(param * weight)
+
+
+def _equal(averaged, param, n_averaged):
+    """Return the average with equal shares."""
+    return averaged + (param - averaged) / (n_averaged + 1).astype(averaged.dtype)
 
 
 def _update_leaf(averaged, param, n_averaged, average):

@@ -15,6 +15,7 @@ from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_same_path, largest
 from parity_tests.harness.compiled import FAST_COMPILE as FAST_COMPILE
 from parity_tests.harness.compiled import QUICK_COMPILE, shared
+from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.registry import lookup, oracle_of
 
 STEPS = 50
@@ -338,27 +339,23 @@ def _widened(leaves):
 
 
 def run_torch_ref(case, params, grads, dtype):
-    """Run the row in torch_ref."""
-    tx = transform_of("torch_ref", case)
-    params, grads = to_own_layout(case, params), to_own_layout(case, grads, lead=1)
-    params = {name: to_torch(leaf, dtype) for name, leaf in params.items()}
-    state = tx.init(params)
-    moved, states = [{name: to_numpy(p) for name, p in params.items()}], []
-    for step in range(STEPS):
-        step_grads = {
-            name: None if g is None else to_torch(g[step], dtype) for name, g in grads.items()
-        }
-        with in_full_precision(case, dtype):
-            updates, state = tx.update(step_grads, state, params)
-        params = {name: p + updates[name] for name, p in params.items()}
-        moved.append({name: to_numpy(p) for name, p in params.items()})
+    """Run the row with torch_ref's algorithm, step by step, inside jaxaccel's transformation."""
+    with torch_ref_inside("optimizers") as ran, in_full_precision(case, dtype):
+        tx = transform_of("jaxaccel", case)
+        params, grads = to_own_layout(case, params), to_own_layout(case, grads, lead=1)
+        params = {name: to_jax(leaf, dtype) for name, leaf in params.items()}
         moving = [name for name, g in grads.items() if g is not None]
-        states.append(
-            {
-                field: {name: to_numpy(leaf) for name, leaf in leaves.items()}
-                for field, leaves in fields_of(state, moving).items()
+        state, moved, states = tx.init(params), [_widened(params)], []
+        for step in range(STEPS):
+            step_grads = {
+                name: None if g is None else to_jax(g[step], dtype) for name, g in grads.items()
             }
-        )
+            updates, state = tx.update(step_grads, state, params)
+            params = {name: p + updates[name] for name, p in params.items()}
+            moved.append(_widened(params))
+            fields = fields_of(state, moving)
+            states.append({field: _widened(leaves) for field, leaves in fields.items()})
+    assert any(name.endswith("._update_leaf") for name in ran)
     return to_torch_layout(case, _stack(moved, states))
 
 

@@ -19,12 +19,12 @@ from parity_tests.schedules.rows_schedules import ORACLES
 MILLION = 1_000_000
 
 
-def build(package, function, kwargs):
+def build(function, kwargs):
     """Return the row's schedule; the members of a sequence are built first, in order."""
     kwargs = dict(kwargs)
     if "schedulers" in kwargs:
-        kwargs["schedulers"] = [build(package, *member) for member in kwargs["schedulers"]]
-    return lookup(package, function)(**kwargs)
+        kwargs["schedulers"] = [build(*member) for member in kwargs["schedulers"]]
+    return lookup("jaxaccel", function)(**kwargs)
 
 
 def find_lr(kwargs):
@@ -76,9 +76,9 @@ def run_torch(case, steps):
     return np.array(values), None
 
 
-def assert_same_as_torch(package, case, values, error):
+def assert_same_as_torch(case, values, error):
     """Assert PyTorch's value at every step, and PyTorch's error at the step after the last."""
-    schedule = build(package, case.function, case.kwargs)
+    schedule = build(case.function, case.kwargs)
     found = [schedule(k) for k in range(len(values))]
     assert all(type(value) is float for value in found)
     assert_close(found, values, tol.SCHEDULE_FLOAT64_OF_PEAK)

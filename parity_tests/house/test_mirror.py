@@ -1,4 +1,4 @@
-"""Every public name has rows, a mirror, and PyTorch's own signature."""
+"""Every public name has rows, and PyTorch's own signature."""
 
 import importlib
 import inspect
@@ -7,8 +7,6 @@ import typing
 import pytest
 import torch
 
-import jaxaccel
-import torch_ref
 from parity_tests.functional import rows_activations as activations
 from parity_tests.functional import rows_dropout as dropout
 from parity_tests.functional import rows_losses as losses
@@ -136,86 +134,6 @@ DIFFERENT = {
 }
 """Arguments that only jaxaccel has, or only PyTorch; the docstrings say why."""
 
-ACTIVATIONS = {
-    "_elu.py": "celu elu selu",
-    "_gelu.py": "gelu mish silu",
-    "_hard.py": "hardsigmoid hardswish hardtanh relu6",
-    "_relu.py": "leaky_relu prelu relu threshold",
-    "_shrink.py": "hardshrink softshrink tanhshrink",
-    "_sigmoid.py": "glu logsigmoid sigmoid",
-    "_softmax.py": "log_softmax softmax softmin",
-    "_softplus.py": "softplus",
-    "_tanh.py": "softsign tanh",
-    "_wide.py": "",
-}
-ATTENTION = {
-    "_scaled_dot_product_attention.py": "scaled_dot_product_attention",
-    "_multi_head_attention_forward.py": "multi_head_attention_forward",
-    **dict.fromkeys(("_attention_blocks.py", "_attention_kernels.py", "_attention_mask.py"), ""),
-}
-OF_LAYERS = {
-    "_linear.py": "linear bilinear",
-    "_conv.py": "conv1d conv2d conv3d",
-    "_conv_transpose.py": "conv_transpose1d conv_transpose2d conv_transpose3d",
-    "_pad.py": "pad",
-    "_max_pool.py": "max_pool1d max_pool2d max_pool3d",
-    "_avg_pool.py": "avg_pool1d avg_pool2d avg_pool3d",
-    "_adaptive_avg_pool.py": "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d",
-    "_adaptive_max_pool.py": "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d",
-    "_interpolate.py": "interpolate",
-    "_pixel_shuffle.py": "pixel_shuffle pixel_unshuffle",
-    "_dropout.py": "dropout dropout1d dropout2d dropout3d",
-    "_embedding.py": "embedding embedding_renorm",
-    "_embedding_bag.py": "embedding_bag",
-    "_one_hot.py": "one_hot",
-    "_normalize.py": "normalize cosine_similarity",
-    **dict.fromkeys(("_conv_shapes.py", "_pool_bins.py", "_pool_window.py"), ""),
-    **dict.fromkeys(("_interpolate_taps.py", "_embedding_rows.py", "_gradient.py"), ""),
-}
-ONE_CALL = ACTIVATIONS | ATTENTION | OF_LAYERS
-"""Files of ``functional`` that would say only ``torch.nn.functional.<name>``, and their names."""
-
-NO_MIRROR = {
-    "functional": ONE_CALL,
-    "optimizers": {
-        "_param_groups.py": "the groups of torch.optim.Optimizer",
-        "_hyperparams.py": "torch.optim.Optimizer.param_groups",
-        "_arguments.py": "a look at annotations",
-        "_held.py": "the numbers in torch.optim.Optimizer.param_groups",
-        "_no_decay.py": "a predicate for groups",
-        "_state_dict.py": "torch.optim.Optimizer.state_dict",
-        "_torch_fields.py": "what torch.optim.Optimizer.state_dict has",
-    },
-    "schedules": {
-        "_preview.py": "a run of a schedule, no arithmetic",
-        "_power.py": "Python's own powers, which are in double precision",
-        "_table.py": "Python's lists",
-    },
-}
-"""Files that PyTorch has a function for, or that are no arithmetic."""
-
-UNMIRRORED = {
-    "optimizers.param_groups",
-    "optimizers.ParamGroupsState",
-    "optimizers.Hyperparameter",
-    "optimizers.DecayFactor",
-    "optimizers.BufferDecay",
-    "optimizers.has_hyperparams",
-    "optimizers.get_hyperparams",
-    "optimizers.set_hyperparams",
-    "optimizers.no_decay",
-    "optimizers.TorchFields",
-    "optimizers.state_dict",
-    "optimizers.load_state_dict",
-    "schedules.preview",
-    "schedules.Preview",
-    *(f"functional.{name}" for names in ONE_CALL.values() for name in names.split()),
-}
-"""The public names of those files."""
-
-MIRROR_OMITS = {"axis_name", "rngs"}
-"""Arguments about devices and keys, which PyTorch's modules have no counterpart for."""
-
 
 def is_function_or_layer(value):
     """Return whether a public name is called by users: no state, result or word of annotations."""
@@ -305,31 +223,6 @@ def test_row_ids_are_unique():
 
 
 @pytest.mark.quick
-def test_mirror_has_the_same_files_and_names():
-    for room in torch_ref.__all__:
-        ours = importlib.import_module(f"jaxaccel.{room}")
-        mirror = importlib.import_module(f"torch_ref.{room}")
-        assert mirror.__all__ == [n for n in ours.__all__ if f"{room}.{n}" not in UNMIRRORED]
-        files, mirrored = (
-            {p.name for p in importlib.resources.files(package).iterdir() if p.suffix == ".py"}
-            for package in (ours.__name__, mirror.__name__)
-        )
-        assert mirrored == files - set(NO_MIRROR.get(room, ())), room
-
-
-@pytest.mark.quick
-def test_mirror_has_the_same_signatures():
-    rooms = torch_ref.__all__
-    names = [n for n in PUBLIC if n.split(".")[0] in rooms and n not in UNMIRRORED]
-    assert names
-    for name in names:
-        ours = parameters(lookup("jaxaccel", name))
-        mirror = parameters(lookup("torch_ref", name))
-        expected = {arg: default for arg, default in ours.items() if arg not in MIRROR_OMITS}
-        assert list(mirror.items()) == list(expected.items()), name
-
-
-@pytest.mark.quick
 def test_signatures_are_pytorchs():
     """Same arguments, order and defaults, so that a call is ported by copying it."""
     pairs = {(c.function, c.oracle): c for c in CASES if c.oracle.startswith("torch.")}
@@ -361,14 +254,6 @@ def differs(case):
     if positional[0] != positional[1]:
         found.append(f"the order {positional[0]} is not {positional[1]}")
     return found
-
-
-@pytest.mark.quick
-def test_every_room_is_public():
-    for package in (jaxaccel, torch_ref):
-        folder = importlib.resources.files(package)
-        rooms = {p.name for p in folder.iterdir() if p.is_dir() and (p / "__init__.py").is_file()}
-        assert rooms == set(package.__all__)
 
 
 def test_every_function_is_in_the_quick_tier():

@@ -16,10 +16,10 @@ import torch
 from jax.sharding import NamedSharding, PartitionSpec
 
 import jaxaccel as ja
-import torch_ref.optimizers as ref
 from jaxaccel.optimizers._strong_wolfe import strong_wolfe
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_same_tree
+from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.harness.optimizer import (
     FAST_COMPILE,
     FROZEN,
@@ -244,19 +244,16 @@ def records_jax(case, points):
 
 
 def record_ref(case, start):
-    """Run the row in torch_ref."""
-    tx = ref.lbfgs(**case.kwargs)
-    params = {name: to_torch(leaf, "float64") for name, leaf in start.items()}
-    loss = functools.partial(loss_of(case), xp=torch)
-    state, entries = tx.init(params), []
-    for _ in range(case.options["calls"]):
-        moving = {n: p.clone().requires_grad_(n != FROZEN) for n, p in params.items()}
-        value = loss(moving)
-        value.backward()
-        grads = {n: p.grad for n, p in moving.items()}
-        updates, state = tx.update(grads, state, params, value=value, value_fn=loss)
-        params = {n: p + updates[n] for n, p in params.items()}
-        entries.append(entry_of(state, params))
+    """Run the row with torch_ref's iterations inside jaxaccel's transformation."""
+    loss = functools.partial(loss_of(case), xp=jnp)
+    with torch_ref_inside("optimizers") as ran:
+        tx = transform_of("jaxaccel", case)
+        params = jax.tree.map(jnp.asarray, start)
+        state, entries = tx.init(params), []
+        for _ in range(case.options["calls"]):
+            params, state = update_jax(tx, loss, params, state)
+            entries.append(entry_of(state, params))
+    assert ran
     return stack(entries)
 
 
@@ -301,11 +298,12 @@ def assert_stays_with_pytorch(found, judge, apart):
 @rows
 def test_stays_with_pytorch(case):
     points = starts(case)
-    for start, found in zip(points, records_jax(case, points), strict=True):
-        judge = record_torch(case, start)
-        apart = neighbours(case, start, judge)
+    for index, found in enumerate(records_jax(case, points)):
+        judge = record_torch(case, points[index])
+        apart = neighbours(case, points[index], judge)
         assert_stays_with_pytorch(found, judge, apart)
-        assert_stays_with_pytorch(record_ref(case, start), judge, apart)
+        if index in (0, 3):  # enough to reach every line of torch_ref's files
+            assert_stays_with_pytorch(record_ref(case, points[index]), judge, apart)
 
 
 def test_inputs_of_pytorchs_own_tests_stay_with_it():
@@ -570,8 +568,7 @@ def test_leaves_of_many_dtypes_keep_their_own():
 # --- what is wrong ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("package", [ja.optimizers, ref], ids=["jaxaccel", "torch_ref"])
-def test_line_search_of_another_name_raises_what_pytorch_raises_in_its_first_step(package):
+def test_line_search_of_another_name_raises_what_pytorch_raises_in_its_first_step():
     leaf = torch.nn.Parameter(torch.ones(1))
     optimizer = torch.optim.LBFGS([leaf], line_search_fn="armijo")
 
@@ -584,15 +581,14 @@ def test_line_search_of_another_name_raises_what_pytorch_raises_in_its_first_ste
     with pytest.raises(RuntimeError) as expected:
         optimizer.step(closure)
     with pytest.raises(RuntimeError) as found:
-        package.lbfgs(line_search_fn="armijo")
+        ja.optimizers.lbfgs(line_search_fn="armijo")
     assert str(found.value) == str(expected.value)
 
 
-@pytest.mark.parametrize("package", [ja.optimizers, ref], ids=["jaxaccel", "torch_ref"])
-def test_update_without_the_loss_says_what_to_pass(package):
-    leaf = {ja.optimizers: jnp.ones, ref: torch.ones}[package](2)
+def test_update_without_the_loss_says_what_to_pass():
+    leaf = jnp.ones(2)
     for kwargs in ({}, {"max_iter": 1, "line_search_fn": "strong_wolfe"}):
-        tx = package.lbfgs(**kwargs)
+        tx = ja.optimizers.lbfgs(**kwargs)
         with pytest.raises(ValueError, match=r"value_fn=loss_fn\).* got value=None"):
             tx.update(leaf, tx.init(leaf), leaf, value_fn=lambda w: w.sum())
         with pytest.raises(ValueError, match=r"value_fn=loss_fn\).* got value_fn=None"):
@@ -602,23 +598,21 @@ def test_update_without_the_loss_says_what_to_pass(package):
 COUNTED = ("max_iter", "max_eval", "history_size")
 
 
-@pytest.mark.parametrize("package", [ja.optimizers, ref], ids=["jaxaccel", "torch_ref"])
 @pytest.mark.parametrize("name", COUNTED)
-def test_counts_are_positive_integers(package, name):
+def test_counts_are_positive_integers(name):
     with pytest.raises(TypeError, match=f"{name} must be an integer, got 2.5"):
-        package.lbfgs(**{name: 2.5})
+        ja.optimizers.lbfgs(**{name: 2.5})
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
-        package.lbfgs(**{name: 0})
+        ja.optimizers.lbfgs(**{name: 0})
 
 
 NUMBERS = ("lr", "tolerance_grad", "tolerance_change")
 
 
-@pytest.mark.parametrize("package", [ja.optimizers, ref], ids=["jaxaccel", "torch_ref"])
 @pytest.mark.parametrize("name", NUMBERS)
-def test_what_is_no_number_is_named(package, name):
+def test_what_is_no_number_is_named(name):
     with pytest.raises(TypeError, match=f"{name} must be a number.*got '0.1'"):
-        package.lbfgs(**{name: "0.1"})
+        ja.optimizers.lbfgs(**{name: "0.1"})
 
 
 def test_numbers_in_other_clothes_give_the_same():

@@ -13,7 +13,6 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
-import torch_ref
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import (
     assert_no_shared_buffers,
@@ -23,6 +22,7 @@ from parity_tests.harness.compare import (
 )
 from parity_tests.harness.compiled import QUICK_COMPILE, shared
 from parity_tests.harness.errors import raised_by
+from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.harness.optimizer import (
     FAST_COMPILE,
     FROZEN,
@@ -184,31 +184,22 @@ def test_inputs_of_pytorchs_own_tests_run_as_there():
 
 @rows
 def test_torch_ref_equals_pytorch_at_every_step(case):
-    """On pairs and on PyTorch's own sparse tensors."""
-    parts = problem(case, seed=0)
-    judge = run_torch(case, parts, "float64")
-    for as_tensor in (False, True):
-        run = run_torch_ref(case, parts, as_tensor)
-        assert_same_run_in_float64(case, run, judge, state_offset=0)
-
-
-def run_torch_ref(case, parts, as_tensor):
-    table, ids, grads = parts
-    tx = lookup("torch_ref", case.function)(**case.kwargs)
-    params = {"pairs": torch.tensor(table), FROZEN: torch.tensor(table)}
-    state = tx.init(params)
-    moved, states = [to_numpy(params["pairs"])], []
-    for t in range(STEPS):
-        pair = torch_ref.optimizers.SparseRows(torch.tensor(ids[t]), torch.tensor(grads[t]))
-        grad = torch_gradient(table, ids[t], grads[t], "float64") if as_tensor else pair
-        updates, state = tx.update({"pairs": grad, FROZEN: None}, state, params)
-        params = torch_ref.optimizers.apply_sparse_updates(params, updates)
-        moved.append(to_numpy(params["pairs"]))
-        states.append([to_numpy(getattr(state, field)["pairs"]) for field in FIELDS])
+    table, ids, grads = parts = problem(case, seed=0)
+    with torch_ref_inside("optimizers") as ran:
+        tx = transform_of("jaxaccel", case)
+        params = {"pairs": jnp.asarray(table), FROZEN: jnp.asarray(table)}
+        state, moved, states = tx.init(params), [table], []
+        for t in range(STEPS):
+            pair = ja.optimizers.SparseRows(jnp.asarray(ids[t]), jnp.asarray(grads[t]))
+            updates, state = tx.update({"pairs": pair, FROZEN: None}, state, params)
+            params = ja.optimizers.apply_sparse_updates(params, updates)
+            moved.append(np.asarray(params["pairs"]))
+            states.append([np.asarray(getattr(state, field)["pairs"]) for field in FIELDS])
+    assert ran == {"optimizers._sparse_adam._update_leaf"}
     fields = map(np.stack, zip(*states, strict=True))
     state = {field: {"pairs": x} for field, x in zip(FIELDS, fields, strict=True)}
-    assert np.array_equal(to_numpy(params[FROZEN]), table)
-    return Run({"pairs": np.stack(moved)}, state, {})
+    run = Run({"pairs": np.stack(moved)}, state, {})
+    assert_same_run_in_float64(case, run, run_torch(case, parts, "float64"), state_offset=0)
 
 
 @rows
@@ -563,44 +554,40 @@ def test_a_dense_gradient_raises_what_pytorch_raises():
     param.grad = torch.ones(3, 2)
     with pytest.raises(RuntimeError) as expected:
         torch.optim.SparseAdam([param]).step()
-    for package, leaf in (("jaxaccel", jnp.ones((3, 2))), ("torch_ref", torch.ones(3, 2))):
-        tx = lookup(package, "optimizers.sparse_adam")()
-        with pytest.raises(RuntimeError) as found:
-            tx.update({"w": leaf}, tx.init({"w": leaf}))
-        assert str(found.value) == str(expected.value)
+    tx, leaf = ja.optimizers.sparse_adam(), jnp.ones((3, 2))
+    with pytest.raises(RuntimeError) as found:
+        tx.update({"w": leaf}, tx.init({"w": leaf}))
+    assert str(found.value) == str(expected.value)
 
 
-@pytest.mark.parametrize("package", ["jaxaccel", "torch_ref"])
-def test_complex_parameters_are_refused_by_name(package):
-    ones = {"jaxaccel": jnp, "torch_ref": torch}[package].asarray([1j, 2j])
-    tx = lookup(package, "optimizers.sparse_adam")()
+def test_complex_parameters_are_refused_by_name():
+    ones = jnp.asarray([1j, 2j])
+    tx = ja.optimizers.sparse_adam()
     with pytest.raises(ValueError, match=r"Complex params at \['w'\]: SparseAdam does not support"):
         tx.init({"w": ones})
 
 
 TABLE = (3, 2)
 WRONG = {
-    "float indices": (lambda xp: (xp.ones(4), xp.ones((4, 2))), ["integers", "float"]),
-    "too few rows": (lambda xp: (ids(xp, 4), xp.ones((3, 2))), ["(3, 2)", "(4,)"]),
-    "rows of another width": (lambda xp: (ids(xp, 4), xp.ones((4, 5))), ["(3, 2)", "(4, 5)"]),
-    "rows without their axes": (lambda xp: (ids(xp, 4), xp.ones(4)), ["(3, 2)", "(4,)"]),
-    "a triple": (lambda xp: (ids(xp, 4), xp.ones((4, 2)), 1), ["pair", "3"]),
-    "a list": (lambda xp: [ids(xp, 4), xp.ones((4, 2))], ["pair", "list"]),
+    "float indices": (lambda: (jnp.ones(4), jnp.ones((4, 2))), ["integers", "float"]),
+    "too few rows": (lambda: (ids(4), jnp.ones((3, 2))), ["(3, 2)", "(4,)"]),
+    "rows of another width": (lambda: (ids(4), jnp.ones((4, 5))), ["(3, 2)", "(4, 5)"]),
+    "rows without their axes": (lambda: (ids(4), jnp.ones(4)), ["(3, 2)", "(4,)"]),
+    "a triple": (lambda: (ids(4), jnp.ones((4, 2)), 1), ["pair", "3"]),
+    "a list": (lambda: [ids(4), jnp.ones((4, 2))], ["pair", "list"]),
 }
 
 
-def ids(xp, count):
-    return xp.zeros(count, dtype=xp.int32)
+def ids(count):
+    return jnp.zeros(count, dtype=jnp.int32)
 
 
-@pytest.mark.parametrize("package", ["jaxaccel", "torch_ref"])
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_no_gradient_of_rows_is_named(wrong, package):
-    xp = {"jaxaccel": jnp, "torch_ref": torch}[package]
+def test_what_is_no_gradient_of_rows_is_named(wrong):
     make, fragments = WRONG[wrong]
-    tx = lookup(package, "optimizers.sparse_adam")()
-    state = tx.init(xp.ones(TABLE))
-    _, text = raised_by(lambda: tx.update(make(xp), state))
+    tx = ja.optimizers.sparse_adam()
+    state = tx.init(jnp.ones(TABLE))
+    _, text = raised_by(lambda: tx.update(make(), state))
     assert all(fragment in text for fragment in fragments), text
 
 
@@ -615,10 +602,6 @@ def test_a_sparse_array_of_elements_is_refused():
     tx = ja.optimizers.sparse_adam()
     with pytest.raises(ValueError, match=r"n_sparse=1\), got n_batch=0 and n_sparse=2"):
         tx.update(elements, tx.init(jnp.ones(TABLE)))
-    tx = torch_ref.optimizers.sparse_adam()
-    elements = torch.ones(TABLE).to_sparse()
-    with pytest.raises(ValueError, match="sparse_dim=2"):
-        tx.update(elements, tx.init(torch.ones(TABLE)))
 
 
 NUMBERS = {
@@ -630,14 +613,11 @@ NUMBERS = {
 numbers = pytest.mark.parametrize("number", NUMBERS)
 
 
-@pytest.mark.parametrize("package", ["jaxaccel", "torch_ref"])
 @numbers
-def test_what_is_no_number_is_named(number, package):
+def test_what_is_no_number_is_named(number):
     for value, shown in NO_NUMBERS.values():
         kwargs = NUMBERS[number](value)
-        _, text = raised_by(
-            lambda kwargs=kwargs: lookup(package, "optimizers.sparse_adam")(**kwargs)
-        )
+        _, text = raised_by(lambda kwargs=kwargs: ja.optimizers.sparse_adam(**kwargs))
         assert next(iter(kwargs)) in text
         assert shown in text
 

@@ -29,7 +29,6 @@ from parity_tests.harness.schedule import (
 )
 from parity_tests.registry import Case
 from parity_tests.schedules.rows_schedules import CASES, LONG, ORACLES
-from torch_ref import schedules as torch_ref_schedules
 
 rows = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 TIMES_LENGTH = 3
@@ -49,19 +48,13 @@ def judged(index):
 @rows
 def test_equals_pytorch_at_every_step(case):
     values, error = judged(CASES.index(case))
-    assert_same_as_torch("jaxaccel", case, values, error)
-
-
-@rows
-def test_mirror_equals_pytorch_at_every_step(case):
-    values, error = judged(CASES.index(case))
-    assert_same_as_torch("torch_ref", case, values, error)
+    assert_same_as_torch(case, values, error)
 
 
 @rows
 def test_arrays_of_steps_and_traced_steps_give_the_same(case):
     values, _ = judged(CASES.index(case))
-    schedule = build("jaxaccel", case.function, case.kwargs)
+    schedule = build(case.function, case.kwargs)
     steps = np.arange(len(values))
     known = schedule(steps)
     assert known.dtype == np.float64
@@ -170,10 +163,9 @@ def test_long_schedules_equal_the_formula_in_40_digits(case):
     steps = np.unique(np.r_[0:5, last - 20 : last + 1, rng.integers(0, last + 1, size=150)])
     with mpmath.workdps(40):
         expected = [float(exact(case, int(k))) for k in steps]
-    for package in ("jaxaccel", "torch_ref"):
-        schedule = build(package, case.function, case.kwargs)
-        found = np.array([schedule(int(k)) for k in steps])
-        assert_close(found, expected, tol.SCHEDULE_FLOAT64_OF_PEAK)
+    schedule = build(case.function, case.kwargs)
+    found = np.array([schedule(int(k)) for k in steps])
+    assert_close(found, expected, tol.SCHEDULE_FLOAT64_OF_PEAK)
 
 
 def last_step(schedule, limit):
@@ -200,7 +192,7 @@ def report_float32():
     """Print the float32 errors of every row, and of steps in a narrow type."""
     report = {}
     for case in [*CASES, *LONG]:
-        schedule = build("jaxaccel", case.function, case.kwargs)
+        schedule = build(case.function, case.kwargs)
         end = min(case.options.get("last_step", MILLION), table_length(case.function, case.kwargs))
         steps = steps_around(case.options["length"]).clip(0, last_step(schedule, end))
         report[case.id] = float32_errors(schedule, steps)
@@ -331,17 +323,15 @@ def joint_kwargs(draw, lr, combinator, nest=2):
 
 
 def assert_constructor_equals_torch(function, kwargs, **options):
-    """Assert equality in both packages; where PyTorch divides by zero, both refuse."""
+    """Assert equality; what PyTorch divides by zero is refused."""
     case = Case(function, kwargs, ORACLES[function], "hypothesis", options)
     try:
         values, error = run_torch(case, 100)
     except ZeroDivisionError:
-        for package in ("jaxaccel", "torch_ref"):
-            with pytest.raises(ValueError, match="divides by zero"):
-                build(package, function, kwargs)
+        with pytest.raises(ValueError, match="divides by zero"):
+            build(function, kwargs)
         return
-    for package in ("jaxaccel", "torch_ref"):
-        assert_same_as_torch(package, case, values, error)
+    assert_same_as_torch(case, values, error)
 
 
 @pytest.mark.parametrize("function", kinds_of(rates))
@@ -446,10 +436,9 @@ def test_pytorchs_errors_have_pytorchs_texts(function, kwargs):
     case = Case(function, kwargs, ORACLES[function], "", options)
     with pytest.raises((ValueError, TypeError)) as judge:
         run_torch(case, 0)
-    for package in ("jaxaccel", "torch_ref"):
-        with pytest.raises(judge.type) as raised:
-            build(package, function, kwargs)
-        assert str(raised.value) == str(judge.value)
+    with pytest.raises(judge.type) as raised:
+        build(function, kwargs)
+    assert str(raised.value) == str(judge.value)
 
 
 LINEAR_SCHEDULE = schedules.linear_lr(0.1)
@@ -527,14 +516,12 @@ CYCLE = schedules.one_cycle_lr(1.0, total_steps=10)
         (lambda s: s.one_cycle_lr(1.0, 10)(12), ValueError, "Tried to step 12 times"),
     ],
 )
-@pytest.mark.parametrize("package", [schedules, torch_ref_schedules], ids=["jaxaccel", "torch_ref"])
-def test_other_errors_are_clear(package, call, error, text):
+def test_other_errors_are_clear(call, error, text):
     with pytest.raises(error, match=text):
-        call(package)
+        call(schedules)
 
 
-@pytest.mark.parametrize("package", [schedules, torch_ref_schedules], ids=["jaxaccel", "torch_ref"])
-def test_what_pytorch_cannot_start_at_a_milestone_is_refused(package):
+def test_what_pytorch_cannot_start_at_a_milestone_is_refused():
     """Judge: PyTorch builds these and fails when the milestone comes."""
     linear = ("schedules.linear_lr", {"lr": 0.1})
     inner = ("schedules.sequential_lr", {"schedulers": [linear], "milestones": []})
@@ -558,26 +545,25 @@ def test_what_pytorch_cannot_start_at_a_milestone_is_refused(package):
             assert len(values) == 3
             assert isinstance(raised, error)
         with pytest.raises(ValueError, match="cannot start the schedule at index 1"):
-            build(package.__name__.split(".")[0], function, kwargs)
+            build(function, kwargs)
         # Passed over, it is never started.
         kwargs = {"schedulers": [linear, member, linear], "milestones": [3, 3]}
-        assert build(package.__name__.split(".")[0], function, kwargs)(8) == pytest.approx(0.1)
+        assert build(function, kwargs)(8) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("package", [schedules, torch_ref_schedules], ids=["jaxaccel", "torch_ref"])
-def test_plateau_is_no_member(package):
+def test_plateau_is_no_member():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
-    ours = package.reduce_lr_on_plateau(0.1)
+    ours = schedules.reduce_lr_on_plateau(0.1)
     with pytest.raises(ValueError) as judge:
         torch.optim.lr_scheduler.SequentialLR(optimizer, [theirs], [])
     with pytest.raises(ValueError) as raised:
-        package.sequential_lr([ours], [])
+        schedules.sequential_lr([ours], [])
     assert str(raised.value) == str(judge.value)
     with pytest.raises(ValueError) as judge:
         torch.optim.lr_scheduler.ChainedScheduler([theirs])
     with pytest.raises(ValueError) as raised:
-        package.chained_scheduler([ours])
+        schedules.chained_scheduler([ours])
     assert str(raised.value) == str(judge.value)
 
 
@@ -601,9 +587,8 @@ def test_fractions_of_an_epoch_equal_pytorch(kwargs):
     # At a restart PyTorch goes by step(), which is right everywhere.
     missed = (whole(np.floor(epochs).astype(int)) == 0.1) & (epochs % 1 == 0)
     expected = np.where(missed, 0.1, expected)
-    for schedule in (whole, torch_ref_schedules.cosine_annealing_warm_restarts(0.1, **kwargs)):
-        found = np.array([schedule(float(epoch)) for epoch in epochs])
-        assert_close(found, expected, tol.SCHEDULE_FLOAT64_OF_PEAK)
+    found = np.array([whole(float(epoch)) for epoch in epochs])
+    assert_close(found, expected, tol.SCHEDULE_FLOAT64_OF_PEAK)
     assert_close(whole(epochs), expected, tol.SCHEDULE_FLOAT64_OF_PEAK)
     traced = jax.jit(whole)(jnp.asarray(epochs))
     assert_close(traced, expected, tol.SCHEDULE_FLOAT64_OF_PEAK)

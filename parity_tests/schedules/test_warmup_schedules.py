@@ -24,11 +24,7 @@ from parity_tests.harness.compiled import run_without_x64
 from parity_tests.harness.schedule import assert_float32_bounds, float32_errors, steps_around
 from parity_tests.registry import Case, lookup
 from parity_tests.schedules.rows_warmup_schedules import CASES, LONG, MILLION, SCALE, SCHEDULES
-from torch_ref import schedules as torch_ref_schedules
 
-PACKAGES = ("jaxaccel", "torch_ref")
-packages = pytest.mark.parametrize("package", PACKAGES)
-both = pytest.mark.parametrize("package", [schedules, torch_ref_schedules], ids=PACKAGES)
 same = functools.partial(assert_close, of_max=tol.SCHEDULE_FLOAT64_OF_PEAK)
 rows = pytest.mark.parametrize("case", SCHEDULES, ids=lambda case: case.id)
 TIMES_LENGTH = 3
@@ -122,12 +118,12 @@ def formula_of(case, m=math):
     return functools.partial(FORMULAS[case.function], m, **kwargs)
 
 
-# --- a row in jaxaccel, in torch_ref and in PyTorch ---------------------------------------------
+# --- a row in jaxaccel and in PyTorch -----------------------------------------------------------
 
 
-def build(package, case):
+def build(case):
     """Return the row's schedule."""
-    return lookup(package, case.function)(**case.kwargs)
+    return lookup("jaxaccel", case.function)(**case.kwargs)
 
 
 def run_torch(lr, make, steps):
@@ -163,10 +159,9 @@ def judge(case, steps):
 
 
 @pytest.mark.quick
-@packages
 @rows
-def test_equals_a_live_lambda_lr_at_every_step(case, package):
-    values, schedule = judged(SCHEDULES.index(case)), build(package, case)
+def test_equals_a_live_lambda_lr_at_every_step(case):
+    values, schedule = judged(SCHEDULES.index(case)), build(case)
     found = [schedule(k) for k in range(len(values))]
     assert all(type(value) is float for value in found)
     same(found, values)
@@ -174,7 +169,7 @@ def test_equals_a_live_lambda_lr_at_every_step(case, package):
 
 @rows
 def test_arrays_of_steps_and_traced_steps_give_the_same(case):
-    values, schedule = judged(SCHEDULES.index(case)), build("jaxaccel", case)
+    values, schedule = judged(SCHEDULES.index(case)), build(case)
     steps = np.arange(len(values))
     known = schedule(steps)
     assert known.dtype == np.float64
@@ -187,19 +182,18 @@ def test_arrays_of_steps_and_traced_steps_give_the_same(case):
 
 
 @pytest.mark.quick
-@packages
 @pytest.mark.parametrize("case", SCALE, ids=lambda case: case.id)
-def test_the_scaling_rules(case, package):
+def test_the_scaling_rules(case):
     given = case.kwargs
     ratio = fractions.Fraction(given["batch_size"], given["base_batch_size"])
     expected = given["base_lr"] * float(ratio) ** (0.5 if given.get("rule") == "sqrt" else 1.0)
-    found = build(package, case)
+    found = build(case)
     assert type(found) is float
     same(found, expected)
 
 
 def test_the_well_known_rate_of_a_batch_of_1024():
-    assert schedules.scale_lr(0.1, 256, 1024) == torch_ref_schedules.scale_lr(0.1, 256, 1024) == 0.4
+    assert schedules.scale_lr(0.1, 256, 1024) == 0.4
 
 
 def test_all_rows_are_judged():
@@ -211,51 +205,45 @@ def test_all_rows_are_judged():
 RESTARTS = "cosine_with_hard_restarts_schedule_with_warmup"
 
 
-@both
 @pytest.mark.parametrize("eta_min", [0.0, 0.02])
-def test_without_warmup_a_half_cycle_is_cosine_annealing_past_the_end_too(package, eta_min):
+def test_without_warmup_a_half_cycle_is_cosine_annealing_past_the_end_too(eta_min):
     make = functools.partial(lr_scheduler.CosineAnnealingLR, T_max=50, eta_min=eta_min)
-    schedule = package.cosine_schedule_with_warmup(0.1, 0, 50, min_lr=eta_min)
+    schedule = schedules.cosine_schedule_with_warmup(0.1, 0, 50, min_lr=eta_min)
     same([schedule(k) for k in range(151)], run_torch(0.1, make, 150))
 
 
-@both
-def test_without_warmup_restarts_are_warm_restarts_to_the_end(package):
+def test_without_warmup_restarts_are_warm_restarts_to_the_end():
     make = functools.partial(lr_scheduler.CosineAnnealingWarmRestarts, T_0=25)
-    schedule = getattr(package, RESTARTS)(0.1, 0, 100, num_cycles=4)
+    schedule = getattr(schedules, RESTARTS)(0.1, 0, 100, num_cycles=4)
     same([schedule(k) for k in range(100)], run_torch(0.1, make, 99))
 
 
-@both
-def test_a_warmup_is_a_linear_lr_that_began_a_step_earlier_at_zero(package):
+def test_a_warmup_is_a_linear_lr_that_began_a_step_earlier_at_zero():
     make = functools.partial(lr_scheduler.LinearLR, start_factor=1 / 20, total_iters=19)
-    schedule = package.warmup(0.1, 20)
+    schedule = schedules.warmup(0.1, 20)
     assert schedule(0) == 0.0
     same([schedule(k + 1) for k in range(61)], run_torch(0.1, make, 60))
 
 
-@both
-def test_a_linear_decay_alone_is_a_linear_lr(package):
+def test_a_linear_decay_alone_is_a_linear_lr():
     make = functools.partial(
         lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.1, total_iters=30
     )
-    schedule = package.warmup_stable_decay(
+    schedule = schedules.warmup_stable_decay(
         0.1, 0, 30, num_stable_steps=0, decay_type="linear", min_lr_ratio=0.1
     )
     same([schedule(k) for k in range(91)], run_torch(0.1, make, 90))
 
 
-@both
-def test_the_inverse_square_root_is_that_of_the_first_transformer(package):
+def test_the_inverse_square_root_is_that_of_the_first_transformer():
     width, warmup = 512, 40
-    schedule = package.inverse_sqrt((width * warmup) ** -0.5, warmup)
+    schedule = schedules.inverse_sqrt((width * warmup) ** -0.5, warmup)
     expected = [width**-0.5 * min(k**-0.5, k * warmup**-1.5) for k in range(1, 200)]
     same([schedule(k) for k in range(1, 200)], expected)
 
 
-@both
-def test_restarts_are_on_their_step_where_a_rounded_fraction_misses_it(package):
-    schedule = getattr(package, RESTARTS)(0.1, 0, 98, num_cycles=49)
+def test_restarts_are_on_their_step_where_a_rounded_fraction_misses_it():
+    schedule = getattr(schedules, RESTARTS)(0.1, 0, 98, num_cycles=49)
     assert 49 * (2 / 98) % 1.0 > 0.5  # what is nearly 1 is the end of a fall
     assert [schedule(k) for k in range(0, 98, 2)] == [0.1] * 49
 
@@ -270,15 +258,14 @@ def test_long_schedules_equal_the_formula_in_40_digits(case):
     with mpmath.workdps(40):
         formula, lr = formula_of(case, mpmath), mpmath.mpf(case.kwargs["lr"])
         expected = [float(lr * formula(mpmath.mpf(int(k)))) for k in steps]
-    for package in PACKAGES:
-        schedule = build(package, case)
-        same([schedule(int(k)) for k in steps], expected)
+    schedule = build(case)
+    same([schedule(int(k)) for k in steps], expected)
 
 
 def report_float32():
     """Print the float32 errors of every row: of the peak, and of values that are not small."""
     report = {
-        case.id: float32_errors(build("jaxaccel", case), steps_around(case.options["length"]))
+        case.id: float32_errors(build(case), steps_around(case.options["length"]))
         for case in [*SCHEDULES, *LONG]
     }
     print(json.dumps(report))
@@ -321,14 +308,13 @@ def phases(draw):
 
 
 def assert_any_equals(function, kwargs):
-    """Assert equality with a live LambdaLR in both packages, known and traced."""
+    """Assert equality with a live LambdaLR, known and traced."""
     case = Case(f"schedules.{function}", kwargs, "formula", "hypothesis")
     values = judge(case, 120)
-    for package in PACKAGES:
-        schedule = build(package, case)
-        same([schedule(k) for k in range(len(values))], values)
+    schedule = build(case)
+    same([schedule(k) for k in range(len(values))], values)
     # Op by op: a compilation for each example would take all the time.
-    same(build("jaxaccel", case)(jnp.arange(len(values))), values)
+    same(build(case)(jnp.arange(len(values))), values)
 
 
 @fuzz
@@ -477,19 +463,17 @@ ERRORS = [
 ]
 
 
-@both
 @pytest.mark.parametrize(("name", "args", "error", "text"), ERRORS)
-def test_errors_are_clear(package, name, args, error, text):
+def test_errors_are_clear(name, args, error, text):
     with pytest.raises(error, match=text):
-        getattr(package, name)(*args)
+        getattr(schedules, name)(*args)
 
 
-@both
-def test_the_plateau_goes_before_the_whole_with_a_warning(package):
+def test_the_plateau_goes_before_the_whole_with_a_warning():
     text = "Both num_training_steps and num_stable_steps are specified. num_stable_steps will be"
     with pytest.warns(UserWarning, match=text):
-        both_given = package.warmup_stable_decay(0.1, 5, 5, 40, 7)
-    alone = package.warmup_stable_decay(0.1, 5, 5, num_stable_steps=7)
+        both_given = schedules.warmup_stable_decay(0.1, 5, 5, 40, 7)
+    alone = schedules.warmup_stable_decay(0.1, 5, 5, num_stable_steps=7)
     assert [both_given(k) for k in range(40)] == [alone(k) for k in range(40)]
 
 
@@ -511,14 +495,9 @@ def test_members_of_a_sequence_are_pytorchs():
         return lr_scheduler.SequentialLR(optimizer, members, milestones=[12, 30])
 
     values = run_torch(0.1, make, 100)
-    for package, sequence in [
-        ("jaxaccel", schedules.sequential_lr),
-        ("torch_ref", torch_ref_schedules.sequential_lr),
-    ]:
-        cosine = lookup(package, "schedules.cosine_annealing_lr")(0.1, 15)
-        members = [build(package, warmup), cosine, build(package, decay)]
-        schedule = sequence(members, [12, 30])
-        same([schedule(k) for k in range(101)], values)
+    members = [build(warmup), schedules.cosine_annealing_lr(0.1, 15), build(decay)]
+    schedule = schedules.sequential_lr(members, [12, 30])
+    same([schedule(k) for k in range(101)], values)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.harness.optimizer import (
     FAST_COMPILE,
     lookup,
@@ -39,13 +40,13 @@ def loss_fn(params, batch, package=jnp):
     return package.mean((package.tanh(x @ params["w"] + params["b"]) - y) ** 2)
 
 
-def inner_of(case, package="jaxaccel"):
+def inner_of(case):
     inner = case.options["inner"]
-    return lookup(package, inner.function)(**inner.kwargs)
+    return lookup("jaxaccel", inner.function)(**inner.kwargs)
 
 
-def transform_of(case, package="jaxaccel"):
-    return lookup(package, case.function)(inner_of(case, package), **case.kwargs)
+def transform_of(case):
+    return lookup("jaxaccel", case.function)(inner_of(case), **case.kwargs)
 
 
 def run_pytorch(case, params, batches, dtype="float64", flush_at=()):
@@ -131,18 +132,20 @@ def test_a_leftover_batch_is_flushed(case):
 @rows
 def test_torch_ref_equals_pytorch(case):
     params, batches = regression()
-    tx, moved = transform_of(case, "torch_ref"), []
-    params_now = {name: to_torch(p, "float64").requires_grad_() for name, p in params.items()}
-    state = tx.init(params_now)
-    for t, batch in enumerate(batches):
-        loss = loss_fn(params_now, [to_torch(part, "float64") for part in batch], torch)
-        grads = torch.autograd.grad(loss, list(params_now.values()))
-        grads = dict(zip(params_now, grads, strict=True))
-        updates, state = tx.update(grads, state, params_now, weight=2.5, flush=t in (4, 11))
-        params_now = {
-            name: (p + updates[name]).detach().requires_grad_() for name, p in params_now.items()
-        }
-        moved.append({name: p.detach().numpy() for name, p in params_now.items()})
+    params_now, moved = {name: jnp.asarray(p) for name, p in params.items()}, []
+    with torch_ref_inside("transforms", "optimizers") as ran:
+        tx = transform_of(case)
+        state = tx.init(params_now)
+        for t, batch in enumerate(batches):
+            grads = jax.grad(loss_fn)(params_now, batch)
+            extra = {"weight": 2.5, "flush": t in (4, 11)}
+            updates, state = tx.update(grads, state, params_now, **extra)
+            params_now = optax.apply_updates(params_now, updates)
+            moved.append({name: np.asarray(p) for name, p in params_now.items()})
+    own = {name for name in ran if name.startswith("transforms.")}
+    assert own == {
+        f"transforms._accumulate_gradients.{n}" for n in ("_add", "_mean", "_update_leaf")
+    }
     assert_same_path(moved, run_pytorch(case, params, batches, flush_at=(4, 11)))
 
 
@@ -295,10 +298,8 @@ def test_inside_scan_vmap_and_shard_map():
     np.testing.assert_allclose(found, expected, rtol=tol.CONTRACT_FLOAT64_OF_MAX)
 
 
-@pytest.mark.parametrize("package", ["jaxaccel", "torch_ref"])
-def test_errors_name_the_steps(package):
-    make = lookup(package, "transforms.accumulate_gradients")
-    inner = lookup(package, "optimizers.sgd")()
+def test_errors_name_the_steps():
+    make, inner = ja.transforms.accumulate_gradients, ja.optimizers.sgd()
     for error, steps, text in [
         (ValueError, 0, "accumulation steps must be at least 1, got 0"),
         (TypeError, 2.0, "accumulation steps must be an integer, got 2.0"),

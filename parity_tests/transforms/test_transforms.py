@@ -12,6 +12,7 @@ import jaxaccel as ja
 import torch_ref.transforms as ref
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_rounded_once, wide
+from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.harness.optimizer import (
     DTYPES,
     FAST_COMPILE,
@@ -141,15 +142,9 @@ def test_clipping_equals_pytorch_at_every_step(case):
 @pytest.mark.parametrize("dtype", DTYPES)
 @rows(CLIPS)
 def test_torch_ref_clips_as_pytorch_at_every_step(case, dtype):
-    tx = lookup("torch_ref", case.function)(**case.kwargs)
-    results, steps = [], gradients(case, dtype)
-    state = tx.init(as_torch(steps[0], dtype))
-    for grads in steps:
-        clipped, state = tx.update(as_torch(grads, dtype), state)
-        for name, leaf in as_torch(grads, dtype).items():
-            assert leaf is None or clipped[name].dtype == leaf.dtype
-        results.append((clipped, getattr(state, "total_norm", None)))
-    assert state.step == STEPS
+    with torch_ref_inside("transforms") as ran:
+        results = run_clip(case, [dtype])[dtype]
+    assert ran
     assert_same_clips(results, case, dtype)
 
 
@@ -230,12 +225,10 @@ def test_error_if_nonfinite_has_pytorchs_text(grads, norm_type):
         )
     text = str(raised.value)
     tx = ja.transforms.clip_grad_norm(1.0, norm_type, error_if_nonfinite=True)
-    mirror = ref.clip_grad_norm(1.0, norm_type, error_if_nonfinite=True)
     ours, theirs = as_jax(grads, "float64"), as_torch(grads)
     for eager in (
         lambda: tx.update(ours, tx.init(ours)),
         lambda: ja.transforms.get_total_norm(ours, norm_type, error_if_nonfinite=True),
-        lambda: mirror.update(theirs, mirror.init(theirs)),
         lambda: ref.get_total_norm(theirs, norm_type, error_if_nonfinite=True),
     ):
         with pytest.raises(RuntimeError) as raised:

@@ -1,4 +1,7 @@
-"""The functions of torch.nn.functional in plain PyTorch, laid out as in jaxaccel."""
+"""Normalizations and losses of ``torch.nn.functional``, step by step on tensors.
+
+What ``jaxaccel/functional`` has besides is one call of ``torch.nn.functional`` in PyTorch.
+"""
 
 from torch_ref.functional._batch_norm import BatchNormResult, batch_norm
 from torch_ref.functional._binary_cross_entropy_with_logits import binary_cross_entropy_with_logits

@@ -8,14 +8,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from torch_ref._math import compute_dtype
-from torch_ref.functional._channels import (
-    along_channels,
-    check_momentum,
-    check_per_channel,
-    moved,
-    scale_and_shift,
-)
-from torch_ref.functional._moments import Moments, check_dtypes, moments
+from torch_ref.functional._channels import along_channels, moved, scale_and_shift
+from torch_ref.functional._moments import Moments, moments
 
 
 class BatchNormResult(NamedTuple):
@@ -45,9 +39,6 @@ def batch_norm(
 
     There is no ``axis_name``: that is ``torch.nn.SyncBatchNorm``.
     """
-    check_momentum("batch_norm", momentum)
-    named = {"running_mean": running_mean, "running_var": running_var}
-    _check(input, training, eps, channel_axis, **named, weight=weight, bias=bias)
     if input.numel() == 0:  # statistics of nothing are not kept
         return BatchNormResult(input, running_mean, running_var)
     channel_axis %= input.ndim
@@ -56,7 +47,6 @@ def batch_norm(
         None if value is None else along_channels(value, x, channel_axis)
         for value in (running_mean, running_var, weight, bias)
     )
-    # Only training leaves them undefined: checked above.
     if training or mean is None or var is None:
         (shifted, delta, mean, var), unbiased = _batch_statistics(x, channel_axis)
         new_mean = moved(running_mean, mean, momentum)
@@ -71,28 +61,5 @@ def _batch_statistics(x: Tensor, channel_axis: int) -> tuple[Moments, Tensor]:
     """Return the moments of each channel and the unbiased variance."""
     axes = tuple(axis for axis in range(x.ndim) if axis != channel_axis)
     count = math.prod(x.shape[axis] for axis in axes)
-    if count == 1:
-        raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size {tuple(x.shape)}"
-        )
     stats = moments(x, axes)
     return stats, stats.var * (count / (count - 1))
-
-
-def _check(
-    input: Tensor, training: bool, eps: float, channel_axis: int, **parameters: Tensor | None
-) -> None:
-    """Check the arguments, with PyTorch's texts."""
-    if input.ndim < 2:
-        raise ValueError(f"expected at least 2D input (got {input.ndim}D input)")
-    if training and eps <= 0.0:
-        raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
-    if eps < 0.0:
-        raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
-    missing = [name for name in ("running_mean", "running_var") if parameters[name] is None]
-    if missing and not training:
-        raise ValueError(f"{missing[0]} must be defined in evaluation mode")
-    if len(missing) == 1:
-        raise ValueError("running_mean and running_var must either both be None or neither be None")
-    check_per_channel(input.shape[channel_axis], **parameters)
-    check_dtypes(input, **parameters)

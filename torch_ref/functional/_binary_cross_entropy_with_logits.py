@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from torch_ref.functional._reduction import as_pair, check_reduction, reduced, result_dtype, times
+from torch_ref.functional._reduction import as_pair, reduced, result_dtype, times
 
 
 def binary_cross_entropy_with_logits(
@@ -16,14 +16,8 @@ def binary_cross_entropy_with_logits(
     pos_weight: Tensor | None = None,
 ) -> Tensor:
     """Return the cross entropy between probabilities and sigmoids of the input."""
-    check_reduction(reduction)
-    if target.shape != input.shape:
-        raise ValueError(
-            f"Target size ({tuple(target.shape)}) must be the same as input size "
-            f"({tuple(input.shape)})"
-        )
     x, y = as_pair(input, target)
-    positive = -torch.logaddexp(-x, torch.zeros_like(x))
+    positive = F.logsigmoid(x)
     if pos_weight is not None:
         # p y + (1 - y), the weight of both logarithms in what follows.
         positive = positive * (times(y, pos_weight.to(y.dtype) - 1) + 1)

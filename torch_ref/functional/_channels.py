@@ -41,28 +41,3 @@ def moved(running: Tensor | None, new: Tensor, momentum: Any) -> Tensor | None:
         return None
     new = new.detach().reshape(running.shape)
     return ((1 - momentum) * running.to(new.dtype) + momentum * new).to(running.dtype)
-
-
-def check_channel_axis(input: Tensor, channel_axis: int) -> int:
-    """Return the axis counted from the front, which is not that of the batch."""
-    if not -input.ndim < channel_axis < input.ndim or channel_axis == 0:
-        raise ValueError(
-            "channel_axis should be -1 (channels last), 1 (PyTorch's layout) or another axis but "
-            f"the batch's of an input of {input.ndim} dimensions, got {channel_axis}"
-        )
-    return channel_axis % input.ndim
-
-
-def check_per_channel(channels: int, **parameters: Tensor | None) -> None:
-    """Raise PyTorch's text unless each parameter has one value per channel."""
-    for name, value in parameters.items():
-        if value is not None and value.shape != (channels,):
-            raise ValueError(f"{name} should contain {channels} elements not {value.numel()}")
-
-
-def check_momentum(function: str, momentum: Any) -> None:
-    """Raise PyTorch's text for the None that only its layers take."""
-    if momentum is None:
-        raise TypeError(
-            f"{function}(): argument 'momentum' (position 7) must be float, not NoneType"
-        )

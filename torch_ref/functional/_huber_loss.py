@@ -5,16 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torch_ref.functional._reduction import (
-    as_pair,
-    check_reduction,
-    check_weight_size,
-    magnitude,
-    reduced,
-    result_dtype,
-    times,
-    warn_of_sizes,
-)
+from torch_ref.functional._reduction import as_pair, magnitude, reduced, result_dtype, times
 
 
 def huber_loss(
@@ -25,11 +16,6 @@ def huber_loss(
     weight: Tensor | None = None,
 ) -> Tensor:
     """Return half the squared error, which grows no faster than linearly."""
-    check_reduction(reduction)
-    if delta <= 0:
-        raise ValueError("huber_loss does not support non-positive values for delta.")
-    warn_of_sizes(input, target)
-    check_weight_size(input, weight)
     x, y = as_pair(input, target)
     distance = magnitude(x - y)
     # An infinite distance must not meet the square, not even where it is not chosen.

@@ -9,15 +9,8 @@ import torch
 from torch import Tensor
 
 from torch_ref._math import compute_dtype
-from torch_ref.functional._channels import (
-    along_channels,
-    check_channel_axis,
-    check_momentum,
-    check_per_channel,
-    moved,
-    scale_and_shift,
-)
-from torch_ref.functional._moments import check_dtypes, moments
+from torch_ref.functional._channels import along_channels, moved, scale_and_shift
+from torch_ref.functional._moments import moments
 
 
 class InstanceNormResult(NamedTuple):
@@ -44,17 +37,14 @@ def instance_norm(
     channel_axis: int = -1,
 ) -> InstanceNormResult:
     """Normalise each channel of each sample by its own mean and variance."""
-    check_momentum("instance_norm", momentum)
-    named = {"running_mean": running_mean, "running_var": running_var}
-    channel_axis = _check(input, use_input_stats, channel_axis, **named, weight=weight, bias=bias)
     if input.numel() == 0:  # statistics of nothing are not kept
         return InstanceNormResult(input, running_mean, running_var)
+    channel_axis %= input.ndim
     x, new_mean, new_var = input.to(compute_dtype(input.dtype)), running_mean, running_var
     mean, var, weight, bias = (
         None if value is None else along_channels(value, x, channel_axis)
         for value in (running_mean, running_var, weight, bias)
     )
-    # Only the input's own statistics leave them undefined: checked above.
     if use_input_stats or mean is None or var is None:
         axes = tuple(axis for axis in range(1, x.ndim) if axis != channel_axis)
         count = math.prod(x.shape[axis] for axis in axes)
@@ -65,28 +55,3 @@ def instance_norm(
         shifted, delta = x - mean, None
     output = scale_and_shift(shifted, delta, var, eps, weight, bias)
     return InstanceNormResult(output.to(input.dtype), new_mean, new_var)
-
-
-def _check(
-    input: Tensor, use_input_stats: bool, channel_axis: int, **parameters: Tensor | None
-) -> int:
-    """Check the arguments, with PyTorch's texts; return the channel axis from the front."""
-    spatial = []
-    if input.ndim > 1 or not use_input_stats:
-        channel_axis = check_channel_axis(input, channel_axis)
-        spatial = [n for axis, n in enumerate(input.shape) if axis not in (0, channel_axis)]
-    if use_input_stats and math.prod(spatial) == 1:
-        raise ValueError(
-            "Expected more than 1 spatial element when training, got input size "
-            f"{tuple(input.shape)}"
-        )
-    missing = [name for name in ("running_mean", "running_var") if parameters[name] is None]
-    if missing and not use_input_stats:
-        raise ValueError(
-            "Expected running_mean and running_var to be defined when use_input_stats is false"
-        )
-    if len(missing) == 1:
-        raise ValueError("running_mean and running_var must either both be None or neither be None")
-    check_per_channel(input.shape[channel_axis], **parameters)
-    check_dtypes(input, **parameters)
-    return channel_axis

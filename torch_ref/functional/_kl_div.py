@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torch_ref.functional._reduction import as_pair, check_reduction, reduced, result_dtype
+from torch_ref.functional._reduction import as_pair, reduced, result_dtype
 
 
 def kl_div(
@@ -14,7 +14,6 @@ def kl_div(
     """Return the Kullback-Leibler divergence, element by element."""
     batchmean = reduction == "batchmean"
     reduction = "sum" if batchmean else reduction
-    check_reduction(reduction)
     x, y = as_pair(input, target)
     loss = torch.exp(y) * (y - x) if log_target else torch.xlogy(y, y) - y * x
     loss = reduced(loss, reduction)

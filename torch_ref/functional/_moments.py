@@ -1,4 +1,4 @@
-"""Mean and variance that survive a large mean, and the dtypes around them."""
+"""Mean and variance that survive a large mean."""
 
 from __future__ import annotations
 
@@ -27,21 +27,6 @@ def moments(x: Tensor, axes: tuple[int, ...]) -> Moments:
     shifted = x - shift
     delta, second = _mean(shifted, axes), _mean(shifted * shifted, axes)
     return Moments(shifted, delta, shift + delta, second - delta * delta)
-
-
-def check_dtypes(input: Tensor, **parameters: Tensor | None) -> None:
-    """Raise unless each parameter has the input's dtype, or float32 beside a half one."""
-    if not input.dtype.is_floating_point:
-        raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
-    allowed = {input.dtype}
-    if torch.finfo(input.dtype).bits < 32:
-        allowed.add(torch.float32)
-    for name, value in parameters.items():
-        if value is not None and value.dtype not in allowed:
-            raise TypeError(
-                f"mixed dtype: {name} should have dtype {' or '.join(sorted(map(str, allowed)))} "
-                f"for an input of dtype {input.dtype}, got {value.dtype}"
-            )
 
 
 def _mean(x: Tensor, axes: tuple[int, ...]) -> Tensor:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import functools
-import warnings
 
 import torch
 from torch import Tensor
 
 from torch_ref._math import compute_dtype
-
-
-def check_reduction(reduction: str) -> None:
-    """Check a reduction, with PyTorch's text."""
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
 
 
 def reduced(loss: Tensor, reduction: str) -> Tensor:
@@ -26,8 +19,6 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
 
 def result_dtype(input: Tensor, *others: Tensor | None) -> torch.dtype:
     """Return the dtype of a result: the widest floating one, as in PyTorch."""
-    if not input.is_floating_point():
-        raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
     floating = [
         tensor.dtype for tensor in others if tensor is not None and tensor.is_floating_point()
     ]
@@ -47,23 +38,6 @@ def magnitude(difference: Tensor) -> Tensor:
     So is that of ``torch.abs``, but not that of ``jnp.abs``.
     """
     return difference * torch.sign(difference)
-
-
-def warn_of_sizes(input: Tensor, target: Tensor) -> None:
-    """Warn of broadcasting as PyTorch does: (N, 1) against (N,) would be (N, N)."""
-    if input.shape != target.shape:
-        warnings.warn(
-            f"Using a target size ({tuple(target.shape)}) that is different to the input size "
-            f"({tuple(input.shape)}). This will likely lead to incorrect results due to "
-            "broadcasting. Please ensure they have the same size.",
-            stacklevel=3,
-        )
-
-
-def check_weight_size(input: Tensor, weight: Tensor | None) -> None:
-    """Check the weights of the elements, with PyTorch's text."""
-    if weight is not None and weight.shape != input.shape:
-        raise ValueError("Weights and input must have the same size.")
 
 
 def times(loss: Tensor, weight: Tensor) -> Tensor:

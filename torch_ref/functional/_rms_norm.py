@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from torch_ref._math import compute_dtype
-from torch_ref.functional._moments import check_dtypes
-from torch_ref.functional._normalized_shape import checked_shape, over_lead
+from torch_ref.functional._normalized_shape import over_lead
 
 
 def rms_norm(
@@ -19,15 +18,12 @@ def rms_norm(
     eps: float | None = None,
 ) -> Tensor:
     """Divide the last dimensions of each sample by their root mean square."""
-    shape = checked_shape("rms_norm", input, normalized_shape, weight=weight)
-    check_dtypes(input)
     dtype = compute_dtype(input.dtype)
     x = input.to(dtype)
-    axes = tuple(range(x.ndim - len(shape), x.ndim))
+    axes = tuple(range(x.ndim - len(normalized_shape), x.ndim))
     mean_square = torch.mean(x * x, axes, keepdim=True)
     output = x * torch.rsqrt(mean_square + (torch.finfo(dtype).eps if eps is None else eps))
     if weight is not None:
-        check_dtypes(weight)
         output = output.to(torch.promote_types(dtype, weight.dtype))
         output = output * over_lead(weight, output)
     return output.to(input.dtype)

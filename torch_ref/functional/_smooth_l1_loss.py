@@ -6,29 +6,15 @@ import torch
 from torch import Tensor
 
 from torch_ref.functional._l1_loss import l1_loss
-from torch_ref.functional._reduction import (
-    as_pair,
-    check_reduction,
-    magnitude,
-    reduced,
-    result_dtype,
-    warn_of_sizes,
-)
+from torch_ref.functional._reduction import as_pair, magnitude, reduced, result_dtype
 
 
 def smooth_l1_loss(
-    input: Tensor,
-    target: Tensor,
-    reduction: str = "mean",
-    beta: float = 1.0,
+    input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
     """Return the absolute error, squared where it is small."""
-    if beta < 0:
-        raise ValueError("smooth_l1_loss does not support negative values for beta.")
     if beta == 0:
         return l1_loss(input, target, reduction)
-    check_reduction(reduction)
-    warn_of_sizes(input, target)
     x, y = as_pair(input, target)
     distance = magnitude(x - y)
     # An infinite distance must not meet the square, not even where it is not chosen.

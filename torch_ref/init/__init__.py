@@ -4,7 +4,6 @@ from torch_ref.init._constant import constant, ones, zeros
 from torch_ref.init._default import default_bias, default_weight
 from torch_ref.init._dirac import dirac
 from torch_ref.init._eye import eye
-from torch_ref.init._gain import calculate_gain
 from torch_ref.init._kaiming import kaiming_normal, kaiming_uniform
 from torch_ref.init._normal import normal
 from torch_ref.init._orthogonal import orthogonal
@@ -14,7 +13,6 @@ from torch_ref.init._uniform import uniform
 from torch_ref.init._xavier import xavier_normal, xavier_uniform
 
 __all__ = [
-    "calculate_gain",
     "uniform",
     "normal",
     "trunc_normal",

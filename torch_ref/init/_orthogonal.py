@@ -1,26 +1,17 @@
 """The orthogonal initializer."""
 
-from __future__ import annotations
-
 import math
 
 import torch
-from torch import Generator, Tensor
 
-from torch_ref._layout import check_layout, from_torch, shape_in_torch
+from torch_ref._layout import from_torch, shape_in_torch
 from torch_ref.init import _draw
-from torch_ref.init._draw import Initializer
 
 
-def orthogonal(gain: float = 1, *, layout: str = "flax") -> Initializer:
+def orthogonal(gain=1, *, layout="flax"):
     """Draw an orthogonal matrix, all of them being equally likely."""
-    check_layout(layout)
 
-    def init(
-        key: Generator | None, shape: tuple[int, ...], dtype: torch.dtype | None = None
-    ) -> Tensor:
-        if len(shape) < 2:
-            raise ValueError("Only tensors with 2 or more dimensions are supported")
+    def init(key, shape, dtype=None):
         if 0 in shape:
             return torch.zeros(shape, dtype=dtype)
         outputs, *inputs = shape_in_torch(shape, layout)

@@ -2,7 +2,7 @@
 
 from torch_ref.models._depthwise_cnn import depthwise_cnn
 from torch_ref.models._gpt import gpt
-from torch_ref.models._gpt_config import GPTConfig
+from torch_ref.models._gpt_block import GPTConfig
 from torch_ref.models._lstm_classifier import lstm_classifier
 from torch_ref.models._mlp import mlp
 from torch_ref.models._resnet import resnet10, resnet18, resnet50

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from torch_ref.models._gpt_block import Block
-from torch_ref.models._gpt_config import GPTConfig
+from torch_ref.models._gpt_block import Block, GPTConfig
 
 
 class Transformer(nn.Module):

@@ -1,54 +1,67 @@
 """Newton's method with the Hessian's diagonal: every parameter has a step of its own curvature."""
 
-import functools
-from typing import Any, NamedTuple
+import torch
+from torch.optim import Optimizer
 
-from torch_ref._checks import check_lr, check_non_negative, known_value
-from torch_ref._math import bias_correction, ema, is_zero, value_at
-from torch_ref._tree import initial_step, update_leaves, zeros_like
-from torch_ref._types import GradientTransformation
+from torch_ref._math import bias_correction, ema, is_zero
 
 
-class DiagonalNewtonState(NamedTuple):
-    """State of :func:`diagonal_newton`."""
+class DiagonalNewton(Optimizer):
+    """Diagonal Newton: the gradient divided by the curvature, parameter by parameter.
 
-    step: int
-    hessian_diagonal: Any
+    ``step(hessian_diagonal=...)`` takes one tensor a parameter, in the order of the groups, or a
+    dictionary of them in that order: what :func:`hessian_diagonal` returns for the parameters.
+    """
 
+    def __init__(self, params, lr=1.0, damping=1e-4, beta=0.0):
+        for name, value in (("learning rate", lr), ("damping value", damping)):
+            if not value >= 0.0:
+                raise ValueError(f"Invalid {name}: {value}")
+        if not 0.0 <= beta < 1.0:
+            raise ValueError(f"Invalid beta value: {beta}")
+        super().__init__(params, {"lr": lr, "damping": damping, "beta": beta})
 
-def diagonal_newton(lr=1.0, damping=1e-4, beta=0.0):
-    """Diagonal Newton: the gradient divided by the curvature, parameter by parameter."""
-    check_lr(lr)
-    check_non_negative("damping", damping, "Invalid damping value")
-    known_beta = known_value("beta", beta)
-    if known_beta is not None and not 0.0 <= known_beta < 1.0:
-        raise ValueError(f"Invalid beta value: {beta}")
+    @torch.no_grad()
+    def step(self, closure=None, *, hessian_diagonal=None):
+        """Take one step along gradients that are there, or that ``closure`` makes."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        params = [(param, group) for group in self.param_groups for param in group["params"]]
+        for (param, group), curvature in zip(params, self._known(hessian_diagonal), strict=True):
+            if param.grad is None:
+                continue
+            state = self.state[param]
+            state["step"] = state.get("step", torch.tensor(0.0)) + 1
+            average = state.get("hessian_diagonal")
+            if average is None and not is_zero(group["beta"]):
+                average = torch.zeros_like(param)
+            update, _, average = _update_leaf(
+                param, param.grad, curvature, average, int(state["step"]),
+                lr=group["lr"], damping=group["damping"], beta=group["beta"],
+            )  # fmt: skip
+            if average is not None:
+                state["hessian_diagonal"] = average
+            param.add_(update)
+        return loss
 
-    def init(params):
-        return DiagonalNewtonState(
-            step=initial_step(params),
-            hessian_diagonal=None if is_zero(beta) else zeros_like(params),
-        )
-
-    def update(updates, state, params=None, *, hessian_diagonal=None):
+    def _known(self, hessian_diagonal):
+        """Return the curvature as a list, one tensor a parameter."""
         if hessian_diagonal is None:
             raise ValueError(
-                "diagonal_newton needs the curvature: update(updates, state, params, "
-                "hessian_diagonal=...), for example from torch_ref.optimizers.hessian_diagonal"
+                "DiagonalNewton needs the curvature: step(hessian_diagonal=...), for example from "
+                "torch_ref.optimizers.hessian_diagonal"
             )
-        step = state.step + 1
-        update_leaf = functools.partial(
-            _update_leaf,
-            step=step,
-            lr=value_at(lr, state.step),
-            damping=value_at(damping, state.step),
-            beta=value_at(beta, state.step),
-        )
-        slots = (hessian_diagonal, state.hessian_diagonal)
-        updates, _, average = update_leaves(update_leaf, updates, params, slots)
-        return updates, DiagonalNewtonState(step, average)
-
-    return GradientTransformation(init, update)
+        is_mapping = hasattr(hessian_diagonal, "values") and not torch.is_tensor(hessian_diagonal)
+        found = list(hessian_diagonal.values() if is_mapping else hessian_diagonal)
+        count = sum(len(group["params"]) for group in self.param_groups)
+        if len(found) != count:
+            raise ValueError(
+                f"hessian_diagonal must hold one tensor for each of {count} parameters, "
+                f"got {len(found)}"
+            )
+        return found
 
 
 def _update_leaf(param, grad, hessian_diagonal, average, step, *, lr, damping, beta):

@@ -3,14 +3,13 @@
 import torch
 from torch.utils import _pytree as pytree
 
-from torch_ref._checks import check_positive_integer
 from torch_ref._math import compute_dtype
 
 
-def hessian_diagonal(loss_fn, params, key=None, samples=1, *, batch_size=8):
+def hessian_diagonal(loss_fn, params, key=None, samples=1):
     """Return the diagonal of a loss' Hessian; ``key`` is a ``torch.Generator`` here."""
-    check_positive_integer("samples", samples)
-    check_positive_integer("batch_size", batch_size)
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
     leaves, treedef = pytree.tree_flatten(params)
     for leaf in leaves:
         if not leaf.is_floating_point():

@@ -1,49 +1,76 @@
 """Lookahead: every k steps of any optimizer, fall back part of the way."""
 
-import functools
-from typing import Any, NamedTuple
-
 import torch
-from torch.utils import _pytree as pytree
+from torch.optim import Optimizer
 
-from torch_ref._checks import check_params_given, check_positive_integer, known_value
-from torch_ref._math import lerp, value_at
-from torch_ref._tree import initial_step, update_leaves
-from torch_ref._types import GradientTransformation
+from torch_ref._math import lerp
 
 
-class LookaheadState(NamedTuple):
-    """State of :func:`lookahead`."""
+class Lookahead(Optimizer):
+    """Let another optimizer run ahead, and follow it by a share of the way every ``k`` steps.
 
-    step: int
-    slow: Any
-    inner_state: Any
+    It is an optimizer itself: hand it to the training loop, to schedulers and to ``GradScaler``.
+    ``param_groups`` are those of the optimizer inside, the same list. The slow weights start as
+    the parameters are before the first step.
+    """
 
+    def __init__(self, optimizer: Optimizer, k: int = 5, alpha: float = 0.5):
+        if not isinstance(k, int) or isinstance(k, bool):
+            raise TypeError(f"k must be an integer, got {k!r}")
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        super().__init__(optimizer.param_groups, optimizer.defaults)
+        self.optimizer, self.k, self.alpha = optimizer, k, alpha
+        self.param_groups = optimizer.param_groups
 
-def lookahead(tx, k=5, alpha=0.5):
-    """Let another optimizer run ahead, and follow it by a share of the way every ``k`` steps."""
-    check_positive_integer("k", k)
-    known_value("alpha", alpha)
-    inner = tx
+    def step(self, closure=None, **extra):
+        """Step with the optimizer inside, and jump if it is time; return what that returns."""
+        for param in self._params():
+            if param not in self.state:
+                self.state[param] = {"step": torch.tensor(0.0), "slow": param.detach().clone()}
+        loss = self.optimizer.step(closure, **extra)
+        with torch.no_grad():
+            for param in self._params():
+                state = self.state[param]
+                state["step"] += 1
+                jumps = int(state["step"]) % self.k == 0
+                # The inner step is taken: what is left of its update is nothing.
+                nothing = torch.full_like(param, -0.0)
+                _, slow = _update_leaf(param, nothing, state["slow"], jumps=jumps, alpha=self.alpha)
+                if jumps:
+                    param.copy_(slow)
+                    state["slow"].copy_(slow)
+        return loss
 
-    def init(params):
-        return LookaheadState(
-            step=initial_step(params),
-            slow=pytree.tree_map(torch.clone, params),
-            inner_state=inner.init(params),
-        )
+    def add_param_group(self, param_group):
+        """Add a group to the optimizer inside, whose groups these are."""
+        if hasattr(self, "optimizer"):
+            self.optimizer.add_param_group(param_group)
+        else:
+            super().add_param_group(param_group)
 
-    def update(updates, state, params=None):
-        check_params_given(params, "lookahead")
-        updates, inner_state = inner.update(updates, state.inner_state, params)
-        step = state.step + 1
-        update_leaf = functools.partial(
-            _update_leaf, jumps=step % k == 0, alpha=value_at(alpha, state.step)
-        )
-        updates, slow = update_leaves(update_leaf, updates, params, [state.slow])
-        return updates, LookaheadState(step, slow, inner_state)
+    def state_dict(self):
+        """Return the slow weights and counts, the numbers, and the state of the optimizer inside.
 
-    return GradientTransformation(init, update)
+        Its key ``"optimizer"`` holds that optimizer's own state dict.
+        """
+        own = {"k": self.k, "alpha": self.alpha, "optimizer": self.optimizer.state_dict()}
+        return super().state_dict() | own
+
+    def load_state_dict(self, state_dict):
+        """Continue from what :meth:`state_dict` returned."""
+        self.optimizer.load_state_dict(state_dict["optimizer"])
+        self.k, self.alpha = state_dict["k"], state_dict["alpha"]
+        super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
+        self.param_groups = self.optimizer.param_groups
+
+    def __getstate__(self):
+        own = {"optimizer": self.optimizer, "k": self.k, "alpha": self.alpha}
+        return super().__getstate__() | own
+
+    def _params(self):
+        """Return the parameters of all groups."""
+        return [param for group in self.param_groups for param in group["params"]]
 
 
 def _update_leaf(param, update, slow, *, jumps, alpha):

@@ -1,85 +1,8 @@
 """NAdam: Adam with Nesterov's look ahead, and a momentum that warms up."""
 
-import functools
-from typing import Any, NamedTuple
-
 import torch
 
-from torch_ref._checks import (
-    check_betas,
-    check_eps,
-    check_lr,
-    check_non_negative,
-    check_params_for_decay,
-    check_weight_decay,
-)
-from torch_ref._math import bias_correction, ema, ema_of_square, is_zero, value_at
-from torch_ref._tree import initial_step, update_leaves, zeros_like
-from torch_ref._types import GradientTransformation
-
-
-class NAdamState(NamedTuple):
-    """State of :func:`nadam`, under PyTorch's keys."""
-
-    step: int
-    mu_product: torch.Tensor
-    exp_avg: Any
-    exp_avg_sq: Any
-
-
-def nadam(
-    lr=2e-3,
-    betas=(0.9, 0.999),
-    eps=1e-8,
-    weight_decay: float = 0,
-    momentum_decay=4e-3,
-    decoupled_weight_decay=False,
-    *,
-    maximize=False,
-):
-    """NAdam, with PyTorch's momentum schedule and its product of coefficients."""
-    check_lr(lr)
-    check_eps(eps)
-    check_betas(betas)
-    check_weight_decay(weight_decay)
-    check_non_negative("momentum_decay", momentum_decay, "Invalid momentum_decay value")
-
-    def init(params):
-        return NAdamState(
-            step=initial_step(params),
-            mu_product=torch.ones((), dtype=torch.float32),
-            exp_avg=zeros_like(params),
-            exp_avg_sq=zeros_like(params),
-        )
-
-    def update(updates, state, params=None):
-        if not is_zero(weight_decay):
-            check_params_for_decay(params)
-        step = state.step + 1
-        beta1 = value_at(betas[0], state.step)
-        mu_product, grad_share, exp_avg_share = _momentum(
-            state.mu_product,
-            step,
-            beta1=beta1,
-            momentum_decay=value_at(momentum_decay, state.step),
-        )
-        update_leaf = functools.partial(
-            _update_leaf,
-            step=step,
-            lr=value_at(lr, state.step),
-            beta1=beta1,
-            beta2=value_at(betas[1], state.step),
-            eps=value_at(eps, state.step),
-            weight_decay=value_at(weight_decay, state.step),
-            grad_share=grad_share,
-            exp_avg_share=exp_avg_share,
-            maximize=maximize,
-            decoupled_weight_decay=decoupled_weight_decay,
-        )
-        updates, *moments = update_leaves(update_leaf, updates, params, state[2:])
-        return updates, NAdamState(step, mu_product, *moments)
-
-    return GradientTransformation(init, update)
+from torch_ref._math import bias_correction, ema, ema_of_square, is_zero
 
 
 def _momentum(mu_product, step, *, beta1, momentum_decay):

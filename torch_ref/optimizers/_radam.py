@@ -1,83 +1,8 @@
 """RAdam: Adam that waits until its second moment has seen enough gradients."""
 
-import functools
-from typing import Any, NamedTuple
-
 import torch
 
-from torch_ref._checks import (
-    check_betas,
-    check_eps,
-    check_lr,
-    check_params_for_decay,
-    check_weight_decay,
-)
-from torch_ref._math import (
-    bias_correction,
-    ema,
-    ema_of_square,
-    is_zero,
-    log_of,
-    one_minus,
-    value_at,
-)
-from torch_ref._tree import initial_step, update_leaves, zeros_like
-from torch_ref._types import GradientTransformation
-
-
-class RAdamState(NamedTuple):
-    """State of :func:`radam`, under PyTorch's keys."""
-
-    step: int
-    exp_avg: Any
-    exp_avg_sq: Any
-
-
-def radam(
-    lr=1e-3,
-    betas=(0.9, 0.999),
-    eps=1e-8,
-    weight_decay: float = 0,
-    decoupled_weight_decay=False,
-    *,
-    maximize=False,
-):
-    """RAdam: Adam with the variance of its early steps rectified."""
-    check_lr(lr)
-    check_eps(eps)
-    check_betas(betas)
-    check_weight_decay(weight_decay)
-
-    def init(params):
-        return RAdamState(
-            step=initial_step(params),
-            exp_avg=zeros_like(params),
-            exp_avg_sq=zeros_like(params),
-        )
-
-    def update(updates, state, params=None):
-        if not is_zero(weight_decay):
-            check_params_for_decay(params)
-        step = state.step + 1
-        beta2 = value_at(betas[1], state.step)
-        is_rectified, rectification = _rectification(beta2, step)
-        update_leaf = functools.partial(
-            _update_leaf,
-            step=step,
-            lr=value_at(lr, state.step),
-            beta1=value_at(betas[0], state.step),
-            beta2=beta2,
-            eps=value_at(eps, state.step),
-            weight_decay=value_at(weight_decay, state.step),
-            is_rectified=is_rectified,
-            rectification=rectification,
-            maximize=maximize,
-            decoupled_weight_decay=decoupled_weight_decay,
-        )
-        updates, *moments = update_leaves(update_leaf, updates, params, state[1:])
-        return updates, RAdamState(step, *moments)
-
-    return GradientTransformation(init, update)
+from torch_ref._math import bias_correction, ema, ema_of_square, is_zero, log_of, one_minus
 
 
 def _rectification(beta2, step):

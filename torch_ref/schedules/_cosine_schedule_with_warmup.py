@@ -1,38 +1,51 @@
 """Linear warm-up, then a cosine."""
 
-from __future__ import annotations
+import math
 
-from typing import Any
+from torch.optim.lr_scheduler import LambdaLR
 
-from torch_ref.schedules._anneal import anneal
-from torch_ref.schedules._cosine_phase import cosine_phase, known_cycles
-from torch_ref.schedules._inputs import known_count, known_lr, known_number
-from torch_ref.schedules._schedule import Schedule, multiple_of_base
-from torch_ref.schedules._warmup import after_warmup
+from torch_ref.schedules._warmup import after_warmup, known_count
 
 
 def cosine_schedule_with_warmup(
-    lr: float,
-    num_warmup_steps: int,
-    num_training_steps: int,
-    num_cycles: float = 0.5,
-    min_lr: float | None = None,
-    min_lr_rate: float | None = None,
-) -> Schedule:
-    """Raise the learning rate from 0 to ``lr`` on a line, then swing it down on a cosine."""
-    lr = known_lr(lr)
+    optimizer,
+    num_warmup_steps,
+    num_training_steps,
+    num_cycles=0.5,
+    min_lr=None,
+    min_lr_rate=None,
+    last_epoch=-1,
+):
+    """Raise the learning rates from 0 on lines, then swing them down on cosines.
+
+    The lowest is ``min_lr``, the same for all groups, or a share ``min_lr_rate`` of each group's.
+    """
     num_warmup_steps, length = known_lengths(num_warmup_steps, num_training_steps)
-    num_cycles = known_cycles(num_cycles)
-    lowest = _known_lowest(lr, min_lr, min_lr_rate)
+    check_cycles(num_cycles)
+    if min_lr is not None and min_lr_rate is not None:
+        raise ValueError("Only one of min_lr or min_lr_rate should be set")
+    for name, lowest in (("min_lr", min_lr), ("min_lr_rate", min_lr_rate)):
+        if lowest is not None and not lowest >= 0.0:
+            raise ValueError(f"{name} must be at least 0, got {lowest!r}")
 
-    def factor(k: int) -> float:
-        done, left = cosine_phase(k, num_cycles, length)
-        return anneal("cos", 1.0, lowest, done, left)
+    def curve(group):
+        lr, lowest = group.get("initial_lr", group["lr"]), min_lr_rate or 0.0
+        if min_lr is not None:
+            if lr == 0:
+                text = "min_lr needs an lr above 0, of which it is a share; give min_lr_rate"
+                raise ValueError(text)
+            lowest = min_lr / lr
 
-    return multiple_of_base(lr, after_warmup(num_warmup_steps, factor))
+        def factor(k):
+            height = 0.5 * (1 + math.cos(2 * math.pi * num_cycles * k / length))
+            return lowest + (1 - lowest) * height
+
+        return after_warmup(num_warmup_steps, factor)
+
+    return LambdaLR(optimizer, [curve(group) for group in optimizer.param_groups], last_epoch)
 
 
-def known_lengths(num_warmup_steps: Any, num_training_steps: Any) -> tuple[int, int]:
+def known_lengths(num_warmup_steps, num_training_steps):
     """Return the lengths of the warm-up and of what follows, which is at least one step."""
     num_warmup_steps = known_count("num_warmup_steps", num_warmup_steps, least=0)
     num_training_steps = known_count("num_training_steps", num_training_steps, least=0)
@@ -44,16 +57,7 @@ def known_lengths(num_warmup_steps: Any, num_training_steps: Any) -> tuple[int, 
     return num_warmup_steps, max(num_training_steps - num_warmup_steps, 1)
 
 
-def _known_lowest(lr: float, min_lr: Any, min_lr_rate: Any) -> float:
-    """Return the lowest factor of the cosine, which has two spellings."""
-    if min_lr is not None and min_lr_rate is not None:
-        raise ValueError("Only one of min_lr or min_lr_rate should be set")
-    name, value = ("min_lr", min_lr) if min_lr is not None else ("min_lr_rate", min_lr_rate)
-    lowest = 0.0 if value is None else known_number(name, value)
-    if not lowest >= 0.0:
-        raise ValueError(f"{name} must be at least 0, got {value!r}")
-    if min_lr is None:
-        return lowest
-    if lr == 0.0:
-        raise ValueError("min_lr needs an lr above 0, of which it is a share; give min_lr_rate")
-    return lowest / lr
+def check_cycles(num_cycles):
+    """Raise unless a number of waves is finite and at least 0."""
+    if not 0.0 <= num_cycles < math.inf:
+        raise ValueError(f"num_cycles must be finite and at least 0, got {num_cycles!r}")

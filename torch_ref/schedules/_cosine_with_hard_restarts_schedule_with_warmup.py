@@ -1,26 +1,23 @@
 """Linear warm-up, then a falling cosine again and again."""
 
-from __future__ import annotations
+import math
 
-from torch_ref.schedules._anneal import anneal
+from torch.optim.lr_scheduler import LambdaLR
+
 from torch_ref.schedules._cosine_schedule_with_warmup import known_lengths
-from torch_ref.schedules._inputs import known_count, known_lr
-from torch_ref.schedules._schedule import Schedule, multiple_of_base
-from torch_ref.schedules._warmup import after_warmup
+from torch_ref.schedules._warmup import after_warmup, known_count
 
 
 def cosine_with_hard_restarts_schedule_with_warmup(
-    lr: float, num_warmup_steps: int, num_training_steps: int, num_cycles: int = 1
-) -> Schedule:
-    """Raise the learning rate from 0 to ``lr`` on a line, then let it fall several times."""
-    lr = known_lr(lr)
+    optimizer, num_warmup_steps, num_training_steps, num_cycles=1, last_epoch=-1
+):
+    """Raise the learning rates from 0 on lines, then let them fall several times."""
     num_warmup_steps, length = known_lengths(num_warmup_steps, num_training_steps)
-    # Whole falls per step leave no remainder.
-    num_cycles = known_count("num_cycles", num_cycles, least=1) % length
+    num_cycles = known_count("num_cycles", num_cycles, least=1)
 
-    def factor(k: int) -> float:
-        into = k * num_cycles % length
-        done, left = into / length, (length - into) / length
-        return anneal("cos", 1.0, 0.0, done, left) if k < length else 0.0
+    def factor(k):
+        # The remainder comes before the division: a rounded fraction can miss a restart.
+        into = num_cycles * k % length / length
+        return 0.5 * (1 + math.cos(math.pi * into)) if k < length else 0.0
 
-    return multiple_of_base(lr, after_warmup(num_warmup_steps, factor))
+    return LambdaLR(optimizer, after_warmup(num_warmup_steps, factor), last_epoch)

@@ -1,32 +1,28 @@
 """The learning rate for another batch size."""
 
-from __future__ import annotations
-
 import math
-from typing import Any, Literal
 
-from torch_ref._checks import check_positive_integer
-from torch_ref.schedules._inputs import known_number
+import torch
 
 
-def scale_lr(
-    base_lr: float,
-    base_batch_size: int,
-    batch_size: int,
-    rule: Literal["linear", "sqrt"] = "linear",
-) -> float:
-    """Scale a learning rate that was tuned for one batch size to another."""
-    known = known_number("base_lr", base_lr)
-    if not known >= 0.0:
-        raise ValueError(f"base_lr must be at least 0, got {base_lr!r}")
-    check_positive_integer("base_batch_size", base_batch_size)
-    check_positive_integer("batch_size", batch_size)
-    _check_rule(rule)
-    ratio = batch_size / base_batch_size
-    return known * (ratio if rule == "linear" else math.sqrt(ratio))
+def scale_lr(optimizer, base_batch_size, batch_size, rule="linear"):
+    """Scale an optimizer's learning rates, tuned for one batch size, to another.
 
-
-def _check_rule(rule: Any) -> None:
-    """Raise unless ``rule`` is one of the two."""
+    It goes before schedulers: they remember the rates that they find.
+    """
+    for name, size in (("base_batch_size", base_batch_size), ("batch_size", batch_size)):
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
     if rule not in ("linear", "sqrt"):
         raise ValueError(f"rule must be 'linear' or 'sqrt', got {rule!r}")
+    if any("initial_lr" in group for group in optimizer.param_groups):
+        raise RuntimeError(
+            "a scheduler has noted these learning rates already; call scale_lr before making it"
+        )
+    ratio = batch_size / base_batch_size
+    for group in optimizer.param_groups:
+        scaled = group["lr"] * (ratio if rule == "linear" else math.sqrt(ratio))
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].copy_(scaled)
+        else:
+            group["lr"] = scaled

@@ -1,57 +1,58 @@
 """Warm-up, a long plateau, and a short decay."""
 
-from __future__ import annotations
-
 import math
 import warnings
-from typing import Any, Literal
 
-from torch_ref.schedules._cosine_phase import cosine_phase, known_cycles
-from torch_ref.schedules._inputs import known_count, known_lr, known_number
-from torch_ref.schedules._schedule import Schedule, multiple_of_base
+from torch.optim.lr_scheduler import LambdaLR
+
+from torch_ref.schedules._cosine_schedule_with_warmup import check_cycles
+from torch_ref.schedules._warmup import known_count
 
 
 def warmup_stable_decay(
-    lr: float,
-    num_warmup_steps: int,
-    num_decay_steps: int,
-    num_training_steps: int | None = None,
-    num_stable_steps: int | None = None,
-    warmup_type: Literal["linear", "cosine", "1-sqrt"] = "linear",
-    decay_type: Literal["linear", "cosine", "1-sqrt"] = "cosine",
-    min_lr_ratio: float = 0.0,
-    num_cycles: float = 0.5,
-) -> Schedule:
-    """Raise the learning rate to ``lr``, hold it for most of the training, and let it fall."""
-    lr = known_lr(lr)
+    optimizer,
+    num_warmup_steps,
+    num_decay_steps,
+    num_training_steps=None,
+    num_stable_steps=None,
+    warmup_type="linear",
+    decay_type="cosine",
+    min_lr_ratio=0.0,
+    num_cycles=0.5,
+    last_epoch=-1,
+):
+    """Raise the learning rates, hold them for most of the training, and let them fall."""
     num_warmup_steps = known_count("num_warmup_steps", num_warmup_steps, least=0)
     num_decay_steps = known_count("num_decay_steps", num_decay_steps, least=0)
     decay_start = num_warmup_steps + _known_plateau(
         num_warmup_steps + num_decay_steps, num_training_steps, num_stable_steps
     )
-    _check_shape("warmup", warmup_type)
-    _check_shape("decay", decay_type)
-    lowest = known_number("min_lr_ratio", min_lr_ratio)
-    if not lowest >= 0.0:
+    for phase, shape in (("warmup", warmup_type), ("decay", decay_type)):
+        if shape not in ("linear", "cosine", "1-sqrt"):
+            text = f"Unknown {phase} type: {shape}, expected 'linear', 'cosine' or '1-sqrt'"
+            raise ValueError(text)
+    if not min_lr_ratio >= 0.0:
         raise ValueError(f"min_lr_ratio must be at least 0, got {min_lr_ratio!r}")
-    num_cycles = known_cycles(num_cycles)
+    check_cycles(num_cycles)
 
-    def factor(k: int) -> float:
-        done, left = _shares(k, num_warmup_steps)
-        rising = lowest + (1.0 - lowest) * _rise(warmup_type, done, left)
-        since = min(max(k - decay_start, 0), num_decay_steps)
-        done, left = _shares(since, num_decay_steps)
-        if decay_type == "cosine":
-            done, left = cosine_phase(since, num_cycles, max(num_decay_steps, 1))
-        falling = lowest + (1.0 - lowest) * _rise(decay_type, left, done)
-        falling = falling if since < num_decay_steps else lowest
-        later = 1.0 if k < decay_start else falling
-        return rising if k < num_warmup_steps else later
+    def factor(k):
+        if k < num_warmup_steps:
+            height = _rise(warmup_type, k / num_warmup_steps)
+        elif k < decay_start:
+            return 1.0
+        elif k < decay_start + num_decay_steps:
+            done = (k - decay_start) / num_decay_steps
+            # A cosine may have any number of waves; half of one is a fall.
+            waves = 2 * num_cycles if decay_type == "cosine" else 1
+            height = _rise(decay_type, 1 - waves * done)
+        else:
+            height = 0.0
+        return min_lr_ratio + (1.0 - min_lr_ratio) * height
 
-    return multiple_of_base(lr, factor)
+    return LambdaLR(optimizer, factor, last_epoch)
 
 
-def _known_plateau(others: int, num_training_steps: Any, num_stable_steps: Any) -> int:
+def _known_plateau(others, num_training_steps, num_stable_steps):
     """Return the length of the plateau, given that of the ``others`` together."""
     if num_training_steps is None and num_stable_steps is None:
         raise ValueError("Either num_training_steps or num_stable_steps must be specified.")
@@ -72,20 +73,8 @@ def _known_plateau(others: int, num_training_steps: Any, num_stable_steps: Any) 
     return num_training_steps - others
 
 
-def _check_shape(phase: str, shape: Any) -> None:
-    """Raise unless ``shape`` is the name of one."""
-    if shape not in ("linear", "cosine", "1-sqrt"):
-        raise ValueError(f"Unknown {phase} type: {shape}, expected 'linear', 'cosine' or '1-sqrt'")
-
-
-def _shares(k: int, length: int) -> tuple[float, float]:
-    """Return the share of ``length`` that is done at step ``k``, and the share that is left."""
-    k, divisor = min(k, length), max(length, 1)
-    return k / divisor, (length - k) / divisor
-
-
-def _rise(shape: str, done: float, left: float) -> float:
+def _rise(shape, done):
     """Return how far a phase has risen from 0 to 1; a decay falls as a warm-up played backwards."""
     if shape == "cosine":
-        return math.sin(0.5 * math.pi * done) ** 2
-    return done if shape == "linear" else done / (1.0 + math.sqrt(left))
+        return 0.5 * (1 - math.cos(math.pi * done))
+    return done if shape == "linear" else 1 - math.sqrt(1 - done)

@@ -1,36 +1,10 @@
-"""The mirror of ``jaxaccel.transforms``."""
+"""What happens to gradients and weights on their way, on tensors.
 
-from torch_ref.transforms._accumulate_gradients import (
-    AccumulateGradientsState,
-    accumulate_gradients,
-)
+``centralize_gradients`` is what PyTorch lacks; the rest is to be read beside
+``jaxaccel/transforms``.
+"""
+
 from torch_ref.transforms._centralize_gradients import centralize_gradients
-from torch_ref.transforms._clip_grad_norm import (
-    ClipGradNormState,
-    clip_grad_norm,
-    clip_grads_with_norm,
-    get_total_norm,
-)
-from torch_ref.transforms._clip_grad_value import ClipGradValueState, clip_grad_value
-from torch_ref.transforms._weight_average import (
-    AverageState,
-    WeightAverage,
-    exponential_moving_average,
-    stochastic_weight_average,
-)
+from torch_ref.transforms._clip_grad_norm import clip_grads_with_norm, get_total_norm
 
-__all__ = [
-    "clip_grad_norm",
-    "ClipGradNormState",
-    "get_total_norm",
-    "clip_grads_with_norm",
-    "clip_grad_value",
-    "ClipGradValueState",
-    "centralize_gradients",
-    "accumulate_gradients",
-    "AccumulateGradientsState",
-    "exponential_moving_average",
-    "stochastic_weight_average",
-    "WeightAverage",
-    "AverageState",
-]
+__all__ = ["get_total_norm", "clip_grads_with_norm", "centralize_gradients"]

@@ -1,33 +1,28 @@
 """Gradient centralization: the gradient of every output has mean zero."""
 
-from torch.utils import _pytree as pytree
-
-from torch_ref._layout import check_layouts, layout_at, output_axis
 from torch_ref._math import compute_dtype
-from torch_ref._tree import path_name
-from torch_ref._types import GradientTransformation
 
 
-def centralize_gradients(conv_only=False, layout="flax"):
-    """Subtract from the gradient of each output's weights its mean."""
-    check_layouts(layout)
+def centralize_gradients(optimizer, conv_only=False):
+    """Let an optimizer subtract from the gradient of each output's weights its mean.
+
+    It runs before every ``step()``, so behind clipping and ``GradScaler``'s unscaling; PyTorch's
+    kernels have their outputs first. Returns a handle whose ``remove()`` ends it.
+    """
     fewest_dims = 4 if conv_only else 2
 
-    def init(params):
-        del params
-        return ()
+    def centralize(optimizer, args, kwargs):
+        _, *given = args
+        if any(closure is not None for closure in (*given, kwargs.get("closure"))):
+            raise RuntimeError(
+                "centralize_gradients runs before step(), but a closure makes its gradients inside "
+                "of it; compute them first and call step() without a closure"
+            )
+        for param in (p for group in optimizer.param_groups for p in group["params"]):
+            if param.grad is not None and param.grad.ndim >= fewest_dims:
+                param.grad = _update_leaf(param.grad, 0)
 
-    def update(updates, state, params=None):
-        del params
-
-        def centralize(path, grad):
-            if grad is None or grad.ndim < fewest_dims:
-                return grad
-            return _update_leaf(grad, output_axis(layout_at(layout, path_name(path))))
-
-        return pytree.tree_map_with_path(centralize, updates), state
-
-    return GradientTransformation(init, update)
+    return optimizer.register_step_pre_hook(centralize)
 
 
 def _update_leaf(grad, axis):

@@ -1,21 +1,9 @@
 """Clipping by the norm of all gradients together."""
 
-from typing import NamedTuple
-
 import torch
 from torch.utils import _pytree as pytree
 
-from torch_ref._checks import check_non_negative
-from torch_ref._math import compute_dtype, value_at
-from torch_ref._tree import initial_step, update_leaves
-from torch_ref._types import GradientTransformation
-
-
-class ClipGradNormState(NamedTuple):
-    """State of :func:`clip_grad_norm`."""
-
-    step: int
-    total_norm: torch.Tensor
+from torch_ref._math import compute_dtype
 
 
 def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False):
@@ -33,29 +21,12 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False):
 
 def clip_grads_with_norm(grads, max_norm, total_norm):
     """Scale gradients whose norm is known."""
-    check_non_negative("max_norm", max_norm, "Invalid max_norm value")
     coefficient = torch.clamp(max_norm / (total_norm + 1e-6), max=1.0)
-    (clipped,) = update_leaves(
-        lambda _, grad: (grad * coefficient.to(grad.dtype),), grads, None, ()
-    )
-    return clipped
 
+    def scaled(grad):
+        return None if grad is None else (_wide(grad) * coefficient).to(grad.dtype)
 
-def clip_grad_norm(max_norm, norm_type=2.0, error_if_nonfinite=False):
-    """Clip gradients by their common norm, with PyTorch's 1e-6."""
-    check_non_negative("max_norm", max_norm, "Invalid max_norm value")
-    norm_type = float(norm_type)
-
-    def init(params):
-        return ClipGradNormState(step=initial_step(params), total_norm=torch.zeros(()))
-
-    def update(updates, state, params=None):
-        del params
-        total_norm = get_total_norm(updates, norm_type, error_if_nonfinite)
-        clipped = clip_grads_with_norm(updates, value_at(max_norm, state.step), total_norm)
-        return clipped, ClipGradNormState(state.step + 1, total_norm)
-
-    return GradientTransformation(init, update)
+    return pytree.tree_map(scaled, grads)
 
 
 def _wide(leaf):

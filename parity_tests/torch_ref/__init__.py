@@ -1,0 +1,1 @@
+"""What PyTorch lacks and torch_ref has, in PyTorch's training loops."""
