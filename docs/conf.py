@@ -20,6 +20,7 @@ extensions = [
     "parity_table",
     "public_names",
     "schedule_curves",
+    "side_by_side",
 ]
 exclude_patterns = ["_build", "_ext"]
 html_theme = "furo"
