@@ -25,6 +25,7 @@ def bags_of_embedding(input, weight, mode, scale_grad_by_freq, per_sample_weight
     return {"sum": torch.sum, "mean": torch.mean}[mode](rows, 1)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", RENORM, ids=lambda case: case.id)
 def test_renormalized_table_is_what_pytorch_leaves(case):
     """And its gradient is that of the table before."""

@@ -111,6 +111,7 @@ def run_jax(case, arrays, cotangent, dtype="float64", precision="highest"):
     @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
     def run(arrays, cotangent):
         output, pullback = jax.vjp(lambda a: function(**a, **constants, **kwargs), arrays)
+        assert output.shape == cotangent.shape
         return output, *pullback(cotangent.astype(output.dtype))
 
     with jax.default_matmul_precision(precision):
