@@ -19,8 +19,8 @@ from parity_tests.harness.layer import (
     own_layer,
 )
 from parity_tests.harness.optimizer import lookup, oracle_of
+from parity_tests.harness.seeded import assert_built_alike
 from parity_tests.nn.rows_conv import BAD, BAD_INPUTS, CASES, OUTPUT_SIZES, TRANSPOSED
-from parity_tests.nn.test_seeded_models import assert_built_alike
 
 EVEN_SAME = "ignore:Using padding='same' with even kernel:UserWarning"
 

@@ -17,8 +17,8 @@ from parity_tests.harness.layer import (
     largest,
     own_layer,
 )
+from parity_tests.harness.seeded import assert_built_alike
 from parity_tests.nn.rows_embedding import BAD, BAD_LATER, CASES
-from parity_tests.nn.test_seeded_models import assert_built_alike
 from parity_tests.registry import lookup, oracle_of
 
 

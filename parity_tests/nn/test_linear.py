@@ -15,8 +15,8 @@ from parity_tests.harness.layer import (
     largest,
     own_layer,
 )
+from parity_tests.harness.seeded import assert_built_alike
 from parity_tests.nn.rows_linear import BAD, CASES
-from parity_tests.nn.test_seeded_models import assert_built_alike
 from parity_tests.registry import lookup, oracle_of
 
 

@@ -13,7 +13,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
-from parity_tests.harness.optimizer import FAST_COMPILE, TORCH, lookup, oracle_of
+from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
+from parity_tests.harness.seeded import assert_built_alike, assert_same_weights
 from parity_tests.nn.rows_nn import LAYERS, MODELS
 from parity_tests.registry import rows
 
@@ -28,29 +29,6 @@ FULL_SIZE = [
     ("depthwise_cnn", {}),
     ("vit_tiny", {}),
 ]
-
-
-def assert_same_weights(ours, theirs):
-    """Assert that a model has PyTorch's names, and every array PyTorch's bits."""
-    found, expected = ja.nn.state_dict(ours), theirs.state_dict()
-    assert list(found) == list(expected)
-    for name, tensor in expected.items():
-        # NumPy has no bfloat16 to ask a tensor for.
-        same = np.array_equal(
-            found[name].reshape(-1).view(np.uint8), tensor.reshape(-1).view(torch.uint8).numpy()
-        )
-        assert found[name].shape == tuple(tensor.shape), name
-        assert same, name
-
-
-def assert_built_alike(function, oracle, kwargs, dtype, seed):
-    """Assert that one seed builds the same layer or model here and in PyTorch."""
-    torch.manual_seed(seed)
-    theirs = oracle(**kwargs, dtype=TORCH[dtype])
-    generator = ja.random.manual_seed(seed)
-    ours = function(**kwargs, dtype=jnp.dtype(dtype), rngs=generator)
-    assert_same_weights(ours, theirs)
-    assert np.array_equal(generator.get_state(), torch.get_rng_state().numpy())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
