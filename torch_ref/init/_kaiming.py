@@ -1,6 +1,7 @@
 """Kaiming (He) initializers."""
 
 import math
+from typing import Any
 
 from torch.nn.init import calculate_gain
 
@@ -8,7 +9,9 @@ from torch_ref._layout import fans
 from torch_ref.init import _draw
 
 
-def kaiming_uniform(a=0, mode="fan_in", nonlinearity="leaky_relu", *, layout="flax"):
+def kaiming_uniform(
+    a: float = 0, mode="fan_in", nonlinearity: Any = "leaky_relu", *, layout="flax"
+):
     """Draw weights uniformly, with the variance that keeps signals their size."""
     gain = calculate_gain(nonlinearity, a)
 
@@ -19,7 +22,7 @@ def kaiming_uniform(a=0, mode="fan_in", nonlinearity="leaky_relu", *, layout="fl
     return init
 
 
-def kaiming_normal(a=0, mode="fan_in", nonlinearity="leaky_relu", *, layout="flax"):
+def kaiming_normal(a: float = 0, mode="fan_in", nonlinearity: Any = "leaky_relu", *, layout="flax"):
     """Draw weights from a normal, with the variance that keeps signals their size."""
     gain = calculate_gain(nonlinearity, a)
 

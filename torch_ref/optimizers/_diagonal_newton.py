@@ -1,5 +1,7 @@
 """Newton's method with the Hessian's diagonal: every parameter has a step of its own curvature."""
 
+from typing import Any
+
 import torch
 from torch.optim import Optimizer
 
@@ -22,7 +24,7 @@ class DiagonalNewton(Optimizer):
         super().__init__(params, {"lr": lr, "damping": damping, "beta": beta})
 
     @torch.no_grad()
-    def step(self, closure=None, *, hessian_diagonal=None):
+    def step(self, closure: Any = None, *, hessian_diagonal: Any = None) -> Any:
         """Take one step along gradients that are there, or that ``closure`` makes."""
         loss = None
         if closure is not None:

@@ -1,5 +1,7 @@
 """Lookahead: every k steps of any optimizer, fall back part of the way."""
 
+from typing import Any
+
 import torch
 from torch.optim import Optimizer
 
@@ -23,7 +25,7 @@ class Lookahead(Optimizer):
         self.optimizer, self.k, self.alpha = optimizer, k, alpha
         self.param_groups = optimizer.param_groups
 
-    def step(self, closure=None, **extra):
+    def step(self, closure: Any = None, **extra: Any) -> Any:
         """Step with the optimizer inside, and jump if it is time; return what that returns."""
         for param in self._params():
             if param not in self.state:
