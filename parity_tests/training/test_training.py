@@ -51,9 +51,8 @@ def recipe():
 
 
 RUNS = {
-    "resnet": (resnet, 1, None),
+    "perceptron": (perceptron, 1, None),
     "resnet in three parts": (resnet, 3, False),
-    "perceptron in three parts, unrolled": (perceptron, 3, True),
 }
 
 
