@@ -9,10 +9,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Key
+from jaxaccel.functional._dropout import dropout
 
 QUERIES = 128
 """The most queries of a block. Scores need memory for ``QUERIES * S`` numbers per head."""
@@ -43,7 +43,7 @@ def attend(
         masks = [*masks, jax.lax.expand_dims(seen, range(scores.ndim - 2))]
     for mask in masks:
         scores = scores + _as_bias(mask, wide)
-    weights = _dropped(softmax(scores).astype(dtype), dropout_p, dropout_key)
+    weights = dropout(softmax(scores).astype(dtype), dropout_p, key=dropout_key)
     return jnp.matmul(weights, value, preferred_element_type=wide).astype(dtype), weights
 
 
@@ -65,8 +65,9 @@ def attend_in_blocks(
         own = {"is_causal": is_causal, "scale": scale, "dropout_p": dropout_p, "count": count}
         return _attend_in_turn(query, key, value, masks, dropout_key, **own)
     positions = jnp.arange(length, dtype=jnp.int32) if is_causal else None
-    dropout = dropout_p, dropout_key
-    return attend(query, key, value, masks, positions, scale, softmax_or_zeros, *dropout)[0]
+    return attend(
+        query, key, value, masks, positions, scale, softmax_or_zeros, dropout_p, dropout_key
+    )[0]
 
 
 # Compiled here, or outside of a jit every call would compile its loop anew.
@@ -104,8 +105,8 @@ def _attend_in_turn(
             positions = index + count * jnp.arange(rows, dtype=jnp.int32)
             positions = jnp.minimum(positions, length - 1)
         own_key = None if dropout_key is None else jax.random.fold_in(dropout_key, index)
-        shared, dropout = (key.astype(dtype), value.astype(dtype)), (dropout_p, own_key)
-        return attend(query, *shared, seen, positions, scale, softmax_or_zeros, *dropout)[0]
+        shared, draw = (key.astype(dtype), value.astype(dtype)), (dropout_p, own_key)
+        return attend(query, *shared, seen, positions, scale, softmax_or_zeros, *draw)[0]
 
     own_masks = [_split(m, count, rows) if m.shape[-2] == length else None for m in masks]
     indices = jnp.arange(count, dtype=jnp.int32)
@@ -142,12 +143,3 @@ def _split(array: jax.Array, count: int, rows: int) -> jax.Array:
         array = jnp.concatenate([array, last], axis=-2)
     split = array.reshape(*array.shape[:-2], rows, count, array.shape[-1])
     return jnp.moveaxis(split, -2, 0)
-
-
-def _dropped(weights: jax.Array, p: float, key: Key | None) -> jax.Array:
-    """Zero weights at random, and scale the others."""
-    if p == 0 or key is None:
-        return weights * jnp.zeros((), weights.dtype) if p == 1 else weights
-    kept = jax.random.bernoulli(key, np.float32(1 - p), weights.shape)
-    factor = jnp.asarray(1 / (1 - p) if p < 1 else 0.0, weights.dtype)
-    return weights * jnp.where(kept, factor, jnp.zeros((), weights.dtype))

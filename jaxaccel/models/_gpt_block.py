@@ -37,10 +37,9 @@ class CausalSelfAttention(nnx.Module):
             jnp.swapaxes(x.reshape(heads), 1, 2) for x in jnp.split(self.c_attn(input), 3, -1)
         )
         dropout = self.attn_dropout
-        p = 0.0 if dropout.deterministic else dropout.p
-        dropout_key = dropout.rngs() if p > 0 and dropout.rngs is not None else None
+        p, mask_key = 0.0 if dropout.deterministic else dropout.p, dropout.mask_key()
         x = scaled_dot_product_attention(
-            query, key, value, dropout_p=p, is_causal=True, dropout_key=dropout_key
+            query, key, value, dropout_p=p, is_causal=True, dropout_key=mask_key
         )
         return self.resid_dropout(self.c_proj(jnp.swapaxes(x, 1, 2).reshape(input.shape)))
 

@@ -29,9 +29,9 @@ class _Dropout(nnx.Module):
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the input with a new mask applied, or as it is in evaluation."""
-        return self._drop(input, self.p, not self.deterministic, key=self._key())
+        return self._drop(input, self.p, not self.deterministic, key=self.mask_key())
 
-    def _key(self) -> Key | None:
+    def mask_key(self) -> Key | None:
         """Return what draws the next mask; None where nothing is drawn."""
         if self.deterministic or self.p in (0, 1):
             return None

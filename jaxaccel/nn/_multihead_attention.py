@@ -156,17 +156,6 @@ class MultiheadAttention(nnx.Module):
             The output, of the shape of ``query``, and the weights: (N, L, S), (N, num_heads, L, S)
             if not averaged, without N if there is no batch, or None.
         """
-        dropout = self.dropout
-        p = 0.0 if dropout.deterministic else dropout.p
-        dropout_key = None
-        if 0 < p < 1:
-            if dropout.rngs is None:
-                raise ValueError(
-                    "MultiheadAttention in training draws a mask and needs rngs: "
-                    "MultiheadAttention(..., rngs=nnx.Rngs(0)), or nnx.view(model, "
-                    "rngs=nnx.Rngs(0)) for a model that a Generator has drawn"
-                )
-            dropout_key = dropout.rngs()
         return multi_head_attention_forward(
             query,
             key,
@@ -178,9 +167,10 @@ class MultiheadAttention(nnx.Module):
             value_of(self.bias_k),
             value_of(self.bias_v),
             self.add_zero_attn,
-            p,
+            self.dropout.p,
             self.out_proj.weight[...],
             value_of(self.out_proj.bias),
+            not self.dropout.deterministic,
             key_padding_mask=key_padding_mask,
             need_weights=need_weights,
             attn_mask=attn_mask,
@@ -191,5 +181,5 @@ class MultiheadAttention(nnx.Module):
             average_attn_weights=average_attn_weights,
             is_causal=is_causal,
             batch_first=self.batch_first,
-            dropout_key=dropout_key,
+            dropout_key=self.dropout.mask_key(),
         )

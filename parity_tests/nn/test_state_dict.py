@@ -183,3 +183,92 @@ def test_a_variable_without_an_array_is_refused_by_name():
     layer.extra = nnx.Variable(1.5)
     with pytest.raises(TypeError, match=r"0\.extra \(Variable\) holds a float"):
         ja.nn.state_dict(nnx.List([layer]))
+
+
+# --- names, and what is loaded -----------------------------------------------------------------
+
+
+class Nested(nnx.Module):
+    """A list in a list, a shared layer and a module that is absent."""
+
+    def __init__(self, rngs):
+        self.blocks = nnx.List([nnx.List([ja.nn.Linear(2, 3, rngs=rngs)]), ja.nn.LayerNorm((3, 2))])
+        self.shared = self.blocks[0]
+        self.absent = nnx.data(None)
+
+
+def test_names_of_nested_lists_are_pytorchs():
+    theirs = torch.nn.Module()
+    theirs.blocks = torch.nn.ModuleList(
+        [torch.nn.ModuleList([torch.nn.Linear(2, 3)]), torch.nn.LayerNorm((3, 2))]
+    )
+    theirs.shared = theirs.blocks[0]
+    found = ja.nn.state_dict(Nested(nnx.Rngs(0)))
+    assert {k: v.shape for k, v in found.items()} == {
+        k: tuple(v.shape) for k, v in theirs.state_dict().items()
+    }
+    assert list(found) == list(theirs.state_dict())
+
+
+class WithNorm(nnx.Module):
+    """A model with parameters and buffers."""
+
+    def __init__(self):
+        self.bn = ja.nn.BatchNorm2d(2)
+
+
+def test_load_state_dict_reports_everything_and_changes_nothing():
+    model, theirs = WithNorm(), torch.nn.Module()
+    theirs.bn = torch.nn.BatchNorm2d(2)
+    before = ja.nn.state_dict(model)
+    state = {k: torch.ones_like(v) for k, v in theirs.state_dict().items()}
+    del state["bn.bias"], state["bn.running_var"]
+    state |= {"head.weight": torch.ones(1), "bn.extra": torch.ones(1), "bn.weight": torch.ones(3)}
+    with pytest.raises(RuntimeError) as expected:
+        theirs.load_state_dict(state)
+    with pytest.raises(ValueError) as found:
+        ja.nn.load_state_dict(model, state)
+    text = str(expected.value).replace("torch.Size([3])", "(3,)").replace("torch.Size([2])", "(2,)")
+    assert str(found.value) == text.replace("for Module", "for WithNorm")
+    assert all(np.array_equal(before[k], v) for k, v in ja.nn.state_dict(model).items())
+    with pytest.raises(TypeError, match="Expected state_dict to be dict-like"):
+        ja.nn.load_state_dict(model, [1])
+    state["bn.weight"] = torch.full((2,), 5.0)
+    keys = ja.nn.load_state_dict(model, state, strict=False)
+    assert keys == theirs.load_state_dict(state, strict=False)
+    assert model.bn.weight[...].tolist() == [5.0, 5.0]
+
+
+def test_kernel_shapes_in_errors_are_pytorchs():
+    for layer, theirs in (
+        (ja.nn.Conv2d(3, 4, (1, 2), rngs=nnx.Rngs(0)), torch.nn.Conv2d(3, 4, (1, 2))),
+        (ja.nn.Linear(3, 4, rngs=nnx.Rngs(0)), torch.nn.Linear(3, 4)),
+    ):
+        state = theirs.state_dict() | {"weight": torch.ones(4, 3, 2, 2)}
+        shape = ", ".join(map(str, theirs.weight.shape))
+        with pytest.raises(ValueError, match=rf"\(4, 3, 2, 2\).*current model is \({shape}\)"):
+            ja.nn.load_state_dict(layer, state)
+
+
+def test_loaded_arrays_are_copies_and_keep_dtype_and_placement():
+    layer = ja.nn.Linear(2, 2, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    weight = torch.ones(2, 2)
+    ja.nn.load_state_dict(layer, {"weight": weight, "bias": np.zeros(2)})
+    weight.fill_(7)
+    assert layer.weight.dtype == jnp.bfloat16
+    assert (layer.weight[...] == 1).all()
+    assert not layer.weight[...].committed
+    norm = ja.nn.LayerNorm(4096)  # JAX would share aligned host memory of the same dtype
+    shared = {name: torch.ones(4096) for name in ("weight", "bias")}
+    ja.nn.load_state_dict(norm, shared)
+    shared["weight"].fill_(7)
+    assert (norm.weight[...] == 1).all()
+    exported = ja.nn.state_dict(layer)["bias"]
+    exported[:] = 3
+    assert (layer.bias[...] == 0).all()
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    layer = ja.nn.Linear(8, 2, bias=False, rngs=nnx.Rngs(0))
+    layer.weight[...] = jax.device_put(layer.weight[...], sharding)
+    ja.nn.load_state_dict(layer, {"weight": np.ones((2, 8))})
+    assert layer.weight[...].sharding == sharding
