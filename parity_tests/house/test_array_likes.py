@@ -15,7 +15,7 @@ from parity_tests.optimizers import rows_optimizers
 from parity_tests.schedules import rows_schedules, rows_warmup_schedules
 
 
-@pytest.mark.parametrize("part", ["schedules", "optimizers", "layers"])
+@pytest.mark.parametrize("part", ["schedules", "optimizers", "layers", "training"])
 def test_the_typed_sample_runs(part):
     getattr(typed_sample, part)()
 

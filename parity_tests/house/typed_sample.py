@@ -85,6 +85,28 @@ def layers() -> None:
     assert_type(ja.functional.relu(net(jnp.ones((5, 3), jnp.float32))), jax.Array)
 
 
+def training() -> None:
+    """A step goes from a state to a state; what it is made of has types of its own."""
+    net = ja.nn.Linear(3, 2, rngs=ja.random.Generator(0))
+    apply, weights, model_state = ja.training.split_model(net)
+
+    def loss_fn(params: Any, model_state: Any, batch: jax.Array) -> Any:
+        outputs, model_state = apply(params, model_state, batch, training=True)
+        return ja.functional.mse_loss(outputs, jnp.zeros_like(outputs)), (model_state, {})
+
+    gradient_fn = ja.training.accumulate(ja.training.gradients(loss_fn), 2)
+    tx = ja.optimizers.param_groups(ja.optimizers.sgd, [], lr=0.1)
+    state = ja.training.train_state(weights, tx, model_state)
+    assert_type(state, ja.training.TrainState)
+    batch = jnp.ones((4, 3), jnp.float32)
+    found = gradient_fn(state.params, state.model_state, batch)
+    assert_type(found, ja.training.Gradients)
+    step = ja.training.train_step(gradient_fn, tx, max_grad_norm=1.0)
+    state, metrics = step(ja.optimizers.set_hyperparams(state, lr=0.5), batch)
+    assert_type(state, ja.training.TrainState)
+    assert_type(metrics["loss"], jax.Array)
+
+
 def wrong() -> None:
     """Calls that a type checker refuses; nobody makes them."""
     ja.schedules.step_lr("0.1", 3)  # pyright: ignore[reportArgumentType]
