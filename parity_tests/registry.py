@@ -13,7 +13,7 @@ HOW_NOT_WHAT = {"foreach", "fused", "capturable", "differentiable", "last_epoch"
 class Case(NamedTuple):
     """One row: a function, its arguments, its judge, and why the row exists.
 
-    ``kwargs`` go unchanged to ``jaxaccel.<function>``, ``torch_ref.<function>`` and ``oracle``.
+    ``kwargs`` go unchanged to ``jaxaccel.<function>`` and ``oracle``.
     ``options`` hold what the area's harness needs beyond the call (and what cannot be done, with
     the reason); the area's test says which keys it knows.
     """
