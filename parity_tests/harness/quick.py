@@ -4,6 +4,7 @@ import functools
 import importlib
 import inspect
 import itertools
+import warnings
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,8 @@ def _call(test, arguments):
     """Return the test with its arguments and the fixtures that patch."""
 
     def call():
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a module's own filters are pytest's to apply
             wants = set(inspect.signature(test).parameters) - arguments.keys()
             test(**arguments, **dict.fromkeys(wants, patch))
 
