@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jaxaccel._names import public as _public
 from jaxaccel._names import unknown_name as _unknown_name
 
-__version__ = "0.1.0"
+__version__ = "0.13.0"
 
 __all__ = [
     "optimizers",
