@@ -1,23 +1,25 @@
 """Sphinx: ``sphinx-build -W -b html docs docs/_build``, without a network."""
 
 import sys
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent)]
 
+import jaxaccel  # noqa: E402
+
 project = "jaxaccel"
 author = "the jaxaccel authors"
-release = version = installed_version("jaxaccel")
+release = version = jaxaccel.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "myst_parser",
     "api_pages",
+    "mathml",
     "parity_table",
+    "porting_map",
     "public_names",
     "schedule_curves",
     "side_by_side",
@@ -25,6 +27,10 @@ extensions = [
 exclude_patterns = ["_build", "_ext"]
 html_theme = "furo"
 html_title = f"jaxaccel {release}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_show_copyright = False
+html_math_renderer = "mathml"
 
 # Every cross reference must lead somewhere; only what is not ours is printed as it is.
 nitpicky = True
@@ -33,7 +39,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"Any|Callable|Iterable|Iterator|Literal|Mapping|Mesh|Sequence"),
     ("py:.*", r"int|float|str|bool|dict|list|tuple|None"),
     ("py:class", r"MLP|SimpleCNN|ResNet|DepthwiseCNN|VisionTransformer|LSTMClassifier|GPT"),
-    ("py:class", r"AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase"),
+    ("py:class", r"StateT|AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase"),
 ]
 
 autodoc_member_order = "bysource"
@@ -43,5 +49,5 @@ python_maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_custom_sections = ["PyTorch"]
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["attrs_block", "dollarmath"]
 myst_heading_anchors = 3

@@ -58,18 +58,19 @@ def index_page() -> str:
 
 
 def room_page(room: str) -> str:
-    """Return the page of a room: its docstring, then each public name in the order of ``__all__``.
+    """Return the page of a room: its docstring, a table of its names, then each of them.
 
-    Words of annotations are on the page of types.
+    All in the order of ``__all__``. Words of annotations are on the page of types.
 
     Raises:
         ExtensionError: a name in ``__all__`` is missing or has no docstring of its own.
     """
     module = import_module(f"jaxaccel.{room}")
     lines = [*heading(module.__name__), f".. automodule:: {module.__name__}", ""]
-    for name in module.__all__:
-        if typing.get_origin(getattr(module, name, None)) is None:
-            lines += [*_entry(module, name), ""]
+    names = [n for n in module.__all__ if typing.get_origin(getattr(module, n, None)) is None]
+    lines += [*_table(module, names), ""]
+    for name in names:
+        lines += [*_entry(module, name), ""]
     return "\n".join(lines)
 
 
@@ -83,6 +84,20 @@ def _entry(module: ModuleType, name: str) -> list[str]:
     # A layer's call may be its private base's; what nnx and tuples bring is documented there.
     inherited = "   :inherited-members: Module, tuple"
     return [f".. autoclass:: {name}", "   :members:", inherited, "   :special-members: __call__"]
+
+
+def _table(module: ModuleType, names: list[str]) -> list[str]:
+    """Return the table of a room's names, each with the first line of its docstring."""
+    lines = [".. list-table::", "   :class: names", ""]
+    for name in names:
+        value = getattr(module, name, None)
+        kind = "class" if inspect.isclass(value) else "func"
+        summary = ((value and _own_docstring(value)) or "").strip().partition("\n")[0]
+        lines += [
+            f"   * - :py:{kind}:`{name} <{module.__name__}.{name}>`",
+            f"     - {summary}",
+        ]
+    return lines
 
 
 def _own_docstring(value: Any) -> str | None:
