@@ -1,8 +1,8 @@
-"""The parity table: what is tested against which PyTorch object, from the rows of the tests.
+"""The parity tables: what is tested against which PyTorch object, from the rows of the tests.
 
-``python docs/_ext/parity_table.py`` writes it into README.md between two markers; with
-``--check`` it changes nothing and fails when the table there is an old one. The documentation
-puts it between the same markers when it is built.
+``python docs/_ext/parity_table.py`` writes a line per room into README.md between two markers;
+with ``--check`` it changes nothing and fails when the table there is an old one. The documentation
+puts a line per function between the same markers of its page when it is built.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,20 @@ def parity_table() -> str:
         lines.append(
             f"| `{function}` | {judges or 'the published formula'} | {len(cases)} | {options} |"
         )
+    return "\n".join(lines)
+
+
+def room_table() -> str:
+    """Return the table in Markdown: a line per room that has rows."""
+    rooms: dict[str, list[list[Any]]] = {}
+    for function, cases in _rows_by_function().items():
+        rooms.setdefault(function.split(".")[0], []).append(cases)
+    lines = ["| room | mostly judged by | functions | cases |", "|---|---|--:|--:|"]
+    for room, functions in rooms.items():
+        judges = Counter(case.oracle.rpartition(".")[0] for cases in functions for case in cases)
+        count = sum(len(cases) for cases in functions)
+        (judge, _), *_ = judges.most_common(1)
+        lines.append(f"| `ja.{room}` | `{judge}` | {len(functions)} | {count:,} |")
     return "\n".join(lines)
 
 
@@ -56,13 +71,14 @@ def _code(names: Iterable[str]) -> str:
 
 
 def with_table(text: str, where: str) -> str:
-    """Return a page with the current table between its markers.
+    """Return a page with its current table between the markers: rooms for README, or functions.
 
     Raises:
         ValueError: the page has no markers, or more than one pair.
     """
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    block = f"{BEGIN}\n{parity_table()}\n{END}"
+    table = room_table() if where == "README.md" else parity_table()
+    block = f"{BEGIN}\n{table}\n{END}"
     text, count = pattern.subn(lambda _: block, text)
     if count != 1:
         raise ValueError(f"{where}: expected one block {BEGIN} ... {END}, found {count}")
