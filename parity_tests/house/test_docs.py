@@ -53,7 +53,15 @@ counterpart in PyTorch says so under PyTorch."""
 AS = re.compile(r"\s*as :(?:class|func|meth):`~?([\w.]+)`")
 """How a section refers to a sibling's; of Args, only what differs follows."""
 
-PAGES_THAT_SHOW_CODE = ("README", "index", "contributing")
+PAGES_THAT_SHOW_CODE = (
+    "README",
+    "index",
+    "getting_started",
+    "howto",
+    "numerics",
+    "stability",
+    "contributing",
+)
 FENCES = ("python", "pycon", "console", "text", "{toctree}", "{side-by-side}")
 """What a code block may be: the first two are run."""
 
