@@ -7,7 +7,7 @@ from typing import Any, Literal
 from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
-from jaxaccel.schedules._inputs import known_lr, known_number
+from jaxaccel.schedules._inputs import known_lr, known_number, plain
 from jaxaccel.schedules._schedule import Curve, Group, Next, Scheduler, Start, make_schedule
 
 
@@ -64,6 +64,7 @@ def swa_lr(
         raise ValueError(
             f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
         )
+    anneal_epochs = plain(anneal_epochs)
     if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
         raise ValueError(f"anneal_epochs must be equal or greater than 0, got {anneal_epochs}")
 
