@@ -10,8 +10,6 @@ import pytest
 from parity_tests.harness import compare
 from parity_tests.harness.compiled import shared
 
-pytestmark = pytest.mark.quick
-
 NAN, INF = np.nan, np.inf
 
 CLOSE = functools.partial(compare.assert_close, of_max=0.01)
@@ -45,6 +43,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.quick
 def test_comparisons_can_fail():
     for compared, found, expected in RIGHT:
         compared(np.array(found), np.array(expected))

@@ -16,6 +16,7 @@ CASES = rows(
     "optimizers.lbfgs",
     "torch.optim.LBFGS",
     [
+        ("defaults in one call", {}, _on("rosenbrock", 1, 1)),
         ("defaults on rosenbrock", {}, _on("rosenbrock", 3, 6)),
         ("defaults on a quadratic", {}, _on("quadratic", 3, 6)),
         ("defaults on a diagonal", {}, _on("diagonal", 3, 6)),
