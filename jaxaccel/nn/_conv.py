@@ -23,11 +23,11 @@ from jaxaccel.nn._arguments import parameter_dtype, params_key
 
 
 class Convolution(nnx.Module):
-    """What the convolutions share; ``convolve`` is the function of their ``axes`` spatial axes."""
+    """What the convolutions share; ``_convolve`` is the function of their ``axes`` spatial axes."""
 
     torch_transposed = ("weight",)
     axes: ClassVar[int]
-    convolve: ClassVar[Callable[..., jax.Array]]
+    _convolve: ClassVar[Callable[..., jax.Array]]
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Convolution(nnx.Module):
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = pad(input, self._pairs(), self.padding_mode), 0
-        return self.convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups)
+        return self._convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def _pairs(self) -> list[int]:
         """Return what :func:`jaxaccel.functional.pad` adds: pairs, the last axis first."""
@@ -178,7 +178,7 @@ class Conv2d(Convolution):
     """
 
     axes = 2
-    convolve = staticmethod(conv2d)
+    _convolve = staticmethod(conv2d)
 
 
 class Conv1d(Convolution):
@@ -201,7 +201,7 @@ class Conv1d(Convolution):
     """
 
     axes = 1
-    convolve = staticmethod(conv1d)
+    _convolve = staticmethod(conv1d)
 
 
 class Conv3d(Convolution):
@@ -225,4 +225,4 @@ class Conv3d(Convolution):
     """
 
     axes = 3
-    convolve = staticmethod(conv3d)
+    _convolve = staticmethod(conv3d)

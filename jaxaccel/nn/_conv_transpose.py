@@ -15,11 +15,11 @@ from jaxaccel.nn._conv import check_geometry, draw
 
 
 class TransposedConvolution(nnx.Module):
-    """What the transposed convolutions share; ``convolve`` is the function of their ``axes``."""
+    """What the transposed convolutions share; ``_convolve`` is the function of their ``axes``."""
 
     torch_transposed = ("weight",)
     axes: ClassVar[int]
-    convolve: ClassVar[Callable[..., jax.Array]]
+    _convolve: ClassVar[Callable[..., jax.Array]]
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class TransposedConvolution(nnx.Module):
         if output_size is not None and input.ndim in (self.axes + 1, self.axes + 2):
             extra = self._extra_points(input.shape, output_size)
         options = (self.stride, self.padding, extra, self.groups, self.dilation)
-        return self.convolve(input, weight, bias, *options)
+        return self._convolve(input, weight, bias, *options)
 
     def _extra_points(self, shape: tuple[int, ...], wanted: Sequence[int]) -> tuple[int, ...]:
         """Return the output padding that gives the sizes wanted, with PyTorch's texts."""
@@ -146,7 +146,7 @@ class ConvTranspose2d(TransposedConvolution):
     """
 
     axes = 2
-    convolve = staticmethod(conv_transpose2d)
+    _convolve = staticmethod(conv_transpose2d)
 
 
 class ConvTranspose1d(TransposedConvolution):
@@ -169,7 +169,7 @@ class ConvTranspose1d(TransposedConvolution):
     """
 
     axes = 1
-    convolve = staticmethod(conv_transpose1d)
+    _convolve = staticmethod(conv_transpose1d)
 
 
 class ConvTranspose3d(TransposedConvolution):
@@ -193,4 +193,4 @@ class ConvTranspose3d(TransposedConvolution):
     """
 
     axes = 3
-    convolve = staticmethod(conv_transpose3d)
+    _convolve = staticmethod(conv_transpose3d)
