@@ -83,7 +83,21 @@ def _entry(module: ModuleType, name: str) -> list[str]:
         return [f".. autofunction:: {name}"]
     # A layer's call may be its private base's; what nnx and tuples bring is documented there.
     inherited = "   :inherited-members: Module, tuple"
-    return [f".. autoclass:: {name}", "   :members:", inherited, "   :special-members: __call__"]
+    lines = [f".. autoclass:: {name}", "   :members:", inherited, "   :special-members: __call__"]
+    lent = ", ".join(_from_other_rooms(value, module.__name__))
+    return [*lines, f"   :exclude-members: {lent}"] if lent else lines
+
+
+def _from_other_rooms(cls: type, room: str) -> list[str]:
+    """Return the members that are functions of another room, which has a page for them."""
+    found = [(name, getattr(cls, name)) for name in dir(cls) if not name.startswith("_")]
+    return [
+        name
+        for name, value in found
+        if inspect.isfunction(value)
+        and value.__module__.startswith("jaxaccel.")
+        and not value.__module__.startswith(f"{room}.")
+    ]
 
 
 def _table(module: ModuleType, names: list[str]) -> list[str]:

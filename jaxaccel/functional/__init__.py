@@ -1,10 +1,10 @@
 """torch.nn.functional as pure functions: PyTorch's names, arguments, order and defaults.
 
-Channels are last, (N, ..., C), as the TPU has them. Kernels are in flax's layout, (*k, I, O), where
-PyTorch's are (O, I, *k): ``linear`` takes (in_features, out_features), ``conv2d`` (kernel height,
-kernel width, in_channels / groups, out_channels), ``conv_transpose2d`` (kernel height, kernel
-width, out_channels / groups, in_channels). Tables of embeddings and ``bilinear``'s forms are as in
-PyTorch. What PyTorch draws from its global generator is drawn from a ``key``.
+Channels are last, (N, ..., C), as the TPU has them. Kernels are in flax's layout, ``(*k, I, O)``,
+where PyTorch's are ``(O, I, *k)``: ``linear`` takes (in_features, out_features), ``conv2d`` (kernel
+height, kernel width, in_channels / groups, out_channels), ``conv_transpose2d`` (kernel height,
+kernel width, out_channels / groups, in_channels). Tables of embeddings and ``bilinear``'s forms are
+as in PyTorch. What PyTorch draws from its global generator is drawn from a ``key``.
 """
 
 from jaxaccel._names import teach

@@ -61,9 +61,9 @@ def conv_transpose2d(
 
     PyTorch:
         ``torch.nn.functional.conv_transpose2d``: the same, but for the axes: channels are last, and
-        the weight is ``w.permute(2, 3, 1, 0)`` of PyTorch's (in_channels, out_channels / groups,
-        *k). PyTorch raises ``RuntimeError``. The counterpart of ``jax.default_matmul_precision`` is
-        ``torch.set_float32_matmul_precision``.
+        the weight is ``w.permute(2, 3, 1, 0)`` of PyTorch's, whose axes are in_channels,
+        out_channels / groups and the kernel's. PyTorch raises ``RuntimeError``. The counterpart of
+        ``jax.default_matmul_precision`` is ``torch.set_float32_matmul_precision``.
 
     Example:
         >>> import jax.numpy as jnp
