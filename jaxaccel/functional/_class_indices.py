@@ -53,12 +53,12 @@ def as_indices(log_probs: jax.Array, target: jax.Array, ignore_index: int) -> ja
         )
     elif list(target.shape) != expected:
         raise ValueError(f"Expected target size {expected}, got {list(target.shape)}")
-    if not isinstance(target, Tracer) and target.is_fully_addressable:
+    if not isinstance(target, Tracer) and getattr(target, "is_fully_addressable", True):
         known = np.asarray(target)
         outside = known[(known != ignore_index) & ((known < 0) | (known >= classes))]
         if outside.size:
             raise IndexError(f"Target {outside.flat[0]} is out of bounds.")
-    return target.astype(np.promote_types(target.dtype, np.int32))
+    return jnp.asarray(target.astype(np.promote_types(target.dtype, np.int32)))
 
 
 def picked(
@@ -71,7 +71,7 @@ def picked(
     zero = jnp.zeros(index.shape, log_probs.dtype)
     weights = jnp.ones_like(zero)
     if weight is not None:
-        weights = weight.astype(zero.dtype)[safe]
+        weights = jnp.asarray(weight, zero.dtype)[safe]
     at_index = jnp.take_along_axis(log_probs, jnp.expand_dims(safe, -1), -1)[..., 0]
     # A compiled program cannot raise; nan is seen.
     loss = jnp.where(inside, -weights * at_index, jnp.full_like(zero, jnp.nan))

@@ -110,7 +110,7 @@ def embedding_renorm(
         [[3.0, 4.0], [3.0, 4.0]]
     """
     check_integers(indices, "embedding_renorm")
-    fixed = jax.lax.stop_gradient(input)
+    fixed = jax.lax.stop_gradient(jnp.asarray(input))
     rows = rows_of(fixed, indices)
     norm = jnp.linalg.norm(rows, norm_type, axis=-1, keepdims=True)
     scaled = jnp.where(norm > max_norm, rows * (max_norm / (norm + 1e-7)), rows)

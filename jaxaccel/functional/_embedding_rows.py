@@ -28,7 +28,11 @@ def first_outside(input: jax.Array, rows: int) -> int | None:
 
 def rows_of(weight: jax.Array, input: jax.Array) -> jax.Array:
     """Look the rows up; NaN where there is none."""
-    return weight.at[input].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+    return (
+        jnp.asarray(weight)
+        .at[input]
+        .get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+    )
 
 
 def frequencies(input: jax.Array, rows: int) -> jax.Array:

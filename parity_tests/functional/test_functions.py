@@ -1,8 +1,10 @@
 """The functions that layers are made of, against ``torch.nn.functional``."""
 
+import functools
 import inspect
 import re
 
+import jax
 import pytest
 import torch
 
@@ -14,7 +16,11 @@ from parity_tests.functional import (
     rows_reshaping,
     rows_vectors,
 )
-from parity_tests.harness.function import assert_same_error, assert_same_function
+from parity_tests.harness.function import (
+    assert_same_error,
+    assert_same_function,
+    call_with_numpy,
+)
 from parity_tests.registry import lookup
 
 TABLES = (rows_linear, rows_conv, rows_pools, rows_reshaping, rows_embedding, rows_vectors)
@@ -50,6 +56,13 @@ def test_float64_equals_pytorch(case):
 @pytest.mark.parametrize("case", FLOAT32, ids=lambda case: case.id)
 def test_float32_equals_pytorch(case):
     assert_same_function(case, "float32")
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__.split(".")[-1])
+def test_numpy_arrays_are_taken(table):
+    """Arrays that are not traced, as in an eager call or closed over: traced only, not compiled."""
+    for case in table.CASES:
+        assert jax.eval_shape(functools.partial(call_with_numpy, case)).shape is not None, case.id
 
 
 BAD = [case for table in TABLES for case in [*table.BAD, *getattr(table, "BAD_INPUTS", ())]]

@@ -143,6 +143,15 @@ def test_float64_equals_pytorch(case):
     assert_all_close(found, expected, OF_MAX["float64"])
 
 
+def test_numpy_arrays_are_taken():
+    """Arrays that are not traced, as in an eager call or closed over: traced only, not compiled."""
+    for case in CASES:
+        arrays = {name: np.asarray(array) for name, array in arrays_of(case).items()}
+        extra = {"class_axis": 1} if "classes" in case.options else {}
+        call = functools.partial(lookup("jaxaccel", case.function), **arrays, **case.kwargs)
+        assert jax.eval_shape(functools.partial(call, **extra)).dtype == jnp.float64, case.id
+
+
 @pytest.mark.parametrize(
     "case", [c for c in CLASSES if len(c.options["shape"]) > 2], ids=lambda case: case.id
 )

@@ -129,6 +129,13 @@ def run_jax(case, arrays, cotangent, dtype="float64", precision="highest"):
     )
 
 
+def call_with_numpy(case):
+    """Return what jaxaccel's function returns for NumPy arrays."""
+    arrays = {**arrays_of(case), **constants_of(case)}
+    own = {name: np.asarray(ours_of(case, name, array)) for name, array in arrays.items()}
+    return lookup("jaxaccel", case.function)(**own, **case.kwargs, **case.options.get("own", {}))
+
+
 def assert_same_result(found, expected, cotangent, of_max):
     """Assert that an output and its gradients are PyTorch's."""
     assert_close(found.output, expected.output, of_max, what="output", special=True)
