@@ -1,4 +1,4 @@
-"""What a factory returns prints the call that made it."""
+"""What a factory returns prints, and pickles as, the call that made it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST = 80
 
 
 def shows_call(factory: Callable[P, R]) -> Callable[P, R]:
-    """Let the functions that ``factory`` returns print as ``adamw(lr=0.1)``.
+    """Let the functions that ``factory`` returns print as ``adamw(lr=0.1)``, and be pickled so.
 
     It returns a NamedTuple of functions (an optax transformation) or a ``functools.partial``;
     what comes back is an instance of the same class.
@@ -31,7 +31,7 @@ def shows_call(factory: Callable[P, R]) -> Callable[P, R]:
         else:
             kind = type(made)
             shown = _printing(vars(kind).get("_printed", kind))._make(made)
-        shown.call = (factory, args, kwargs)
+        shown.call = (make, args, kwargs)
         return shown
 
     return make
@@ -45,6 +45,10 @@ def _printing(kind: Any) -> Any:
         call = vars(self).get("call")  # a copy by ``_replace`` has none
         return kind.__repr__(self) if call is None else _text(*call)
 
+    def reduced(self: Any, protocol: int) -> Any:
+        call = vars(self).get("call")  # the functions inside cannot be pickled, their call can
+        return kind.__reduce_ex__(self, protocol) if call is None else (_called, call)
+
     return type(
         kind.__name__,
         (kind,),
@@ -52,9 +56,15 @@ def _printing(kind: Any) -> Any:
             "__module__": kind.__module__,
             "__doc__": kind.__doc__,
             "__repr__": text,
+            "__reduce_ex__": reduced,
             "_printed": kind,
         },
     )
+
+
+def _called(factory: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what a call returns: how one is read back from a pickle."""
+    return factory(*args, **kwargs)
 
 
 def _text(factory: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

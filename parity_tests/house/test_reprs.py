@@ -133,6 +133,19 @@ def test_what_a_factory_returns_prints_its_call(expected):
     assert repr(made) == str(made) == repr(copy.copy(made)) == repr(copy.deepcopy(made)) == expected
 
 
+def test_a_pickle_holds_the_call():
+    """So that a configured optimizer or schedule goes to another process."""
+    schedule = ja.schedules.one_cycle_lr(0.1, total_steps=10)
+    groups = [{"params": "bias$", "weight_decay": 0.0}]
+    tx = ja.optimizers.param_groups(ja.optimizers.adamw, groups, lr=schedule)
+    for made in (schedule, tx):
+        again = pickle.loads(pickle.dumps(made))
+        assert repr(again) == repr(made)
+        assert type(again) is type(made)
+    updates = [each.update(PARAMS, each.init(PARAMS), PARAMS)[0] for each in (tx, again)]
+    assert jax.tree.all(jax.tree.map(np.array_equal, *updates))
+
+
 def test_every_factory_does():
     """Whatever returns a transformation, a schedule or a pair of functions."""
     silent = []
