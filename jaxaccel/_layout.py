@@ -1,4 +1,7 @@
-"""Kernel layouts: torch's (O, I, *k) and flax's (*k, I, O). Nothing else knows about them."""
+"""Kernel layouts: torch's (O, I, *k) and flax's (*k, I, O). Nothing else knows about them.
+
+Who takes a layout checks it, once, where it is given; the functions below take it as checked.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +29,19 @@ def check_layouts(layout: Layouts) -> None:
 
 
 def layout_at(layout: Layouts, path: str) -> str:
-    """Return the layout of the leaf at ``path``: the one for all, or what the function says."""
-    own = layout(path) if callable(layout) else layout
+    """Return the layout of the leaf at ``path``: the one for all, or what the function says.
+
+    The one for all was checked where it was given; a function's answers are checked here.
+    """
+    if not callable(layout):
+        return layout
+    own = layout(path)
     check_layout(own)
     return own
 
 
 def axis_from_torch(axis: int, ndim: int, layout: str) -> int:
     """Return where a kernel keeps the axis that PyTorch's (O, I, *k) has at ``axis``."""
-    check_layout(layout)
     order = (ndim - 1, ndim - 2, *range(ndim - 2)) if layout == "flax" else range(ndim)
     return order[axis]
 
@@ -42,7 +49,6 @@ def axis_from_torch(axis: int, ndim: int, layout: str) -> int:
 def axes_except(dim: int | None, ndim: int, layout: str) -> tuple[int, ...]:
     """Return the axes over which ``torch.norm_except_dim`` sums: all for None and -1."""
     if dim is None or dim == -1:
-        check_layout(layout)
         return tuple(range(ndim))
     if not -ndim <= dim < ndim:
         raise IndexError(
@@ -55,19 +61,16 @@ def axes_except(dim: int | None, ndim: int, layout: str) -> tuple[int, ...]:
 
 def output_axis(layout: str) -> int:
     """Return the axis that counts the outputs: the last in flax, the first in torch."""
-    check_layout(layout)
     return -1 if layout == "flax" else 0
 
 
 def input_axis(layout: str) -> int:
     """Return the axis that counts the inputs (of one group): next to the output axis."""
-    check_layout(layout)
     return -2 if layout == "flax" else 1
 
 
 def fans(shape: tuple[int, ...], layout: str) -> tuple[int, int]:
     """Return (fan_in, fan_out) of a kernel, as ``torch.nn.init`` counts them."""
-    check_layout(layout)
     if len(shape) < 2:
         raise ValueError(
             "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
@@ -92,7 +95,6 @@ def to_flax(array: Any) -> Any:
 
 def shape_in_torch(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
     """Return the shape that a kernel of ``shape`` has in PyTorch."""
-    check_layout(layout)
     if layout == "torch" or len(shape) < 2:
         return tuple(shape)
     return (shape[-1], shape[-2], *shape[:-2])
@@ -100,5 +102,4 @@ def shape_in_torch(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
 
 def from_torch(array: Any, layout: str) -> Any:
     """Turn a kernel (O, I, *k) into the layout asked for."""
-    check_layout(layout)
     return to_flax(array) if layout == "flax" else array

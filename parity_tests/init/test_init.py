@@ -502,6 +502,8 @@ def test_negative_fan_in_and_unknown_layout_raise():
         ja.init.default_bias(-1)
     for factory in (
         ja.init.kaiming_uniform,
+        ja.init.kaiming_normal,
+        ja.init.xavier_uniform,
         ja.init.xavier_normal,
         ja.init.default_weight,
         ja.init.uniform,

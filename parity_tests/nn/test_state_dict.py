@@ -1,5 +1,7 @@
 """What a class says about its arrays: names, order, layout, kinds, against ``torch.nn.Module``."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 from flax import nnx
 
 import jaxaccel as ja
+from jaxaccel import _layout
 from parity_tests.harness.optimizer import lookup, oracle_of
 from parity_tests.nn.rows_nn import MODELS
 
@@ -272,3 +275,20 @@ def test_loaded_arrays_are_copies_and_keep_dtype_and_placement():
     layer.weight[...] = jax.device_put(layer.weight[...], sharding)
     ja.nn.load_state_dict(layer, {"weight": np.ones((2, 8))})
     assert layer.weight[...].sharding == sharding
+
+
+def test_from_the_seed_to_the_state_dict_a_layout_is_checked_once():
+    code, calls = _layout.check_layout.__code__, []
+
+    def count(frame, event, _):
+        calls.extend([frame.f_back.f_code.co_name] * (event == "call" and frame.f_code is code))
+
+    layer = ja.nn.Linear(3, 2, rngs=ja.random.manual_seed(0))  # imports, traces and compiles
+    sys.setprofile(count)
+    try:
+        layer = ja.nn.Linear(3, 2, rngs=ja.random.manual_seed(0))
+        found = ja.nn.state_dict(layer)
+    finally:
+        sys.setprofile(None)
+    assert found["weight"].shape == (2, 3)
+    assert len(calls) == 1, calls

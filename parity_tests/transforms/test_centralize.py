@@ -108,7 +108,9 @@ def test_nnx_paths_have_no_value_at_the_end():
     assert set(seen) <= set(ja.nn.state_dict(model))
 
 
-def test_an_unknown_layout_of_a_leaf_is_an_error():
+def test_an_unknown_layout_is_an_error():
+    with pytest.raises(ValueError, match="layout must be"):
+        ja.transforms.centralize_gradients(layout="tf")
     tx = ja.transforms.centralize_gradients(layout=lambda path: "tf")
     with pytest.raises(ValueError, match="layout must be"):
         tx.update(jnp.ones((2, 2)), optax.EmptyState())
