@@ -6,19 +6,11 @@ from collections.abc import Sequence
 
 import jax
 
-from jaxaccel._spatial import (
-    check_conv_dilation,
-    check_conv_padding,
-    check_kernel_size,
-    check_stride,
-    conv_axes,
-)
+from jaxaccel._spatial import check_conv_dilation, check_conv_padding, conv_axes
 from jaxaccel.functional._conv_shapes import (
-    check_axes,
     check_bias,
-    check_groups,
+    check_conv,
     check_points,
-    check_weight,
     dimension_numbers,
     wrong_channels,
 )
@@ -157,17 +149,10 @@ def _conv(
     stride, dilation = conv_axes("stride", stride, axes), conv_axes("dilation", dilation, axes)
     if not isinstance(padding, str):
         padding = conv_axes("padding", padding, axes)
-    name = f"conv{axes}d"
     check_conv_padding(padding, stride)
-    check_groups(groups)
-    check_weight(name, weight, axes)
-    window = weight.shape[:axes]
-    check_kernel_size(window)
-    check_stride(stride)
+    batch = check_conv(f"conv{axes}d", axes, input, weight, stride, groups)
     check_conv_dilation(dilation)
-    batch = input[None] if input.ndim == axes + 1 else input
-    pairs = _pairs(padding, dilation, window)
-    check_axes(name, input, axes)
+    pairs = _pairs(padding, dilation, weight.shape[:axes])
     _check_shapes(batch, weight, groups, pairs, dilation)
     check_bias(f"weight of size {[*weight.shape]}", weight.shape[-1], bias)
     check_same_dtype(input, weight, bias)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import jax
 
+from jaxaccel._spatial import check_kernel_size, check_stride
+
 _SPATIAL = "DHW"
 
 
@@ -13,28 +15,30 @@ def dimension_numbers(axes: int) -> tuple[str, str, str]:
     return f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"
 
 
-def check_groups(groups: int) -> None:
-    """Raise unless there is a group."""
+def check_conv(
+    name: str,
+    axes: int,
+    input: jax.Array,
+    weight: jax.Array,
+    stride: tuple[int, ...],
+    groups: int,
+) -> jax.Array:
+    """Check what a convolution and a transposed one both take; return the input as a batch."""
     if groups <= 0:
         raise ValueError("non-positive groups is not supported")
-
-
-def check_weight(name: str, weight: jax.Array, axes: int) -> None:
-    """Raise unless a weight has its axes."""
     if weight.ndim != axes + 2:
         raise ValueError(
             f"{name}() needs a weight of {axes + 2} axes, the window's {axes} first (flax's "
             f"layout), but got one of shape {weight.shape}"
         )
-
-
-def check_axes(name: str, input: jax.Array, axes: int) -> None:
-    """Raise unless an input has its axes, with or without a batch axis."""
+    check_kernel_size(weight.shape[:axes])
+    check_stride(stride)
     if input.ndim not in (axes + 1, axes + 2):
         raise ValueError(
             f"Expected {axes + 1}D (unbatched) or {axes + 2}D (batched) input to {name}, "
             f"but got input of size: {list(input.shape)}"
         )
+    return input[None] if input.ndim == axes + 1 else input
 
 
 def check_points(input: jax.Array) -> None:

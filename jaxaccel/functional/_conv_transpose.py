@@ -7,19 +7,11 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxaccel._spatial import (
-    as_plane,
-    check_conv_transpose,
-    check_kernel_size,
-    check_stride,
-    conv_axes,
-)
+from jaxaccel._spatial import as_plane, check_conv_transpose, conv_axes
 from jaxaccel.functional._conv_shapes import (
-    check_axes,
     check_bias,
-    check_groups,
+    check_conv,
     check_points,
-    check_weight,
     dimension_numbers,
     wrong_channels,
 )
@@ -172,18 +164,12 @@ def _conv_transpose(
     stride, padding = conv_axes("stride", stride, axes), conv_axes("padding", padding, axes)
     extra = conv_axes("output_padding", output_padding, axes)
     dilation = conv_axes("dilation", dilation, axes)
-    check_groups(groups)
-    check_weight(name, weight, axes)
-    window = weight.shape[:axes]
-    check_kernel_size(window)
-    check_stride(stride)
+    batch = check_conv(name, axes, input, weight, stride, groups)
     check_conv_transpose(stride, padding, extra, dilation)
-    check_axes(name, input, axes)
-    batch = input[None] if input.ndim == axes + 1 else input
     _check_shapes(batch, weight, groups)
     check_bias(f"transposed=1, weight of size {[*weight.shape]}", weight.shape[-2] * groups, bias)
     check_same_dtype(input, weight, bias)
-    spans = [d * (k - 1) for d, k in zip(dilation, window, strict=True)]
+    spans = [d * (k - 1) for d, k in zip(dilation, weight.shape[:axes], strict=True)]
     _check_output(
         batch.shape[1:-1],
         [

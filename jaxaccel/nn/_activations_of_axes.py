@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import jax
 from flax import nnx
 
 from jaxaccel.functional import glu, log_softmax, softmax, softmin
 
 
-class Softmax(nnx.Module):
+class _OfAxis(nnx.Module):
+    """What the layers of an axis share; ``_function`` is their function."""
+
+    _function: ClassVar[Callable[..., jax.Array]]
+
+    def __init__(self, dim: int):
+        self.dim = dim
+
+    def __call__(self, input: jax.Array) -> jax.Array:
+        """Return the layer's function of the input, in the input's dtype."""
+        return self._function(input, self.dim)
+
+
+class Softmax(_OfAxis):
     """Return exponentials over their sum (:func:`jaxaccel.functional.softmax`).
 
     Args:
@@ -28,15 +44,10 @@ class Softmax(nnx.Module):
         [0.5, 0.5]
     """
 
-    def __init__(self, dim: int):
-        self.dim = dim
-
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.softmax` of the input."""
-        return softmax(input, self.dim)
+    _function = staticmethod(softmax)
 
 
-class LogSoftmax(nnx.Module):
+class LogSoftmax(_OfAxis):
     """Return the logarithm of the softmax (:func:`jaxaccel.functional.log_softmax`).
 
     Args:
@@ -56,15 +67,10 @@ class LogSoftmax(nnx.Module):
         [0.0, -1000.0]
     """
 
-    def __init__(self, dim: int):
-        self.dim = dim
-
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.log_softmax` of the input."""
-        return log_softmax(input, self.dim)
+    _function = staticmethod(log_softmax)
 
 
-class Softmin(nnx.Module):
+class Softmin(_OfAxis):
     """Return the softmax of minus the input (:func:`jaxaccel.functional.softmin`).
 
     Args:
@@ -84,15 +90,10 @@ class Softmin(nnx.Module):
         [1.0, 0.0]
     """
 
-    def __init__(self, dim: int):
-        self.dim = dim
-
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.softmin` of the input."""
-        return softmin(input, self.dim)
+    _function = staticmethod(softmin)
 
 
-class GLU(nnx.Module):
+class GLU(_OfAxis):
     """Gate one half of the input by the other (:func:`jaxaccel.functional.glu`).
 
     Args:
@@ -111,9 +112,7 @@ class GLU(nnx.Module):
         [1.5]
     """
 
-    def __init__(self, dim: int = -1):
-        self.dim = dim
+    _function = staticmethod(glu)
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.glu` of the input."""
-        return glu(input, self.dim)
+    def __init__(self, dim: int = -1):
+        super().__init__(dim)

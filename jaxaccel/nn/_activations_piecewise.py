@@ -21,9 +21,10 @@ from jaxaccel.functional import (
     threshold,
 )
 from jaxaccel.nn._arguments import parameter_dtype
+from jaxaccel.nn._elementwise import Elementwise
 
 
-class ReLU(nnx.Module):
+class ReLU(Elementwise):
     """Keep what is positive and zero the rest (:func:`jaxaccel.functional.relu`).
 
     PyTorch:
@@ -36,9 +37,7 @@ class ReLU(nnx.Module):
         [0.0, 2.0]
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.relu` of the input."""
-        return relu(input)
+    _function = staticmethod(relu)
 
 
 class LeakyReLU(nnx.Module):
@@ -172,7 +171,7 @@ class Hardtanh(nnx.Module):
         return hardtanh(input, self.min_val, self.max_val)
 
 
-class ReLU6(nnx.Module):
+class ReLU6(Elementwise):
     """Clip to [0, 6] (:func:`jaxaccel.functional.relu6`).
 
     PyTorch:
@@ -185,12 +184,10 @@ class ReLU6(nnx.Module):
         [0.0, 5.0, 6.0]
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.relu6` of the input."""
-        return relu6(input)
+    _function = staticmethod(relu6)
 
 
-class Hardsigmoid(nnx.Module):
+class Hardsigmoid(Elementwise):
     """Return three straight lines (:func:`jaxaccel.functional.hardsigmoid`).
 
     PyTorch:
@@ -203,12 +200,10 @@ class Hardsigmoid(nnx.Module):
         [0.0, 0.5, 1.0]
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.hardsigmoid` of the input."""
-        return hardsigmoid(input)
+    _function = staticmethod(hardsigmoid)
 
 
-class Hardswish(nnx.Module):
+class Hardswish(Elementwise):
     """Multiply by three straight lines (:func:`jaxaccel.functional.hardswish`).
 
     PyTorch:
@@ -221,9 +216,7 @@ class Hardswish(nnx.Module):
         [0.0, 3.0]
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.hardswish` of the input."""
-        return hardswish(input)
+    _function = staticmethod(hardswish)
 
 
 class Hardshrink(nnx.Module):

@@ -19,6 +19,7 @@ from jaxaccel.functional import (
     tanh,
     tanhshrink,
 )
+from jaxaccel.nn._elementwise import Elementwise
 
 
 class ELU(nnx.Module):
@@ -45,7 +46,7 @@ class ELU(nnx.Module):
         return elu(input, self.alpha)
 
 
-class SELU(nnx.Module):
+class SELU(Elementwise):
     """Normalise by itself, layer after layer (:func:`jaxaccel.functional.selu`).
 
     PyTorch:
@@ -58,9 +59,7 @@ class SELU(nnx.Module):
         1.0507
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.selu` of the input."""
-        return selu(input)
+    _function = staticmethod(selu)
 
 
 class CELU(nnx.Module):
@@ -123,7 +122,7 @@ class GELU(nnx.Module):
         return gelu(input, self.approximate)
 
 
-class SiLU(nnx.Module):
+class SiLU(Elementwise):
     """Multiply by the sigmoid (:func:`jaxaccel.functional.silu`).
 
     PyTorch:
@@ -136,12 +135,10 @@ class SiLU(nnx.Module):
         0.7311
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.silu` of the input."""
-        return silu(input)
+    _function = staticmethod(silu)
 
 
-class Mish(nnx.Module):
+class Mish(Elementwise):
     """Multiply by the tangent of the softplus (:func:`jaxaccel.functional.mish`).
 
     PyTorch:
@@ -154,12 +151,10 @@ class Mish(nnx.Module):
         0.8651
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.mish` of the input."""
-        return mish(input)
+    _function = staticmethod(mish)
 
 
-class Sigmoid(nnx.Module):
+class Sigmoid(Elementwise):
     """Return the logistic function (:func:`jaxaccel.functional.sigmoid`).
 
     PyTorch:
@@ -172,12 +167,10 @@ class Sigmoid(nnx.Module):
         0.5
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.sigmoid` of the input."""
-        return sigmoid(input)
+    _function = staticmethod(sigmoid)
 
 
-class LogSigmoid(nnx.Module):
+class LogSigmoid(Elementwise):
     """Return the logarithm of the sigmoid (:func:`jaxaccel.functional.logsigmoid`).
 
     PyTorch:
@@ -190,12 +183,10 @@ class LogSigmoid(nnx.Module):
         -1000.0
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.logsigmoid` of the input."""
-        return logsigmoid(input)
+    _function = staticmethod(logsigmoid)
 
 
-class Tanh(nnx.Module):
+class Tanh(Elementwise):
     """Return the hyperbolic tangent (:func:`jaxaccel.functional.tanh`).
 
     PyTorch:
@@ -208,12 +199,10 @@ class Tanh(nnx.Module):
         0.7616
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.tanh` of the input."""
-        return tanh(input)
+    _function = staticmethod(tanh)
 
 
-class Softsign(nnx.Module):
+class Softsign(Elementwise):
     """Divide by one more than the magnitude (:func:`jaxaccel.functional.softsign`).
 
     PyTorch:
@@ -226,9 +215,7 @@ class Softsign(nnx.Module):
         -0.5
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.softsign` of the input."""
-        return softsign(input)
+    _function = staticmethod(softsign)
 
 
 class Softplus(nnx.Module):
@@ -257,7 +244,7 @@ class Softplus(nnx.Module):
         return softplus(input, self.beta, self.threshold)
 
 
-class Tanhshrink(nnx.Module):
+class Tanhshrink(Elementwise):
     """Subtract the hyperbolic tangent (:func:`jaxaccel.functional.tanhshrink`).
 
     PyTorch:
@@ -270,6 +257,4 @@ class Tanhshrink(nnx.Module):
         0.2384
     """
 
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return :func:`jaxaccel.functional.tanhshrink` of the input."""
-        return tanhshrink(input)
+    _function = staticmethod(tanhshrink)
