@@ -15,6 +15,7 @@ release = version = jaxaccel.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
     "myst_parser",
     "api_pages",
     "mathml",

@@ -229,7 +229,7 @@ def batch_order(count: int, epoch: int, options: Options) -> np.ndarray:
 
 
 def set_up(options: Options) -> tuple[Options, Task]:
-    """Load the data, normalised, and fill in what is left open."""
+    """Load the data, normalized, and fill in what is left open."""
     try:
         images = ja.data.load(options.data, options.folder, download=options.download)
     except (FileNotFoundError, ValueError) as error:

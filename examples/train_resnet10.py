@@ -4,13 +4,13 @@
     python examples/train_resnet10.py --data cifar10 --folder ~/cifar --width 64
     python examples/train_resnet10.py --devices 8         # a CPU plays eight devices
 
-(a) baseline: float32, normalised on the host, synchronous transfers, AdamW at a constant learning
+(a) baseline: float32, normalized on the host, synchronous transfers, AdamW at a constant learning
     rate, a small batch; operations are dispatched one by one, as PyTorch runs them without
     ``torch.compile``: about 1,000 dispatches a step, each of a small program that was compiled
     when it was first met (about 450 of them).
 (b) the same step as one compiled program that overwrites its state, computing in bfloat16.
 (c) also OneCycle on learning rate and beta1, a larger batch in accumulated parts, images
-    that travel as bytes and are cropped and normalised on the device, and prefetching.
+    that travel as bytes and are cropped and normalized on the device, and prefetching.
 
 The script prints a table and draws the curves into ``outputs/``. Everything is timed in the same
 run, in turns; b and c in both precisions. No ratio is promised: it depends on the machine.
@@ -262,7 +262,7 @@ def one_by_one(
 
 
 def cross_entropy(task: Task, precision: Precision) -> Callable[..., Any]:
-    """Return the loss function of normalised images and labels."""
+    """Return the loss function of normalized images and labels."""
     apply = ja.precision.cast(task.apply, policy_of(precision))
 
     def loss_fn(params: Any, statistics: Any, batch: Any) -> Any:
@@ -278,7 +278,7 @@ def cross_entropy(task: Task, precision: Precision) -> Callable[..., Any]:
 def input_on_device(
     loss_fn: Callable[..., Any], images: ja.data.ImageSet, precision: Precision
 ) -> Callable[..., Any]:
-    """Return the loss function of raw bytes: augmentation and normalisation join the program.
+    """Return the loss function of raw bytes: augmentation and normalization join the program.
 
     The step gives every call, and every accumulated part of a batch, a random key of its own.
     """
@@ -298,7 +298,7 @@ def input_on_device(
 def synchronous_batches(
     images: ja.data.ImageSet, options: Options, sharding: NamedSharding | None
 ) -> Callable[[int], Iterator[Any]]:
-    """Return ``epoch -> batches``: normalised on the host, and waited for until they arrived."""
+    """Return ``epoch -> batches``: normalized on the host, and waited for until they arrived."""
 
     def batches(epoch: int) -> Iterator[Any]:
         for pixels, labels in shuffled(images, options.batch_size, options.seed, epoch):

@@ -121,7 +121,7 @@ def main(options: Options) -> int:
     return 0 if all(verdicts) else 1
 
 
-def normalised(images: ja.data.ImageSet, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def normalized(images: ja.data.ImageSet, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return a batch in float64, channels last, and its labels."""
     mean, std = np.array(images.mean), np.array(images.std)
     return (images.train_images[rows] / 255.0 - mean) / std, images.train_labels[rows]
@@ -163,7 +163,7 @@ def run_torch(
     )
     epochs = itertools.chain.from_iterable(loader for _ in itertools.count())
     for rows in track(itertools.islice(epochs, options.steps), title, options.steps):
-        pixels, labels = normalised(images, rows.numpy())
+        pixels, labels = normalized(images, rows.numpy())
         inputs = torch.tensor(pixels).to(dtype).permute(0, 3, 1, 2)
         loss = torch.nn.functional.cross_entropy(model(inputs), torch.tensor(labels).long())
         optimizer.zero_grad()
@@ -214,7 +214,7 @@ def run_jaxaccel(options: Options, images: ja.data.ImageSet, precision: Precisio
         )  # fmt: skip
         batches = itertools.islice(epochs, options.steps)
         for rows, _ in track(batches, f"jaxaccel {precision}", options.steps):
-            pixels, labels = normalised(images, rows)
+            pixels, labels = normalized(images, rows)
             batch = jnp.asarray(pixels, precision), jnp.asarray(labels)
             state, metrics = step(state, batch)
             ja.training.merge(model, state.params, state.model_state)

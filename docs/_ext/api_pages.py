@@ -26,7 +26,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", _write_pages)
     app.connect("autodoc-process-signature", _signature_as_written)
     # Before napoleon, whose priority is 500.
-    app.connect("autodoc-process-docstring", _prose_before_a_colon_is_no_type, priority=400)
+    app.connect("autodoc-process-docstring", _prose_before_a_colon_is_not_a_type, priority=400)
     return {"parallel_read_safe": True}
 
 
@@ -174,7 +174,7 @@ def _signature_as_written(
     return (arguments, returns) if arguments else (text, "")
 
 
-def _prose_before_a_colon_is_no_type(
+def _prose_before_a_colon_is_not_a_type(
     app: Sphinx, kind: str, name: str, value: Any, options: Any, lines: list[str]
 ) -> None:
     """Keep napoleon from reading ``A schedule: ...`` in Returns, or of a field, as a type."""

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 PRIVATE = re.compile(r"\b(?:jaxaccel|torch_ref)\.(?:\w+\.)*_(?!_)\w+")
-FOR_CONTRIBUTORS = ("contributing",)
-"""Pages that speak about the inside."""
+OF_THE_INSIDE = ("contributing", "_modules/")
+"""Starts of the names of pages that speak about the inside or are the source."""
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -21,6 +21,6 @@ def _warn(app: Any, page: str, template: str, context: dict[str, Any], doctree: 
     from sphinx.util import logging
 
     del app, template, doctree
-    if page not in FOR_CONTRIBUTORS:
+    if not page.startswith(OF_THE_INSIDE):
         for name in sorted(set(PRIVATE.findall(context.get("body", "")))):
             logging.getLogger(__name__).warning("shows the private name %s", name, location=page)

@@ -20,7 +20,7 @@ def augment(key: Key, images: Any, augmentations: Sequence[Augmentation]) -> Any
 
     Args:
         key: A JAX key, new for every step: ``jax.random.fold_in(key, step)``.
-        images: uint8, shape ``(N, height, width, channels)``, not yet normalised.
+        images: uint8, shape ``(N, height, width, channels)``, not yet normalized.
         augmentations: Functions ``(key, images) -> images``, from first to last.
 
     Returns:

@@ -17,7 +17,7 @@ def normalize(
     std: Sequence[float] | jax.Array,
     dtype: Any = jnp.float32,
 ) -> jax.Array:
-    r"""Scale uint8 images to [0, 1] and standardise each channel.
+    r"""Scale uint8 images to [0, 1] and standardize each channel.
 
     A pure function for the inside of a compiled step: batches cross to the device as bytes, a
     quarter of the traffic. Half-precision results are computed in float32 and rounded once.

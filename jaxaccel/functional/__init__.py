@@ -23,14 +23,16 @@ from jaxaccel.functional._batch_norm import BatchNormResult, batch_norm
 from jaxaccel.functional._binary_cross_entropy_with_logits import binary_cross_entropy_with_logits
 from jaxaccel.functional._conv import conv1d, conv2d, conv3d
 from jaxaccel.functional._conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from jaxaccel.functional._cosine_similarity import cosine_similarity
 from jaxaccel.functional._cross_entropy import cross_entropy
 from jaxaccel.functional._dropout import dropout, dropout1d, dropout2d, dropout3d
 from jaxaccel.functional._elu import celu, elu, selu
 from jaxaccel.functional._embedding import embedding, embedding_renorm
 from jaxaccel.functional._embedding_bag import embedding_bag
-from jaxaccel.functional._gelu import gelu, mish, silu
+from jaxaccel.functional._gelu import gelu
+from jaxaccel.functional._glu import glu
 from jaxaccel.functional._group_norm import group_norm
-from jaxaccel.functional._hard import hardsigmoid, hardswish, hardtanh, relu6
+from jaxaccel.functional._hard import hardsigmoid, hardswish, hardtanh
 from jaxaccel.functional._huber_loss import huber_loss
 from jaxaccel.functional._instance_norm import InstanceNormResult, instance_norm
 from jaxaccel.functional._interpolate import interpolate
@@ -40,22 +42,26 @@ from jaxaccel.functional._layer_norm import layer_norm
 from jaxaccel.functional._linear import bilinear, linear
 from jaxaccel.functional._local_response_norm import local_response_norm
 from jaxaccel.functional._max_pool import max_pool1d, max_pool2d, max_pool3d
+from jaxaccel.functional._mish import mish
 from jaxaccel.functional._mse_loss import mse_loss
 from jaxaccel.functional._multi_head_attention_forward import multi_head_attention_forward
 from jaxaccel.functional._nll_loss import nll_loss
-from jaxaccel.functional._normalize import cosine_similarity, normalize
+from jaxaccel.functional._normalize import normalize
 from jaxaccel.functional._one_hot import one_hot
 from jaxaccel.functional._pad import pad
 from jaxaccel.functional._pixel_shuffle import pixel_shuffle, pixel_unshuffle
-from jaxaccel.functional._relu import leaky_relu, prelu, relu, threshold
+from jaxaccel.functional._relu import leaky_relu, prelu, relu, relu6
 from jaxaccel.functional._rms_norm import rms_norm
 from jaxaccel.functional._scaled_dot_product_attention import scaled_dot_product_attention
 from jaxaccel.functional._shrink import hardshrink, softshrink, tanhshrink
-from jaxaccel.functional._sigmoid import glu, logsigmoid, sigmoid
+from jaxaccel.functional._sigmoid import logsigmoid, sigmoid
+from jaxaccel.functional._silu import silu
 from jaxaccel.functional._smooth_l1_loss import smooth_l1_loss
 from jaxaccel.functional._softmax import log_softmax, softmax, softmin
 from jaxaccel.functional._softplus import softplus
-from jaxaccel.functional._tanh import softsign, tanh
+from jaxaccel.functional._softsign import softsign
+from jaxaccel.functional._tanh import tanh
+from jaxaccel.functional._threshold import threshold
 
 __all__ = [
     "linear",

@@ -43,12 +43,12 @@ def batch_norm(
     channel_axis: int = -1,
     axis_name: AxisName | None = None,
 ) -> BatchNormResult:
-    r"""Normalise each channel by its statistics over the batch.
+    r"""Normalize each channel by its statistics over the batch.
 
     In training the statistics are those of the batch, and the running ones move towards them. The
     momentum weighs the *new* value (in flax it weighs the old one), the running variance gets the
-    unbiased variance (in flax the biased one), and the output is normalised with the biased one.
-    Otherwise the running statistics normalise, and come back as they are.
+    unbiased variance (in flax the biased one), and the output is normalized with the biased one.
+    Otherwise the running statistics normalize, and come back as they are.
 
     .. math::
         y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} w + b, \qquad
@@ -63,7 +63,7 @@ def batch_norm(
         running_var: (C,), or None to keep no statistics; None together with ``running_mean``.
         weight: (C,), the scale; None for 1.
         bias: (C,), the shift; None for 0.
-        training: Whether the batch's own statistics normalise.
+        training: Whether the batch's own statistics normalize.
         momentum: In [0, 1], the weight of the batch in the running statistics; 1 / n for the n-th
             batch averages all equally, which is a layer's ``momentum=None``.
         eps: Added to the variance; positive in training, else not negative.

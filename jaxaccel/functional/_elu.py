@@ -45,7 +45,7 @@ def elu(input: jax.Array, alpha: float = 1.0) -> jax.Array:
 
 
 def selu(input: jax.Array) -> jax.Array:
-    r"""Normalise by itself, layer after layer: an ELU with two constants.
+    r"""Normalize by itself, layer after layer: an ELU with two constants.
 
     .. math::
         y = 1.0507 \cdot \text{elu}(x, 1.6733)

@@ -1,4 +1,4 @@
-"""The input times a smooth step."""
+"""The input times the normal distribution function."""
 
 from __future__ import annotations
 
@@ -43,61 +43,3 @@ def gelu(input: jax.Array, approximate: str = "none") -> jax.Array:
     if approximate not in ("none", "tanh"):
         raise ValueError("approximate argument must be either none or tanh.")
     return in_wide(lambda x: jax.nn.gelu(x, approximate=approximate == "tanh"), input)
-
-
-def silu(input: jax.Array) -> jax.Array:
-    r"""Multiply by the sigmoid (also known as swish).
-
-    .. math::
-        y = x \sigma(x)
-
-    Args:
-        input: Floating point, of any shape.
-
-    Returns:
-        Shape and dtype of the input.
-
-    Raises:
-        TypeError: ``input`` is not floating point.
-
-    PyTorch:
-        ``torch.nn.functional.silu``: the same. Left out: ``inplace``.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import jaxaccel as ja
-        >>> round(float(ja.functional.silu(jnp.array(1.0))), 4)
-        0.7311
-    """
-    return in_wide(jax.nn.silu, input)
-
-
-def mish(input: jax.Array) -> jax.Array:
-    r"""Multiply by the hyperbolic tangent of the softplus.
-
-    .. math::
-        y = x \tanh(\log(1 + e^x))
-
-    Args:
-        input: Floating point, of any shape.
-
-    Returns:
-        Shape and dtype of the input.
-
-    Raises:
-        TypeError: ``input`` is not floating point.
-
-    PyTorch:
-        ``torch.nn.functional.mish``: the same. Left out: ``inplace``.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import jaxaccel as ja
-        >>> round(float(ja.functional.mish(jnp.array(1.0))), 4)
-        0.8651
-
-    References:
-        Misra. Mish: A Self Regularized Non-Monotonic Activation Function. 2019.
-        https://arxiv.org/abs/1908.08681
-    """
-    return in_wide(jax.nn.mish, input)

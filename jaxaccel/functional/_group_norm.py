@@ -20,7 +20,7 @@ def group_norm(
     *,
     channel_axis: int = -1,
 ) -> jax.Array:
-    r"""Normalise each group of channels of each sample by its own mean and variance.
+    r"""Normalize each group of channels of each sample by its own mean and variance.
 
     .. math::
         y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} w + b

@@ -40,33 +40,6 @@ def hardtanh(input: jax.Array, min_val: float = -1.0, max_val: float = 1.0) -> j
     return in_wide(lambda x: _clip(x, min_val, max_val), input)
 
 
-def relu6(input: jax.Array) -> jax.Array:
-    r"""Clip to [0, 6].
-
-    .. math::
-        y = \min(\max(x, 0), 6)
-
-    Args:
-        input: Floating point, of any shape.
-
-    Returns:
-        Shape and dtype of the input. The gradients at 0 and 6 are 0.
-
-    Raises:
-        TypeError: ``input`` is not floating point.
-
-    PyTorch:
-        ``torch.nn.functional.relu6``: the same. Left out: ``inplace``, and integer inputs.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import jaxaccel as ja
-        >>> ja.functional.relu6(jnp.array([-1.0, 5.0, 7.0])).tolist()
-        [0.0, 5.0, 6.0]
-    """
-    return hardtanh(input, 0.0, 6.0)
-
-
 def hardsigmoid(input: jax.Array) -> jax.Array:
     r"""Return a sigmoid of three straight lines.
 

@@ -43,10 +43,10 @@ def instance_norm(
     *,
     channel_axis: int = -1,
 ) -> InstanceNormResult:
-    r"""Normalise each channel of each sample by its own mean and variance.
+    r"""Normalize each channel of each sample by its own mean and variance.
 
     With ``use_input_stats`` the running statistics, where there are any, move towards the mean over
-    the batch of the samples' means and unbiased variances. Otherwise they normalise, as in
+    the batch of the samples' means and unbiased variances. Otherwise they normalize, as in
     :func:`batch_norm`, and come back as they are.
 
     .. math::
@@ -62,7 +62,7 @@ def instance_norm(
         running_var: (C,), or None to keep no statistics; None together with ``running_mean``.
         weight: (C,), the scale; None for 1.
         bias: (C,), the shift; None for 0.
-        use_input_stats: Whether the samples' own statistics normalise.
+        use_input_stats: Whether the samples' own statistics normalize.
         momentum: In [0, 1], the weight of the input in the running statistics.
         eps: Added to the variance.
         channel_axis: The axis of length C; -1 is channels last, 1 is PyTorch's.
@@ -71,7 +71,7 @@ def instance_norm(
         ``(output, running_mean, running_var)``. No gradient flows into the running statistics.
 
     Raises:
-        ValueError: one value per sample and channel where they normalise, running statistics
+        ValueError: one value per sample and channel where they normalize, running statistics
             missing, ``channel_axis`` is not an axis or is the batch's, or a parameter without C
             elements.
         TypeError: ``momentum`` is None, the input is not floating point, or a parameter has neither

@@ -19,7 +19,7 @@ def layer_norm(
     bias: jax.Array | None = None,
     eps: float = 1e-5,
 ) -> jax.Array:
-    r"""Normalise the last dimensions of each sample by their own mean and variance.
+    r"""Normalize the last dimensions of each sample by their own mean and variance.
 
     .. math::
         y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} w + b

@@ -1,10 +1,12 @@
-"""Straight lines with one bend."""
+"""Rectified linear units."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 
+from jaxaccel.functional._hard import hardtanh
+from jaxaccel.functional._threshold import threshold
 from jaxaccel.functional._wide import in_wide
 
 
@@ -33,6 +35,33 @@ def relu(input: jax.Array) -> jax.Array:
         [0.0, 2.0]
     """
     return threshold(input, 0.0, 0.0)
+
+
+def relu6(input: jax.Array) -> jax.Array:
+    r"""Clip to [0, 6].
+
+    .. math::
+        y = \min(\max(x, 0), 6)
+
+    Args:
+        input: Floating point, of any shape.
+
+    Returns:
+        Shape and dtype of the input. The gradients at 0 and 6 are 0.
+
+    Raises:
+        TypeError: ``input`` is not floating point.
+
+    PyTorch:
+        ``torch.nn.functional.relu6``: the same. Left out: ``inplace``, and integer inputs.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> ja.functional.relu6(jnp.array([-1.0, 5.0, 7.0])).tolist()
+        [0.0, 5.0, 6.0]
+    """
+    return hardtanh(input, 0.0, 6.0)
 
 
 def leaky_relu(input: jax.Array, negative_slope: float = 0.01) -> jax.Array:
@@ -110,33 +139,3 @@ def prelu(input: jax.Array, weight: jax.Array, *, channel_axis: int = -1) -> jax
         shape[channel_axis] = channels
     slope = weight.reshape(shape)
     return in_wide(lambda x: jnp.where(x > 0, x, slope.astype(x.dtype) * x), input)
-
-
-def threshold(input: jax.Array, threshold: float, value: float) -> jax.Array:
-    r"""Replace what is not above a threshold.
-
-    .. math::
-        y = x \text{ if } x > \text{threshold} \text{ else value}
-
-    Args:
-        input: Floating point, of any shape.
-        threshold: What an element must exceed to stay.
-        value: What the others become.
-
-    Returns:
-        Shape and dtype of the input. The gradient at the threshold is 0.
-
-    Raises:
-        TypeError: ``input`` is not floating point.
-
-    PyTorch:
-        ``torch.nn.functional.threshold``: the same. Left out: ``inplace``, and integer inputs.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import jaxaccel as ja
-        >>> ja.functional.threshold(jnp.array([1.0, 3.0]), 2.0, -1.0).tolist()
-        [-1.0, 3.0]
-    """
-    # Not x > threshold: nan stays nan.
-    return in_wide(lambda x: jnp.where(x <= threshold, jnp.full_like(x, value), x), input)

@@ -1,4 +1,4 @@
-"""Smooth functions between -1 and 1."""
+"""The hyperbolic tangent."""
 
 from __future__ import annotations
 
@@ -33,30 +33,3 @@ def tanh(input: jax.Array) -> jax.Array:
         0.7616
     """
     return in_wide(jnp.tanh, input)
-
-
-def softsign(input: jax.Array) -> jax.Array:
-    r"""Divide by one more than the magnitude.
-
-    .. math::
-        y = \frac{x}{1 + |x|}
-
-    Args:
-        input: Floating point, of any shape.
-
-    Returns:
-        Shape and dtype of the input.
-
-    Raises:
-        TypeError: ``input`` is not floating point.
-
-    PyTorch:
-        ``torch.nn.functional.softsign``: the same. Left out: integer inputs.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import jaxaccel as ja
-        >>> float(ja.functional.softsign(jnp.array(-1.0)))
-        -0.5
-    """
-    return in_wide(jax.nn.soft_sign, input)

@@ -56,13 +56,14 @@ from jaxaccel.nn._multihead_attention import MultiheadAttention
 from jaxaccel.nn._normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from jaxaccel.nn._orthogonal import orthogonal
 from jaxaccel.nn._parametrize import remove_parametrizations
+from jaxaccel.nn._pixel_shuffle import PixelShuffle, PixelUnshuffle
 from jaxaccel.nn._pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from jaxaccel.nn._recurrent import GRU, LSTM, RNN
 from jaxaccel.nn._sequential import Sequential
 from jaxaccel.nn._spectral_norm import spectral_norm
 from jaxaccel.nn._state_dict import IncompatibleKeys, load_state_dict, state_dict
 from jaxaccel.nn._transformer import TransformerEncoder, TransformerEncoderLayer
-from jaxaccel.nn._upsample import PixelShuffle, PixelUnshuffle, Upsample
+from jaxaccel.nn._upsample import Upsample
 from jaxaccel.nn._weight_norm import weight_norm
 
 __all__ = [

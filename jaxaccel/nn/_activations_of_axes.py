@@ -1,4 +1,4 @@
-"""Layers whose numbers depend on the others of an axis."""
+"""Layers whose numbers depend on the others of an axis: Softmax, LogSoftmax, Softmin, GLU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Layers of straight lines that meet."""
+"""Layers of straight lines that meet.
+
+ReLU, LeakyReLU, PReLU, Threshold, Hardtanh, ReLU6, Hardsigmoid, Hardswish, Hardshrink, Softshrink.
+"""
 
 from __future__ import annotations
 

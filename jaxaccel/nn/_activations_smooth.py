@@ -1,4 +1,7 @@
-"""Layers of exponentials, sigmoids and tangents."""
+"""Layers of exponentials, sigmoids and tangents.
+
+ELU, SELU, CELU, GELU, SiLU, Mish, Sigmoid, LogSigmoid, Tanh, Softsign, Softplus, Tanhshrink.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ class ELU(nnx.Module):
 
 
 class SELU(Elementwise):
-    """Normalise by itself, layer after layer (:func:`jaxaccel.functional.selu`).
+    """Normalize by itself, layer after layer (:func:`jaxaccel.functional.selu`).
 
     PyTorch:
         ``torch.nn.SELU``: the same. Left out: ``inplace`` (arrays are immutable).

@@ -74,9 +74,9 @@ class BatchNormBase(NormBase):
 
 
 class BatchNorm2d(BatchNormBase):
-    """Normalise each channel of images, channels last: (N, H, W, num_features).
+    """Normalize each channel of images, channels last: (N, H, W, num_features).
 
-    A new layer is in training mode: the batch's statistics normalise, and the running ones move
+    A new layer is in training mode: the batch's statistics normalize, and the running ones move
     (:func:`jaxaccel.functional.batch_norm`). ``model.eval()`` and ``model.train()`` switch, by
     flax's attribute ``use_running_average``. ``weight`` and ``bias`` are (num_features,) or None;
     ``running_mean``, ``running_var`` (num_features,) and ``num_batches_tracked`` () are
@@ -88,7 +88,7 @@ class BatchNorm2d(BatchNormBase):
         momentum: In [0, 1], the weight of a new batch in the running statistics; None averages
             all batches equally.
         affine: Whether to scale and shift each channel.
-        track_running_stats: Whether to keep running statistics; without them the batch's normalise
+        track_running_stats: Whether to keep running statistics; without them the batch's normalize
             in evaluation too.
         dtype: Of parameters and running statistics; None for float32, which also serves float16 and
             bfloat16 inputs.
@@ -124,7 +124,7 @@ class BatchNorm2d(BatchNormBase):
 
 
 class BatchNorm1d(BatchNormBase):
-    """Normalise each channel of vectors (N, num_features) or sequences (N, L, num_features).
+    """Normalize each channel of vectors (N, num_features) or sequences (N, L, num_features).
 
     Args:
         as :class:`BatchNorm2d`.
@@ -147,7 +147,7 @@ class BatchNorm1d(BatchNormBase):
 
 
 class BatchNorm3d(BatchNormBase):
-    """Normalise each channel of volumes, channels last: (N, D, H, W, num_features).
+    """Normalize each channel of volumes, channels last: (N, D, H, W, num_features).
 
     Args:
         as :class:`BatchNorm2d`.
@@ -170,7 +170,7 @@ class BatchNorm3d(BatchNormBase):
 
 
 class SyncBatchNorm(BatchNormBase):
-    """Normalise each channel by the whole batch, spread over devices: (N, ..., num_features).
+    """Normalize each channel by the whole batch, spread over devices: (N, ..., num_features).
 
     Within ``shard_map`` or ``pmap`` the devices of the mapped axis put their statistics together.
     Under plain ``jit`` a sharded batch is whole already, there and in every BatchNorm, and needs no

@@ -39,10 +39,10 @@ class InstanceNormBase(NormBase):
         check_dims(input, self._dims)
         single = input.ndim == self._dims[0]
         self._check_channels(input, self.channel_axis % self._dims[1] - single)
-        output = self._normalise(input[None] if single else input)
+        output = self._normalize(input[None] if single else input)
         return output[0] if single else output
 
-    def _normalise(self, input: jax.Array) -> jax.Array:
+    def _normalize(self, input: jax.Array) -> jax.Array:
         """Return the output for a batch."""
         output, mean, var = instance_norm(
             input,
@@ -79,12 +79,12 @@ class InstanceNormBase(NormBase):
 
 
 class InstanceNorm2d(InstanceNormBase):
-    """Normalise each channel of each image, channels last: (N, H, W, num_features).
+    """Normalize each channel of each image, channels last: (N, H, W, num_features).
 
     Each channel of each sample has its own mean and variance
     (:func:`jaxaccel.functional.instance_norm`); an image without a batch axis works too. With
     ``track_running_stats`` those of a batch, averaged over its samples, move the running ones,
-    which normalise after ``model.eval()``; ``num_batches_tracked`` stays 0. ``weight`` and ``bias``
+    which normalize after ``model.eval()``; ``num_batches_tracked`` stays 0. ``weight`` and ``bias``
     are (num_features,) or None.
 
     Args:
@@ -93,7 +93,7 @@ class InstanceNorm2d(InstanceNormBase):
         momentum: In [0, 1], the weight of a new batch in the running statistics; None never moves
             them.
         affine: Whether to scale and shift each channel (not by default).
-        track_running_stats: Whether to keep running statistics (not by default), which normalise in
+        track_running_stats: Whether to keep running statistics (not by default), which normalize in
             evaluation.
         dtype: Of parameters and running statistics; None for float32, which also serves float16 and
             bfloat16 inputs.
@@ -126,7 +126,7 @@ class InstanceNorm2d(InstanceNormBase):
 
 
 class InstanceNorm1d(InstanceNormBase):
-    """Normalise each channel of each sequence, channels last: (N, L, num_features).
+    """Normalize each channel of each sequence, channels last: (N, L, num_features).
 
     A sequence without a batch axis works too.
 
@@ -151,7 +151,7 @@ class InstanceNorm1d(InstanceNormBase):
 
 
 class InstanceNorm3d(InstanceNormBase):
-    """Normalise each channel of each volume, channels last: (N, D, H, W, num_features).
+    """Normalize each channel of each volume, channels last: (N, D, H, W, num_features).
 
     A volume without a batch axis works too.
 

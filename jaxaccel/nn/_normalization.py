@@ -14,7 +14,7 @@ from jaxaccel.nn._arguments import parameter_dtype, value_of
 
 
 class LayerNorm(nnx.Module):
-    """Normalise the last axes of each sample (:func:`jaxaccel.functional.layer_norm`).
+    """Normalize the last axes of each sample (:func:`jaxaccel.functional.layer_norm`).
 
     ``weight`` and ``bias`` have the shape ``normalized_shape``, or are None.
 
@@ -126,7 +126,7 @@ class RMSNorm(nnx.Module):
 
 
 class GroupNorm(nnx.Module):
-    """Normalise groups of channels of each sample: (N, ..., num_channels).
+    """Normalize groups of channels of each sample: (N, ..., num_channels).
 
     Each group of a sample has its own mean and variance
     (:func:`jaxaccel.functional.group_norm`). ``weight`` and ``bias`` are (num_channels,) or

@@ -21,7 +21,7 @@ def multinomial(
     """Draw categories with given probabilities.
 
     Without replacement, or for one sample: the largest ratios of a probability to an exponential
-    number. With replacement: the first category at which the sum of the normalised probabilities
+    number. With replacement: the first category at which the sum of the normalized probabilities
     reaches a uniform number.
 
     Args:

@@ -4,7 +4,7 @@ Options of a function's row: ``shape``, of a random input (else it is a line of 
 the bends and ends of all functions); ``weight``, the shape of the slopes; ``steep``, the points in
 infinity whose gradient is 0 times infinity here and a limit in PyTorch; ``constant``, the precision
 of a constant in PyTorch's gradient. Those of a layer's row are
-those of ``parity_tests/layers.py``.
+those of ``harness/layer.py``.
 """
 
 from parity_tests.registry import Case

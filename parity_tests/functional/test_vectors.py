@@ -75,7 +75,7 @@ def test_integers_raise(name):
 
 
 def test_one_hot_in_a_compiled_program():
-    """It needs the number of classes, and an index out of range is no class."""
+    """It needs the number of classes, and an index out of range is not a class."""
     run = jax.jit(ja.functional.one_hot, static_argnums=1)
     assert run(jnp.array([0, 2, 3, -1]), 3).tolist() == [[1, 0, 0], [0, 0, 1], [0] * 3, [0] * 3]
     with pytest.raises(ValueError, match="needs num_classes"):

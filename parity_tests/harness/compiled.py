@@ -14,7 +14,7 @@ FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitter
 """For float64, where a formula is judged and not the code that the compiler makes of it."""
 
 QUICK_COMPILE = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
-"""For lower precisions, where the last bit counts: optimised as by default, and compiled sooner."""
+"""For lower precisions, where the last bit counts: optimized as by default, and compiled sooner."""
 
 _programs = {}
 

@@ -537,7 +537,7 @@ MUTANTS = [
         "functional.batch_norm",
     ),
     Mutant(
-        "output normalised with the unbiased variance",
+        "output normalized with the unbiased variance",
         BATCH_NORM,
         "scale_and_shift(shifted, delta, var, eps",
         "scale_and_shift(shifted, delta, unbiased if training else var, eps",
@@ -573,7 +573,7 @@ MUTANTS = [
         for why, module, original, mutated, row in [
             (
                 "relu's slope at zero is one",
-                "_relu",
+                "_threshold",
                 "x <= threshold",
                 "x < threshold",
                 "functional.relu",

@@ -17,7 +17,7 @@ from parity_tests import tolerances as tol
 from parity_tests.harness.layer import FAST_COMPILE, assert_close
 from parity_tests.harness.network import assert_same_weights
 from parity_tests.harness.optimizer import TORCH, lookup, oracle_of
-from parity_tests.nn.rows_nn import MODELS
+from parity_tests.models.rows_models import CASES as MODELS
 from parity_tests.registry import Case
 
 STEPS = 20

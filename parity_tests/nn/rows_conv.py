@@ -1,7 +1,7 @@
 """Rows for the convolutions of one and three axes and the transposed ones of one to three.
 
 ``kwargs`` go to both constructors; the options are those of ``harness/layer.py``. The rows of
-``Conv2d`` are in ``rows_nn.py``, and what a convolution does with its arguments is asked in
+``Conv2d`` are in ``rows_layers.py``, and what a convolution does with its arguments is asked in
 ``functional/rows_conv.py``. ``text`` is a pattern of what an error says.
 """
 

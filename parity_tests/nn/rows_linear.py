@@ -1,4 +1,7 @@
-"""Rows for ``Bilinear``; ``shape`` is that of both inputs without their last axis."""
+"""Rows for ``Bilinear``, whose ``shape`` is that of both inputs without their last axis.
+
+The rows of ``Linear`` are in ``rows_layers.py``.
+"""
 
 from parity_tests.registry import Case
 

@@ -1,6 +1,7 @@
-"""Rows for the normalization layers of ``jaxaccel.nn`` (BatchNorm2d and LayerNorm are in ``nn``).
+"""Rows for the normalization layers of ``jaxaccel.nn``.
 
-``kwargs`` go to both constructors; the options are those of ``parity_tests/layers.py``.
+``kwargs`` go to both constructors; the options are those of ``harness/layer.py``. The rows of
+``BatchNorm2d`` and ``LayerNorm`` are in ``rows_layers.py``.
 """
 
 from parity_tests.registry import Case

@@ -1,6 +1,6 @@
 """Rows for the layers of ``jaxaccel.nn`` that move, repeat or drop numbers.
 
-``kwargs`` go to both constructors; the options are those of ``parity_tests/layers.py``. ``after``
+``kwargs`` go to both constructors; the options are those of ``harness/layer.py``. ``after``
 is how many axes follow the channels in the output, where it is another number than in the input;
 ``text`` is what an error says where PyTorch's own words, or its order of axes, are not ours.
 """

@@ -129,7 +129,7 @@ def test_input_errors_have_pytorchs_text(case):
 
 @pytest.mark.usefixtures("no_draws")
 @pytest.mark.parametrize("axes", [1, 2, 3])
-def test_transposed_padding_is_no_word(axes):
+def test_transposed_padding_is_never_a_word(axes):
     """PyTorch says so when the layer is called."""
     name, text = f"ConvTranspose{axes}d", "must be tuple of ints, but found element of type str"
     with pytest.raises(TypeError, match=text):

@@ -12,7 +12,7 @@ from flax import nnx
 import jaxaccel as ja
 from jaxaccel import _layout
 from parity_tests.harness.optimizer import lookup, oracle_of
-from parity_tests.nn.rows_nn import MODELS
+from parity_tests.models.rows_models import CASES as MODELS
 
 pytestmark = pytest.mark.usefixtures("no_draws")
 

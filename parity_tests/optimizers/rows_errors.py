@@ -2,7 +2,7 @@
 
 With an oracle PyTorch's own text is the judge; without one (``""``: PyTorch lets it pass) the row
 says why that is an error here, and ``fragments`` must all be in the text. ``numeric`` names every
-number of a function, each of which must refuse what is none.
+number of a function, each of which must refuse what is not a number.
 """
 
 import math

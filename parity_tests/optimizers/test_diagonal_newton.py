@@ -357,7 +357,7 @@ NUMBERS = pytest.mark.parametrize("name", ["lr", "damping", "beta"])
 
 
 @NUMBERS
-def test_what_is_no_number_is_named(name):
+def test_what_is_not_a_number_is_named(name):
     for value, shown in NO_NUMBERS.values():
         _, text = raised_by(functools.partial(ja.optimizers.diagonal_newton, **{name: value}))
         assert name in text

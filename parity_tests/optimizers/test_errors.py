@@ -60,7 +60,7 @@ ARRAYS = {"jax": jnp.asarray, "numpy": np.asarray}
 
 
 @rows(NUMBERS)
-def test_what_is_no_number_is_named(case):
+def test_what_is_not_a_number_is_named(case):
     """The text holds the argument's name and what was given instead."""
     bad = [*NO_NUMBERS.values()]
     for make in ARRAYS.values():
@@ -126,7 +126,7 @@ def test_update_without_parameters_where_they_are_not_read(case):
     assert bool((found == expected).all())
 
 
-def test_muon_names_the_leaf_that_is_no_matrix():
+def test_muon_names_the_leaf_that_is_not_a_matrix():
     tx = lookup("jaxaccel", "optimizers.muon")(weight_decay=0.0)
     matrix, vector = jnp.ones((2, 2)), jnp.ones((3,))
     with pytest.raises(ValueError, match=r"Muon only supports 2D parameters .*\(3,\) at 'b.c'"):

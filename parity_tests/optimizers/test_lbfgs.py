@@ -261,7 +261,7 @@ def record_ref(case, start):
 
 
 def distance(found, expected):
-    """Return the 2-norm of the difference by call; where both are no number they are equal."""
+    """Return the 2-norm of the difference by call; where both are not numbers they are equal."""
     difference = np.where(np.isnan(found) & np.isnan(expected), 0.0, found - expected)
     return np.sqrt((np.abs(difference.reshape(len(expected), -1)) ** 2).sum(axis=1))
 
@@ -610,7 +610,7 @@ NUMBERS = ("lr", "tolerance_grad", "tolerance_change")
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_what_is_no_number_is_named(name):
+def test_what_is_not_a_number_is_named(name):
     with pytest.raises(TypeError, match=f"{name} must be a number.*got '0.1'"):
         ja.optimizers.lbfgs(**{name: "0.1"})
 

@@ -583,7 +583,7 @@ def ids(count):
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_no_gradient_of_rows_is_named(wrong):
+def test_what_is_not_a_gradient_of_rows_is_named(wrong):
     make, fragments = WRONG[wrong]
     tx = ja.optimizers.sparse_adam()
     state = tx.init(jnp.ones(TABLE))
@@ -614,7 +614,7 @@ numbers = pytest.mark.parametrize("number", NUMBERS)
 
 
 @numbers
-def test_what_is_no_number_is_named(number):
+def test_what_is_not_a_number_is_named(number):
     for value, shown in NO_NUMBERS.values():
         kwargs = NUMBERS[number](value)
         _, text = raised_by(lambda kwargs=kwargs: ja.optimizers.sparse_adam(**kwargs))

@@ -68,9 +68,9 @@ def assert_same_state(found, expected):
 )
 def test_eight_devices_equal_one(network, mode):
     """With batch statistics over all devices; everything replicated."""
-    synchronised = {} if network is perceptron or mode == "jit" else {"axis_name": "data"}
+    synchronized = {} if network is perceptron or mode == "jit" else {"axis_name": "data"}
     expected, alone = trained_alone(network)
-    state, metrics = train(network(**synchronised)[0], ja.parallel.make_mesh(), mode)
+    state, metrics = train(network(**synchronized)[0], ja.parallel.make_mesh(), mode)
     assert_same_state(state, expected)
     for found, judge in zip(metrics, alone, strict=True):
         assert found == pytest.approx(judge, rel=tol.DEVICES_FLOAT64_OF_MAX)

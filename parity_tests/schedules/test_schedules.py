@@ -72,7 +72,7 @@ def test_arrays_of_steps_and_traced_steps_give_the_same(case):
 
 
 def exact(case, k):
-    """Return the textbook formula of a row that is no sequence, in 40 digits."""
+    """Return the textbook formula of a row that is not a sequence, in 40 digits."""
     formula = FORMULAS[case.function.removeprefix("schedules.")]
     numbers = {
         name: mpmath.mpf(value) if isinstance(value, float) else value
@@ -551,7 +551,7 @@ def test_what_pytorch_cannot_start_at_a_milestone_is_refused():
         assert build(function, kwargs)(8) == pytest.approx(0.1)
 
 
-def test_plateau_is_no_member():
+def test_plateau_is_refused_as_a_member():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
     ours = schedules.reduce_lr_on_plateau(0.1)

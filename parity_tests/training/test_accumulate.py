@@ -15,7 +15,7 @@ forms = pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "scann
 
 
 def tokens(batch):
-    """Return the number of targets that count: those that are no padding."""
+    """Return the number of targets that count: those that are not padding."""
     return jnp.sum(batch["mask"])
 
 

@@ -78,7 +78,7 @@ def of_complex(axis, params, model_state, batch):
     return jnp.mean(outputs.real**2 + (outputs.imag - batch["y"]) ** 2), (model_state, {})
 
 
-def normalised(axis, params, model_state, batch):
+def normalized(axis, params, model_state, batch):
     """Statistics of all devices' rows, and running ones."""
     x = batch["x"] * params["w"][None]
     moments = jnp.mean(x, axis=0, keepdims=True), jnp.mean(x**2, axis=0, keepdims=True)
@@ -96,7 +96,7 @@ PROBLEMS = {
     "the same on all devices": Problem(shared),
     "mixed": Problem(mixed),
     "complex": Problem(of_complex),
-    "statistics of the batch": Problem(normalised, parts_matter=True),
+    "statistics of the batch": Problem(normalized, parts_matter=True),
 }
 
 

@@ -341,7 +341,7 @@ def test_a_wrong_return_is_named(case):
         gradient_fn(jnp.ones(()), (), jnp.ones(()))
 
 
-def test_a_loss_function_is_no_gradient_function():
+def test_a_loss_function_is_not_a_gradient_function():
     takers = {
         "train_step": lambda f: ja.training.train_step(f, ja.optimizers.sgd()),
         "accumulate": lambda f: ja.training.accumulate(f, 2),

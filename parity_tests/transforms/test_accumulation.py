@@ -238,7 +238,7 @@ def test_a_flush_without_a_micro_batch_steps_on_what_is_there():
     assert not np.any(state.grad)
 
 
-def test_a_batch_without_tokens_is_no_step():
+def test_a_batch_without_tokens_is_not_a_step():
     tx = ja.transforms.accumulate_gradients(ja.optimizers.adamw(), 2)
     w = jnp.ones(2)
     state = tx.init(w)

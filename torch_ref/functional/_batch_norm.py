@@ -35,7 +35,7 @@ def batch_norm(
     *,
     channel_axis: int = -1,
 ) -> BatchNormResult:
-    """Normalise each channel by its statistics over the batch.
+    """Normalize each channel by its statistics over the batch.
 
     There is no ``axis_name``: that is ``torch.nn.SyncBatchNorm``.
     """

@@ -18,7 +18,7 @@ def group_norm(
     *,
     channel_axis: int = -1,
 ) -> Tensor:
-    """Normalise each group of channels of each sample by its own mean and variance."""
+    """Normalize each group of channels of each sample by its own mean and variance."""
     if input.numel() == 0:
         return input
     channel_axis %= input.ndim

@@ -36,7 +36,7 @@ def instance_norm(
     *,
     channel_axis: int = -1,
 ) -> InstanceNormResult:
-    """Normalise each channel of each sample by its own mean and variance."""
+    """Normalize each channel of each sample by its own mean and variance."""
     if input.numel() == 0:  # statistics of nothing are not kept
         return InstanceNormResult(input, running_mean, running_var)
     channel_axis %= input.ndim

@@ -19,7 +19,7 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalise the last dimensions of each sample by their own mean and variance."""
+    """Normalize the last dimensions of each sample by their own mean and variance."""
     x = input.to(compute_dtype(input.dtype))
     shifted, delta, _, var = moments(x, tuple(range(x.ndim - len(normalized_shape), x.ndim)))
     weight, bias = (None if value is None else over_lead(value, x) for value in (weight, bias))

@@ -17,7 +17,7 @@ from parity_tests.harness.layer import (
     own_layer,
 )
 from parity_tests.harness.optimizer import lookup, oracle_of
-from parity_tests.nn.rows_nn import BAD, BAD_INPUTS, DROPOUT, LAYERS
+from parity_tests.nn.rows_layers import BAD, BAD_INPUTS, DROPOUT, LAYERS
 
 
 @pytest.mark.parity
