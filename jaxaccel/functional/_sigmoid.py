@@ -26,7 +26,8 @@ def sigmoid(input: jax.Array) -> jax.Array:
         ``torch.nn.functional.sigmoid``: the same. Left out: integer inputs.
 
     Example:
-        >>>         >>> import jaxaccel as ja
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
         >>> float(ja.functional.sigmoid(jnp.array(0.0)))
         0.5
     """
@@ -52,7 +53,8 @@ def logsigmoid(input: jax.Array) -> jax.Array:
         ``torch.nn.functional.logsigmoid``: the same.
 
     Example:
-        >>>         >>> import jaxaccel as ja
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
         >>> float(ja.functional.logsigmoid(jnp.array(-1000.0)))
         -1000.0
     """

@@ -482,7 +482,7 @@ def shown_paths(page, names):
     """Yield the private names and paths of this machine that a page shows."""
     text = PAGES[page].read_text(encoding="utf-8")
     yield from MACHINE_PATH.findall(text)
-    if page not in names.FOR_CONTRIBUTORS:
+    if not page.startswith(names.OF_THE_INSIDE):
         yield from names.PRIVATE.findall(text)
 
 
