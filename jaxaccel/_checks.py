@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxaccel._math import Complement
+from jaxaccel._math import Complement, is_zero
 
 
 def known_value(name: str, value: Any) -> float | None:
@@ -104,9 +104,10 @@ def check_params_given(params: Any, reader: str) -> None:
         )
 
 
-def check_params_for_decay(params: Any) -> None:
+def check_params_for_decay(weight_decay: Any, params: Any) -> None:
     """Raise when an update that decays the parameters was called without them."""
-    check_params_given(params, "an optimizer with weight_decay")
+    if not is_zero(weight_decay):
+        check_params_given(params, "an optimizer with weight_decay")
 
 
 def check_gradient_function(taker: str, function: Any) -> None:

@@ -59,6 +59,11 @@ def value_at(hyperparameter: Any, step: Any) -> Any:
     return jnp.reshape(value, ())
 
 
+def values_at(step: Any, **hyperparameters: Any) -> dict[str, Any]:
+    """Return the values of hyperparameters, each a scalar: see :func:`value_at`."""
+    return {name: value_at(each, step) for name, each in hyperparameters.items()}
+
+
 def is_zero(hyperparameter: Any) -> bool:
     """Return whether a hyperparameter is the plain number 0, so that its term can be left out."""
     return isinstance(hyperparameter, numbers.Real) and hyperparameter == 0

@@ -37,6 +37,7 @@ import sys  # noqa: E402
 import pytest  # noqa: E402
 
 from parity_tests.harness.compiled import forget_programs  # noqa: E402
+from parity_tests.harness.quick import PLANTED_BUG  # noqa: E402
 from parity_tests.registry import Case  # noqa: E402
 
 # --- the quick tier -----------------------------------------------------------------------------
@@ -112,9 +113,24 @@ def pytest_testnodedown(node, error):
 
 
 def pytest_terminal_summary(terminalreporter):
+    if terminalreporter.config.option.capture == "no":
+        _write_who_catches_what(terminalreporter)
     peaks = {name: peak for name, peak in (WORKERS | {"main": _peak()}).items() if peak}
     sizes = ", ".join(f"{name} {peak:.1f} GB" for name, peak in peaks.items())
     terminalreporter.write_line(f"largest resident size: {sizes}")
+
+
+def _write_who_catches_what(terminalreporter):
+    """Write a table of the planted bugs, if any were: each with the first test that fails."""
+    found = [
+        value
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == PLANTED_BUG
+    ]
+    width = max((len(bug) for bug, _ in found), default=0)
+    for bug, test in found:
+        terminalreporter.write_line(f"{bug:{width}}  {test}")
 
 
 # --- fixtures -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import optax
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_non_negative, check_params_given, known_value
 from jaxaccel._layout import Layouts, axis_from_torch, check_layouts, layout_at
-from jaxaccel._math import compute_dtype, in_dtype, is_zero, lerp, value_at
+from jaxaccel._math import compute_dtype, in_dtype, is_zero, lerp, value_at, values_at
 from jaxaccel._tree import initial_step, is_none, next_step, path_name, short_repr, update_leaves
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
@@ -145,16 +145,10 @@ def adafactor(
         del extra
         check_params_given(params, "adafactor")
         step = next_step(state.step)
-        update_leaf = functools.partial(
-            _update_leaf,
-            step=step,
-            lr=value_at(lr, state.step),
-            beta2_decay=value_at(beta2_decay, state.step),
-            eps2=value_at(eps[1], state.step),
-            d=value_at(d, state.step),
-            weight_decay=value_at(weight_decay, state.step),
-            maximize=maximize,
+        now = values_at(
+            state.step, lr=lr, beta2_decay=beta2_decay, eps2=eps[1], d=d, weight_decay=weight_decay
         )
+        update_leaf = functools.partial(_update_leaf, step=step, maximize=maximize, **now)
         # It depends on the leaf's own dtype, so it walks along like a slot.
         eps1 = _eps1(None if eps[0] is None else value_at(eps[0], state.step), updates, params)
         slots = (*state[1:], eps1)

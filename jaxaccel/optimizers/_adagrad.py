@@ -17,7 +17,7 @@ from jaxaccel._checks import (
     check_params_for_decay,
     check_weight_decay,
 )
-from jaxaccel._math import in_dtype, is_zero, value_at
+from jaxaccel._math import in_dtype, is_zero, value_at, values_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
@@ -118,18 +118,10 @@ def adagrad(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         del extra
-        if not is_zero(weight_decay):
-            check_params_for_decay(params)
+        check_params_for_decay(weight_decay, params)
         step = next_step(state.step)
-        update_leaf = functools.partial(
-            _update_leaf,
-            step=step,
-            lr=value_at(lr, state.step),
-            lr_decay=value_at(lr_decay, state.step),
-            weight_decay=value_at(weight_decay, state.step),
-            eps=value_at(eps, state.step),
-            maximize=maximize,
-        )
+        now = values_at(state.step, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps)
+        update_leaf = functools.partial(_update_leaf, step=step, maximize=maximize, **now)
         updates, sums = update_leaves(update_leaf, updates, params, state[1:])
         return updates, AdagradState(step, sums)
 

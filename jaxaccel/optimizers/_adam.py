@@ -17,7 +17,7 @@ from jaxaccel._checks import (
     check_params_for_decay,
     check_weight_decay,
 )
-from jaxaccel._math import bias_correction, ema, ema_of_square, in_dtype, is_zero, value_at
+from jaxaccel._math import bias_correction, ema, ema_of_square, in_dtype, is_zero, values_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
@@ -123,19 +123,17 @@ def adam(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         del extra
-        if not is_zero(weight_decay):
-            check_params_for_decay(params)
+        check_params_for_decay(weight_decay, params)
         step = next_step(state.step)
+        now = values_at(
+            state.step, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
+        )
         update_leaf = functools.partial(
             _update_leaf,
             step=step,
-            lr=value_at(lr, state.step),
-            beta1=value_at(betas[0], state.step),
-            beta2=value_at(betas[1], state.step),
-            eps=value_at(eps, state.step),
-            weight_decay=value_at(weight_decay, state.step),
             maximize=maximize,
             decoupled_weight_decay=decoupled_weight_decay,
+            **now,
         )
         updates, *moments = update_leaves(update_leaf, updates, params, state[1:])
         return updates, AdamState(step, *moments)

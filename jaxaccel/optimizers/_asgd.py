@@ -12,7 +12,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_lr, check_params_given, check_weight_decay, known_value
-from jaxaccel._math import in_dtype, is_zero, value_at
+from jaxaccel._math import in_dtype, is_zero, value_at, values_at
 from jaxaccel._tree import (
     initial_scalar,
     initial_step,
@@ -124,17 +124,13 @@ def asgd(
         del extra
         check_params_given(params, "asgd")
         step = next_step(state.step)
-        lambd_now = value_at(lambd, state.step)
+        now = values_at(state.step, lambd=lambd, weight_decay=weight_decay)
         update_leaf = functools.partial(
-            _update_leaf,
-            eta=state.eta,
-            mu=state.mu,
-            lambd=lambd_now,
-            weight_decay=value_at(weight_decay, state.step),
-            maximize=maximize,
+            _update_leaf, eta=state.eta, mu=state.mu, maximize=maximize, **now
         )
         updates, ax = update_leaves(update_leaf, updates, params, [state.ax])
-        eta = _next_eta(step, value_at(lr, state.step), lambd_now, value_at(alpha, state.step))
+        lr_and_alpha = values_at(state.step, lr=lr, alpha=alpha)
+        eta = _next_eta(step, lambd=now["lambd"], **lr_and_alpha)
         return updates, ASGDState(step, eta, _next_mu(step, value_at(t0, state.step)), ax)
 
     return optax.GradientTransformationExtraArgs(init, update)

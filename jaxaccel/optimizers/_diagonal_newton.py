@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_lr, check_non_negative, known_value
-from jaxaccel._math import bias_correction, ema, in_dtype, is_zero, value_at
+from jaxaccel._math import bias_correction, ema, in_dtype, is_zero, values_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import BufferDecay, Hyperparameter, Params, State, Updates
 
@@ -115,13 +115,8 @@ def diagonal_newton(
                 "hessian_diagonal=...), for example from jaxaccel.optimizers.hessian_diagonal"
             )
         step = next_step(state.step)
-        update_leaf = functools.partial(
-            _update_leaf,
-            step=step,
-            lr=value_at(lr, state.step),
-            damping=value_at(damping, state.step),
-            beta=value_at(beta, state.step),
-        )
+        now = values_at(state.step, lr=lr, damping=damping, beta=beta)
+        update_leaf = functools.partial(_update_leaf, step=step, **now)
         slots = (hessian_diagonal, state.hessian_diagonal)
         updates, _, average = update_leaves(update_leaf, updates, params, slots)
         return updates, DiagonalNewtonState(step, average)

@@ -13,7 +13,7 @@ import optax
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_non_negative, check_params_for_decay, known_value
 from jaxaccel._layout import Layouts, check_layouts, input_axis, layout_at, output_axis
-from jaxaccel._math import compute_dtype, ema, in_dtype, is_zero, newton_schulz, value_at
+from jaxaccel._math import compute_dtype, ema, in_dtype, is_zero, newton_schulz, value_at, values_at
 from jaxaccel._tree import (
     initial_step,
     is_none,
@@ -136,18 +136,15 @@ def muon(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         del extra
-        if not is_zero(weight_decay):
-            check_params_for_decay(params)
+        check_params_for_decay(weight_decay, params)
         _check_matrices(updates, "Param gradient must be a 2D matrix, not one")
+        now = values_at(state.step, lr=lr, weight_decay=weight_decay, momentum=momentum, eps=eps)
         update_leaf = functools.partial(
             _update_leaf,
-            lr=value_at(lr, state.step),
-            weight_decay=value_at(weight_decay, state.step),
-            momentum=value_at(momentum, state.step),
             nesterov=nesterov,
             ns_coefficients=[value_at(each, state.step) for each in ns_coefficients],
-            eps=value_at(eps, state.step),
             ns_steps=ns_steps,
+            **now,
         )
         # It depends on the leaf's shape and layout, so it walks along like a slot.
         lr_ratio = _lr_ratio(updates, adjust_lr_fn, layout)

@@ -28,6 +28,7 @@ from jaxaccel._math import (
     is_zero,
     one_minus,
     value_at,
+    values_at,
 )
 from jaxaccel._tree import (
     initial_scalar,
@@ -144,28 +145,25 @@ def nadam(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         del extra
-        if not is_zero(weight_decay):
-            check_params_for_decay(params)
+        check_params_for_decay(weight_decay, params)
         step = next_step(state.step)
-        beta1 = value_at(betas[0], state.step)
+        now = values_at(
+            state.step, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
+        )
         mu_product, grad_share, exp_avg_share = _momentum(
             state.mu_product,
             step,
-            beta1=beta1,
+            beta1=now["beta1"],
             momentum_decay=value_at(momentum_decay, state.step),
         )
         update_leaf = functools.partial(
             _update_leaf,
             step=step,
-            lr=value_at(lr, state.step),
-            beta1=beta1,
-            beta2=value_at(betas[1], state.step),
-            eps=value_at(eps, state.step),
-            weight_decay=value_at(weight_decay, state.step),
             grad_share=grad_share,
             exp_avg_share=exp_avg_share,
             maximize=maximize,
             decoupled_weight_decay=decoupled_weight_decay,
+            **now,
         )
         updates, *moments = update_leaves(update_leaf, updates, params, state[2:])
         return updates, NAdamState(step, mu_product, *moments)

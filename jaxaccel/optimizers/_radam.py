@@ -25,7 +25,7 @@ from jaxaccel._math import (
     is_zero,
     log_of,
     one_minus,
-    value_at,
+    values_at,
 )
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
@@ -131,23 +131,20 @@ def radam(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         del extra
-        if not is_zero(weight_decay):
-            check_params_for_decay(params)
+        check_params_for_decay(weight_decay, params)
         step = next_step(state.step)
-        beta2 = value_at(betas[1], state.step)
-        is_rectified, rectification = _rectification(beta2, step)
+        now = values_at(
+            state.step, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
+        )
+        is_rectified, rectification = _rectification(now["beta2"], step)
         update_leaf = functools.partial(
             _update_leaf,
             step=step,
-            lr=value_at(lr, state.step),
-            beta1=value_at(betas[0], state.step),
-            beta2=beta2,
-            eps=value_at(eps, state.step),
-            weight_decay=value_at(weight_decay, state.step),
             is_rectified=is_rectified,
             rectification=rectification,
             maximize=maximize,
             decoupled_weight_decay=decoupled_weight_decay,
+            **now,
         )
         updates, *moments = update_leaves(update_leaf, updates, params, state[1:])
         return updates, RAdamState(step, *moments)

@@ -17,7 +17,7 @@ from jaxaccel._checks import (
     check_params_for_decay,
     check_weight_decay,
 )
-from jaxaccel._math import ema, ema_of_square, in_dtype, is_zero, value_at
+from jaxaccel._math import ema, ema_of_square, in_dtype, is_zero, values_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import BufferDecay, DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
@@ -122,17 +122,11 @@ def rmsprop(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         del extra
-        if not is_zero(weight_decay):
-            check_params_for_decay(params)
-        update_leaf = functools.partial(
-            _update_leaf,
-            lr=value_at(lr, state.step),
-            alpha=value_at(alpha, state.step),
-            eps=value_at(eps, state.step),
-            weight_decay=value_at(weight_decay, state.step),
-            momentum=value_at(momentum, state.step),
-            maximize=maximize,
+        check_params_for_decay(weight_decay, params)
+        now = values_at(
+            state.step, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum
         )
+        update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
         updates, *averages = update_leaves(update_leaf, updates, params, state[1:])
         return updates, RMSpropState(next_step(state.step), *averages)
 

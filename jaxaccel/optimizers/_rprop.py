@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_lr, known_value
-from jaxaccel._math import in_dtype, value_at
+from jaxaccel._math import in_dtype, value_at, values_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
@@ -107,14 +107,14 @@ def rprop(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         del extra
-        update_leaf = functools.partial(
-            _update_leaf,
-            etaminus=value_at(etas[0], state.step),
-            etaplus=value_at(etas[1], state.step),
-            step_size_min=value_at(step_sizes[0], state.step),
-            step_size_max=value_at(step_sizes[1], state.step),
-            maximize=maximize,
+        now = values_at(
+            state.step,
+            etaminus=etas[0],
+            etaplus=etas[1],
+            step_size_min=step_sizes[0],
+            step_size_max=step_sizes[1],
         )
+        update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
         updates, *slots = update_leaves(update_leaf, updates, params, state[1:])
         return updates, RpropState(next_step(state.step), *slots)
 

@@ -17,7 +17,7 @@ from jaxaccel._checks import (
     check_weight_decay,
     known_value,
 )
-from jaxaccel._math import in_dtype, is_zero, value_at
+from jaxaccel._math import in_dtype, is_zero, values_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
 from jaxaccel._types import BufferDecay, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
@@ -114,18 +114,13 @@ def sgd(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         del extra
-        if not is_zero(weight_decay):
-            check_params_for_decay(params)
+        check_params_for_decay(weight_decay, params)
         step = next_step(state.step)
+        now = values_at(
+            state.step, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay
+        )
         update_leaf = functools.partial(
-            _update_leaf,
-            step=step,
-            lr=value_at(lr, state.step),
-            momentum=value_at(momentum, state.step),
-            dampening=value_at(dampening, state.step),
-            weight_decay=value_at(weight_decay, state.step),
-            nesterov=nesterov,
-            maximize=maximize,
+            _update_leaf, step=step, nesterov=nesterov, maximize=maximize, **now
         )
         updates, momentum_buffer = update_leaves(update_leaf, updates, params, state[1:])
         return updates, SGDState(step, momentum_buffer)

@@ -13,7 +13,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_betas, check_positive
-from jaxaccel._math import bias_correction, ema, in_dtype, value_at
+from jaxaccel._math import bias_correction, ema, in_dtype, values_at
 from jaxaccel._tree import initial_step, next_step, path_name, short_repr, update_leaves, zeros_like
 from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._sparse_rows import SparseRows, coalesce
@@ -124,15 +124,8 @@ def sparse_adam(
     ) -> tuple[Updates, State]:
         del params, extra
         step = next_step(state.step)
-        update_leaf = functools.partial(
-            _update_leaf,
-            step=step,
-            lr=value_at(lr, state.step),
-            beta1=value_at(betas[0], state.step),
-            beta2=value_at(betas[1], state.step),
-            eps=value_at(eps, state.step),
-            maximize=maximize,
-        )
+        now = values_at(state.step, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps)
+        update_leaf = functools.partial(_update_leaf, step=step, maximize=maximize, **now)
         treedef = jax.tree.structure(state.exp_avg)
         rows = [
             _update_rows(update_leaf, *leaves)

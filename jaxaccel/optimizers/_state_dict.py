@@ -86,9 +86,10 @@ def load_state_dict(
 
     Raises:
         TypeError: The class of ``state`` does not say what PyTorch keeps of it (see
-            :class:`TorchFields`).
-        ValueError: Keys are missing or unknown; a shape differs; parameters have taken different
-            numbers of steps; or ``step`` is missing where PyTorch keeps none.
+            :class:`TorchFields`), or a key of ``state_dict`` is not an integer.
+        ValueError: An index is not one of a parameter; keys are missing or unknown; a shape
+            differs; parameters have taken different numbers of steps; or ``step`` is missing where
+            PyTorch keeps none.
 
     PyTorch:
         ``optimizer.load_state_dict``, except that nothing is cast: PyTorch casts NAdam's
@@ -115,9 +116,10 @@ def load_state_dict(
         state = state._replace(step=_like("step", state.step, step))
     if not state_dict:
         return state
-    if isinstance(fields, FlatFields):
-        return _load_flat(state, fields, state_dict[0])
     treedef = jax.tree.structure(params, is_leaf=is_none)
+    _check_indices(state_dict, treedef.num_leaves)
+    if isinstance(fields, FlatFields):
+        return _load_flat(state, fields, state_dict.get(0, {}))
     slots = _slots(state, fields, treedef)
     _check_keys(state_dict, fields, slots)
     scalars = {name: _common(name, state_dict) for name in counts}
@@ -151,6 +153,27 @@ def _slots(state: Any, fields: TorchFields, treedef: Any) -> dict[str, list[Any]
     """Return the leaves of every slot in use, one a parameter (``None``: it has no such key)."""
     in_use = {name: getattr(state, name) for name in fields.per_parameter}
     return {name: treedef.flatten_up_to(tree) for name, tree in in_use.items() if tree is not None}
+
+
+def _check_indices(state_dict: Mapping[Any, Any], count: int) -> None:
+    """Raise unless every key is the index of one of ``count`` parameters."""
+    for key in state_dict:
+        if not isinstance(key, (int, np.integer)):
+            remedy = (
+                'give what optimizer.state_dict() has under "state"'
+                if "state" in state_dict
+                else "where JSON has made strings of them, give {int(key): entry for key, entry in "
+                "state_dict.items()}"
+            )
+            raise TypeError(
+                f"state_dict has the key {key!r}, expected the indices of {count} parameters; "
+                + remedy
+            )
+        if not 0 <= key < count:
+            raise ValueError(
+                f"state_dict has the index {key}, but params has {count} parameters; give the "
+                "params that the state belongs to, as one tree"
+            )
 
 
 def _check_keys(state_dict: Mapping[int, Any], fields: TorchFields, slots: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ import pytest
 from parity_tests.registry import Case
 
 ROOT = Path(__file__).parents[1]
+PLANTED_BUG = "planted bug"
+"""The property of a test under which it reports [a bug, the first test that catches it]."""
 
 
 @functools.cache

@@ -317,7 +317,11 @@ FUSED = [
         (2, 4, 5, 4),
         [
             ("fused", CONV, {"bn": "BatchNorm2d"}),
-            ("fused no bias", {**CONV, "bias": False}, {"bn": "BatchNorm2d"}),
+            (
+                "fused no bias",
+                {**CONV, "bias": False},
+                {"bn": "BatchNorm2d", "quick": "the mean that a bias takes over"},
+            ),
             (
                 "fused groups reflect",
                 {**CONV, "groups": 2, "padding": 1, "padding_mode": "reflect"},

@@ -344,6 +344,7 @@ def fuse(case, layer, bn):
     return ja.nn.fuse_conv_bn(layer, bn, transposed(case))
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", FUSED, ids=lambda case: case.id)
 def test_fused_layer_equals_pytorchs(case):
     """Its weights, and its output for an input: that of the two layers."""

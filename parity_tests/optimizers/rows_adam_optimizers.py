@@ -142,6 +142,8 @@ NADAM = rows(
     ],
 )
 
+WHERE_RHO_ENDS_AT_FIVE = "beta2 where rho ends at five"
+
 RADAM = rows(
     "optimizers.radam",
     "torch.optim.RAdam",
@@ -150,7 +152,7 @@ RADAM = rows(
         *_DECOUPLED_ROWS,
         ("beta2 small and never rectified", {"lr": 0.01, "betas": (0.9, 0.5)}),
         # rho falls short of 5 by less than float32 can tell: more than 5 is meant, not 5.
-        ("beta2 where rho ends at five", {"lr": 0.01, "betas": (0.9, 2 / 3)}),
+        (WHERE_RHO_ENDS_AT_FIVE, {"lr": 0.01, "betas": (0.9, 2 / 3)}),
         ("beta2 rectified late", {"lr": 0.01, "betas": (0.9, 0.7)}),
         ("beta2 near one", {"lr": 0.01, "betas": (0.9, 0.9999)}),
         (

@@ -41,6 +41,7 @@ CASES = [
         {"weight_decay": 0.0},
         {"lr": decaying, "betas": (rising, 0.99)},
         {"lr": 0.01, "betas": (0.9, 0.99999)},
+        quick="when a group's schedule is read",
     ),
     _row(
         "adamax",

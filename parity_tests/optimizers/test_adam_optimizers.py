@@ -9,6 +9,7 @@ import pytest
 import jaxaccel as ja
 from jaxaccel._math import Complement
 from parity_tests import tolerances as tol
+from parity_tests.optimizers.rows_adam_optimizers import RADAM, WHERE_RHO_ENDS_AT_FIVE
 
 STEPS = 50
 
@@ -51,6 +52,19 @@ def test_rectification_is_exact(beta2, held, x64, share):
         found = -np.asarray(updates, np.float64)
     expected = np.array([exact_rectification(beta2, step + 1) for step in range(STEPS)])
     assert np.all(np.abs(found - expected) <= share * expected)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "case", [case for case in RADAM if case.why == WHERE_RHO_ENDS_AT_FIVE], ids=lambda case: case.id
+)
+def test_a_length_of_five_is_not_rectified(case):
+    """In float32 it reaches five; with constant gradients the update is then plain momentum."""
+    with jax.enable_x64(False):
+        tx, one = ja.optimizers.radam(**case.kwargs), jnp.ones(())
+        state = tx.init(one)._replace(step=jnp.int32(200), exp_avg=one, exp_avg_sq=one * 4)
+        updates, _ = tx.update(one, state, one)
+    assert abs(updates + case.kwargs["lr"]) <= tol.FLOAT32_ONE_STEP * case.kwargs["lr"]
 
 
 @pytest.mark.parametrize("name", ["adam", "adamax", "nadam", "radam"])

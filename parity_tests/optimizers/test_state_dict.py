@@ -12,8 +12,8 @@ import torch
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.optimizer import (
-    FAST_COMPILE,
     in_full_precision,
     lookup,
     oracle_of,
@@ -37,7 +37,11 @@ _EVERYTHING = {
     "adadelta": ("Adadelta", {}),
     "rmsprop": ("RMSprop", {"momentum": 0.9, "centered": True}),
     "rprop": ("Rprop", {}),
-    "asgd": ("ASGD", {"lr": decaying, "lambd": 0.1, "t0": 2}),
+    "asgd": (
+        "ASGD",
+        {"lr": decaying, "lambd": 0.1, "t0": 2},
+        {"quick": "numbers that PyTorch keeps with every parameter, and jaxaccel once"},
+    ),
     "adafactor": ("Adafactor", {}),
     "muon": ("Muon", {"lr": decaying}),
     "sparse_adam": ("SparseAdam", {}),
@@ -48,8 +52,8 @@ _EVERYTHING = {
     ),
 }
 CASES = [
-    Case(f"optimizers.{name.split()[0]}", kwargs, f"torch.optim.{oracle}", name)
-    for name, (oracle, kwargs) in _EVERYTHING.items()
+    Case(f"optimizers.{name.split()[0]}", kwargs, f"torch.optim.{oracle}", name, *options)
+    for name, (oracle, kwargs, *options) in _EVERYTHING.items()
 ]
 rows = pytest.mark.parametrize("case", CASES, ids=lambda case: case.why)
 
@@ -171,6 +175,7 @@ def test_state_there_continues_equal(case):
     assert_equal_runs(ours, theirs, range(STEPS, 2 * STEPS))
 
 
+@pytest.mark.parity
 @rows
 def test_state_back_continues_equal(case):
     theirs = Theirs(case, draw(0))
@@ -312,6 +317,27 @@ WRONG = {
     "another key": (
         lambda: load(ja.optimizers.adam(), {1: {**ADAM_ENTRY, "max_exp_avg_sq": np.ones(2)}}),
         ["state_dict[1]", "max_exp_avg_sq"],
+    ),
+    "an index past the last parameter": (
+        lambda: load(ja.optimizers.adam(), {0: ADAM_ENTRY, 2: ADAM_ENTRY}),
+        ["the index 2", "2 parameters", "one tree"],
+    ),
+    "a negative index": (lambda: load(ja.optimizers.adam(), {-1: ADAM_ENTRY}), ["the index -1"]),
+    "keys that JSON made": (
+        lambda: load(ja.optimizers.adam(), {"0": ADAM_ENTRY, "1": ADAM_ENTRY}),
+        ["the key '0'", "2 parameters", "{int(key): entry for key, entry in state_dict.items()}"],
+    ),
+    "the whole dictionary": (
+        lambda: load(ja.optimizers.adam(), {"state": {0: ADAM_ENTRY}, "param_groups": []}),
+        ["the key 'state'", 'has under "state"'],
+    ),
+    "lbfgs with keys that JSON made": (
+        lambda: load(ja.optimizers.lbfgs(), {"0": {"n_iter": 1}}, step=1),
+        ["the key '0'", "int(key)"],
+    ),
+    "lbfgs at another parameter": (
+        lambda: load(ja.optimizers.lbfgs(), {1: {"n_iter": 1}}, step=1),
+        ["state_dict[0]", "'func_evals'"],
     ),
     "shape": (
         lambda: load(ja.optimizers.adam(), {0: {**ADAM_ENTRY, "exp_avg": np.ones(3)}}),

@@ -64,7 +64,12 @@ def assert_same_state(found, expected):
 
 
 @pytest.mark.parametrize(
-    ("network", "mode"), [(resnet, "jit"), (resnet, "shard_map"), (perceptron, "pmap")]
+    ("network", "mode"),
+    [
+        (resnet, "jit"),
+        (resnet, "shard_map"),
+        pytest.param(perceptron, "pmap", marks=pytest.mark.quick),
+    ],
 )
 def test_eight_devices_equal_one(network, mode):
     """With batch statistics over all devices; everything replicated."""
