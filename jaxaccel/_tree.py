@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import numbers
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -26,12 +27,28 @@ def is_none(leaf: Any) -> bool:
 
 
 def holds_hyperparams(node: Any) -> bool:
-    """Return whether a node is a NamedTuple with a field ``hyperparams``.
+    """Return whether a node is a NamedTuple with numbers in a field ``hyperparams``.
 
     It holds those of one group (``optax.inject_hyperparams``), a mapping, or a tuple of such
-    mappings, one a parameter group.
+    mappings, one a parameter group. A field of that name that holds something else, such as the
+    configuration of a run, is the user's own.
     """
-    return isinstance(node, tuple) and "hyperparams" in getattr(node, "_fields", ())
+    if not isinstance(node, tuple) or not hasattr(node, "_fields"):
+        return False
+    held = getattr(node, "hyperparams", None)
+    groups = held if type(held) is tuple and held else (held,)
+    return all(isinstance(group, Mapping) and _has_only_numbers(group) for group in groups)
+
+
+def _has_only_numbers(group: Mapping[str, Any]) -> bool:
+    """Return whether the values of a mapping are numbers, arrays of them, or tuples of those."""
+    leaves = jax.tree.leaves(list(group.values()), is_leaf=lambda node: isinstance(node, Mapping))
+    return all(
+        jnp.issubdtype(leaf.dtype, jnp.number)
+        if hasattr(leaf, "dtype")
+        else isinstance(leaf, numbers.Number) and not isinstance(leaf, bool)
+        for leaf in leaves
+    )
 
 
 def zeros_like(params: Any) -> Any:

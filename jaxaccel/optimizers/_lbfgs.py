@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from jaxaccel._tree import (
     unmoved_like,
 )
 from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel.optimizers._arguments import Indivisible
 from jaxaccel.optimizers._flat_vector import flat_dtype, largest, ravel, real_size, unravel
 from jaxaccel.optimizers._lbfgs_iteration import Iterate, Rules, iterate
 from jaxaccel.optimizers._torch_fields import FlatFields
@@ -70,6 +71,12 @@ class LBFGSState(NamedTuple):
     __repr__ = short_repr
 
 
+WholeTransformation: TypeAlias = Annotated[
+    optax.GradientTransformationExtraArgs,
+    Indivisible("LBFGS doesn't support per-parameter options (parameter groups)"),
+]
+
+
 @shows_call
 def lbfgs(
     lr: Hyperparameter = 1,
@@ -79,7 +86,7 @@ def lbfgs(
     tolerance_change: Hyperparameter = 1e-9,
     history_size: int = 100,
     line_search_fn: str | None = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> WholeTransformation:
     r"""L-BFGS: one update is a whole ``step(closure)`` of PyTorch's, up to ``max_iter`` iterations.
 
     .. math::

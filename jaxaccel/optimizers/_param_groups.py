@@ -14,9 +14,8 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._math import is_zero
 from jaxaccel._tree import initial_step, is_none, next_step, path_name, short_repr
 from jaxaccel._types import Params, State, Updates
-from jaxaccel.optimizers._arguments import number_kinds
+from jaxaccel.optimizers._arguments import check_divisible, number_kinds
 from jaxaccel.optimizers._held import in_force, rewritten, written
-from jaxaccel.optimizers._lbfgs import lbfgs
 
 
 class ParamGroupsState(NamedTuple):
@@ -86,8 +85,7 @@ def param_groups(
         >>> print(updates["kernel"], updates["bias"])
         -0.101 -0.1
     """
-    if optimizer is lbfgs:
-        raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
+    check_divisible(optimizer)
     selectors = [_selector(index, group) for index, group in enumerate(groups)]
     arguments = [{**defaults, **group} for group in [*groups, {}]]
     for group in arguments:

@@ -1,5 +1,7 @@
 """Hyperparameters are found, named and changed wherever in a state they are."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -163,6 +165,36 @@ def test_a_number_that_was_written_into_optax_dictionary():
 def test_states_without_hyperparameters():
     for state in ((), None, adamw().init(params_of()), {"a": sgd().init(params_of())}):
         assert not ja.optimizers.has_hyperparams(state)
+
+
+class Run(NamedTuple):
+    """A state of the user's own."""
+
+    hyperparams: Any
+    opt_state: Any
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"optimizer": "adam", "lr": 0.1},
+        {"optimizer": {"lr": 0.1}},
+        {"nesterov": True},
+        {"names": np.array(["adam"])},
+        ({"lr": 0.1}, None),
+        (),
+        None,
+    ],
+    ids=str,
+)
+def test_a_configuration_in_a_field_of_that_name_is_the_users_own(config):
+    alone = Run(config, adamw().init(params_of()))
+    assert not ja.optimizers.has_hyperparams(alone)
+    both = Run(config, grouped().init(params_of()))
+    assert rates(both) == {"0": 1.0, "default": 0.5}
+    changed = put(both, "0", lr=0.25)
+    assert changed.hyperparams == config
+    assert rates(changed) == {"0": 0.25, "default": 0.5}
 
 
 WRONG = {

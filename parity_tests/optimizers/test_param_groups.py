@@ -14,8 +14,8 @@ from flax import nnx
 import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_same_path
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.optimizer import (
-    FAST_COMPILE,
     SEEDS,
     STEPS,
     in_full_precision,
@@ -481,6 +481,10 @@ WRONG = {
     "default": (lambda: param_groups(ja.optimizers.adam, [], lr=-1.0), ["learning rate: -1.0"]),
     "lbfgs": (
         lambda: param_groups(ja.optimizers.lbfgs, []),
+        ["LBFGS doesn't support per-parameter options (parameter groups)"],
+    ),
+    "a partial call of lbfgs": (
+        lambda: param_groups(functools.partial(ja.optimizers.lbfgs, max_iter=5), []),
         ["LBFGS doesn't support per-parameter options (parameter groups)"],
     ),
     "an optimizer that says nothing": (
