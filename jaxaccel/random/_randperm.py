@@ -61,8 +61,7 @@ def shuffle_forwards(words: np.ndarray, n: int) -> np.ndarray:
     steps = np.arange(words.size, dtype=np.uint32)
     targets = (steps + words % (np.uint32(n) - steps)).view(np.int32)
     before, last = previous_and_last(targets, n)
-    # A place that its own step reaches last is not the source of a later step: it may be its own
-    # root.
+    # A place that its own step reaches last is not a later step's source: it may be its own root.
     source = roots(np.where(last < 0, np.arange(n, dtype=last.dtype), last))
     result = source[np.append(before, n - 1)]
     np.copyto(result[:-1], targets, where=before < 0)

@@ -160,3 +160,9 @@ BAD = [
     ),
 ]
 """Calls that raise."""
+
+DIFFERENT = {
+    "functional.embedding": {"omits": ["sparse"]},
+    "functional.embedding_bag": {"omits": ["sparse"]},
+}
+"""Arguments that only PyTorch has; the docstrings say why."""

@@ -333,3 +333,9 @@ BAD = [
     ),
 ]
 """Calls that raise."""
+
+DIFFERENT = {
+    "functional.interpolate": {"omits": ["antialias"]},
+    "functional.pad": {"adds": ["channel_axis"]},
+}
+"""Arguments that only jaxaccel has, or only PyTorch; the docstrings say why."""

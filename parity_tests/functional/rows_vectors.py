@@ -65,3 +65,6 @@ BAD = [
     ),
 ]
 """Calls that raise."""
+
+DIFFERENT = {"functional.normalize": {"omits": ["out"]}}
+"""Arguments that only PyTorch has; the docstrings say why."""

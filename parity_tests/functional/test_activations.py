@@ -24,8 +24,8 @@ from parity_tests.functional.rows_activations import (
     POINTS,
     PRELU,
 )
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.layer import (
-    FAST_COMPILE,
     assert_same_layer,
     assert_same_state_dict,
     own_layer,

@@ -10,17 +10,19 @@ import pytest
 import torch
 
 import jaxaccel as ja
-from parity_tests import tolerances as tol
 from parity_tests.functional.rows_attention import FORWARD, FUNCTION
 from parity_tests.harness.attention import (
+    assert_dropout_of_weights,
+    assert_same_function,
     assert_same_text,
     cotangents_of,
     inputs_of,
     run_torch,
 )
 from parity_tests.harness.compare import assert_close
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.layer import OF_MAX
-from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
+from parity_tests.harness.optimizer import oracle_of
 
 FLOAT32_ROWS = ("defaults", "causal", "boolean mask hides all")
 
@@ -30,37 +32,6 @@ def rows(cases):
 
 
 # --- scaled_dot_product_attention ---------------------------------------------------------------
-
-
-def assert_same_function(case, dtype):
-    """Assert that a row of the function equals PyTorch's, gradients included."""
-    arrays, masks = inputs_of(case, dtype)
-    masks = {k: ~m if m.dtype == bool else m for k, m in masks.items()}  # True is seen
-
-    def theirs(arrays, masks):
-        return (oracle_of(case)(*arrays, **masks, **case.kwargs),)
-
-    (expected,), gradients = run_torch(theirs, {}, arrays, masks, cotangents_of(dtype))
-    hidden = {k: jnp.asarray(m) for k, m in masks.items() if m.dtype == bool}
-    floating = {k: jnp.asarray(m) for k, m in masks.items() if m.dtype != bool}
-
-    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
-    def run(arrays, floating, cotangent):
-        def call(arrays, floating):
-            return lookup("jaxaccel", case.function)(*arrays, **floating, **hidden, **case.kwargs)
-
-        output, pullback = jax.vjp(call, arrays, floating)
-        return output, *pullback(cotangent)
-
-    (cotangent,) = cotangents_of(dtype)([torch.tensor(expected)])
-    found, of_arrays, of_masks = run([jnp.asarray(a) for a in arrays], floating, cotangent)
-    assert found.dtype == dtype
-    assert_close(found, expected, OF_MAX[dtype])
-    own = {**dict(enumerate(of_arrays)), **of_masks}
-    assert own.keys() == gradients.keys()
-    for name, judge in gradients.items():
-        judge = np.zeros_like(own[name]) if judge is None else judge
-        assert_close(own[name], judge, OF_MAX[dtype], np.abs(cotangent).max(initial=0.0))
 
 
 @pytest.mark.parity
@@ -98,29 +69,7 @@ def test_signature_of_the_function_is_pytorchs():
 
 
 def test_dropout_of_the_function():
-    """With the identity for values, the output is the weights themselves."""
-    rng = np.random.default_rng(0)
-    q, k = rng.normal(size=(2, 2, 3, 40, 8))
-    v = np.broadcast_to(np.eye(40), (2, 3, 40, 40))
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def attend(p, key=None):
-        arrays = map(jnp.asarray, (q, k, v))
-        return ja.functional.scaled_dot_product_attention(
-            *arrays, is_causal=True, dropout_p=p, dropout_key=key
-        )
-
-    kept, p = np.tri(40, dtype=bool), 0.25
-    plain = np.asarray(attend(0.0))
-    first, again, second = (np.asarray(attend(p, jax.random.key(seed))) for seed in (0, 0, 1))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, second)
-    zeroed = (first == 0)[..., kept]
-    assert_close(first[first != 0], plain[first != 0] / (1 - p), tol.LAYER_FLOAT64_OF_MAX)
-    assert abs(zeroed.mean() - p) <= 4 * np.sqrt(p * (1 - p) / zeroed.size)
-    assert not attend(1.0, jax.random.key(0)).any()
-    with pytest.raises(ValueError, match="needs dropout_key"):
-        attend(p)
+    assert_dropout_of_weights()
 
 
 # --- multi_head_attention_forward ---------------------------------------------------------------

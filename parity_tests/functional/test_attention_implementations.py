@@ -16,13 +16,15 @@ from jax.sharding import PartitionSpec as P
 import jaxaccel as ja
 from jaxaccel.functional import _attention_blocks, _scaled_dot_product_attention
 from parity_tests import tolerances as tol
-from parity_tests.functional import test_attention
 from parity_tests.functional.rows_attention import FUNCTION
-from parity_tests.functional.test_attention import rows
+from parity_tests.harness.attention import (
+    assert_dropout_of_weights,
+    assert_same_function,
+    assert_same_layer,
+)
 from parity_tests.harness.compare import assert_close
-from parity_tests.harness.optimizer import FAST_COMPILE
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.nn.rows_attention import ATTENTION
-from parity_tests.nn.test_attention import assert_same_layer
 
 FLOAT32_ROWS = ("defaults", "causal more queries", "seven queries masks")
 LAYER_ROWS = (
@@ -33,6 +35,10 @@ LAYER_ROWS = (
     "causal hint no weights bias kv",
 )
 attend = ja.functional.scaled_dot_product_attention
+
+
+def rows(cases):
+    return pytest.mark.parametrize("case", cases, ids=lambda case: case.id)
 
 
 @pytest.fixture
@@ -67,13 +73,13 @@ def compiled(step, *arrays):
 @pytest.mark.usefixtures("small_blocks")
 @rows(FUNCTION)
 def test_float64_blocks_equal_pytorch(case):
-    test_attention.assert_same_function(case, "float64")
+    assert_same_function(case, "float64")
 
 
 @pytest.mark.usefixtures("small_blocks")
 @rows([case for case in FUNCTION if case.why in FLOAT32_ROWS])
 def test_float32_blocks_equal_pytorch(case):
-    test_attention.assert_same_function(case, "float32")
+    assert_same_function(case, "float32")
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -166,7 +172,7 @@ def test_forward_mode_and_second_derivatives():
 def test_dropout_of_blocks(monkeypatch):
     """Rates and scaling; and the backward pass draws the masks of the forward pass again."""
     monkeypatch.setattr(_attention_blocks, "QUERIES", 8)
-    test_attention.test_dropout_of_the_function()
+    assert_dropout_of_weights()
     v = jnp.eye(40)
     q, k = jnp.zeros((40, 4)), jnp.zeros((40, 4))
     run = jax.jit(step_of(dropout_p=0.5, dropout_key=jax.random.key(3)))

@@ -76,15 +76,6 @@ def test_errors_have_pytorchs_text(case):
 BUILTINS = sorted({name for table in TABLES for name in table.BUILTINS})
 LEFT_OUT = {"return_indices"}
 
-DIFFERENT = {
-    "functional.interpolate": {"omits": ["antialias"]},
-    "functional.embedding": {"omits": ["sparse"]},
-    "functional.embedding_bag": {"omits": ["sparse"]},
-    "functional.pad": {"adds": ["channel_axis"]},
-    "functional.normalize": {"omits": ["out"]},
-}
-"""Arguments that only jaxaccel has, or only PyTorch; the docstrings say why."""
-
 
 @pytest.mark.parametrize("name", BUILTINS)
 def test_signature_is_the_one_that_pytorch_documents(name):

@@ -14,7 +14,7 @@ import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.functional.rows_losses import CASES, CLASSES
 from parity_tests.harness.compare import assert_close
-from parity_tests.harness.layer import FAST_COMPILE
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.optimizer import lookup, oracle_of
 
 pytestmark = [

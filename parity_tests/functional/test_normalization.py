@@ -15,7 +15,8 @@ import torch_ref.functional as ref
 from parity_tests import tolerances as tol
 from parity_tests.functional.rows_normalization import CASES, STATISTICS, TYPICAL, WITH_CHANNELS
 from parity_tests.harness.compare import assert_close, largest
-from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
+from parity_tests.harness.compiled import FAST_COMPILE
+from parity_tests.harness.optimizer import lookup, oracle_of
 
 OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
 TYPICAL_BATCH_NORM = next(c for c in TYPICAL if "training" in c.kwargs)

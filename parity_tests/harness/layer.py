@@ -18,7 +18,8 @@ from flax import nnx
 import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_close, largest
-from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
+from parity_tests.harness.compiled import FAST_COMPILE
+from parity_tests.harness.optimizer import lookup, oracle_of
 
 OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}
 

@@ -13,7 +13,6 @@ import torch
 
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_same_path, largest
-from parity_tests.harness.compiled import FAST_COMPILE as FAST_COMPILE
 from parity_tests.harness.compiled import QUICK_COMPILE, shared
 from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.registry import lookup, oracle_of

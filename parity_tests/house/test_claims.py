@@ -13,7 +13,7 @@ import torch
 
 import jaxaccel as ja
 from jaxaccel.optimizers._radam import _average_length
-from parity_tests.house.test_docs import ROOT, load_extension
+from parity_tests.harness.documents import ROOT, load_extension
 
 DOCS = ROOT / "docs"
 TORCH_NAMES = DOCS / "_ext" / "torch_names.txt"

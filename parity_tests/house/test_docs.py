@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import importlib.util
 import inspect
 import json
 import os
@@ -12,16 +11,15 @@ import subprocess
 import sys
 import textwrap
 import typing
-from pathlib import Path
 
 import pytest
 from flax import nnx
 
 import jaxaccel
 from parity_tests import tolerances
+from parity_tests.harness.documents import ROOT, load_extension
 from parity_tests.harness.errors import assert_no_faults
 
-ROOT = Path(__file__).parents[2]
 PAGES = {"README": ROOT / "README.md"} | {p.stem: p for p in sorted((ROOT / "docs").glob("*.md"))}
 MODULES = sorted(
     [jaxaccel.__name__]
@@ -66,14 +64,6 @@ FENCES = ("python", "pycon", "console", "text", "{toctree}", "{side-by-side}")
 """What a code block may be: the first two are run."""
 
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|opt|tmp|home|root|usr|mnt|Users)/")
-
-
-def load_extension(name):
-    """Return a module of ``docs/_ext``."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "_ext" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def run_by_a_user(script, *arguments, stdin=None):

@@ -3,8 +3,10 @@
 import ast
 import functools
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,6 +133,40 @@ def test_packages_import_only_their_dependencies():
     assert_no_faults(fault for path in FILES for fault in strangers(path))
 
 
+TESTS = {
+    path.relative_to(ROOT): path.read_text()
+    for path in sorted((ROOT / "parity_tests").rglob("test_*.py"))
+}
+
+
+def imported_tests(path, text):
+    """Yield which tests a test imports: what two share is in the harness or among the rows."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            named = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            named = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in named:
+            modules = [part for part in name.split(".")[:3] if part.startswith("test_")]
+            if name.startswith("parity_tests.") and modules:
+                yield f"{path}:{node.lineno}", f"imports {modules[0]}"
+
+
+@pytest.mark.quick
+def test_tests_import_no_other_tests():
+    """Only the planted bugs run tests of other files."""
+    others = {path: text for path, text in TESTS.items() if path.name != "test_mutants.py"}
+    assert_no_faults(fault for each in others.items() for fault in imported_tests(*each))
+    for text in (
+        "from parity_tests.nn.test_conv import x",
+        "from parity_tests.nn import rows_conv, test_conv",
+        "def f():\n    import parity_tests.nn.test_conv",
+    ):
+        assert [what for _, what in imported_tests("a", text)] == ["imports test_conv"], text
+
+
 def untidy(path):
     """Yield what is wrong with a file's place, name or length."""
     if len(path.parts) > 3:
@@ -207,8 +243,9 @@ def test_every_kind_of_breach_is_seen(monkeypatch):
 
 def run_python(code):
     """Run code in a fresh interpreter and return the JSON that it prints."""
-    command = [sys.executable, "-c", code]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    command = [sys.executable, "-c", code]  # which finds what is in the working directory
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
 
 
 MEASURE = """
@@ -232,6 +269,31 @@ def test_import_is_fast_and_brings_nothing_else():
         assert min(seconds[name] for seconds, _ in runs) < 0.1, name
     brought = set(runs[0][1]) - set(sys.stdlib_module_names)
     assert brought == {"jaxaccel"}
+
+
+READ_ROWS = """
+import importlib.abc, json, sys
+
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in REFUSED:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+from parity_tests.registry import rows
+print(json.dumps(len(rows())))
+"""
+
+
+@pytest.mark.quick
+def test_rows_are_data_that_need_no_package_of_the_tests():
+    """The documentation reads them, where neither PyTorch nor pytest is installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = project["optional-dependencies"]["test"]
+    refused = {re.match(r"[\w-]+", line)[0].replace("-", "_") for line in wanted}
+    assert {"torch", "pytest"} <= refused
+    refused.discard("rich")  # flax imports it
+    assert run_python(f"REFUSED = {refused!r}\n{READ_ROWS}") > 1000
 
 
 def test_import_does_not_start_a_backend_or_change_the_configuration():

@@ -7,17 +7,24 @@ import typing
 import pytest
 import torch
 
-from parity_tests.functional import rows_activations as activations
-from parity_tests.functional import rows_dropout as dropout
-from parity_tests.functional import rows_losses as losses
-from parity_tests.functional import test_functions as functions
+from parity_tests.functional import (
+    rows_activations,
+    rows_conv,
+    rows_dropout,
+    rows_embedding,
+    rows_linear,
+    rows_losses,
+    rows_pools,
+    rows_reshaping,
+    rows_vectors,
+)
 from parity_tests.harness.errors import assert_no_faults
 from parity_tests.harness.quick import quick_tests
 from parity_tests.registry import HOW_NOT_WHAT, lookup, oracle_of, rows
 
 CASES = rows()
 ROWS_OF = {name: [c for c in CASES if c.function == name] for name in {c.function for c in CASES}}
-WITH_ROWS = (*("optimizers", "schedules", "transforms", "init", "functional", "nn", "models"),)
+WITH_ROWS = ("optimizers", "schedules", "transforms", "init", "functional", "nn", "models")
 
 WITHOUT_ROWS = {
     "optimizers.param_groups": "test_param_groups runs rows of every optimizer in groups",
@@ -125,14 +132,27 @@ DIFFERENT = {
         for axes in (1, 2, 3)
     },
     **{f"nn.Dropout{axes}d": {"adds": ["rngs"], "omits": ["inplace"]} for axes in (1, 2, 3)},
-    **activations.DIFFERENT,
-    **losses.DIFFERENT,
-    **dropout.DIFFERENT,
-    **functions.DIFFERENT,
+    **rows_activations.DIFFERENT,
+    **rows_dropout.DIFFERENT,
+    **rows_embedding.DIFFERENT,
+    **rows_losses.DIFFERENT,
+    **rows_reshaping.DIFFERENT,
+    **rows_vectors.DIFFERENT,
     "nn.Flatten": {"adds": ["channel_axis"]},
     "nn.Unflatten": {"adds": ["channel_axis"]},
 }
 """Arguments that only jaxaccel has, or only PyTorch; the docstrings say why."""
+
+BUILTINS = {
+    *rows_activations.BUILTINS,
+    *rows_conv.BUILTINS,
+    *rows_embedding.BUILTINS,
+    *rows_linear.BUILTINS,
+    *rows_pools.BUILTINS,
+    *rows_reshaping.BUILTINS,
+    *rows_vectors.BUILTINS,
+}
+"""Functions of PyTorch without a signature to read."""
 
 
 def is_function_or_layer(value):
@@ -191,7 +211,7 @@ OPTIONS_ELSEWHERE = {
 """Options that multiply all rows instead of having one."""
 
 ARRAYS = {
-    *losses.ARRAYS,
+    *rows_losses.ARRAYS,
     *("tensors", "grads", "input", "running_mean", "running_var", "weight"),
     *("query", "key", "value", "attn_mask", "key_padding_mask", "bias_k", "bias_v"),
     *("in_proj_weight", "in_proj_bias", "out_proj_weight", "out_proj_bias"),
@@ -234,7 +254,7 @@ def differs(case):
     name = case.function
     if name in ("init.default_weight", "init.default_bias"):
         return []  # what a layer does when it is constructed, not a function of PyTorch
-    if name in activations.BUILTINS or name in functions.BUILTINS:
+    if name in BUILTINS:
         return []  # they have none; a test of theirs reads those in their documentation
     if name == "functional.embedding_renorm":
         return []  # a builtin without documentation

@@ -16,7 +16,8 @@ import jaxaccel as ja
 from jaxaccel.init import _draw
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_close
-from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
+from parity_tests.harness.compiled import FAST_COMPILE
+from parity_tests.harness.optimizer import lookup, oracle_of
 from parity_tests.models.rows_models import CASES as MODELS
 
 rows = pytest.mark.parametrize("case", MODELS, ids=lambda case: case.id)

@@ -12,15 +12,17 @@ from flax import nnx
 import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.harness.attention import (
+    arguments,
+    assert_same_layer,
     assert_same_text,
-    cotangents_of,
     inputs_of,
-    run_torch,
+    layers,
+    only_outputs,
+    ours_of,
+    theirs_of,
 )
 from parity_tests.harness.compare import assert_close
-from parity_tests.harness.layer import OF_MAX
-from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
-from parity_tests.nn.rows_attention import ATTENTION, LAYER, LAYERS, STACK
+from parity_tests.nn.rows_attention import ATTENTION, LAYER, LAYERS
 
 FLOAT32_ROWS = ("defaults", "causal", "mask float of heads padding", "bias kv masks", "gelu")
 SEEDS = (0, 1, 20, -3, 2**40 + 7, 2**64 - 1)
@@ -30,115 +32,7 @@ def rows(cases):
     return pytest.mark.parametrize("case", cases, ids=lambda case: case.id)
 
 
-# --- both sides of a row ------------------------------------------------------------------------
-
-
-def ours_of(case, dtype=None, seed=0):
-    """Return jaxaccel's layer of a row, drawn by a generator, and the generator."""
-    generator = ja.random.manual_seed(seed)
-    kwargs = dict(case.kwargs)
-    if case in STACK:
-        layer = ja.nn.TransformerEncoderLayer(
-            **kwargs.pop("encoder_layer"), dtype=dtype, rngs=generator
-        )
-        norm = ja.nn.LayerNorm(kwargs["norm"], dtype=dtype) if "norm" in kwargs else None
-        return ja.nn.TransformerEncoder(layer, **{**kwargs, "norm": norm}), generator
-    return lookup("jaxaccel", case.function)(**kwargs, dtype=dtype, rngs=generator), generator
-
-
-def theirs_of(case):
-    """Return PyTorch's layer of a row."""
-    kwargs = dict(case.kwargs)
-    if case in STACK:
-        layer = torch.nn.TransformerEncoderLayer(**kwargs.pop("encoder_layer"))
-        norm = torch.nn.LayerNorm(kwargs["norm"]) if "norm" in kwargs else None
-        kwargs = {**kwargs, "norm": norm, "enable_nested_tensor": False}
-        return torch.nn.TransformerEncoder(layer, **kwargs)
-    return oracle_of(case)(**kwargs)
-
-
-def layers(case, dtype):
-    """Return both layers with the same random weights, biases included; the judge in float64."""
-    (ours, _), theirs = ours_of(case, dtype), theirs_of(case)
-    rng = np.random.default_rng(0)
-    state = {
-        name: rng.uniform(-0.6, 0.6, tensor.shape).astype(dtype)
-        for name, tensor in theirs.state_dict().items()
-    }
-    ja.nn.load_state_dict(ours, state)
-    theirs = theirs.double()
-    theirs.load_state_dict({name: torch.tensor(v.astype(float)) for name, v in state.items()})
-    if case.options.get("mode") == "eval":
-        ours.eval(), theirs.eval()
-    return ours, theirs
-
-
-def arguments(case, arrays):
-    """Return the arrays of a call: an attention layer takes three."""
-    return arrays * 3 if case in ATTENTION and len(arrays) == 1 else arrays
-
-
-def only_outputs(result):
-    """Return a tuple of the arrays that a call returns."""
-    return tuple(x for x in (result if isinstance(result, tuple) else (result,)) if x is not None)
-
-
-def under_torchs_names(model, gradients):
-    """Return the gradients of a model's parameters with PyTorch's names and layouts."""
-    like = nnx.clone(model)
-    nnx.update(like, gradients)
-    return ja.nn.state_dict(like)
-
-
 # --- values and gradients -----------------------------------------------------------------------
-
-
-def assert_same_layer(case, dtype):
-    """Assert that a row's layer equals PyTorch's, in float64 the judge, in all that it returns."""
-    ours, theirs = layers(case, dtype)
-    arrays, masks = inputs_of(case, dtype)
-    options = case.options.get("call", {})
-
-    def call(arrays, masks):
-        return only_outputs(theirs(*arguments(case, arrays), **masks, **options))
-
-    params = dict(theirs.named_parameters())
-    expected, gradients = run_torch(call, params, arrays, masks, cotangents_of(dtype))
-
-    graph, params, rest = nnx.split(ours, nnx.Param, ...)
-
-    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
-    def run(params, arrays, floating, hidden, cotangents):
-        def call(params, arrays, floating):
-            model = nnx.merge(graph, params, rest, copy=True)
-            masks = {**floating, **hidden}
-            return only_outputs(model(*arguments(case, arrays), **masks, **options))
-
-        outputs, pullback = jax.vjp(call, params, arrays, floating)
-        return outputs, *pullback(tuple(cotangents))
-
-    as_jax = functools.partial(jax.tree.map, jnp.asarray)
-    found, of_params, of_arrays, of_masks = run(
-        params,
-        as_jax(arrays),
-        as_jax({k: m for k, m in masks.items() if m.dtype != bool}),
-        as_jax({k: m for k, m in masks.items() if m.dtype == bool}),
-        as_jax(cotangents_of(dtype)([torch.tensor(x) for x in expected])),
-    )
-    nan = "nan" in case.options
-    assert len(found) == len(expected)
-    for output, judge in zip(found, expected, strict=True):
-        assert output.dtype == dtype
-        assert_close(output, judge, OF_MAX[dtype], special=nan)
-    own = {**under_torchs_names(ours, of_params), **dict(enumerate(of_arrays)), **of_masks}
-    assert own.keys() == gradients.keys()
-    # The gradient of in_proj_bias for the keys is zero but for rounding.
-    scale = max(np.nan_to_num(np.abs(g)).max() for g in gradients.values() if g is not None)
-    for name, judge in gradients.items():
-        judge = np.zeros_like(own[name]) if judge is None else judge
-        if nan:
-            assert np.array_equal(np.isnan(own[name]), np.isnan(judge))
-        assert_close(np.nan_to_num(own[name]), np.nan_to_num(judge), OF_MAX[dtype], scale)
 
 
 MISMATCHED = "ignore:Support for mismatched key_padding_mask and attn_mask:UserWarning"

@@ -14,8 +14,9 @@ from torch.nn.utils.parametrize import remove_parametrizations
 import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_close, largest
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.layer import OF_MAX, channels_first, channels_last
-from parity_tests.harness.optimizer import FAST_COMPILE, TORCH, lookup, oracle_of
+from parity_tests.harness.optimizer import TORCH, lookup, oracle_of
 from parity_tests.nn.rows_parametrizations import BAD, CASES
 
 STEPS, LEARNING_RATE = 10, 0.05

@@ -14,7 +14,8 @@ import jaxaccel as ja
 from jaxaccel.nn import _recurrent_scan
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_close
-from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
+from parity_tests.harness.compiled import FAST_COMPILE
+from parity_tests.harness.optimizer import lookup, oracle_of
 from parity_tests.nn.rows_recurrent import BAD, BAD_INPUTS, CASES, RECURRENT
 
 OF_MAX = {"float64": tol.LAYER_FLOAT64_OF_MAX, "float32": tol.LAYER_FLOAT32_OF_MAX}

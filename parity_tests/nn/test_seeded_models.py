@@ -13,7 +13,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
-from parity_tests.harness.optimizer import FAST_COMPILE, lookup, oracle_of
+from parity_tests.harness.compiled import FAST_COMPILE
+from parity_tests.harness.optimizer import lookup, oracle_of
 from parity_tests.harness.seeded import assert_built_alike, assert_same_weights
 from parity_tests.models.rows_models import CASES as MODELS
 from parity_tests.nn.rows_layers import LAYERS

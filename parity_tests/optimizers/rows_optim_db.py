@@ -1,7 +1,5 @@
 """Rows of PyTorch's own test database of optimizers: every input of all 15."""
 
-import torch
-
 from parity_tests.optimizers.rows_optimizers import CASES as OWN
 from parity_tests.registry import HOW_NOT_WHAT, Case
 
@@ -31,6 +29,8 @@ def cases(name=None):
     A number given as a float32 tensor becomes a float64 one: PyTorch rounds what it computes from
     it, such as Muon's adjusted learning rate, to the tensor's dtype.
     """
+    import torch  # here: the tables are read where PyTorch is not installed too
+
     return [
         Case(
             f"optimizers.{name_of(info)}",

@@ -19,11 +19,10 @@ from parity_tests.harness.compare import (
     assert_same_tree,
     largest,
 )
-from parity_tests.harness.compiled import shared
+from parity_tests.harness.compiled import FAST_COMPILE, shared
 from parity_tests.harness.errors import raised_by
 from parity_tests.harness.optimizer import (
     COMPLEX,
-    FAST_COMPILE,
     FROZEN,
     LOW_LEAF,
     STEPS,

@@ -19,9 +19,9 @@ import jaxaccel as ja
 from jaxaccel.optimizers._strong_wolfe import strong_wolfe
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_same_tree
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.harness.optimizer import (
-    FAST_COMPILE,
     FROZEN,
     to_numpy,
     to_torch,
@@ -261,7 +261,7 @@ def record_ref(case, start):
 
 
 def distance(found, expected):
-    """Return the 2-norm of the difference by call; where both are not numbers they are equal."""
+    """Return the 2-norm of the difference by call; where both are NaN they are equal."""
     difference = np.where(np.isnan(found) & np.isnan(expected), 0.0, found - expected)
     return np.sqrt((np.abs(difference.reshape(len(expected), -1)) ** 2).sum(axis=1))
 

@@ -10,10 +10,9 @@ import torch
 import jaxaccel as ja
 import torch_ref
 from parity_tests import tolerances as tol
-from parity_tests.harness.compiled import QUICK_COMPILE
+from parity_tests.harness.compiled import FAST_COMPILE, QUICK_COMPILE
 from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.harness.optimizer import (
-    FAST_COMPILE,
     FROZEN,
     LOW_LEAF,
     SEEDS,

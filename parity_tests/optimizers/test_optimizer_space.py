@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_same_path, largest
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.optimizer import (
-    FAST_COMPILE,
     in_full_precision,
     lookup,
     to_numpy,

@@ -20,11 +20,10 @@ from parity_tests.harness.compare import (
     assert_same_tree,
     largest,
 )
-from parity_tests.harness.compiled import QUICK_COMPILE, shared
+from parity_tests.harness.compiled import FAST_COMPILE, QUICK_COMPILE, shared
 from parity_tests.harness.errors import raised_by
 from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.harness.optimizer import (
-    FAST_COMPILE,
     FROZEN,
     SEEDS,
     STEPS,

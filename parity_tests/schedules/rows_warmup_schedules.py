@@ -4,6 +4,8 @@ PyTorch has none of them: their judge is ``LambdaLR`` with a lambda of the publi
 is what ``oracle`` means. Option ``length``: the natural length in steps.
 """
 
+import math
+
 from parity_tests.registry import Case
 
 MILLION = 1_000_000
@@ -181,3 +183,111 @@ LONG = [
     ),
 ]
 """Judged by the formula in 40 digits."""
+
+RESTARTS = "cosine_with_hard_restarts_schedule_with_warmup"
+COSINES = ("cosine_schedule_with_warmup", RESTARTS)
+ERRORS = [
+    *(
+        (name, args, ValueError, "Invalid learning rate: -1")
+        for name, args in [
+            ("warmup", (-1, 5)),
+            *((name, (-1, 5, 9)) for name in COSINES),
+            ("inverse_sqrt", (-1, 5)),
+            ("warmup_stable_decay", (-1, 5, 5, 20)),
+        ]
+    ),
+    *(
+        (name, args, ValueError, "num_warmup_steps must be a whole number of at least 0, got")
+        for name, args in [
+            ("warmup", (0.1, -1)),
+            *((name, (0.1, 1.5, 9)) for name in COSINES),
+            ("inverse_sqrt", (0.1, -3)),
+            ("warmup_stable_decay", (0.1, 1.5, 5, 20)),
+        ]
+    ),
+    ("warmup", ("a", 5), TypeError, "lr must be a number"),
+    *(
+        (name, (0.1, 5, -2), ValueError, "num_training_steps must be a whole number")
+        for name in COSINES
+    ),
+    *(
+        (name, (0.1, 5, 4), ValueError, "num_training_steps must be at least num_warmup_steps")
+        for name in COSINES
+    ),
+    *(
+        ("cosine_schedule_with_warmup", (0.1, 5, 9, c), ValueError, "num_cycles must be finite and")
+        for c in (-0.5, math.inf, math.nan)
+    ),
+    (
+        "cosine_schedule_with_warmup",
+        (0.1, 5, 9, 0.5, 0.01, 0.1),
+        ValueError,
+        "Only one of min_lr or min_lr_rate should be set",
+    ),
+    (
+        "cosine_schedule_with_warmup",
+        (0.1, 5, 9, 0.5, -0.01),
+        ValueError,
+        "min_lr must be at least 0",
+    ),
+    (
+        "cosine_schedule_with_warmup",
+        (0.1, 5, 9, 0.5, None, math.nan),
+        ValueError,
+        "min_lr_rate must be at least 0, got nan",
+    ),
+    ("cosine_schedule_with_warmup", (0.0, 5, 9, 0.5, 0.01), ValueError, "give min_lr_rate"),
+    *(
+        (RESTARTS, (0.1, 5, 9, c), ValueError, "num_cycles must be a whole number of at least 1")
+        for c in (0, 1.5)
+    ),
+    *(
+        ("inverse_sqrt", (0.1, 5, t), ValueError, "timescale must be a whole number of at least 1")
+        for t in (0, 1.5)
+    ),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5),
+        ValueError,
+        "Either num_training_steps or num_stable_steps must be specified.",
+    ),
+    ("warmup_stable_decay", (0.1, 5, -5, 20), ValueError, "num_decay_steps must be a whole"),
+    ("warmup_stable_decay", (0.1, 5, 5, None, -1), ValueError, "num_stable_steps must be a whole"),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5, 9),
+        ValueError,
+        "num_warmup_steps . num_decay_steps, got 9",
+    ),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5, 20, None, "sqrt"),
+        ValueError,
+        "Unknown warmup type: sqrt, expected 'linear', 'cosine' or '1-sqrt'",
+    ),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5, 20, None, "linear", "exp"),
+        ValueError,
+        "Unknown decay type: exp, expected 'linear', 'cosine' or '1-sqrt'",
+    ),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5, 20, None, "linear", "cosine", -0.1),
+        ValueError,
+        "min_lr_ratio must be at least 0, got -0.1",
+    ),
+    (
+        "warmup_stable_decay",
+        (0.1, 5, 5, 20, None, "linear", "cosine", 0.1, -1),
+        ValueError,
+        "num_cycles must be finite and at least 0",
+    ),
+    ("scale_lr", (-0.1, 256, 512), ValueError, "base_lr must be at least 0, got -0.1"),
+    ("scale_lr", ("a", 256, 512), TypeError, "base_lr must be a number"),
+    ("scale_lr", (0.1, 0, 512), ValueError, "base_batch_size must be at least 1, got 0"),
+    ("scale_lr", (0.1, 256, 0), ValueError, "batch_size must be at least 1, got 0"),
+    ("scale_lr", (0.1, 256, 51.2), TypeError, "batch_size must be an integer, got 51.2"),
+    ("scale_lr", (0.1, 256, 512, "cubic"), ValueError, "rule must be 'linear' or 'sqrt', got 'cub"),
+]
+"""(schedule, positional arguments, error, its text)."""

@@ -3,8 +3,6 @@
 import fractions
 import functools
 import json
-import math
-import warnings
 
 import jax
 import jax.numpy as jnp
@@ -12,110 +10,26 @@ import mpmath
 import numpy as np
 import optax
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
 from jaxaccel import schedules
-from parity_tests import tolerances as tol
-from parity_tests.harness.compare import assert_close
 from parity_tests.harness.compiled import run_without_x64
 from parity_tests.harness.schedule import assert_float32_bounds, float32_errors, steps_around
+from parity_tests.harness.warmup import FORMULAS, TIMES_LENGTH, formula_of, run_torch, same
 from parity_tests.registry import Case, lookup
-from parity_tests.schedules.rows_warmup_schedules import CASES, LONG, MILLION, SCALE, SCHEDULES
+from parity_tests.schedules.rows_warmup_schedules import (
+    CASES,
+    ERRORS,
+    LONG,
+    MILLION,
+    RESTARTS,
+    SCALE,
+    SCHEDULES,
+)
 
-same = functools.partial(assert_close, of_max=tol.SCHEDULE_FLOAT64_OF_PEAK)
 rows = pytest.mark.parametrize("case", SCHEDULES, ids=lambda case: case.id)
-TIMES_LENGTH = 3
-
-
-# --- the published formulas ---------------------------------------------------------------------
-# With m = math and an int k they are the lambda of a LambdaLR; with m = mpmath and an mpf k they
-# are exact.
-
-
-def warmup_formula(m, k, num_warmup_steps):
-    return k / max(1, num_warmup_steps) if k < num_warmup_steps else 1.0
-
-
-def cosine_formula(m, k, num_warmup_steps, num_training_steps, num_cycles=0.5, min_lr_rate=None):
-    if k < num_warmup_steps:
-        return k / max(1, num_warmup_steps)
-    progress = (k - num_warmup_steps) / max(1, num_training_steps - num_warmup_steps)
-    factor = 0.5 * (1 + m.cos(m.pi * num_cycles * 2 * progress))
-    return factor * (1 - (min_lr_rate or 0)) + (min_lr_rate or 0)
-
-
-def restarts_formula(m, k, num_warmup_steps, num_training_steps, num_cycles=1):
-    if k < num_warmup_steps:
-        return k / max(1, num_warmup_steps)
-    length = max(1, num_training_steps - num_warmup_steps)
-    if k - num_warmup_steps >= length:
-        return 0.0
-    # The remainder of the progress, taken before the division.
-    remainder = num_cycles * (k - num_warmup_steps) % length / length
-    return 0.5 * (1 + m.cos(m.pi * remainder))
-
-
-def inverse_sqrt_formula(m, k, num_warmup_steps, timescale=None):
-    if k < num_warmup_steps:
-        return k / max(1, num_warmup_steps)
-    timescale = timescale or num_warmup_steps or 10_000
-    return 1 / m.sqrt((k + timescale - num_warmup_steps) / timescale)
-
-
-def stable_formula(
-    m,
-    k,
-    num_warmup_steps,
-    num_decay_steps,
-    num_training_steps=None,
-    num_stable_steps=None,
-    warmup_type="linear",
-    decay_type="cosine",
-    min_lr_ratio=0.0,
-    num_cycles=0.5,
-):
-    if num_stable_steps is None:
-        num_stable_steps = num_training_steps - num_warmup_steps - num_decay_steps
-    if k < num_warmup_steps:
-        x = k / num_warmup_steps
-        factor = {
-            "linear": lambda: x,
-            "cosine": lambda: 0.5 * (1 - m.cos(m.pi * x)),
-            "1-sqrt": lambda: 1 - m.sqrt(1 - x),
-        }[warmup_type]()
-    elif k < num_warmup_steps + num_stable_steps:
-        return 1.0
-    elif k < num_warmup_steps + num_stable_steps + num_decay_steps:
-        x = (k - num_warmup_steps - num_stable_steps) / num_decay_steps
-        factor = {
-            "linear": lambda: 1 - x,
-            "cosine": lambda: 0.5 * (1 + m.cos(m.pi * num_cycles * 2 * x)),
-            "1-sqrt": lambda: 1 - m.sqrt(x),
-        }[decay_type]()
-    else:
-        return min_lr_ratio
-    return factor * (1 - min_lr_ratio) + min_lr_ratio
-
-
-FORMULAS = {
-    "schedules.warmup": warmup_formula,
-    "schedules.cosine_schedule_with_warmup": cosine_formula,
-    "schedules.cosine_with_hard_restarts_schedule_with_warmup": restarts_formula,
-    "schedules.inverse_sqrt": inverse_sqrt_formula,
-    "schedules.warmup_stable_decay": stable_formula,
-}
-
-
-def formula_of(case, m=math):
-    """Return the row's factor of lr as a function of k."""
-    kwargs = {name: value for name, value in case.kwargs.items() if name != "lr"}
-    if "min_lr" in kwargs:
-        kwargs["min_lr_rate"] = m.mpf(kwargs.pop("min_lr")) if m is mpmath else kwargs.pop("min_lr")
-        kwargs["min_lr_rate"] /= case.kwargs["lr"]
-    return functools.partial(FORMULAS[case.function], m, **kwargs)
 
 
 # --- a row in jaxaccel and in PyTorch -----------------------------------------------------------
@@ -124,22 +38,6 @@ def formula_of(case, m=math):
 def build(case):
     """Return the row's schedule."""
     return lookup("jaxaccel", case.function)(**case.kwargs)
-
-
-def run_torch(lr, make, steps):
-    """Return a live scheduler's lr after 0, 1, ... steps."""
-    parameter = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
-    optimizer = torch.optim.SGD([parameter], lr=lr)
-    with warnings.catch_warnings():
-        # SequentialLR steps its members before the optimizer has.
-        warnings.simplefilter("ignore")
-        scheduler = make(optimizer)
-    values = [optimizer.param_groups[0]["lr"]]
-    for _ in range(steps):
-        optimizer.step()
-        scheduler.step()
-        values.append(optimizer.param_groups[0]["lr"])
-    return np.array(values)
 
 
 @functools.cache
@@ -201,8 +99,6 @@ def test_all_rows_are_judged():
 
 
 # --- where PyTorch has a class for it -----------------------------------------------------------
-
-RESTARTS = "cosine_with_hard_restarts_schedule_with_warmup"
 
 
 @pytest.mark.parametrize("eta_min", [0.0, 0.02])
@@ -355,112 +251,6 @@ def test_any_warmup_stable_decay(kwargs):
 
 
 # --- errors -------------------------------------------------------------------------------------
-
-COSINES = ("cosine_schedule_with_warmup", RESTARTS)
-ERRORS = [
-    *(
-        (name, args, ValueError, "Invalid learning rate: -1")
-        for name, args in [
-            ("warmup", (-1, 5)),
-            *((name, (-1, 5, 9)) for name in COSINES),
-            ("inverse_sqrt", (-1, 5)),
-            ("warmup_stable_decay", (-1, 5, 5, 20)),
-        ]
-    ),
-    *(
-        (name, args, ValueError, "num_warmup_steps must be a whole number of at least 0, got")
-        for name, args in [
-            ("warmup", (0.1, -1)),
-            *((name, (0.1, 1.5, 9)) for name in COSINES),
-            ("inverse_sqrt", (0.1, -3)),
-            ("warmup_stable_decay", (0.1, 1.5, 5, 20)),
-        ]
-    ),
-    ("warmup", ("a", 5), TypeError, "lr must be a number"),
-    *(
-        (name, (0.1, 5, -2), ValueError, "num_training_steps must be a whole number")
-        for name in COSINES
-    ),
-    *(
-        (name, (0.1, 5, 4), ValueError, "num_training_steps must be at least num_warmup_steps")
-        for name in COSINES
-    ),
-    *(
-        ("cosine_schedule_with_warmup", (0.1, 5, 9, c), ValueError, "num_cycles must be finite and")
-        for c in (-0.5, math.inf, math.nan)
-    ),
-    (
-        "cosine_schedule_with_warmup",
-        (0.1, 5, 9, 0.5, 0.01, 0.1),
-        ValueError,
-        "Only one of min_lr or min_lr_rate should be set",
-    ),
-    (
-        "cosine_schedule_with_warmup",
-        (0.1, 5, 9, 0.5, -0.01),
-        ValueError,
-        "min_lr must be at least 0",
-    ),
-    (
-        "cosine_schedule_with_warmup",
-        (0.1, 5, 9, 0.5, None, math.nan),
-        ValueError,
-        "min_lr_rate must be at least 0, got nan",
-    ),
-    ("cosine_schedule_with_warmup", (0.0, 5, 9, 0.5, 0.01), ValueError, "give min_lr_rate"),
-    *(
-        (RESTARTS, (0.1, 5, 9, c), ValueError, "num_cycles must be a whole number of at least 1")
-        for c in (0, 1.5)
-    ),
-    *(
-        ("inverse_sqrt", (0.1, 5, t), ValueError, "timescale must be a whole number of at least 1")
-        for t in (0, 1.5)
-    ),
-    (
-        "warmup_stable_decay",
-        (0.1, 5, 5),
-        ValueError,
-        "Either num_training_steps or num_stable_steps must be specified.",
-    ),
-    ("warmup_stable_decay", (0.1, 5, -5, 20), ValueError, "num_decay_steps must be a whole"),
-    ("warmup_stable_decay", (0.1, 5, 5, None, -1), ValueError, "num_stable_steps must be a whole"),
-    (
-        "warmup_stable_decay",
-        (0.1, 5, 5, 9),
-        ValueError,
-        "num_warmup_steps . num_decay_steps, got 9",
-    ),
-    (
-        "warmup_stable_decay",
-        (0.1, 5, 5, 20, None, "sqrt"),
-        ValueError,
-        "Unknown warmup type: sqrt, expected 'linear', 'cosine' or '1-sqrt'",
-    ),
-    (
-        "warmup_stable_decay",
-        (0.1, 5, 5, 20, None, "linear", "exp"),
-        ValueError,
-        "Unknown decay type: exp, expected 'linear', 'cosine' or '1-sqrt'",
-    ),
-    (
-        "warmup_stable_decay",
-        (0.1, 5, 5, 20, None, "linear", "cosine", -0.1),
-        ValueError,
-        "min_lr_ratio must be at least 0, got -0.1",
-    ),
-    (
-        "warmup_stable_decay",
-        (0.1, 5, 5, 20, None, "linear", "cosine", 0.1, -1),
-        ValueError,
-        "num_cycles must be finite and at least 0",
-    ),
-    ("scale_lr", (-0.1, 256, 512), ValueError, "base_lr must be at least 0, got -0.1"),
-    ("scale_lr", ("a", 256, 512), TypeError, "base_lr must be a number"),
-    ("scale_lr", (0.1, 0, 512), ValueError, "base_batch_size must be at least 1, got 0"),
-    ("scale_lr", (0.1, 256, 0), ValueError, "batch_size must be at least 1, got 0"),
-    ("scale_lr", (0.1, 256, 51.2), TypeError, "batch_size must be an integer, got 51.2"),
-    ("scale_lr", (0.1, 256, 512, "cubic"), ValueError, "rule must be 'linear' or 'sqrt', got 'cub"),
-]
 
 
 @pytest.mark.parametrize(("name", "args", "error", "text"), ERRORS)

@@ -7,7 +7,7 @@ import optax
 import torch
 
 from parity_tests import tolerances as tol
-from parity_tests.harness.optimizer import FAST_COMPILE
+from parity_tests.harness.compiled import FAST_COMPILE
 
 STEPS = 30
 

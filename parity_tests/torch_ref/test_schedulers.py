@@ -8,15 +8,9 @@ import torch
 from torch.optim import lr_scheduler
 
 import jaxaccel as ja
+from parity_tests.harness.warmup import TIMES_LENGTH, formula_of, run_torch, same
 from parity_tests.registry import lookup
-from parity_tests.schedules.rows_warmup_schedules import SCALE, SCHEDULES
-from parity_tests.schedules.test_warmup_schedules import (
-    ERRORS,
-    TIMES_LENGTH,
-    formula_of,
-    run_torch,
-    same,
-)
+from parity_tests.schedules.rows_warmup_schedules import ERRORS, SCALE, SCHEDULES
 from parity_tests.torch_ref.network import (
     assert_bit_equal,
     assert_same_path,

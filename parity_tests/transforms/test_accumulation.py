@@ -10,9 +10,9 @@ from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.harness.optimizer import (
-    FAST_COMPILE,
     lookup,
     oracle_of,
     to_jax,

@@ -10,8 +10,9 @@ from flax import nnx
 import jaxaccel as ja
 from jaxaccel._layout import to_torch as to_torch_layout
 from parity_tests.harness.compare import assert_rounded_once, wide
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.mirror import torch_ref_inside
-from parity_tests.harness.optimizer import DTYPES, FAST_COMPILE, as_jax, as_torch, lookup
+from parity_tests.harness.optimizer import DTYPES, as_jax, as_torch, lookup
 from parity_tests.transforms.rows_transforms import CENTRALIZE_GRADIENTS
 
 SHAPES = {

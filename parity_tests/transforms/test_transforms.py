@@ -12,10 +12,10 @@ import jaxaccel as ja
 import torch_ref.transforms as ref
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_rounded_once, wide
+from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.harness.optimizer import (
     DTYPES,
-    FAST_COMPILE,
     FROZEN,
     LOW_LEAF,
     as_jax,

@@ -1,0 +1,118 @@
+"""The schedules of Transformers: their published formulas, and PyTorch's values of a scheduler."""
+
+import functools
+import math
+import warnings
+
+import mpmath
+import numpy as np
+import torch
+
+from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_close
+
+same = functools.partial(assert_close, of_max=tol.SCHEDULE_FLOAT64_OF_PEAK)
+TIMES_LENGTH = 3
+"""How many times its length a schedule is followed."""
+
+# With m = math and an int k they are the lambda of a LambdaLR; with m = mpmath and an mpf k they
+# are exact.
+
+
+def warmup_formula(m, k, num_warmup_steps):
+    return k / max(1, num_warmup_steps) if k < num_warmup_steps else 1.0
+
+
+def cosine_formula(m, k, num_warmup_steps, num_training_steps, num_cycles=0.5, min_lr_rate=None):
+    if k < num_warmup_steps:
+        return k / max(1, num_warmup_steps)
+    progress = (k - num_warmup_steps) / max(1, num_training_steps - num_warmup_steps)
+    factor = 0.5 * (1 + m.cos(m.pi * num_cycles * 2 * progress))
+    return factor * (1 - (min_lr_rate or 0)) + (min_lr_rate or 0)
+
+
+def restarts_formula(m, k, num_warmup_steps, num_training_steps, num_cycles=1):
+    if k < num_warmup_steps:
+        return k / max(1, num_warmup_steps)
+    length = max(1, num_training_steps - num_warmup_steps)
+    if k - num_warmup_steps >= length:
+        return 0.0
+    # The remainder of the progress, taken before the division.
+    remainder = num_cycles * (k - num_warmup_steps) % length / length
+    return 0.5 * (1 + m.cos(m.pi * remainder))
+
+
+def inverse_sqrt_formula(m, k, num_warmup_steps, timescale=None):
+    if k < num_warmup_steps:
+        return k / max(1, num_warmup_steps)
+    timescale = timescale or num_warmup_steps or 10_000
+    return 1 / m.sqrt((k + timescale - num_warmup_steps) / timescale)
+
+
+def stable_formula(
+    m,
+    k,
+    num_warmup_steps,
+    num_decay_steps,
+    num_training_steps=None,
+    num_stable_steps=None,
+    warmup_type="linear",
+    decay_type="cosine",
+    min_lr_ratio=0.0,
+    num_cycles=0.5,
+):
+    if num_stable_steps is None:
+        num_stable_steps = num_training_steps - num_warmup_steps - num_decay_steps
+    if k < num_warmup_steps:
+        x = k / num_warmup_steps
+        factor = {
+            "linear": lambda: x,
+            "cosine": lambda: 0.5 * (1 - m.cos(m.pi * x)),
+            "1-sqrt": lambda: 1 - m.sqrt(1 - x),
+        }[warmup_type]()
+    elif k < num_warmup_steps + num_stable_steps:
+        return 1.0
+    elif k < num_warmup_steps + num_stable_steps + num_decay_steps:
+        x = (k - num_warmup_steps - num_stable_steps) / num_decay_steps
+        factor = {
+            "linear": lambda: 1 - x,
+            "cosine": lambda: 0.5 * (1 + m.cos(m.pi * num_cycles * 2 * x)),
+            "1-sqrt": lambda: 1 - m.sqrt(x),
+        }[decay_type]()
+    else:
+        return min_lr_ratio
+    return factor * (1 - min_lr_ratio) + min_lr_ratio
+
+
+FORMULAS = {
+    "schedules.warmup": warmup_formula,
+    "schedules.cosine_schedule_with_warmup": cosine_formula,
+    "schedules.cosine_with_hard_restarts_schedule_with_warmup": restarts_formula,
+    "schedules.inverse_sqrt": inverse_sqrt_formula,
+    "schedules.warmup_stable_decay": stable_formula,
+}
+
+
+def formula_of(case, m=math):
+    """Return the row's factor of lr as a function of k."""
+    kwargs = {name: value for name, value in case.kwargs.items() if name != "lr"}
+    if "min_lr" in kwargs:
+        kwargs["min_lr_rate"] = m.mpf(kwargs.pop("min_lr")) if m is mpmath else kwargs.pop("min_lr")
+        kwargs["min_lr_rate"] /= case.kwargs["lr"]
+    return functools.partial(FORMULAS[case.function], m, **kwargs)
+
+
+def run_torch(lr, make, steps):
+    """Return a live scheduler's lr after 0, 1, ... steps."""
+    parameter = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = torch.optim.SGD([parameter], lr=lr)
+    with warnings.catch_warnings():
+        # SequentialLR steps its members before the optimizer has.
+        warnings.simplefilter("ignore")
+        scheduler = make(optimizer)
+    values = [optimizer.param_groups[0]["lr"]]
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+        values.append(optimizer.param_groups[0]["lr"])
+    return np.array(values)
