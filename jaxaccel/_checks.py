@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
+import operator
 from typing import Any
 
 import jax
@@ -87,12 +88,27 @@ def check_std(std: float, error: type[Exception] = ValueError) -> None:
         raise error(f"normal expects std >= 0.0, but found std {std:g}")
 
 
-def check_positive_integer(name: str, value: Any) -> None:
-    """Check a count: a plain integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool):
+def as_integer(value: Any) -> int | None:
+    """Return an integer, NumPy's or that of an array of no axes too, as Python's; else None.
+
+    A bool is not a number here, as in PyTorch.
+    """
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def check_positive_integer(name: str, value: Any) -> int:
+    """Return a count as Python's integer, which is at least 1."""
+    count = as_integer(value)
+    if count is None:
         raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, got {count}")
+    return count
 
 
 def check_params_given(params: Any, reader: str) -> None:

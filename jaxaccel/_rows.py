@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checks import as_integer
 from jaxaccel._math import compute_dtype
 from jaxaccel._tree import is_none
 
@@ -34,12 +35,13 @@ def _row_axis(path: Any, leaf: Any, axis: Any) -> int | None:
     axes = len(getattr(leaf, "shape", ()))
     if axis is None or axes == 0:
         return None
-    if not isinstance(axis, int) or not -axes <= axis < axes:
+    found = as_integer(axis)
+    if found is None or not -axes <= found < axes:
         raise ValueError(
             f"batch_axes gives axis {axis!r} to {_name(path)}, which has {axes} axes; name one of "
             "them, or None for a leaf without rows"
         )
-    return axis % axes
+    return found % axes
 
 
 def count_rows(batch: Any, axes: list[int | None]) -> int | None:

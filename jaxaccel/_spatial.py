@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from jaxaccel._checks import as_integer
 
 _COUNTS = ("one int", "two ints", "three ints")
 _AXES = ("T", "H", "W")
@@ -11,6 +13,16 @@ _NAMES = ("depth", "height", "width")
 
 INTERPOLATION_AXES = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
 """How many spatial axes a mode of interpolation is for; the nearest ones are for any number."""
+
+
+def _integers(where: str, value: Any) -> tuple[int, ...]:
+    """Return one integer or several, Python's or NumPy's, as a tuple of Python's."""
+    several = isinstance(value, Iterable) and as_integer(value) is None
+    numbers = [as_integer(number) for number in (value if several else (value,))]
+    found = tuple(number for number in numbers if number is not None)
+    if len(found) < len(numbers):
+        raise TypeError(f"{where} must be an int or a tuple of ints, got {value!r}")
+    return found
 
 
 # --- pools --------------------------------------------------------------------------------------
@@ -56,7 +68,7 @@ def pool_windows(
 
 def _each_of_pool(name: str, key: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
     """Return one number for each axis."""
-    numbers = (value,) if isinstance(value, int) else tuple(value)
+    numbers = _integers(f"{name}: {key}", value)
     if len(numbers) not in (1, axes):
         either = "either be omitted," if key == "stride" else "either be"
         raise ValueError(
@@ -122,15 +134,15 @@ def pool_output_size(
     sizes = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * axes
     if len(sizes) != axes:
         raise ValueError(f"{name}: output_size must be {axes} numbers or one, got {output_size}")
-    for size in sizes:
-        if size is not None and not isinstance(size, int):
-            raise TypeError(f"{name}: output_size must be made of ints and None, got {output_size}")
-    if any(size is not None and size < 0 for size in sizes):
+    found = tuple(None if size is None else as_integer(size) for size in sizes)
+    if any((size is None) != (number is None) for size, number in zip(sizes, found, strict=True)):
+        raise TypeError(f"{name}: output_size must be made of ints and None, got {output_size}")
+    if any(size is not None and size < 0 for size in found):
         raise ValueError(
             f"{name}: elements of output_size must be greater than or equal to 0 "
-            f"but received {{{', '.join(map(str, sizes))}}}"
+            f"but received {{{', '.join(map(str, found))}}}"
         )
-    return sizes
+    return found
 
 
 # --- convolutions -------------------------------------------------------------------------------
@@ -138,16 +150,15 @@ def pool_output_size(
 
 def conv_axes(name: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
     """Return one number for each spatial axis: one may stand for all, as in PyTorch."""
-    if not isinstance(value, Sequence):
-        return (value,) * axes
-    if len(value) == 1 and name != "kernel_size":
-        return (value[0],) * axes
-    if len(value) != axes:
+    numbers = _integers(name, value)
+    if len(numbers) == 1 and (name != "kernel_size" or not isinstance(value, Sequence)):
+        return numbers * axes
+    if len(numbers) != axes:
         raise ValueError(
             f"expected {name} to be a single integer value or a list of {axes} values to match the "
-            f"convolution dimensions, but got {name}={[*value]}"
+            f"convolution dimensions, but got {name}={[*numbers]}"
         )
-    return tuple(value)
+    return numbers
 
 
 def as_plane(sizes: Sequence[int], fill: int = 1) -> tuple[int, ...]:
@@ -254,5 +265,5 @@ def check_interpolation(
     if recompute_scale_factor and size is not None:
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     sizes = () if size is None else (size if isinstance(size, Sequence) else (size,))
-    if not all(isinstance(number, int) for number in sizes):
+    if any(as_integer(number) is None for number in sizes):
         raise TypeError(f"expected size to be an int or a tuple of ints, got {size}")

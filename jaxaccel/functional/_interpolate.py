@@ -110,7 +110,8 @@ def _sizes(
     sizes = _each("size", size, spatial)
     if sizes is None:
         assert factors is not None
-        sizes = tuple(int(n * factor) for n, factor in zip(spatial, factors, strict=True))
+        sizes = tuple(n * factor for n, factor in zip(spatial, factors, strict=True))
+    sizes = tuple(map(int, sizes))
     if min((*spatial, *sizes)) <= 0:
         raise ValueError(
             "Input and output sizes should be greater than 0, but got "

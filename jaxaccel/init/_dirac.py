@@ -41,7 +41,7 @@ def dirac(groups: int = 1, *, layout: str = "flax") -> Initializer:
         >>> kernel[1, 1].tolist(), float(kernel.sum())
         ([[1.0, 0.0], [0.0, 1.0]], 2.0)
     """
-    check_positive_integer("groups", groups)
+    groups = check_positive_integer("groups", groups)
     check_layout(layout)
 
     def init(key: Key | Generator | None, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:

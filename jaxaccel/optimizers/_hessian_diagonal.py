@@ -67,8 +67,8 @@ def hessian_diagonal(
         Hutchinson. A Stochastic Estimator of the Trace of the Influence Matrix for Laplacian
         Smoothing Splines. 1989.
     """
-    check_positive_integer("samples", samples)
-    check_positive_integer("batch_size", batch_size)
+    samples = check_positive_integer("samples", samples)
+    batch_size = check_positive_integer("batch_size", batch_size)
     leaves, treedef = jax.tree.flatten(params)
     leaves = [jnp.asarray(leaf) for leaf in leaves]
     for leaf in leaves:

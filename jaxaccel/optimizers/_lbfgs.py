@@ -165,10 +165,10 @@ def lbfgs(
     check_lr(lr)
     known_value("tolerance_grad", tolerance_grad)
     known_value("tolerance_change", tolerance_change)
-    check_positive_integer("max_iter", max_iter)
+    max_iter = check_positive_integer("max_iter", max_iter)
     max_eval = max_iter * 5 // 4 if max_eval is None else max_eval
-    check_positive_integer("max_eval", max_eval)
-    check_positive_integer("history_size", history_size)
+    max_eval = check_positive_integer("max_eval", max_eval)
+    history_size = check_positive_integer("history_size", history_size)
     if line_search_fn not in (None, "strong_wolfe"):
         raise RuntimeError("only 'strong_wolfe' is supported")
 

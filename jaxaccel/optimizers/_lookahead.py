@@ -13,7 +13,7 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_params_given, check_positive_integer, known_value
 from jaxaccel._math import lerp, value_at
 from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves
-from jaxaccel._types import Hyperparameter, Params, State, Updates
+from jaxaccel._types import Count, Hyperparameter, Params, State, Updates
 
 
 class LookaheadState(NamedTuple):
@@ -31,7 +31,7 @@ class LookaheadState(NamedTuple):
 
 @shows_call
 def lookahead(
-    tx: optax.GradientTransformation, k: int = 5, alpha: Hyperparameter = 0.5
+    tx: optax.GradientTransformation, k: Count = 5, alpha: Hyperparameter = 0.5
 ) -> optax.GradientTransformationExtraArgs:
     r"""Let another optimizer run ahead, and follow it by a share of the way every ``k`` steps.
 
@@ -76,7 +76,7 @@ def lookahead(
         Zhang, Lucas, Hinton, Ba. Lookahead Optimizer: k steps forward, 1 step back. 2019.
         https://arxiv.org/abs/1907.08610
     """
-    check_positive_integer("k", k)
+    k = check_positive_integer("k", k)
     known_value("alpha", alpha)
     inner = optax.with_extra_args_support(tx)
 

@@ -86,9 +86,7 @@ def by_pmap(local: Local, mesh: Mesh, axes: tuple[str, ...]) -> Local:
         params, model_state, batch, *rest = arguments
         leaves, inner = jax.tree.flatten(batch)
         split = [
-            leaf
-            if axis is None
-            else leaf.reshape(*leaf.shape[:axis], len(devices), -1, *leaf.shape[axis + 1 :])
+            leaf if axis is None else _by_device(leaf, axis, len(devices))
             for leaf, axis in zip(leaves, rows, strict=True)
         ]
         # Flat, because pmap does not take None inside a prefix of a tree.
@@ -109,6 +107,12 @@ def by_pmap(local: Local, mesh: Mesh, axes: tuple[str, ...]) -> Local:
         return mapped(*split, *others)
 
     return run
+
+
+def _by_device(leaf: Any, axis: int, devices: int) -> Any:
+    """Return a leaf of a batch whose rows have an axis of devices in front of them."""
+    own = leaf.shape[axis] // devices
+    return leaf.reshape(*leaf.shape[:axis], devices, own, *leaf.shape[axis + 1 :])
 
 
 def _with_axis(function: Local, axis: str) -> Local:

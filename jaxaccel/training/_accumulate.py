@@ -18,12 +18,12 @@ from jaxaccel._rows import (
     share_of_gradient,
     share_of_metric,
 )
-from jaxaccel._types import GradientFunction, Gradients, Params
+from jaxaccel._types import Count, GradientFunction, Gradients, Params
 
 
 def accumulate(
     gradient_fn: GradientFunction,
-    steps: int,
+    steps: Count,
     *,
     weight: Callable[[Any], Any] | None = None,
     batch_axes: Any = 0,
@@ -76,7 +76,7 @@ def accumulate(
         1.5
     """
     check_gradient_function("accumulate", gradient_fn)
-    check_positive_integer("accumulation steps", steps)
+    steps = check_positive_integer("accumulation steps", steps)
     if steps == 1:
         return gradient_fn
 
@@ -128,7 +128,10 @@ def _parts(batch: Any, batch_axes: Any, steps: int, weight: Any) -> tuple[Any, A
     strided = [
         leaf
         if axis is None
-        else leaf.reshape(*leaf.shape[:axis], -1, steps, *leaf.shape[axis + 1 :])
+        # Counted, because -1 is not known where another axis has length 0.
+        else leaf.reshape(
+            *leaf.shape[:axis], leaf.shape[axis] // steps, steps, *leaf.shape[axis + 1 :]
+        )
         for leaf, axis in zip(leaves, axes, strict=True)
     ]
 

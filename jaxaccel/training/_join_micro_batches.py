@@ -68,4 +68,5 @@ def _interleaved(leaves: Sequence[Any], axis: int | None) -> Any:
         return first
     package = np if all(isinstance(leaf, np.ndarray) for leaf in leaves) else jnp
     stacked = package.stack(leaves, axis=axis + 1)
-    return stacked.reshape(*first.shape[:axis], -1, *first.shape[axis + 1 :])
+    rows = len(leaves) * first.shape[axis]
+    return stacked.reshape(*first.shape[:axis], rows, *first.shape[axis + 1 :])

@@ -13,7 +13,7 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import check_positive_integer
 from jaxaccel._math import compute_dtype, in_dtype
 from jaxaccel._tree import initial_scalar, initial_step, is_none, short_repr, update_leaves
-from jaxaccel._types import Params, State, Updates
+from jaxaccel._types import Count, Params, State, Updates
 
 
 class AccumulateGradientsState(NamedTuple):
@@ -33,7 +33,7 @@ class AccumulateGradientsState(NamedTuple):
 
 @shows_call
 def accumulate_gradients(
-    tx: optax.GradientTransformation, steps: int
+    tx: optax.GradientTransformation, steps: Count
 ) -> optax.GradientTransformationExtraArgs:
     r"""Collect the gradients of several micro-batches, then let an optimizer step on their mean.
 
@@ -81,7 +81,7 @@ def accumulate_gradients(
         [-0. -0.]
         [-2. -3.]
     """
-    check_positive_integer("accumulation steps", steps)
+    steps = check_positive_integer("accumulation steps", steps)
     inner = optax.with_extra_args_support(tx)
 
     def init(params: Params) -> State:

@@ -3,6 +3,7 @@
 import inspect
 import typing
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_an_optimizer_takes_numpys_and_jaxs_numbers(name, kind):
             updates, state = tx.update(grads, state, moved)
             moved = moved + updates
         runs.append(moved)
-    np.testing.assert_allclose(*runs, rtol=1e-15)
+    assert np.array_equal(*runs)
 
 
 def _other(convert, value):
@@ -144,6 +145,59 @@ def test_every_number_of_an_optimizer_says_so():
             if name in case.kwargs and isinstance(case.kwargs[name], float):
                 marks = getattr(hint, "__metadata__", ())
                 assert any(isinstance(mark, Number) for mark in marks), (case.function, name)
+
+
+# --- counts and sizes ---------------------------------------------------------------------------
+
+X = jnp.arange(64.0).reshape(1, 8, 8, 1)
+GRADIENT_FN = ja.training.gradients(lambda p, state, batch: (jnp.mean(p * batch), (state, {})))
+
+
+def lookahead(k):
+    tx = ja.optimizers.lookahead(ja.optimizers.sgd(0.5), k=k)
+    params = jnp.ones(2, jnp.float32)
+    state = tx.update(params, tx.init(params), params)[1]
+    return tx.update(3 * params, state, params)[0]
+
+
+def accumulate_gradients(steps):
+    tx = ja.transforms.accumulate_gradients(ja.optimizers.sgd(0.5), steps)
+    params = jnp.ones(2, jnp.float32)
+    state = tx.update(params, tx.init(params), params)[1]
+    return tx.update(3 * params, state, params)[0]
+
+
+COUNTED = {
+    "accumulate": lambda n: ja.training.accumulate(GRADIENT_FN, n)(
+        jnp.float32(1), (), jnp.arange(4, dtype=jnp.float32)
+    ),
+    "batch_axes": lambda n: ja.training.accumulate(GRADIENT_FN, 2, batch_axes=n - 1)(
+        1.0, (), jnp.ones((3, 4))
+    ),
+    "accumulate_gradients": accumulate_gradients,
+    "lookahead": lookahead,
+    "max_pool2d": lambda n: ja.functional.max_pool2d(X, n, (n, 1), padding=n - 1),
+    "avg_pool2d": lambda n: ja.functional.avg_pool2d(X, (n, 3), n),
+    "adaptive_avg_pool2d": lambda n: ja.functional.adaptive_avg_pool2d(X, (n, None)),
+    "conv2d": lambda n: ja.functional.conv2d(X, jnp.ones((3, 3, 1, 2)), stride=n, dilation=(n, 1)),
+    "Conv2d": lambda n: ja.nn.Conv2d(1, 2, n, rngs=ja.random.Generator(0))(X.astype(jnp.float32)),
+    "interpolate": lambda n: ja.functional.interpolate(
+        X.astype(jnp.float32), size=(n, 3), mode="bilinear"
+    ),
+}
+
+
+@pytest.mark.parametrize("function", COUNTED)
+def test_a_count_may_be_numpys_and_not_a_bool(function):
+    """PyTorch takes NumPy's integers, and no bool, for a size."""
+    run = COUNTED[function]
+    for kind in (np.int64, np.uint8, np.array):
+        for found, expected in zip(*map(jax.tree.leaves, (run(kind(2)), run(2))), strict=True):
+            assert found.dtype == expected.dtype
+            assert np.array_equal(found, expected)
+    for wrong in (True, np.bool_(True), 2.0):
+        with pytest.raises((TypeError, ValueError)):
+            run(wrong)
 
 
 def test_what_is_not_a_number_is_refused():

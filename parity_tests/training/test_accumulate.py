@@ -1,5 +1,7 @@
 """Accumulation inside a step: parts against PyTorch's ``batch[a::A]``, weights, rows, platforms."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,14 +10,16 @@ import torch
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness import compare
 
 FEATURES = 6
+assert_close = functools.partial(compare.assert_close, of_max=tol.TRANSFORM_FLOAT64_OF_MAX)
 
 forms = pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "scanned"])
 
 
 def tokens(batch):
-    """Return the number of targets that count: those that are not padding."""
+    """Return the number of targets that count: all but padding."""
     return jnp.sum(batch["mask"])
 
 
@@ -33,10 +37,6 @@ def masked_batch(counts, size=4, seed=0):
     rows = len(mask)
     batch = {"x": rng.normal(size=(rows, FEATURES)), "y": rng.normal(size=rows), "mask": mask}
     return jax.tree.map(jnp.asarray, batch)
-
-
-def assert_close(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=tol.TRANSFORM_FLOAT64_OF_MAX)
 
 
 # --- which rows, and what they count for --------------------------------------------------------
@@ -198,6 +198,23 @@ def test_leaves_that_disagree_are_listed_with_the_remedy():
         ja.parallel.shard_batch({"y": jnp.ones(8)}, mesh, batch_axes=1)
     with pytest.raises(ValueError, match="prefix of the batch's tree"):
         ja.parallel.shard_batch({"y": jnp.ones(8)}, mesh, batch_axes={"x": 0})
+
+
+def test_a_leaf_may_have_an_axis_of_length_0():
+    """As a batch without boxes, or without a second kind of features, has it."""
+    batch = {"x": jnp.arange(16.0), "none": jnp.zeros((16, 0, 2))}
+    joined = ja.training.join_micro_batches([batch, batch])
+    assert joined["none"].shape == (32, 0, 2)
+
+    @ja.training.gradients
+    def loss_fn(params, model_state, batch):
+        return jnp.mean(params * batch["x"]) + jnp.sum(batch["none"]), (model_state, {})
+
+    expected = loss_fn(1.0, (), joined).grads
+    for mode in ("jit", "shard_map", "pmap"):
+        parts = ja.training.accumulate(loss_fn, 2)
+        wrapped = ja.parallel.data_parallel(parts, ja.parallel.make_mesh(), mode=mode)
+        assert_close(wrapped(1.0, (), joined).grads, expected)
 
 
 # --- where it is lowered ------------------------------------------------------------------------
