@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, overload, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import (
+    Annotated,
+    Any,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    overload,
+    runtime_checkable,
+)
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 Params: TypeAlias = Any
 """A pytree of arrays: the parameters of a model."""
@@ -122,6 +132,43 @@ class Initializer(Protocol):
 
         With a JAX key it has PyTorch's distribution, with a :class:`Generator` PyTorch's bits.
         """
+        ...
+
+
+StateT = TypeVar("StateT")
+
+
+class ModelFunction(Protocol):
+    """A model as a pure function: what ``training.split_model`` makes and precision wraps."""
+
+    # Positional and named inputs of any kind: every function that starts with the two fits.
+    def __call__(
+        self, params: Params, model_state: Any, /, *inputs: Any, **options: Any
+    ) -> tuple[Any, Any]:
+        """Return ``(outputs, model_state)``; that of a split model takes ``training=``."""
+        ...
+
+
+class LossFunction(Protocol):
+    """A loss as a pure function: what ``training.gradients`` takes."""
+
+    def __call__(
+        self, params: Params, model_state: Any, batch: Any, /, *args: Any, **options: Any
+    ) -> tuple[ArrayLike, tuple[Any, Mapping[str, Any]]]:
+        """Return ``(loss, (model_state, metrics))``, means over the batch.
+
+        Where the gradient function is given a ``key``, it is called with ``key=``.
+        """
+        ...
+
+
+class Step(Protocol[StateT]):
+    """A training step: what ``training.train_step`` makes and a loop calls."""
+
+    def __call__(
+        self, state: StateT, batch: Any, /, **extra: Any
+    ) -> tuple[StateT, dict[str, jax.Array]]:
+        """Return the state after a batch, and the metrics; ``extra`` goes to the optimizer."""
         ...
 
 

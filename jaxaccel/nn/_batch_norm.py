@@ -19,6 +19,7 @@ Model = TypeVar("Model", bound=nnx.Module)
 class BatchNormBase(NormBase):
     """Batch normalization, whatever the number of axes."""
 
+    renewed_by_update_bn: ClassVar[bool] = True
     _dims: ClassVar[tuple[int, ...]] = ()
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,8 @@ class NormBase(nnx.Module):
     """The variables of batch and instance normalization, in PyTorch's order, and their mode."""
 
     torch_transposed = ()
+    renewed_by_update_bn: ClassVar[bool] = False
+    """Whether ``training.update_bn`` replaces the running statistics."""
 
     def __init__(
         self,
@@ -48,6 +50,16 @@ class NormBase(nnx.Module):
             self.running_mean = nnx.BatchStat(jnp.zeros(shape, dtype))
             self.running_var = nnx.BatchStat(jnp.ones(shape, dtype))
             self.num_batches_tracked = nnx.BatchStat(jnp.zeros((), int))
+
+    def reset_running_stats(self) -> None:
+        """Give the layer the running statistics of a new one, where it keeps any."""
+        for variable, start in (
+            (self.running_mean, 0.0),
+            (self.running_var, 1.0),
+            (self.num_batches_tracked, 0),
+        ):
+            if variable is not None:
+                variable[...] = jnp.full_like(variable[...], start)
 
     def set_view(self, use_running_average: bool | None = None) -> None:
         """Take part in ``nnx.view``: switch the mode of a view."""

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._tree import path_name
-from jaxaccel._types import Params
+from jaxaccel._types import ModelFunction, Params
 
 
-def split_model(model: nnx.Module, trainable: Any = None) -> tuple[Callable[..., Any], Params, Any]:
+def split_model(model: nnx.Module, trainable: Any = None) -> tuple[ModelFunction, Params, Any]:
     """Split a model into a pure function, its parameters and the rest of its state.
 
     Args:
@@ -77,15 +77,17 @@ def merge(model: nnx.Module, params: Params, model_state: Any = ()) -> None:
 
     Args:
         model: The model, which is changed in place; its mode (``train`` or ``eval``) stays.
-        params: Parameters as :func:`split_model` returned them, all or some.
-        model_state: The rest of the state; ``()`` leaves the model's own.
+        params: All parameters that are trained, as :func:`split_model` returned them.
+        model_state: All the rest of the state, frozen parameters included; ``()`` leaves the
+            model's own.
 
     Returns:
         Nothing. The model has copies, so that a step may go on to overwrite its state; they live
         where the state lives.
 
     Raises:
-        ValueError: A tree does not fit the model.
+        ValueError: The trees do not fit the model: what is missing, unknown or of another shape is
+            listed, and nothing is changed.
 
     PyTorch:
         There training changes the model itself. Afterwards ``model.eval()`` evaluates, and
@@ -100,9 +102,34 @@ def merge(model: nnx.Module, params: Params, model_state: Any = ()) -> None:
         >>> print(model.weight[...])
         [2.]
     """
+    _check_fits(model, params, model_state)
     for tree in (params, model_state):
         if jax.tree.leaves(tree):
             nnx.update(model, jax.tree.map(jnp.copy, tree))
+
+
+def _check_fits(model: nnx.Module, params: Params, model_state: Any) -> None:
+    """Raise unless two trees together are a model's state; without the second, a part of it."""
+    own, given = _shapes(nnx.state(model)), _shapes(params) | _shapes(model_state)
+    faults = [f"the model has no {path}" for path in given if path not in own]
+    for path, shape in own.items():
+        if path not in given:
+            # Without the second tree nobody can say which parameters are frozen, and stay.
+            if jax.tree.leaves(model_state) or not given:
+                faults.append(f"{path} is missing")
+        elif given[path] != shape:
+            faults.append(f"{path} has shape {given[path]}, in the model {shape}")
+    if faults:
+        raise ValueError(
+            f"the trees do not fit {type(model).__name__}: {'; '.join(faults)}; pass params and "
+            "model_state of a split_model of this model"
+        )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array by its path."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {path_name(path): getattr(leaf, "shape", ()) for path, leaf in leaves}
 
 
 def _chosen(model: nnx.Module, trainable: Any) -> Any:
@@ -121,9 +148,8 @@ def _chosen(model: nnx.Module, trainable: Any) -> Any:
 
 def _predicate(trainable: Any) -> Callable[[Any, Any], bool]:
     """Return a test of nnx's form ``(path as a tuple, variable)``."""
-    if isinstance(trainable, str):
-        found = re.compile(trainable)
-        return lambda path, _: found.search(_dotted(path)) is not None
+    if isinstance(trainable, (str, re.Pattern)):
+        return lambda path, _: re.search(trainable, _dotted(path)) is not None
     if inspect.isroutine(trainable) or isinstance(trainable, functools.partial):
         return lambda path, leaf: bool(trainable(_dotted(path), leaf[...]))
     return nnx.filterlib.to_predicate(trainable)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._types import Params
-from jaxaccel.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm
-
-BatchNorm: TypeAlias = BatchNorm1d | BatchNorm2d | BatchNorm3d | SyncBatchNorm
 
 
 def update_bn(loader: Iterable[Any], model: nnx.Module) -> None:
@@ -26,8 +22,10 @@ def update_bn(loader: Iterable[Any], model: nnx.Module) -> None:
     Args:
         loader: Batches: arrays, or tuples or lists whose first element is the model's input.
         model: A model with batch normalization layers (:class:`jaxaccel.nn.BatchNorm1d`, 2d, 3d or
-            :class:`jaxaccel.nn.SyncBatchNorm`); without any, nothing happens. Its weights, mode and
-            momenta stay.
+            :class:`jaxaccel.nn.SyncBatchNorm`, or a class of your own that says
+            ``renewed_by_update_bn = True`` and has ``momentum``, ``None`` for a mean over all
+            batches, and ``reset_running_stats()``); without any, nothing happens. Its weights, mode
+            and momenta stay.
 
     Returns:
         Nothing: the model's running statistics are replaced in place.
@@ -51,13 +49,13 @@ def update_bn(loader: Iterable[Any], model: nnx.Module) -> None:
         [6.5] 0.1
     """
     own = nnx.clone(model)
-    layers = list(_batch_norms(own))
+    layers = list(_renewed(own))
     if not layers:
         return
     own.train()
     for layer in layers:
         layer.momentum = None
-        _reset(layer)
+        layer.reset_running_stats()
     graph, params, model_state = nnx.split(own, nnx.Param, ...)
     for batch in loader:
         input = batch[0] if isinstance(batch, (list, tuple)) else batch
@@ -74,17 +72,7 @@ def _forward(graph: Any, params: Params, model_state: Any, input: Any) -> Any:
     return nnx.split(model, nnx.Param, ...)[2]
 
 
-def _batch_norms(model: nnx.Module) -> Iterator[BatchNorm]:
-    """Yield the BatchNorm layers of a model."""
-    return (module for _, module in nnx.iter_modules(model) if isinstance(module, BatchNorm))
-
-
-def _reset(layer: BatchNorm) -> None:
-    """Give a layer the running statistics of a new one, where it keeps any."""
-    for variable, start in (
-        (layer.running_mean, 0.0),
-        (layer.running_var, 1.0),
-        (layer.num_batches_tracked, 0),
-    ):
-        if variable is not None:
-            variable[...] = jnp.full_like(variable[...], start)
+def _renewed(model: nnx.Module) -> Iterator[Any]:
+    """Yield the layers of a model whose class says that their statistics are renewed."""
+    modules = (module for _, module in nnx.iter_modules(model))
+    return (module for module in modules if getattr(module, "renewed_by_update_bn", False))

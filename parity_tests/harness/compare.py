@@ -51,6 +51,17 @@ def assert_same_tree(found, expected, of_max):
         assert_close(a, b, of_max, what=jax.tree_util.keystr(path))
 
 
+def assert_same_weights(found, twin, of_norm, also_statistics=True):
+    """Assert weights (a mapping) against a PyTorch model's, tensor by tensor, as 2-norms."""
+    for name, tensor in twin.state_dict().items():
+        if "num_batches" in name or ("running" in name and not also_statistics):
+            continue
+        ours, theirs = wide(found[name]), wide(tensor)
+        assert ours.shape == theirs.shape, f"{name}: {ours.shape} is not {theirs.shape}"
+        error, allowed = np.linalg.norm(ours - theirs), of_norm * np.linalg.norm(theirs)
+        assert error <= allowed, f"{name}: {error:.2e} > {allowed:.2e}"
+
+
 def assert_same_path(found, expected, slack=0.0, floor=0.0, what=""):
     """Assert the design's float64 criterion for one leaf; the arrays start before the first step.
 

@@ -63,13 +63,3 @@ def weights_of(model, state):
     loaded = nnx.clone(model)
     nnx.update(loaded, state.params, state.model_state)
     return ja.nn.state_dict(loaded)
-
-
-def assert_same_weights(found, twin, tolerance, also_statistics=True):
-    """Assert weights (a mapping) against a PyTorch model's, tensor by tensor, as 2-norms."""
-    for name, tensor in twin.state_dict().items():
-        if "num_batches" in name or ("running" in name and not also_statistics):
-            continue
-        expected = tensor.detach().numpy()
-        error = np.linalg.norm(found[name] - expected)
-        assert error <= tolerance * np.linalg.norm(expected), f"{name}: {error:.1e}"

@@ -14,9 +14,9 @@ from flax import nnx
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_same_weights
 from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.layer import assert_close
-from parity_tests.harness.network import assert_same_weights
 from parity_tests.harness.optimizer import TORCH, lookup, oracle_of
 from parity_tests.models.rows_models import CASES as MODELS
 from parity_tests.registry import Case

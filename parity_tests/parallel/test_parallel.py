@@ -11,8 +11,8 @@ import torch
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_same_tree, assert_same_weights
 from parity_tests.harness.network import (
-    assert_same_weights,
     classification_loss,
     images_and_labels,
     perceptron,
@@ -57,12 +57,6 @@ def trained_alone(network):
     return train(network()[0], None, "jit")
 
 
-def assert_same_state(found, expected):
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        allowed = tol.DEVICES_FLOAT64_OF_MAX * float(jnp.max(jnp.abs(b)))
-        np.testing.assert_allclose(a, b, rtol=0, atol=allowed)
-
-
 @pytest.mark.parametrize(
     ("network", "mode"),
     [
@@ -76,7 +70,7 @@ def test_eight_devices_equal_one(network, mode):
     synchronized = {} if network is perceptron or mode == "jit" else {"axis_name": "data"}
     expected, alone = trained_alone(network)
     state, metrics = train(network(**synchronized)[0], ja.parallel.make_mesh(), mode)
-    assert_same_state(state, expected)
+    assert_same_tree(state, expected, tol.DEVICES_FLOAT64_OF_MAX)
     for found, judge in zip(metrics, alone, strict=True):
         assert found == pytest.approx(judge, rel=tol.DEVICES_FLOAT64_OF_MAX)
     assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state))
@@ -107,7 +101,7 @@ def test_fewer_devices():
     expected, _ = trained_alone(perceptron)
     mesh = ja.parallel.make_mesh({"data": 2}, devices=jax.devices()[:2])
     state, _ = train(perceptron()[0], mesh, "shard_map")
-    assert_same_state(state, expected)
+    assert_same_tree(state, expected, tol.DEVICES_FLOAT64_OF_MAX)
 
 
 @pytest.mark.parametrize("parts", [1, 2])

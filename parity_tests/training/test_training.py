@@ -8,8 +8,8 @@ import torch
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_close, assert_same_weights
 from parity_tests.harness.network import (
-    assert_same_weights,
     classification_loss,
     images_and_labels,
     perceptron,
@@ -75,6 +75,6 @@ def test_step_equals_pytorch_loop(run):
             lambda epoch: [jax.tree.map(jnp.asarray, batch) for batch in batches],
             progress=False,
         )
-    np.testing.assert_allclose(history.steps["loss"], losses, rtol=tol.NETWORK_FLOAT64_OF_NORM)
-    np.testing.assert_allclose(history.steps["grad_norm"], norms, rtol=tol.NETWORK_FLOAT64_OF_NORM)
+    assert_close(history.steps["loss"], losses, tol.NETWORK_FLOAT64_OF_NORM)
+    assert_close(history.steps["grad_norm"], norms, tol.NETWORK_FLOAT64_OF_NORM)
     assert_same_weights(weights_of(model, state), twin, tol.NETWORK_FLOAT64_OF_NORM)

@@ -13,9 +13,9 @@ from torch.optim import swa_utils
 import jaxaccel as ja
 from jaxaccel._math import Complement
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_close, assert_same_weights
 from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.harness.network import (
-    assert_same_weights,
     images_and_labels,
     torch_batch,
 )
@@ -354,6 +354,49 @@ def test_update_bn_renews_every_kind_of_batch_norm(name, judge):
     swa_utils.update_bn([torch.tensor(batch) for batch in batches], judge)
     ja.training.update_bn([jnp.asarray(np.moveaxis(batch, 1, -1)) for batch in batches], layer)
     assert_same_weights(ja.nn.state_dict(layer), judge, tol.NETWORK_FLOAT64_OF_NORM)
+
+
+def test_update_bn_renews_what_says_so():
+    """A layer of the user's own; instance normalization goes on as in PyTorch."""
+
+    class MeanOnly(nnx.Module):
+        renewed_by_update_bn = True
+
+        def __init__(self):
+            self.momentum, self.mean = 0.5, nnx.BatchStat(jnp.ones(()))
+
+        def reset_running_stats(self):
+            self.mean[...] = jnp.zeros(())
+
+        def __call__(self, input):
+            assert self.momentum is None
+            self.mean[...] += jnp.mean(input)
+            return input
+
+    own = MeanOnly()
+    batch = ja.nn.BatchNorm2d(2, dtype=jnp.float64)
+    instance = ja.nn.InstanceNorm2d(2, track_running_stats=True, dtype=jnp.float64)
+    twin = torch.nn.Sequential(
+        torch.nn.InstanceNorm2d(2, track_running_stats=True), torch.nn.BatchNorm2d(2)
+    ).double()
+    images, labels = images_of(3)
+    for _ in range(2):
+        swa_utils.update_bn([torch_batch(images, labels)], twin)
+        ja.training.update_bn([images], ja.nn.Sequential(own, instance, batch))
+    assert_same_weights(ja.nn.state_dict(instance), twin[0], tol.NETWORK_FLOAT64_OF_NORM)
+    assert own.momentum == 0.5
+    assert_close(own.mean[...], np.mean(images), tol.TRANSFORM_FLOAT64_OF_MAX)
+
+
+def test_running_statistics_can_be_reset():
+    for name, shape in (("BatchNorm2d", (2, 3, 3, 2)), ("InstanceNorm2d", (2, 3, 3, 2))):
+        layer = getattr(ja.nn, name)(2, track_running_stats=True, dtype=jnp.float64)
+        twin = getattr(torch.nn, name)(2, track_running_stats=True).double()
+        layer(jnp.arange(36.0).reshape(shape))
+        layer.reset_running_stats()
+        assert_same_weights(ja.nn.state_dict(layer), twin, 0.0)
+        assert int(layer.num_batches_tracked[...]) == 0
+        getattr(ja.nn, name)(2, track_running_stats=False).reset_running_stats()
 
 
 def test_update_bn_of_averaged_weights():
