@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from jaxaccel._tree import is_frozen, map_unfrozen
-from jaxaccel._types import Params
+from jaxaccel._types import ModelFunction, Params
 from jaxaccel.precision._policy import Policy
 
 
-def cast(apply: Callable[..., Any], policy: Policy) -> Callable[..., Any]:
+def cast(apply: ModelFunction, policy: Policy) -> ModelFunction:
     """Return a model function that computes in a policy's dtype.
 
     It stands around the model and not around the loss: targets, weights of rows and everything else

@@ -57,8 +57,8 @@ def evaluate(
         ``{name: mean}``, Python floats; NaN where nothing counted.
 
     Raises:
-        ValueError: There was no batch, its leaves disagree on the number of rows, or a metric has
-            not one entry a row.
+        ValueError: There was no batch, its leaves disagree on the number of rows, or a metric does
+            not have one entry a row.
 
     PyTorch:
         ``model.eval()`` and ``torch.no_grad()`` around a loop that adds up

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxaccel._rows import count_rows, row_axes
+from jaxaccel._types import StateT
 
 
 class History(NamedTuple):
@@ -24,15 +25,15 @@ class History(NamedTuple):
 
 
 def fit(
-    step: Callable[..., tuple[Any, dict[str, jax.Array]]],
-    state: Any,
+    step: Callable[[StateT, Any], tuple[StateT, dict[str, jax.Array]]],
+    state: StateT,
     batches: Callable[[int], Iterable[Any]],
     *,
     epochs: int = 1,
-    evaluate: Callable[[Any], dict[str, float]] | None = None,
+    evaluate: Callable[[StateT], dict[str, float]] | None = None,
     progress: bool = True,
     batch_axes: Any = 0,
-) -> tuple[Any, History]:
+) -> tuple[StateT, History]:
     """Run a step over the batches of some epochs.
 
     Steps are dispatched without waiting for their metrics, which are read at the end of each epoch.

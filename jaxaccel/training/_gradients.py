@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxaccel._math import compute_dtype
-from jaxaccel._types import GradientFunction, Gradients, Params
+from jaxaccel._types import GradientFunction, Gradients, LossFunction, Params
 
 OWN_METRICS = ("loss", "grad_norm", "lr", "found_inf", "loss_scale")
 """Names that the step writes, and everything below ``lr/``."""
 
 
-def gradients(loss_fn: Callable[..., Any]) -> GradientFunction:
+def gradients(loss_fn: LossFunction) -> GradientFunction:
     r"""Return the gradient function of a loss function.
 
     .. math:: g = \overline{\nabla_\theta\,(s\,\ell(\theta, B))}

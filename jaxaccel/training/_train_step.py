@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.core import Tracer
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from jaxaccel._checks import check_gradient_function, check_non_negative
 from jaxaccel._tree import next_step
-from jaxaccel._types import GradientFunction, Params
+from jaxaccel._types import GradientFunction, Params, Step
 from jaxaccel.training._learning_rates import learning_rates
 from jaxaccel.training._train_state import TrainState
 from jaxaccel.transforms import clip_grads_with_norm, get_total_norm
@@ -26,7 +27,7 @@ def train_step(
     *,
     max_grad_norm: float | jax.Array | None = None,
     donate: bool = True,
-) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+) -> Step[TrainState]:
     """Return ``step(state, batch, **extra) -> (state, metrics)``: one program.
 
     In PyTorch's order: forward and backward (in parts, on many devices, as ``gradient_fn`` does
@@ -41,11 +42,17 @@ def train_step(
         donate: Let the step overwrite the state it is given, which is then no longer usable.
 
     Returns:
-        The step. The state comes back in the shardings in which it came. Where it has a key, the
-        gradient function gets ``fold_in(state.key, state.step)``. Extra arguments, which must be
-        arrays or numbers (``flush=True``, ``value=``), are handed to ``tx.update``; by itself the
-        step hands in ``value``, the loss; ``grad``, the gradients before clipping; and
-        ``value_fn``, the loss on this batch as a function of the parameters, for line searches.
+        The step. The state comes back in the shardings in which it came; on a mesh it must be from
+        the start (``train_state(..., mesh=mesh)``), or the second call compiles again, which is a
+        warning. Where it has a key, the gradient function gets ``fold_in(state.key, state.step)``.
+
+        Extra arguments, which must be arrays or numbers (``flush=True``), are handed to
+        ``tx.update``. By itself the step hands in ``grad``, the gradients before clipping;
+        ``value_fn``, the loss on this batch as a function of the parameters, for line searches; and
+        ``value``, the loss on this batch. So a ``reduce_lr_on_plateau`` inside ``tx`` follows the
+        loss of each single batch, unless the step is given ``value=metric``, the metric to follow,
+        or ``value=None``, with which it follows nothing in this step.
+
         ``metrics`` has ``"loss"``, ``"grad_norm"`` (before clipping), what the loss function adds
         and, where the optimizer's state holds it, the learning rate of this step: ``"lr"``, or
         ``"lr/<name>"`` for each of several groups. They are on the device, and reading them waits
@@ -59,7 +66,8 @@ def train_step(
 
     PyTorch:
         ``loss.backward(); clip_grad_norm_(...); optimizer.step(); scheduler.step()``. The schedule
-        is part of ``tx``; a ``reduce_lr_on_plateau`` behind it reads ``value=``.
+        is part of ``tx``; ``step(state, batch, value=metric)`` is ``scheduler.step(metric)`` of a
+        ``ReduceLROnPlateau``, ``value=None`` a step without it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -113,6 +121,7 @@ def train_step(
 
 def _compiled(run: Callable[..., Any], donate: bool) -> Callable[..., Any]:
     """Return ``run`` compiled, once for each placement of the state, which comes back in it."""
+    seen = set()
 
     @functools.cache
     def program(treedef: Any, places: tuple[NamedSharding | None, ...]) -> Callable[..., Any]:
@@ -126,9 +135,26 @@ def _compiled(run: Callable[..., Any], donate: bool) -> Callable[..., Any]:
     def compiled(state: TrainState, batch: Any, extra: dict[str, Any]) -> Any:
         leaves, treedef = jax.tree.flatten(state)
         shardings = tuple(getattr(leaf, "sharding", None) for leaf in leaves)
-        return program_for(treedef, shardings)(state, batch, extra)
+        found = program_for(treedef, shardings)(state, batch, extra)
+        if (treedef, shardings) not in seen:
+            seen.add((treedef, shardings))
+            _warn_of_move(shardings, found[0])
+        return found
 
     return compiled
+
+
+def _warn_of_move(before: tuple[Any, ...], state: TrainState) -> None:
+    """Warn where a state that was on no mesh comes back on one: the next step compiles again."""
+    for old, leaf in zip(before, jax.tree.leaves(state), strict=True):
+        if _place(old) is None and not isinstance(leaf.sharding, SingleDeviceSharding):
+            warnings.warn(
+                f"the state was on no mesh and came back on {leaf.sharding}, for which the next "
+                "step is compiled once more; put it there at the start: "
+                "training.train_state(..., mesh=mesh)",
+                stacklevel=4,
+            )
+            return
 
 
 def _value_fn(gradients_at: Callable[[Params], Any]) -> Callable[[Params], jax.Array]:

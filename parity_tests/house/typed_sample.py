@@ -94,17 +94,31 @@ def training() -> None:
         outputs, model_state = apply(params, model_state, batch, training=True)
         return ja.functional.mse_loss(outputs, jnp.zeros_like(outputs)), (model_state, {})
 
-    gradient_fn = ja.training.accumulate(ja.training.gradients(loss_fn), 2)
+    half = ja.precision.cast(apply, ja.precision.Policy())
+    for model_function in (apply, half):
+        found = model_function(weights, model_state, jnp.ones((4, 3), jnp.float32), training=True)
+        assert_type(found, tuple[Any, Any])
+    gradient_fn = ja.training.accumulate(ja.training.gradients(loss_fn), np.int64(2))
     tx = ja.optimizers.param_groups(ja.optimizers.sgd, [], lr=0.1)
     state = ja.training.train_state(weights, tx, model_state)
     assert_type(state, ja.training.TrainState)
     batch = jnp.ones((4, 3), jnp.float32)
-    found = gradient_fn(state.params, state.model_state, batch)
-    assert_type(found, ja.training.Gradients)
+    assert_type(gradient_fn(weights, model_state, batch), ja.training.Gradients)
     step = ja.training.train_step(gradient_fn, tx, max_grad_norm=1.0)
-    state, metrics = step(ja.optimizers.set_hyperparams(state, lr=0.5), batch)
-    assert_type(state, ja.training.TrainState)
-    assert_type(metrics["loss"], jax.Array)
+    stepped = step(ja.optimizers.set_hyperparams(state, lr=0.5), batch, value=None)
+    assert_type(stepped, tuple[ja.training.TrainState, dict[str, jax.Array]])
+    fitted = ja.training.fit(step, stepped[0], lambda epoch: [batch], progress=False)
+    assert_type(fitted, tuple[ja.training.TrainState, ja.training.History])
+
+
+def loss_with_key(params: Any, model_state: Any, batch: Any, key: jax.Array) -> Any:
+    """A loss function that draws."""
+    return jax.random.normal(key, ()), (model_state, {})
+
+
+def loss_alone(params: Any, model_state: Any, batch: Any) -> jax.Array:
+    """A loss without the model's state and the metrics."""
+    return jnp.ones(())
 
 
 def wrong() -> None:
@@ -114,5 +128,8 @@ def wrong() -> None:
     ja.optimizers.adamw(betas=0.9)  # pyright: ignore[reportArgumentType]
     ja.optimizers.adamw(learning_rate=0.9)  # pyright: ignore[reportCallIssue]
     ja.optimizers.set_hyperparams(params, group=0.5)  # pyright: ignore[reportArgumentType]
+    ja.training.gradients(loss_with_key)
+    ja.training.gradients(loss_alone)  # pyright: ignore[reportArgumentType]
+    ja.precision.cast(loss_alone, ja.precision.Policy())  # pyright: ignore[reportArgumentType]
     _ = ja.optimizers.AdamW  # pyright: ignore[reportAttributeAccessIssue]
     _ = ja.optim  # pyright: ignore[reportAttributeAccessIssue]

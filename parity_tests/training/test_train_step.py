@@ -13,8 +13,10 @@ from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness import compare
 
 FEATURES, ROWS, STEPS = 4, 32, 5
+assert_close = functools.partial(compare.assert_close, of_max=tol.DEVICES_FLOAT64_OF_MAX)
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
@@ -44,11 +46,6 @@ def tokens(batch):
 
 def step_of(tx, **kwargs):
     return ja.training.train_step(ja.training.gradients(loss_fn), tx, **kwargs)
-
-
-def assert_close(found, expected):
-    allowed = tol.DEVICES_FLOAT64_OF_MAX * np.max(np.abs(expected))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=allowed)
 
 
 # --- what the optimizer is given ----------------------------------------------------------------
@@ -89,9 +86,8 @@ def test_a_line_search_sees_the_loss_of_the_whole_batch(mode):
     for batch in batches:
         batch = ja.parallel.shard_batch(batch, mesh) if mesh else batch
         state, _ = step(state, jax.tree.map(jnp.asarray, batch))
-    np.testing.assert_allclose(
-        state.params, run_lbfgs_in_pytorch(start, batches), rtol=tol.NETWORK_FLOAT64_OF_NORM
-    )
+    expected = run_lbfgs_in_pytorch(start, batches)
+    compare.assert_close(state.params, expected, tol.NETWORK_FLOAT64_OF_NORM)
 
 
 def test_value_fn_can_be_differentiated_twice():
@@ -246,6 +242,26 @@ def place(leaf, mesh):
 
 def is_place(node):
     return isinstance(node, tuple) and len(node) == 2 and hasattr(node[0], "device_set")
+
+
+@pytest.mark.parametrize("mode", [None, "jit", "shard_map", "pmap"])
+def test_a_state_that_moves_to_the_mesh_is_a_warning(mode):
+    """And one that is there from the start is not: its step is compiled once."""
+    start, batch = jax.tree.map(jnp.asarray, regression())
+    tx, mesh = ja.optimizers.adamw(), ja.parallel.make_mesh()
+    gradient_fn = ja.training.gradients(loss_fn)
+    if mode is None:  # the batch alone is on the mesh
+        batch = ja.parallel.shard_batch(batch, mesh)
+    else:
+        gradient_fn = ja.parallel.data_parallel(gradient_fn, mesh, mode=mode)
+    step = ja.training.train_step(gradient_fn, tx)
+    with pytest.warns(UserWarning, match=r"on no mesh .*train_state\(\.\.\., mesh=mesh\)"):
+        step(ja.training.train_state(start, tx), batch)
+    state = ja.training.train_state(start, tx, mesh=mesh)
+    before = len(compiled)
+    for _ in range(3):
+        state, _ = step(state, batch)
+    assert len(compiled) - before == 1
 
 
 def test_the_state_is_donated_and_what_it_was_made_of_survives():
