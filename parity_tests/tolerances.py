@@ -116,6 +116,9 @@ one unit in the last place away: training amplifies every rounding, PyTorch's ow
 DEVICES_FLOAT64_OF_MAX = 1e-12
 """Error of many devices against one in double precision, as a share of the leaf's maximum."""
 
+MASK_STD_RELATIVE = 0.05
+"""Error of the deviation of means over random masks, relative; the keys are fixed."""
+
 # --- documents ----------------------------------------------------------------------------------
 
 QUOTED_FACTOR = 3.0

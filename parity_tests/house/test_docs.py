@@ -275,7 +275,7 @@ COMPLETE = """Return a number.
         A number.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not one.
 
     PyTorch:
         ``torch.clone``.
@@ -305,7 +305,7 @@ FAULTY = [
     ("Raises:", "PyTorch:"),
     ("Example:", "Examples:"),
     ("        A number.\n", "        A number.\n\n        .. math:: y\n"),
-    ("        ValueError: It is none.\n", ""),
+    ("        ValueError: It is not one.\n", ""),
     ("        x: A number.\n", "        as :class:`Nothing`.\n"),
     ("        scale: Another,\n            above 0.\n", "        as :func:`random.manual_seed`.\n"),
     ("        x: A number.\n", "        as :func:`functional.linear_`; y differs.\n"),
