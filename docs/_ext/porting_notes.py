@@ -28,7 +28,9 @@ SAME = re.compile(
     r"|the same(?: arguments(?=[;.]))?)(?:[;.] ?| (?=\()|$)"
 )
 """What every row promises, and none repeats."""
-SIBLING = re.compile(r"[Aa]s :(?:class|func|meth):`~?([\w.]+)`(?: is to ``[^`]+``|, of ``[^`]+``)?[.,;]? ?")
+SIBLING = re.compile(
+    r"[Aa]s :(?:class|func|meth):`~?([\w.]+)`(?: is to ``[^`]+``|, of ``[^`]+``)?[.,;]? ?"
+)
 """How a docstring refers to a sibling's."""
 LONGEST = 260
 """Characters after which a note ends with its sentence."""

@@ -34,8 +34,8 @@ def gradients(loss_fn: LossFunction) -> GradientFunction:
 
     Raises:
         TypeError: When called: ``loss_fn`` returns another form, the loss is not one real
-            floating-point number, or a metric is an integer, of which nobody can say whether parts
-            and devices shall add or average it.
+            floating-point number, a metric has axes, or it is an integer, of which nobody can say
+            whether parts and devices shall add or average it.
         ValueError: When called: a metric has a name of the step's own (``loss``, ``grad_norm``,
             ``lr``, ``lr/...``, ``found_inf``, ``loss_scale``).
 
@@ -96,5 +96,10 @@ def _unpacked(returned: Any) -> tuple[jax.Array, Any, dict[str, Any]]:
                 f"metric {name!r} must be a floating-point mean over the batch, got dtype "
                 f"{jnp.result_type(metric)}; parts and devices cannot know whether to add up or to "
                 "average it: return a mean, as .astype(float)"
+            )
+        if jnp.shape(metric):
+            raise TypeError(
+                f"metric {name!r} must be one number, got shape {jnp.shape(metric)}; return its mean "
+                "over the batch, or each number under a name of its own"
             )
     return loss.astype(compute_dtype(loss.dtype)), model_state, named

@@ -91,6 +91,12 @@ WRONG = {
         lambda: ja.parallel.shard_batch(jnp.ones(8), mesh(), axis="model"),
         ["'data'", "axis='model'"],
     ),
+    "metric with an axis": (
+        lambda: ja.training.gradients(
+            lambda params, state, batch: (jnp.sum(params * batch), (state, {"errors": batch}))
+        )(jnp.ones(()), (), jnp.ones(3)),
+        ["'errors'", "(3,)", "mean"],
+    ),
     "no accumulation step": (lambda: ja.training.accumulate(gradients, 0), ["at least 1", "0"]),
     "accumulation steps fractional": (
         lambda: ja.training.accumulate(gradients, 2.0),
