@@ -99,7 +99,7 @@ def _unpacked(returned: Any) -> tuple[jax.Array, Any, dict[str, Any]]:
             )
         if jnp.shape(metric):
             raise TypeError(
-                f"metric {name!r} must be one number, got shape {jnp.shape(metric)}; return its mean "
-                "over the batch, or each number under a name of its own"
+                f"metric {name!r} must be one number, got shape {jnp.shape(metric)}; return its "
+                "mean over the batch, or each number under a name of its own"
             )
     return loss.astype(compute_dtype(loss.dtype)), model_state, named
