@@ -5,8 +5,8 @@
 - accumulation unrolled or in a loop (``jax.lax.scan``): the reason for ``accumulate``'s default;
 - images normalized on the host or on the device.
 
-On 2 CPU cores (jax 0.10, ResNet-10 of width 16, batch 64) the loop took 17 times as long as the
-unrolled parts, and where images are normalized made no difference; 50 seconds.
+On 2 CPU cores (jax 0.10, ResNet-10 of width 16, batch 64) the loop took 14 to 17 times as long as
+the unrolled parts, and where images are normalized made no difference; 50 seconds.
 """
 
 from __future__ import annotations
