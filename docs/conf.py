@@ -40,7 +40,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"Any|Callable|Iterable|Iterator|Literal|Mapping|Mesh|Sequence"),
     ("py:.*", r"int|float|str|bool|dict|list|tuple|None"),
     ("py:class", r"MLP|SimpleCNN|ResNet|DepthwiseCNN|VisionTransformer|LSTMClassifier|GPT"),
-    ("py:class", r"StateT|WholeTransformation|AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase"),
+    ("py:class", r"StateT|WholeTransformation"),
+    ("py:class", r"AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase"),
 ]
 
 autodoc_member_order = "bysource"
