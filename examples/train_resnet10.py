@@ -15,15 +15,15 @@
 The script prints a table and draws the curves into ``outputs/``. Everything is timed in the same
 run, in turns; b and c in both precisions. No ratio is promised: it depends on the machine.
 
-Expected on 2 cores without an accelerator (width 16, 3 epochs of 4,000 digits): between 3 and 4
+Expected on 2 cores without an accelerator (width 16, 3 epochs of 4,000 digits): 2 to 4
 minutes, most of it spent on (a), and a test accuracy above 95 % in each stage. One such run:
 
     stage  precision  batch  compile      step  images/s  speed-up  train   test
-    a      float32       64   18.6 s  405.3 ms       158     1.00x  98.4%  96.4%
-    b      float32       64    3.3 s  126.3 ms       507     3.21x      -      -
-    b      bfloat16      64    5.4 s  120.9 ms       530     3.35x  98.4%  96.9%
-    c      float32      128    6.3 s  205.5 ms       623     3.94x      -      -
-    c      bfloat16     128    8.6 s  186.6 ms       686     4.35x  96.3%  97.2%
+    a      float32       64   13.0 s  248.0 ms       258     1.00x  98.4%  96.8%
+    b      float32       64    2.6 s   75.5 ms       848     3.28x      -      -
+    b      bfloat16      64    3.4 s   72.6 ms       882     3.42x  98.5%  96.9%
+    c      float32      128    4.3 s  132.5 ms       966     3.74x      -      -
+    c      bfloat16     128    5.3 s  133.9 ms       956     3.70x  96.7%  97.5%
 
 A CPU has no other device to overlap with: it gains from compilation, and in (c) from a larger
 batch. ``--smoke`` runs a few steps of a tiny net in about 40 seconds.
