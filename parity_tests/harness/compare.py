@@ -41,6 +41,14 @@ def assert_close(found, expected, of_max, at_least=0.0, what="", *, floor=0.0, s
     assert error <= allowed, f"{what}: {error:.2e} > {allowed:.2e}"
 
 
+def assert_each_close(found, expected, relative):
+    """Assert the shape, and of every element an error of at most a share of itself."""
+    found, expected = wide(found), wide(expected)
+    assert found.shape == expected.shape, f"{found.shape} is not {expected.shape}"
+    excess = np.abs(found - expected) - relative * np.abs(expected)
+    assert np.all(excess <= 0), f"{np.argmax(excess)}: {excess.max():.2e} too far"
+
+
 def assert_same_tree(found, expected, of_max):
     """Assert two trees of the same structure, shapes and dtypes, leaf by leaf as above."""
     assert jax.tree.structure(found) == jax.tree.structure(expected)

@@ -8,7 +8,7 @@ import jaxaccel as ja
 from parity_tests.harness.optimizer import TORCH
 
 
-def assert_same_bits(ours, theirs):
+def assert_same_drawn(ours, theirs):
     """Assert that a model has PyTorch's names, and every array PyTorch's bits."""
     found, expected = ja.nn.state_dict(ours), theirs.state_dict()
     assert list(found) == list(expected)
@@ -27,5 +27,5 @@ def assert_built_alike(function, oracle, kwargs, dtype, seed):
     theirs = oracle(**kwargs, dtype=TORCH[dtype])
     generator = ja.random.manual_seed(seed)
     ours = function(**kwargs, dtype=jnp.dtype(dtype), rngs=generator)
-    assert_same_bits(ours, theirs)
+    assert_same_drawn(ours, theirs)
     assert np.array_equal(generator.get_state(), torch.get_rng_state().numpy())

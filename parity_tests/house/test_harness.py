@@ -13,6 +13,7 @@ from parity_tests.harness.compiled import shared
 NAN, INF = np.nan, np.inf
 
 CLOSE = functools.partial(compare.assert_close, of_max=0.01)
+EACH = functools.partial(compare.assert_each_close, relative=0.01)
 SPECIAL = functools.partial(CLOSE, special=True)
 ONCE = functools.partial(compare.assert_rounded_once, dtype="float16", of_max=0.0)
 PATH = compare.assert_same_path
@@ -21,6 +22,7 @@ THIRD = np.float16(1 / 3)
 RIGHT = [
     (CLOSE, [1.0, 100.0], [1.9, 100.0]),
     (CLOSE, [], []),
+    (EACH, [1.005, 100.5], [1.0, 100.0]),
     (SPECIAL, [INF, NAN, 1.0], [INF, NAN, 1.0]),
     (ONCE, [THIRD, INF], [1 / 3, 1e6]),
     (PATH, np.arange(5.0), np.arange(5.0)),
@@ -32,6 +34,10 @@ WRONG = [
     (CLOSE, [1.0], [NAN]),
     (CLOSE, [NAN], [NAN]),
     (CLOSE, [INF], [INF]),
+    (EACH, [1.9, 100.0], [1.0, 100.0]),
+    (EACH, [NAN], [1.0]),
+    (EACH, [1.0], [NAN]),
+    (EACH, [1.0], [1.0, 1.0]),
     (SPECIAL, [INF], [-INF]),
     (SPECIAL, [1.0], [NAN]),
     (SPECIAL, [NAN], [1.0]),

@@ -14,6 +14,9 @@ from parity_tests.harness import compare
 
 FEATURES = 6
 assert_close = functools.partial(compare.assert_close, of_max=tol.TRANSFORM_FLOAT64_OF_MAX)
+assert_each_close = functools.partial(
+    compare.assert_each_close, relative=tol.TRANSFORM_FLOAT64_OF_MAX
+)
 
 forms = pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "scanned"])
 
@@ -108,9 +111,20 @@ def test_weighted_parts_equal_the_large_batch(counts, unroll):
     expected = masked_gradients(params, (), batch)
     accumulated = ja.training.accumulate(masked_gradients, 3, unroll=unroll, weight=tokens)
     found = jax.jit(accumulated)(params, (), batch)
-    assert_close(found.grads["w"], expected.grads["w"])
+    assert_each_close(found.grads["w"], expected.grads["w"])
     for name in ("loss", "twice"):
         assert_close(found.metrics[name], expected.metrics[name])
+
+
+def test_weighted_parts_over_eight_devices_equal_the_large_batch():
+    params = {"w": jnp.ones(FEATURES)}
+    batch = masked_batch((4, 1, 2, 4, 3, 1), size=8)
+    expected = masked_gradients(params, (), batch)
+    parts = ja.training.accumulate(masked_gradients, 3, weight=tokens)
+    for gradient_fn in (parts, ja.parallel.data_parallel(parts, ja.parallel.make_mesh())):
+        found = jax.jit(gradient_fn)(params, (), batch)
+        assert_each_close(found.grads["w"], expected.grads["w"])
+        assert_each_close(found.metrics["loss"], expected.metrics["loss"])
 
 
 def test_parts_that_all_weigh_nothing_give_zeros():

@@ -8,7 +8,7 @@ import torch
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
-from parity_tests.harness.compare import assert_close, assert_same_weights
+from parity_tests.harness.compare import assert_each_close, assert_same_weights
 from parity_tests.harness.network import (
     classification_loss,
     images_and_labels,
@@ -75,6 +75,6 @@ def test_step_equals_pytorch_loop(run):
             lambda epoch: [jax.tree.map(jnp.asarray, batch) for batch in batches],
             progress=False,
         )
-    assert_close(history.steps["loss"], losses, tol.NETWORK_FLOAT64_OF_NORM)
-    assert_close(history.steps["grad_norm"], norms, tol.NETWORK_FLOAT64_OF_NORM)
+    assert_each_close(history.steps["loss"], losses, tol.NETWORK_FLOAT64_OF_NORM)
+    assert_each_close(history.steps["grad_norm"], norms, tol.NETWORK_FLOAT64_OF_NORM)
     assert_same_weights(weights_of(model, state), twin, tol.NETWORK_FLOAT64_OF_NORM)
