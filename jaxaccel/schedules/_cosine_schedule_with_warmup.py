@@ -57,8 +57,8 @@ def cosine_schedule_with_warmup(
         Equal at every step, past the end too, to ``torch.optim.lr_scheduler.LambdaLR`` whose
         lambda returns the formula above divided by :math:`\eta`, which is
         ``get_cosine_schedule_with_warmup`` of Transformers. With ``min_lr`` or ``min_lr_rate``
-        it is ``get_cosine_with_min_lr_schedule_with_warmup``: the same curve above a floor, so
-        it is the same function here. The floor is the cosine's alone: the warm-up starts
+        it is ``get_cosine_with_min_lr_schedule_with_warmup``: the same curve above a floor, in
+        one function. The floor is the cosine's alone: the warm-up starts
         from 0. ``lr`` stands for the optimizer's. Left out: ``last_epoch``.
 
     Example:

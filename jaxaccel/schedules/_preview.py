@@ -92,8 +92,8 @@ def preview(
 
     PyTorch:
         PyTorch has no such function. One steps a scheduler on a throw-away optimizer and reads
-        ``optimizer.param_groups[0]["lr"]``, which is ``preview(...).groups[0]["lr"]`` here, and
-        ``["betas"]`` is a pair here too. Values that depend on a loss, such as those of
+        ``optimizer.param_groups[0]["lr"]``, which is ``preview(...).groups[0]["lr"]``, and
+        ``["betas"]`` is a pair in both. Values that depend on a loss, such as those of
         ``ReduceLROnPlateau``, cannot be foreseen.
 
     Example:
