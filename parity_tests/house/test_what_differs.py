@@ -104,7 +104,7 @@ def test_lengths_are_whole_and_not_negative():
         (torch.optim.lr_scheduler.MultiStepLR, ja.schedules.multi_step_lr, {"milestones": [2.5]}),
     ):  # fmt: skip
         theirs(optimizer, **kwargs)
-        with pytest.raises((ValueError, TypeError), match="whole|integer"):
+        with pytest.raises((ValueError, TypeError), match=r"whole|integer"):
             ours(0.1, **kwargs)
 
 
@@ -228,7 +228,9 @@ ALIKE = re.compile(
 )
 """Sentences that name no other result: the same, an error of another type, an argument less."""
 
-TOLD_APART = re.compile(r"\bhere\b|\bwhere PyTorch\b|\bPyTorch (takes|reads|keeps|gives|makes|casts)")
+TOLD_APART = re.compile(
+    r"\bhere\b|\bwhere PyTorch\b|\bPyTorch (takes|reads|keeps|gives|makes|casts)\b"
+)
 
 
 def tells_a_difference(doc):
