@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 import jax
 from flax import nnx
 
-from jaxaccel.nn._layout_of import layout_of
+from jaxaccel._named_arrays import layout_of
 
 Layer = TypeVar("Layer", bound=nnx.Module)
 
@@ -27,6 +27,9 @@ class Parametrized(nnx.Module):
     variables have PyTorch's names below ``parametrizations.weight``: ``original``, or ``original0``
     and ``original1``, and those of the parametrization after ``0.``.
     """
+
+    torch_name_above = "parametrizations."
+    """What PyTorch's names have before the attribute's."""
 
     def __init__(self, parametrization: Parametrization, originals: list[Any], layout: str) -> None:
         for index, variable in enumerate(originals):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,12 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxaccel._layout import shape_in_torch, to_flax, to_torch
-from jaxaccel.nn._layout_of import layout_of
-from jaxaccel.nn._parametrize import Parametrized
-
-_LEFT_OUT = (nnx.RngState, nnx.Cache, nnx.Intermediate)
-"""Variables that are not a model's numbers: what draws, and what a call leaves behind."""
+from jaxaccel._layout import from_torch, to_torch
+from jaxaccel._named_arrays import named_arrays
 
 
 class IncompatibleKeys(NamedTuple):
@@ -25,19 +21,6 @@ class IncompatibleKeys(NamedTuple):
     """In the model, but not in the mapping."""
     unexpected_keys: list[str]
     """In the mapping, but not in the model."""
-
-
-class _Entry(NamedTuple):
-    """One array of a model."""
-
-    name: str
-    variable: nnx.Variable[jax.Array]
-    transposed: bool
-
-    @property
-    def torch_shape(self) -> tuple[int, ...]:
-        """The shape in PyTorch's layout."""
-        return shape_in_torch(self.variable.shape, "flax" if self.transposed else "torch")
 
 
 def state_dict(model: nnx.Module) -> dict[str, np.ndarray]:
@@ -86,9 +69,10 @@ def state_dict(model: nnx.Module) -> dict[str, np.ndarray]:
         ['factor']
     """
     arrays = {}
-    for name, variable, transposed in _entries(model):
-        value = np.array(variable.get_value())
-        arrays[name] = np.array(to_torch(value), order="C") if transposed else value
+    for array in named_arrays(model):
+        value = np.array(array.variable.get_value())
+        value = np.array(to_torch(value), order="C") if array.layout == "flax" else value
+        arrays[array.name] = value
     return arrays
 
 
@@ -131,7 +115,7 @@ def load_state_dict(
     """
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-    entries = list(_entries(model))
+    entries = list(named_arrays(model))
     names = {entry.name for entry in entries}
     missing = [entry.name for entry in entries if entry.name not in state_dict]
     unexpected = [name for name in state_dict if name not in names]
@@ -154,7 +138,7 @@ def load_state_dict(
         listed = "\n\t".join(problems)
         raise ValueError(f"Error(s) in loading state_dict for {type(model).__name__}:\n\t{listed}")
     for entry, array in present:
-        _copy(entry.variable, to_flax(array) if entry.transposed else array)
+        _copy(entry.variable, from_torch(array, entry.layout))
     return IncompatibleKeys(missing, unexpected)
 
 
@@ -164,39 +148,6 @@ def _copy(variable: nnx.Variable[jax.Array], value: np.ndarray) -> None:
     # A copy: the caller may go on to change its own array, or the tensor behind it.
     new = jnp.array(value, old.dtype)
     variable[...] = jax.device_put(new, old.sharding) if old.committed else new
-
-
-def _entries(module: nnx.Module, prefix: str = "") -> Iterator[_Entry]:
-    """Walk a model as PyTorch does: own arrays first, parameters before buffers, then children."""
-    attributes = {name: getattr(module, name) for name in _names(module)}
-    variables = {
-        name: value
-        for name, value in attributes.items()
-        if isinstance(value, nnx.Variable) and not isinstance(value, _LEFT_OUT)
-    }
-    for name in sorted(variables, key=lambda name: not isinstance(variables[name], nnx.Param)):
-        value = variables[name].get_value()
-        if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
-            raise TypeError(
-                f"{prefix}{name} ({type(variables[name]).__name__}) holds a "
-                f"{type(value).__name__}: give it an array, or make it an nnx.Cache, which is left "
-                "out"
-            )
-        yield _Entry(prefix + name, variables[name], layout_of(module, name) == "flax")
-    for name, value in attributes.items():
-        parent = "parametrizations." if isinstance(value, Parametrized) else ""
-        if isinstance(value, nnx.Module):
-            yield from _entries(value, f"{prefix}{parent}{name}.")
-
-
-def _names(module: nnx.Module) -> list[str]:
-    """Return the names of a module's attributes, in the order of their first assignment."""
-    if isinstance(module, nnx.List):
-        return [str(index) for index in range(len(module))]
-    # Splitting and merging sorts the attributes by name. This mapping of flax's, from names to
-    # whether they are data, is made as they are assigned and goes through as it is.
-    first = [name for name in module._pytree__nodes if name in vars(module)]
-    return [*first, *(name for name in vars(module) if name not in module._pytree__nodes)]
 
 
 def _quoted(names: list[str]) -> str:

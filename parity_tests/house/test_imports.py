@@ -25,6 +25,7 @@ CORE = (
     "_rows",
     "_call_repr",
     "_names",
+    "_named_arrays",
 )
 
 MAY_IMPORT = {
@@ -37,6 +38,7 @@ MAY_IMPORT = {
     "_spatial": ("_checks",),
     "_call_repr": ("_tree",),
     "_names": (),
+    "_named_arrays": ("_layout",),
     "optimizers": CORE,
     "schedules": CORE,
     "transforms": CORE,

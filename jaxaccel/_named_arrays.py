@@ -1,0 +1,149 @@
+"""A model's arrays in PyTorch's order: its names for them, their layouts, which are parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+
+from jaxaccel._layout import check_layout, shape_in_torch
+
+_LEFT_OUT = (nnx.RngState, nnx.Cache, nnx.Intermediate)
+"""Variables that are not a model's numbers: what draws, and what a call leaves behind."""
+
+
+class NamedArray(NamedTuple):
+    """One name of one array of a model; arrays that several layers share have several."""
+
+    name: str
+    """PyTorch's: ``"layer1.0.conv1.parametrizations.weight.original0"``."""
+    path: str
+    """flax's, in which a tree of parameters has it: ``"layer1.0.conv1.weight.original0"``."""
+    variable: nnx.Variable[jax.Array]
+    layout: str
+    """In which the variable keeps the array: ``"flax"`` or ``"torch"``."""
+    owner: nnx.Module
+    """The module that has it under this name."""
+
+    @property
+    def is_parameter(self) -> bool:
+        """Whether PyTorch has it as a parameter and not as a buffer."""
+        return isinstance(self.variable, nnx.Param)
+
+    @property
+    def torch_shape(self) -> tuple[int, ...]:
+        """The shape in PyTorch's layout."""
+        return shape_in_torch(self.variable.shape, self.layout)
+
+
+class NamedParameter(NamedTuple):
+    """One parameter of a model under all its names, the first of them first."""
+
+    arrays: tuple[NamedArray, ...]
+
+    @property
+    def name(self) -> str:
+        """PyTorch's name in ``named_parameters()``."""
+        return self.arrays[0].name
+
+    @property
+    def layout(self) -> str:
+        """In which its variable keeps the array: ``"flax"`` or ``"torch"``."""
+        return self.arrays[0].layout
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Its paths, in one of which a tree of parameters has it."""
+        return tuple(array.path for array in self.arrays)
+
+
+def named_arrays(module: nnx.Module, name: str = "", path: str = "") -> Iterator[NamedArray]:
+    """Walk a model as PyTorch does: own arrays first, parameters before buffers, then children.
+
+    Args:
+        module: The model.
+        name: What stands before its names, with the dot.
+        path: What stands before its paths, with the dot.
+
+    Raises:
+        TypeError: a variable holds something else than an array, or a module does not say in which
+            layout it keeps one.
+    """
+    attributes = {each: getattr(module, each) for each in _attributes(module)}
+    variables = {
+        each: value
+        for each, value in attributes.items()
+        if isinstance(value, nnx.Variable) and not isinstance(value, _LEFT_OUT)
+    }
+    for own in sorted(variables, key=lambda each: not isinstance(variables[each], nnx.Param)):
+        variable, value = variables[own], variables[own].get_value()
+        if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
+            raise TypeError(
+                f"{name}{own} ({type(variable).__name__}) holds a {type(value).__name__}: give it "
+                "an array, or make it an nnx.Cache, which is left out"
+            )
+        yield NamedArray(name + own, path + own, variable, layout_of(module, own), module)
+    for own, value in attributes.items():
+        if isinstance(value, nnx.Module):
+            above = getattr(value, "torch_name_above", "")
+            yield from named_arrays(value, f"{name}{above}{own}.", f"{path}{own}.")
+
+
+def named_parameters(model: nnx.Module) -> list[NamedParameter]:
+    """Return a model's parameters as ``named_parameters()`` does: what is shared comes once."""
+    found: dict[int, list[NamedArray]] = {}
+    for array in named_arrays(model):
+        if array.is_parameter:
+            found.setdefault(id(array.variable), []).append(array)
+    return [NamedParameter(tuple(arrays)) for arrays in found.values()]
+
+
+def layout_of(module: nnx.Module, name: str) -> str:
+    """Return the layout in which a module's variable keeps its array: ``"flax"`` or ``"torch"``.
+
+    The variable's own metadata ``layout`` says it, where it has one: a variable that two layers
+    share is kept in one layout. Else the class of the module says it in ``torch_transposed``.
+
+    Raises:
+        TypeError: neither says it.
+    """
+    variable = getattr(module, name, None)
+    own = variable.get_metadata().get("layout") if isinstance(variable, nnx.Variable) else None
+    if own is not None:
+        check_layout(own)
+        return own
+    return layout_in_class(module, name)
+
+
+def layout_in_class(module: nnx.Module, name: str) -> str:
+    """Return the layout in which a module reads one of its variables: its class says it."""
+    if isinstance(module, (nnx.List, nnx.Dict)):
+        return "torch"  # of parameters, as torch.nn.ParameterList
+    names, kind = getattr(module, "torch_transposed", None), type(module).__name__
+    if names is None:
+        raise TypeError(
+            f"{kind} holds {name!r} and does not say whether PyTorch keeps it transposed: write "
+            f"torch_transposed = ({name!r},) into the class {kind} if it is a kernel (*k, I, O), "
+            "and torch_transposed = () if not; in the place of one of flax's own layers use "
+            "jaxaccel.nn's"
+        )
+    missing = [each for each in names if not hasattr(module, each)]
+    if isinstance(names, str) or missing:
+        raise TypeError(
+            f"torch_transposed of {kind} must be a tuple of names of its attributes, as "
+            f"({name!r},) or (), but got {names!r}"
+        )
+    return "flax" if name in names else "torch"
+
+
+def _attributes(module: nnx.Module) -> list[str]:
+    """Return the names of a module's attributes, in the order of their first assignment."""
+    if isinstance(module, nnx.List):
+        return [str(index) for index in range(len(module))]
+    # Splitting and merging sorts the attributes by name. This mapping of flax's, from names to
+    # whether they are data, is made as they are assigned and goes through as it is.
+    first = [name for name in module._pytree__nodes if name in vars(module)]
+    return [*first, *(name for name in vars(module) if name not in module._pytree__nodes)]
