@@ -52,6 +52,7 @@ from jaxaccel.nn._flatten import Flatten, Unflatten
 from jaxaccel.nn._fuse_bn import fuse_conv_bn, fuse_linear_bn
 from jaxaccel.nn._instance_norm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from jaxaccel.nn._linear import Bilinear, Identity, Linear
+from jaxaccel.nn._load_state_dict import IncompatibleKeys, load_state_dict
 from jaxaccel.nn._multihead_attention import MultiheadAttention
 from jaxaccel.nn._normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from jaxaccel.nn._orthogonal import orthogonal
@@ -61,7 +62,7 @@ from jaxaccel.nn._pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPoo
 from jaxaccel.nn._recurrent import GRU, LSTM, RNN
 from jaxaccel.nn._sequential import Sequential
 from jaxaccel.nn._spectral_norm import spectral_norm
-from jaxaccel.nn._state_dict import IncompatibleKeys, load_state_dict, state_dict
+from jaxaccel.nn._state_dict import state_dict
 from jaxaccel.nn._transformer import TransformerEncoder, TransformerEncoderLayer
 from jaxaccel.nn._upsample import Upsample
 from jaxaccel.nn._weight_norm import weight_norm

@@ -15,6 +15,8 @@ class NormBase(nnx.Module):
     """The variables of batch and instance normalization, in PyTorch's order, and their mode."""
 
     torch_transposed = ()
+    torch_version_since: ClassVar[dict[str, int]] = {"num_batches_tracked": 2}
+    """What state dicts of an earlier version of the class lack."""
     renewed_by_update_bn: ClassVar[bool] = False
     """Whether ``training.update_bn`` replaces the running statistics."""
 

@@ -31,6 +31,11 @@ class Parametrized(nnx.Module):
     torch_name_above = "parametrizations."
     """What PyTorch's names have before the attribute's."""
 
+    @property
+    def torch_older_suffixes(self) -> dict[str, str]:
+        """How older versions of PyTorch named the originals: after the name of the parameter."""
+        return getattr(getattr(self, "0"), "torch_older_originals", {})
+
     def __init__(self, parametrization: Parametrization, originals: list[Any], layout: str) -> None:
         for index, variable in enumerate(originals):
             setattr(self, "original" if len(originals) == 1 else f"original{index}", variable)

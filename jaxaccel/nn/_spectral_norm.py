@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -67,7 +69,8 @@ def spectral_norm(
         :func:`state_dict`. A layer here reads its weight once in a call; PyTorch's recurrent layers
         and attention read theirs several times, and so move ``_u`` and ``_v`` further. Left out: a
         parametrization of a parametrization, and assignment through one
-        (``remove_parametrizations`` first).
+        (``remove_parametrizations`` first). :func:`load_state_dict` takes the names of
+        ``torch.nn.utils.spectral_norm``, ``weight_orig``, ``weight_u`` and ``weight_v``, too.
 
     Example:
         >>> import jax.numpy as jnp
@@ -93,6 +96,8 @@ class _SpectralNorm(nnx.Module):
     """Computes a weight from its original and the singular vectors, which it keeps."""
 
     torch_transposed = ()
+    torch_older_originals: ClassVar[dict[str, str]] = {"original": "_orig"}
+    torch_older_suffixes: ClassVar[dict[str, str]] = {"_u": "_u", "_v": "_v"}
 
     def __init__(
         self,

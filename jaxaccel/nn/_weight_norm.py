@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -37,9 +39,9 @@ def weight_norm(module: Layer, name: str = "weight", dim: int | None = 0) -> Lay
 
     PyTorch:
         ``torch.nn.utils.parametrizations.weight_norm``: the same, with its names in
-        :func:`state_dict`. Left out: a parametrization of a parametrization, assignment through one
-        (``remove_parametrizations`` first), and the names of checkpoints from before it,
-        ``weight_g`` and ``weight_v``.
+        :func:`state_dict`. Left out: a parametrization of a parametrization, and assignment
+        through one (``remove_parametrizations`` first). :func:`load_state_dict` takes the names
+        from before it, ``weight_g`` and ``weight_v``, too.
 
     Example:
         >>> from flax import nnx
@@ -62,6 +64,8 @@ def weight_norm(module: Layer, name: str = "weight", dim: int | None = 0) -> Lay
 
 class _WeightNorm(nnx.Module):
     """Computes a weight from ``g`` and ``v``."""
+
+    torch_older_originals: ClassVar[dict[str, str]] = {"original0": "_g", "original1": "_v"}
 
     def __init__(self, dim: int | None):
         self.dim = dim

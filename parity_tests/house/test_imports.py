@@ -26,6 +26,7 @@ CORE = (
     "_call_repr",
     "_names",
     "_named_arrays",
+    "_host_arrays",
 )
 
 MAY_IMPORT = {
@@ -39,6 +40,7 @@ MAY_IMPORT = {
     "_call_repr": ("_tree",),
     "_names": (),
     "_named_arrays": ("_layout",),
+    "_host_arrays": (),
     "optimizers": CORE,
     "schedules": CORE,
     "transforms": CORE,
