@@ -32,6 +32,8 @@ def shows_call(factory: Callable[P, R]) -> Callable[P, R]:
             kind = type(made)
             shown = _printing(vars(kind).get("_printed", kind))._make(made)
         shown.call = (make, args, kwargs)
+        # Of a factory that leaves all to another one, as adamw does to adam, the other's call.
+        shown.own_call = getattr(made, "own_call", shown.call)
         return shown
 
     return make

@@ -13,6 +13,7 @@ from jaxaccel.optimizers._diagonal_newton import DiagonalNewtonState, diagonal_n
 from jaxaccel.optimizers._hessian_diagonal import hessian_diagonal
 from jaxaccel.optimizers._hyperparams import get_hyperparams, has_hyperparams, set_hyperparams
 from jaxaccel.optimizers._lbfgs import LBFGSState, lbfgs
+from jaxaccel.optimizers._load_state_dict import load_state_dict
 from jaxaccel.optimizers._lookahead import LookaheadState, lookahead
 from jaxaccel.optimizers._muon import MuonState, muon
 from jaxaccel.optimizers._nadam import NAdamState, nadam
@@ -24,7 +25,7 @@ from jaxaccel.optimizers._rprop import RpropState, rprop
 from jaxaccel.optimizers._sgd import SGDState, sgd
 from jaxaccel.optimizers._sparse_adam import SparseAdamState, sparse_adam
 from jaxaccel.optimizers._sparse_rows import SparseRows, apply_sparse_updates
-from jaxaccel.optimizers._state_dict import load_state_dict, state_dict
+from jaxaccel.optimizers._state_dict import state_dict
 from jaxaccel.optimizers._torch_fields import TorchFields
 
 __all__ = [

@@ -33,7 +33,11 @@ class AdadeltaState(NamedTuple):
     acc_delta: Params
     """Running mean of squared steps, before the learning rate, like the parameters."""
 
-    torch_fields = TorchFields(("square_avg", "acc_delta"), shared=("step",))
+    torch_fields = TorchFields(
+        ("square_avg", "acc_delta"),
+        shared=("step",),
+        switches=("capturable", "foreach", "differentiable"),
+    )
     __repr__ = short_repr
 
 

@@ -30,7 +30,11 @@ class AdafactorState(NamedTuple):
     variance: Params
     """Running mean of squared gradients, like the parameters; leaves of fewer axes."""
 
-    torch_fields = TorchFields(("row_var", "col_var", "variance"), shared=("step",))
+    torch_fields = TorchFields(
+        ("row_var", "col_var", "variance"),
+        shared=("step",),
+        switches=("foreach",),
+    )
     __repr__ = short_repr
 
 

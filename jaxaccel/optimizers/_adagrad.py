@@ -31,7 +31,11 @@ class AdagradState(NamedTuple):
     sum: Params
     """Sum of squared gradients, like the parameters (complex: of real and imaginary part apart)."""
 
-    torch_fields = TorchFields(("sum",), shared=("step",))
+    torch_fields = TorchFields(
+        ("sum",),
+        shared=("step",),
+        switches=("foreach", "differentiable", "fused"),
+    )
     __repr__ = short_repr
 
 

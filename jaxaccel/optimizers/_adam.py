@@ -35,7 +35,12 @@ class AdamState(NamedTuple):
     max_exp_avg_sq: Params | None
     """Largest second moment so far, like the parameters; ``None`` without ``amsgrad``."""
 
-    torch_fields = TorchFields(("exp_avg", "exp_avg_sq", "max_exp_avg_sq"), shared=("step",))
+    torch_fields = TorchFields(
+        ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
+        shared=("step",),
+        switches=("foreach", "capturable", "differentiable", "fused"),
+        group_has=("amsgrad",),
+    )
     __repr__ = short_repr
 
 

@@ -33,7 +33,11 @@ class AdamaxState(NamedTuple):
     exp_inf: Params
     """Decaying maximum of the magnitudes, like the parameters (complex: of each part apart)."""
 
-    torch_fields = TorchFields(("exp_avg", "exp_inf"), shared=("step",))
+    torch_fields = TorchFields(
+        ("exp_avg", "exp_inf"),
+        shared=("step",),
+        switches=("foreach", "differentiable", "capturable"),
+    )
     __repr__ = short_repr
 
 

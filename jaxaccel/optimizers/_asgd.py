@@ -37,7 +37,11 @@ class ASGDState(NamedTuple):
     ax: Params
     """The average, like the parameters: the parameters themselves until step ``t0`` is over."""
 
-    torch_fields = TorchFields(("ax",), shared=("step", "eta", "mu"))
+    torch_fields = TorchFields(
+        ("ax",),
+        shared=("step", "eta", "mu"),
+        switches=("foreach", "differentiable", "capturable"),
+    )
     __repr__ = short_repr
 
 

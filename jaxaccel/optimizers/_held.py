@@ -133,3 +133,33 @@ def _placed_like(old: Any, number: Any) -> Any:
     if isinstance(old, Tracer) or isinstance(number, Tracer) or not old.committed:
         return jnp.full_like(old, number)
     return jax.device_put(np.full(old.shape, number, old.dtype), old.sharding)
+
+
+def restored(held: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a group's hyperparameters with other numbers in force, of schedules too."""
+    return {**held, **{name: _restored_one(name, held[name], values[name]) for name in values}}
+
+
+def _restored_one(name: str, held: Any, value: Any) -> Any:
+    """Return a new entry, in the old one's dtype and place; a schedule's stays one."""
+    if type(held) is tuple:
+        if not isinstance(value, (tuple, list)) or len(value) != len(held):
+            raise ValueError(f"{name} must be a tuple of {len(held)}, got {value!r}")
+        return tuple(
+            _restored_one(f"{name}[{index}]", *pair)
+            for index, pair in enumerate(zip(held, value, strict=True))
+        )
+    if held is None or value is None:
+        if held is not None or value is not None:
+            raise ValueError(f"{name} is {value!r}, expected {_decoded(held) if held else None}")
+        return None
+    if isinstance(held, Scheduled):
+        return Scheduled(_restored_one(name, held.value, value))
+    if isinstance(held, Complement):
+        return Complement(_placed_like(held.one_minus, one_minus(value)))
+    return _placed_like(held, value)
+
+
+def scheduled(held: Any) -> bool:
+    """Return whether a schedule writes a hyperparameter, or one of a tuple of them."""
+    return isinstance(held, Scheduled) or (type(held) is tuple and any(map(scheduled, held)))

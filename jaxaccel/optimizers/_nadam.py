@@ -54,7 +54,11 @@ class NAdamState(NamedTuple):
     exp_avg_sq: Params
     """Second moment, like the parameters (complex: of the real and imaginary part apart)."""
 
-    torch_fields = TorchFields(("exp_avg", "exp_avg_sq"), shared=("step", "mu_product"))
+    torch_fields = TorchFields(
+        ("exp_avg", "exp_avg_sq"),
+        shared=("step", "mu_product"),
+        switches=("foreach", "capturable", "differentiable"),
+    )
     __repr__ = short_repr
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import optax
@@ -28,6 +28,8 @@ class ParamGroupsState(NamedTuple):
     inner_states: tuple[State, ...]
     """Per group the optimizer's own state, over the parameters of that group."""
 
+    reads_schedules: ClassVar[bool] = True
+    """``step`` is where the schedules inside are read."""
     __repr__ = short_repr
 
 
@@ -86,7 +88,7 @@ def param_groups(
         -0.101 -0.1
     """
     check_divisible(optimizer)
-    selectors = [_selector(index, group) for index, group in enumerate(groups)]
+    selectors = [selector_of(index, group) for index, group in enumerate(groups)]
     arguments = [{**defaults, **group} for group in [*groups, {}]]
     for group in arguments:
         group.pop("params", None)
@@ -95,7 +97,7 @@ def param_groups(
     numbers = [_numbers(optimizer, kinds, group) for group in arguments]
 
     def init(params: Params) -> State:
-        owners = _owners(selectors, params)
+        owners = owners_of(selectors, params)
         for index, selector in enumerate(selectors):
             if index not in owners:
                 raise ValueError(
@@ -113,7 +115,7 @@ def param_groups(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         like = updates if params is None else params
-        owners = _owners(selectors, like)
+        owners = owners_of(selectors, like)
         step = next_step(state.step)
         found, inner_states, hyperparams = [], [], []
         for index, (group, held) in enumerate(zip(arguments, state.hyperparams, strict=True)):
@@ -132,7 +134,7 @@ def param_groups(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _selector(index: int, group: Mapping[str, Any]) -> Any:
+def selector_of(index: int, group: Mapping[str, Any]) -> Any:
     """Return what says which parameters a group has."""
     if "params" not in group:
         raise ValueError(
@@ -164,7 +166,7 @@ def _paths(params: Any) -> list[str]:
     return [path_name(path) for path, _ in jax.tree.leaves_with_path(params, is_leaf=is_none)]
 
 
-def _owners(selectors: Sequence[Any], params: Any) -> list[int]:
+def owners_of(selectors: Sequence[Any], params: Any) -> list[int]:
     """Return for every parameter the index of the first group that selects it."""
     leaves = jax.tree.leaves(params, is_leaf=is_none)
     paths = _paths(params)

@@ -42,7 +42,13 @@ class RAdamState(NamedTuple):
     exp_avg_sq: Params
     """Second moment, like the parameters (complex: of the real and imaginary part apart)."""
 
-    torch_fields = TorchFields(("exp_avg", "exp_avg_sq"), shared=("step",))
+    torch_fields = TorchFields(
+        ("exp_avg", "exp_avg_sq"),
+        shared=("step",),
+        switches=("foreach", "capturable", "differentiable"),
+        group_has=("weight_decay",),
+        group_lacks=("amsgrad",),
+    )
     __repr__ = short_repr
 
 

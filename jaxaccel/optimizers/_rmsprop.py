@@ -36,7 +36,11 @@ class RMSpropState(NamedTuple):
     grad_avg: Params | None
     """Running mean of gradients, like the parameters; ``None`` unless ``centered``."""
 
-    torch_fields = TorchFields(("square_avg", "momentum_buffer", "grad_avg"), shared=("step",))
+    torch_fields = TorchFields(
+        ("square_avg", "momentum_buffer", "grad_avg"),
+        shared=("step",),
+        switches=("capturable", "foreach", "differentiable"),
+    )
     __repr__ = short_repr
 
 

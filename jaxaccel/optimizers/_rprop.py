@@ -27,7 +27,11 @@ class RpropState(NamedTuple):
     step_size: Params
     """Step size of every parameter, like the parameters (complex: one for each part)."""
 
-    torch_fields = TorchFields(("prev", "step_size"), shared=("step",))
+    torch_fields = TorchFields(
+        ("prev", "step_size"),
+        shared=("step",),
+        switches=("foreach", "differentiable", "capturable"),
+    )
     __repr__ = short_repr
 
 

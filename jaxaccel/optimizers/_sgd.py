@@ -31,7 +31,10 @@ class SGDState(NamedTuple):
     momentum_buffer: Params | None
     """Running sum of gradients, like the parameters; ``None`` when ``momentum`` is the number 0."""
 
-    torch_fields = TorchFields(per_parameter=("momentum_buffer",))
+    torch_fields = TorchFields(
+        per_parameter=("momentum_buffer",),
+        switches=("foreach", "differentiable", "fused"),
+    )
     __repr__ = short_repr
 
 

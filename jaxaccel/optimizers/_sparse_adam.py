@@ -30,7 +30,11 @@ class SparseAdamState(NamedTuple):
     exp_avg_sq: Params
     """Second moment, like the parameters (dense)."""
 
-    torch_fields = TorchFields(("exp_avg", "exp_avg_sq"), shared_integers=("step",))
+    torch_fields = TorchFields(
+        ("exp_avg", "exp_avg_sq"),
+        shared_integers=("step",),
+        group_lacks=("weight_decay",),
+    )
     __repr__ = short_repr
 
 

@@ -1,246 +1,196 @@
-"""Every optimizer's state as ``torch.optim.X.state_dict()["state"]`` holds it, out and in."""
+"""Every optimizer's state as ``torch.optim.X.state_dict()`` has it: the way out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import optax
 
+from jaxaccel._host_arrays import host_array
+from jaxaccel._layout import to_torch
 from jaxaccel._tree import is_none
 from jaxaccel._types import Params, State
-from jaxaccel.optimizers._adam import AdamState
 from jaxaccel.optimizers._torch_fields import FlatFields, TorchFields
+from jaxaccel.optimizers._torch_flat import flat_order, flat_state_dict
+from jaxaccel.optimizers._torch_groups import Calls, calls_of, exact, torch_group
+from jaxaccel.optimizers._torch_params import TorchParam, grouped, torch_params, trained
+from jaxaccel.optimizers._torch_units import Units, units_of
 
 
-def state_dict(state: State, params: Params) -> dict[int, dict[str, Any]]:
+def state_dict(
+    state: State,
+    params: Params,
+    *,
+    model: Any = None,
+    tx: Any = None,
+    trainable_only: bool = False,
+) -> dict[str, Any]:
     """Return an optimizer's state as PyTorch keeps it: by parameter, under PyTorch's keys.
 
     Args:
         state: The state of an optimizer that PyTorch has too, or your own if its class has
-            :class:`TorchFields`.
+            :class:`TorchFields`; by itself, as the groups of :func:`param_groups`, or inside
+            ``optax.chain``, :func:`lookahead`, ``transforms.accumulate_gradients`` and the like,
+            whose own arrays PyTorch does not have.
         params: The parameters, or anything of their structure.
+        model: The flax.nnx model whose parameters they are, all of them or those that are trained
+            (``training.split_model``): it says in which order and which layouts PyTorch has them.
+            Without it the index counts the leaves of ``params``, whose arrays stay as they are.
+        tx: The transformation that made the state, for ``"param_groups"``: it knows the
+            hyperparameters and the groups. Of an ``optax.chain``, the optimizer in it.
+        trainable_only: Whether PyTorch's optimizer is made with the parameters that are trained,
+            and not with all of the model's.
 
     Returns:
-        {index of the parameter: {key: value}}, where the index counts the leaves of ``params``.
-        Values are NumPy arrays on the host in the leaves' own layout and dtype; a count or a
-        number that PyTorch holds as a tensor is a float32 scalar. LBFGS has everything at index
-        0, lists and Python numbers among it.
+        ``{"state": {index: {key: value}}}`` and, with ``tx``, ``"param_groups"``: a list of
+        dictionaries with all of PyTorch's keys, schedules read at the state's step. Arrays are
+        NumPy copies on the host in the leaves' dtype; a count or a number that PyTorch holds as a
+        tensor is a float32 scalar. LBFGS has everything at index 0, lists and Python numbers among
+        it. Indices count group by group.
 
     Raises:
         TypeError: The class of ``state`` does not say what PyTorch keeps of it (see
-            :class:`TorchFields`).
+            :class:`TorchFields`), ``tx`` did not make it or does not say how it was made, or
+            ``params`` is a model's state and ``model`` is missing.
+        ValueError: ``state`` holds several optimizers, or ``params`` are not the model's.
 
     PyTorch:
-        ``optimizer.state_dict()["state"]``, with arrays for tensors. A parameter without gradient
-        has an entry here (zeros) and none there. ``param_groups`` is not part of it: the
-        hyperparameters are the arguments of the call that made the optimizer.
+        ``optimizer.state_dict()``, with arrays for tensors: make tensors of them, and
+        ``optimizer.load_state_dict`` of an optimizer over ``model.parameters()`` takes it. A
+        parameter without gradient has an entry here (zeros) and none there; before the first step
+        SGD and Muon have none on both sides.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jax
         >>> import jaxaccel as ja
-        >>> tx = ja.optimizers.adam()
-        >>> w = jnp.ones(2)
-        >>> _, state = tx.update(w, tx.init(w), w)
-        >>> found = ja.optimizers.state_dict(state, w)
-        >>> print(found[0]["step"], found[0]["exp_avg"])
-        1.0 [0.1 0.1]
+        >>> model = ja.nn.Linear(3, 2, rngs=nnx.Rngs(0))
+        >>> _, params, _ = ja.training.split_model(model)
+        >>> tx = ja.optimizers.adamw(lr=0.1)
+        >>> _, state = tx.update(params, tx.init(params), params)
+        >>> found = ja.optimizers.state_dict(state, params, model=model, tx=tx)
+        >>> print(found["state"][0]["step"], found["state"][0]["exp_avg"].shape)
+        1.0 (2, 3)
+        >>> print(found["param_groups"][0]["lr"], found["param_groups"][0]["params"])
+        0.1 [0, 1]
     """
-    fields = _fields_of(state)
-    if isinstance(fields, FlatFields):
-        return {0: _flat_state_dict(state, fields)} if state.n_iter > 0 else {}
-    treedef = jax.tree.structure(params, is_leaf=is_none)
-    entries: dict[int, dict[str, Any]] = {index: {} for index in range(treedef.num_leaves)}
-    for name in fields.shared:
-        for entry in entries.values():
-            entry[name] = np.asarray(getattr(state, name), np.float32)
-    for name in fields.shared_integers:
-        for entry in entries.values():
-            entry[name] = int(getattr(state, name))
-    for name, leaves in _slots(state, fields, treedef).items():
-        for entry, leaf in zip(entries.values(), leaves, strict=True):
-            if leaf is not None:
-                entry[name] = np.array(leaf)
-    return {index: entry for index, entry in entries.items() if entry}
-
-
-def load_state_dict(
-    state: State, params: Params, state_dict: Mapping[int, Mapping[str, Any]], step: Any = None
-) -> State:
-    """Return an optimizer's state with what PyTorch's state holds.
-
-    Args:
-        state: A state of the right shapes, such as ``tx.init(params)``; dtypes and placement stay
-            as they are in it.
-        params: The parameters, or anything of their structure.
-        state_dict: ``optimizer.state_dict()["state"]``: arrays, or tensors on the host. The index
-            counts the leaves of ``params``. A parameter that it does not name keeps what is in
-            ``state``.
-        step: The number of finished updates, for SGD, Muon and LBFGS, where PyTorch keeps none:
-            schedules are read at it.
-
-    Returns:
-        A new state of the same structure.
-
-    Raises:
-        TypeError: The class of ``state`` does not say what PyTorch keeps of it (see
-            :class:`TorchFields`), or a key of ``state_dict`` is not an integer.
-        ValueError: An index is not one of a parameter; keys are missing or unknown; a shape
-            differs; parameters have taken different numbers of steps; or ``step`` is missing where
-            PyTorch keeps none.
-
-    PyTorch:
-        ``optimizer.load_state_dict``, except that nothing is cast: PyTorch casts NAdam's
-        ``mu_product`` and ASGD's ``eta`` and ``mu`` to the parameter's dtype and goes on in it.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import jaxaccel as ja
-        >>> tx = ja.optimizers.sgd(momentum=0.9)
-        >>> w = jnp.ones(2)
-        >>> found = {0: {"momentum_buffer": jnp.array([3.0, 4.0])}}
-        >>> state = ja.optimizers.load_state_dict(tx.init(w), w, found, step=7)
-        >>> print(state.step, state.momentum_buffer)
-        7 [3. 4.]
-    """
-    fields = _fields_of(state)
-    counts = () if isinstance(fields, FlatFields) else (*fields.shared, *fields.shared_integers)
-    if "step" in state._fields and "step" not in counts:
-        if step is None:
-            raise ValueError(
-                f"step must be given for {type(state).__name__}: PyTorch's state does not hold the "
-                "number of finished updates"
-            )
-        state = state._replace(step=_like("step", state.step, step))
-    if not state_dict:
-        return state
-    treedef = jax.tree.structure(params, is_leaf=is_none)
-    _check_indices(state_dict, treedef.num_leaves)
-    if isinstance(fields, FlatFields):
-        return _load_flat(state, fields, state_dict.get(0, {}))
-    slots = _slots(state, fields, treedef)
-    _check_keys(state_dict, fields, slots)
-    scalars = {name: _common(name, state_dict) for name in counts}
-    loaded = {
-        name: [
-            leaf if leaf is None or index not in state_dict else
-            _like(f"{name} of parameter {index}", leaf, state_dict[index][name])
-            for index, leaf in enumerate(leaves)
-        ]
-        for name, leaves in slots.items()
-    }  # fmt: skip
-    return state._replace(
-        **{name: _like(name, getattr(state, name), value) for name, value in scalars.items()},
-        **{name: treedef.unflatten(leaves) for name, leaves in loaded.items()},
-    )
-
-
-def _fields_of(state: Any) -> TorchFields | FlatFields:
-    """Return what a state's class says about PyTorch's state."""
-    fields = getattr(type(state), "torch_fields", None)
-    if not isinstance(fields, (TorchFields, FlatFields)):
-        raise TypeError(
-            f"state must belong to an optimizer that PyTorch has, got {type(state).__name__}, "
-            "whose class does not say which fields PyTorch keeps; say it there as AdamState does: "
-            f"torch_fields = {AdamState.torch_fields}"
+    units = units_of(state)
+    calls = None if tx is None else calls_of(tx, units, state, params)
+    everything = torch_params(params, model, owners(units, calls))
+    check_layouts_agree(calls, everything)
+    found = trained(everything) if trainable_only else everything
+    if isinstance(units.fields, FlatFields):
+        only = units.states[0]
+        entries = (
+            {0: flat_state_dict(only, units.fields, flat_order(found))} if only.n_iter > 0 else {}
         )
-    return fields
+    else:
+        treedef = jax.tree.structure(params, is_leaf=is_none)
+        of_leaves = {}
+        for group, inner in enumerate(units.states):
+            own = [param for param in trained(found) if param.group == group]
+            of_leaves |= _entries(inner, units.fields, treedef, own)
+        entries = {i: of_leaves[p.leaf] for i, p in enumerate(found) if p.leaf in of_leaves}
+    if calls is None:
+        return {"state": entries}
+    return {"state": entries, "param_groups": _groups(units, calls, found)}
 
 
-def _slots(state: Any, fields: TorchFields, treedef: Any) -> dict[str, list[Any]]:
+def owners(units: Units, calls: Calls | None) -> Any:
+    """Return the function from a tree to the group of every leaf."""
+    if calls is not None:
+        return calls.owners
+    if len(units.states) > 1:
+        raise TypeError(
+            "the state has several groups of parameters, and only the transformation knows which "
+            "parameters each has: pass tx=..."
+        )
+    return lambda tree: [0] * len(jax.tree.leaves(tree, is_leaf=is_none))
+
+
+def check_layouts_agree(calls: Calls | None, found: Sequence[TorchParam]) -> None:
+    """Raise when an optimizer was told another layout of kernels than the model has."""
+    if calls is None:
+        return
+    for group, members in grouped(trained(found)):
+        layout = calls.of_group(group).get("layout")
+        for param in members if layout is not None else []:
+            if param.named is None or len(param.named.arrays[0].torch_shape) < 2:
+                continue
+            told = layout(param.named.paths[0]) if callable(layout) else layout
+            if told != param.layout:
+                raise ValueError(
+                    f"{param.name} is kept in the layout {param.layout!r}, but the optimizer was "
+                    f"made with layout={told!r} for it, and so has other numbers than PyTorch; "
+                    "give it layout=, a function from a path to a layout"
+                )
+
+
+def slots_of(state: Any, fields: TorchFields, treedef: Any) -> dict[str, list[Any]]:
     """Return the leaves of every slot in use, one a parameter (``None``: it has no such key)."""
     in_use = {name: getattr(state, name) for name in fields.per_parameter}
-    return {name: treedef.flatten_up_to(tree) for name, tree in in_use.items() if tree is not None}
+    return {name: leaves_of(tree, treedef) for name, tree in in_use.items() if tree is not None}
 
 
-def _check_indices(state_dict: Mapping[Any, Any], count: int) -> None:
-    """Raise unless every key is the index of one of ``count`` parameters."""
-    for key in state_dict:
-        if not isinstance(key, (int, np.integer)):
-            remedy = (
-                'give what optimizer.state_dict() has under "state"'
-                if "state" in state_dict
-                else "where JSON has made strings of them, give {int(key): entry for key, entry in "
-                "state_dict.items()}"
-            )
-            raise TypeError(
-                f"state_dict has the key {key!r}, expected the indices of {count} parameters; "
-                + remedy
-            )
-        if not 0 <= key < count:
-            raise ValueError(
-                f"state_dict has the index {key}, but params has {count} parameters; give the "
-                "params that the state belongs to, as one tree"
-            )
+def leaves_of(tree: Any, treedef: Any) -> list[Any]:
+    """Return one leaf a parameter; ``None`` where another group has it."""
+    leaves = treedef.flatten_up_to(tree)
+    return [None if isinstance(leaf, optax.MaskedNode) else leaf for leaf in leaves]
 
 
-def _check_keys(state_dict: Mapping[int, Any], fields: TorchFields, slots: dict[str, Any]) -> None:
-    """Raise unless every entry has just the keys that its parameter has here."""
-    for index, entry in state_dict.items():
-        own = {name for name, leaves in slots.items() if leaves[index] is not None}
-        expected = {*fields.shared, *fields.shared_integers, *own}
-        found = {name for name, value in entry.items() if value is not None}
-        if found != expected:
-            raise ValueError(
-                f"state_dict[{index}] has the keys {sorted(found)}, expected {sorted(expected)}; "
-                "make the optimizer with the arguments that PyTorch's had"
-            )
+def counts_of(value: Any, treedef: Any) -> list[Any]:
+    """Return a number for every parameter: its own, or the one for all."""
+    if hasattr(value, "of_leaves"):
+        return leaves_of(value.of_leaves, treedef)
+    return [value] * treedef.num_leaves
 
 
-def _common(name: str, state_dict: Mapping[int, Any]) -> Any:
-    """Return a number that PyTorch keeps with every parameter and jaxaccel once."""
-    values = {float(entry[name]) for entry in state_dict.values()}
-    if len(values) > 1:
-        raise ValueError(
-            f"parameters have different {name} ({sorted(values)}); one {name} is kept for all, so "
-            "parameters that joined later need an optimizer of their own"
-        )
-    return values.pop()
-
-
-def _like(name: str, old: jax.Array, value: Any) -> jax.Array:
-    """Return a value as an array with another's shape, dtype and placement."""
-    array = np.asarray(value)
-    if array.shape != old.shape:
-        raise ValueError(f"{name} has shape {array.shape}, expected {old.shape}")
-    array = array.astype(old.dtype)
-    return jax.device_put(array, old.sharding) if old.committed else jnp.asarray(array)
-
-
-def _flat_state_dict(state: Any, fields: FlatFields) -> dict[str, Any]:
-    """Return the entry of LBFGS's first parameter."""
-    size, stored = len(state.ro), int(state.num_stored)
-    rows = [k % size for k in range(max(0, stored - size), stored)]
-    return {
-        **{name: int(getattr(state, name)) for name in fields.integers},
-        **{name: float(getattr(state, name)) for name in fields.numbers},
-        **{name: np.array(getattr(state, name)) for name in fields.arrays},
-        **{name: [np.array(getattr(state, name)[row]) for row in rows] for name in fields.lists},
-        "al": [None] * size,
+def _entries(
+    state: Any, fields: TorchFields, treedef: Any, found: Sequence[TorchParam]
+) -> dict[int, dict[str, Any]]:
+    """Return what PyTorch keeps of one optimizer's state, by leaf."""
+    slots = slots_of(state, fields, treedef)
+    shared = {
+        name: counts_of(getattr(state, name), treedef)
+        for name in (*fields.shared, *fields.shared_integers)
     }
+    steps = counts_of(getattr(state, "step", None), treedef)
+    entries = {}
+    for param in found:
+        leaf: Any = param.leaf
+        own = {name: leaves[leaf] for name, leaves in slots.items() if leaves[leaf] is not None}
+        began = "step" in shared or steps[leaf] is None or int(steps[leaf]) > 0
+        if (slots and not own) or not began:
+            continue
+        entry: dict[str, Any] = {}
+        for name, values in shared.items():
+            number = np.asarray(host_array(name, values[leaf]))
+            entry[name] = (
+                int(number) if name in fields.shared_integers else number.astype(np.float32)
+            )
+        for name, value in own.items():
+            array = host_array(f"{name} of {param.name}", value)
+            array = to_torch(array) if param.layout == "flax" else array
+            entry[name] = np.array(array, order="C")
+        if entry:
+            entries[leaf] = entry
+    return entries
 
 
-def _load_flat(state: Any, fields: FlatFields, entry: Mapping[str, Any]) -> Any:
-    """Return LBFGS's state with the entry of its first parameter."""
-    missing = [name for names in fields for name in names if name not in entry]
-    if missing:
-        raise ValueError(f"state_dict[0] has no {missing[0]!r}; keys: {sorted(entry)}")
-    size, stored = len(state.ro), len(entry["ro"])
-    if stored > size:
-        raise ValueError(f"state_dict[0] holds {stored} pairs, more than history_size={size}")
-
-    def ring(name: str) -> jax.Array:
-        old = getattr(state, name)
-        rows = np.zeros(old.shape, old.dtype)
-        for row, value in enumerate(entry[name]):
-            rows[row] = np.asarray(value)
-        return _like(name, old, rows)
-
-    single = (*fields.integers, *fields.numbers, *fields.arrays)
-    return state._replace(
-        num_stored=_like("num_stored", state.num_stored, stored),
-        **{name: _like(name, getattr(state, name), entry[name]) for name in single},
-        **{name: ring(name) for name in fields.lists},
-    )
+def _groups(units: Units, calls: Calls, found: Sequence[TorchParam]) -> list[dict[str, Any]]:
+    """Return PyTorch's groups, with the numbers that the state holds."""
+    listed, first, step = [], 0, units.schedule_step()
+    for group, members in grouped(found):
+        nominal = torch_group(calls.of_group(group), units.fields, step)
+        if units.groups is not None:
+            held = torch_group(
+                calls.of_group(group, units.groups.hyperparams[group]), units.fields, step
+            )
+            nominal = {name: exact(nominal[name], value) for name, value in held.items()}
+        indices = list(range(first, first + len(members)))
+        listed.append({**nominal, "params": indices})
+        first += len(members)
+    return listed

@@ -26,6 +26,12 @@ class TorchFields(NamedTuple):
     """One number here, a float32 tensor with every parameter there."""
     shared_integers: tuple[str, ...] = ()
     """One number here, a Python int with every parameter there."""
+    switches: tuple[str, ...] = ()
+    """Keys of PyTorch's ``param_groups`` that say how and not what."""
+    group_has: tuple[str, ...] = ()
+    """Arguments by which PyTorch's groups are known from an optimizer's of the same state."""
+    group_lacks: tuple[str, ...] = ()
+    """Arguments of an optimizer of the same state that PyTorch's groups do not have."""
 
 
 class FlatFields(NamedTuple):
@@ -39,3 +45,6 @@ class FlatFields(NamedTuple):
     """Vectors and numbers here, tensors there."""
     lists: tuple[str, ...]
     """Rings here, lists with the oldest pair first there."""
+    switches: tuple[str, ...] = ()
+    group_has: tuple[str, ...] = ()
+    group_lacks: tuple[str, ...] = ()

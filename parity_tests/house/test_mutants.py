@@ -305,7 +305,7 @@ MUTANTS = [
     ),
     Mutant(
         "history in the ring's order",
-        "jaxaccel.optimizers._state_dict",
+        "jaxaccel.optimizers._torch_flat",
         "for k in range(max(0, stored - size), stored)",
         "for k in range(min(size, stored))",
         state_there,
@@ -313,9 +313,9 @@ MUTANTS = [
     ),
     Mutant(
         "asgd's averaging weight left behind",
-        "jaxaccel.optimizers._state_dict",
-        "scalars = {name: _common(name, state_dict) for name in counts}",
-        "scalars = {name: _common(name, state_dict) for name in counts[:1]}",
+        "jaxaccel.optimizers._load_entries",
+        "for name in counts if entries}",
+        "for name in counts[:1] if entries}",
         quick_tier,
         "optimizers.asgd",
     ),
