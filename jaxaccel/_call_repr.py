@@ -76,18 +76,18 @@ def _text(factory: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     for name, value in signature.bind(*args, **kwargs).arguments.items():
         kind = signature.parameters[name].kind
         if kind is inspect.Parameter.VAR_KEYWORD:
-            shown += [f"{key}={_argument(item)}" for key, item in value.items()]
+            shown += [f"{key}={in_brief(item)}" for key, item in value.items()]
         else:
-            shown.append(f"{name}={_argument(value)}")
+            shown.append(f"{name}={in_brief(value)}")
     return f"{factory.__name__}({', '.join(shown)})"
 
 
-def _argument(value: Any) -> str:
+def in_brief(value: Any) -> str:
     """Return an argument in brief: functions by name, arrays by shape."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {_argument(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {in_brief(item)}" for key, item in value.items()) + "}"
     if type(value) in (tuple, list):
-        items = ", ".join(map(_argument, value))
+        items = ", ".join(map(in_brief, value))
         return f"[{items}]" if isinstance(value, list) else f"({items}{',' * (len(value) == 1)})"
     if hasattr(value, "call"):
         return repr(value)

@@ -15,6 +15,7 @@ from typing import (
 )
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -30,7 +31,35 @@ A leaf may be ``None``: no gradient reached it, and it is frozen.
 State: TypeAlias = Any
 """The state of a transformation: a NamedTuple whose fields have PyTorch's keys."""
 
-Key: TypeAlias = Any
+
+class Meant(NamedTuple):
+    """What the annotation of an argument says about it, where no class can."""
+
+    what: str
+    """In words, after "must be"."""
+    fits: Callable[[Any], bool]
+    """Whether a value is so."""
+
+
+def _is_key(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    if isinstance(value, Generator) or dtype is None:
+        return dtype is None and isinstance(value, Generator)
+    is_raw = dtype == np.uint32 and len(value.shape) > 0
+    return is_raw or jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def _is_dtype(value: Any) -> bool:
+    try:
+        return value is not None and jnp.issubdtype(value, np.generic)
+    except TypeError:
+        return False
+
+
+DType: TypeAlias = Annotated[Any, Meant("a dtype such as jnp.float32", _is_dtype)]
+"""The dtype of new numbers: ``jnp.float32``, ``np.dtype("float32")``, ``"float32"``."""
+
+Key: TypeAlias = Annotated[Any, Meant("a JAX key such as jax.random.key(0)", _is_key)]
 """A JAX random key, typed (``jax.random.key``) or raw (``jax.random.PRNGKey``).
 
 An initializer takes a :class:`Generator` in its place.

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel._spatial import pool_output_size
 from jaxaccel.functional._pool_bins import bin_counts, check_input, split_bins
 
 
+@checked
 def adaptive_avg_pool2d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:
@@ -49,6 +51,7 @@ def adaptive_avg_pool2d(
     return _adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
+@checked
 def adaptive_avg_pool1d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:
@@ -77,6 +80,7 @@ def adaptive_avg_pool1d(
     return _adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
+@checked
 def adaptive_avg_pool3d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._spatial import Window, pool_output_size
 from jaxaccel.functional._pool_bins import check_input, split_bins
 from jaxaccel.functional._pool_window import fold, larger
 
 
+@checked
 def adaptive_max_pool2d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:
@@ -51,6 +53,7 @@ def adaptive_max_pool2d(
     return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size)
 
 
+@checked
 def adaptive_max_pool1d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:
@@ -79,6 +82,7 @@ def adaptive_max_pool1d(
     return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size)
 
 
+@checked
 def adaptive_max_pool3d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:

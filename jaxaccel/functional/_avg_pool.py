@@ -10,11 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel._spatial import Window, pool_windows
 from jaxaccel.functional._pool_window import fold, output_sizes
 
 
+@checked
 def avg_pool2d(
     input: jax.Array,
     kernel_size: int | Sequence[int],
@@ -59,6 +61,7 @@ def avg_pool2d(
     return _avg_pool(input, windows, ceil_mode, count_include_pad, divisor_override)
 
 
+@checked
 def avg_pool1d(
     input: jax.Array,
     kernel_size: int | Sequence[int],
@@ -92,6 +95,7 @@ def avg_pool1d(
     return _avg_pool(input, windows, ceil_mode, count_include_pad, None)
 
 
+@checked
 def avg_pool3d(
     input: jax.Array,
     kernel_size: int | Sequence[int],

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import AxisName
 from jaxaccel.functional._channels import (
@@ -30,6 +31,7 @@ class BatchNormResult(NamedTuple):
     """(C,), in its own dtype: new in training, else the one given."""
 
 
+@checked
 def batch_norm(
     input: jax.Array,
     running_mean: jax.Array | None,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._reduction import as_pair, check_reduction, reduced, result_dtype, times
 
 
+@checked
 def binary_cross_entropy_with_logits(
     input: jax.Array,
     target: jax.Array,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel._spatial import check_conv_dilation, check_conv_padding, conv_axes
 from jaxaccel.functional._conv_shapes import (
     check_bias,
@@ -17,6 +18,7 @@ from jaxaccel.functional._conv_shapes import (
 from jaxaccel.functional._linear import add_bias, check_same_dtype
 
 
+@checked
 def conv2d(
     input: jax.Array,
     weight: jax.Array,
@@ -66,6 +68,7 @@ def conv2d(
     return _conv(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@checked
 def conv1d(
     input: jax.Array,
     weight: jax.Array,
@@ -100,6 +103,7 @@ def conv1d(
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@checked
 def conv3d(
     input: jax.Array,
     weight: jax.Array,

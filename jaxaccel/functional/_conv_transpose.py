@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._spatial import as_plane, check_conv_transpose, conv_axes
 from jaxaccel.functional._conv_shapes import (
     check_bias,
@@ -18,6 +19,7 @@ from jaxaccel.functional._conv_shapes import (
 from jaxaccel.functional._linear import add_bias, check_same_dtype
 
 
+@checked
 def conv_transpose2d(
     input: jax.Array,
     weight: jax.Array,
@@ -68,6 +70,7 @@ def conv_transpose2d(
     return _conv_transpose(2, input, weight, bias, *geometry)
 
 
+@checked
 def conv_transpose1d(
     input: jax.Array,
     weight: jax.Array,
@@ -105,6 +108,7 @@ def conv_transpose1d(
     return _conv_transpose(1, input, weight, bias, *geometry)
 
 
+@checked
 def conv_transpose3d(
     input: jax.Array,
     weight: jax.Array,

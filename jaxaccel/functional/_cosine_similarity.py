@@ -5,12 +5,14 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._gradient import with_gradient_of
 from jaxaccel.functional._reduction import as_pair, result_dtype
 from jaxaccel.functional._vector_norm import vector_norm
 from jaxaccel.functional._wide import axis_of
 
 
+@checked
 def cosine_similarity(x1: jax.Array, x2: jax.Array, dim: int = 1, eps: float = 1e-8) -> jax.Array:
     r"""Return the cosine of the angle between vectors.
 

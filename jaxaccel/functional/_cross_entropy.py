@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel.functional._class_indices import (
     as_indices,
@@ -16,6 +17,7 @@ from jaxaccel.functional._class_indices import (
 from jaxaccel.functional._reduction import check_reduction, reduced, result_dtype
 
 
+@checked
 def cross_entropy(
     input: jax.Array,
     target: jax.Array,

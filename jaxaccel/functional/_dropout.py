@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel._types import Key
 
 
+@checked
 def dropout(
     input: jax.Array, p: float = 0.5, training: bool = True, *, key: Key | None = None
 ) -> jax.Array:
@@ -51,6 +53,7 @@ def dropout(
     return _dropped("dropout", input, input.shape, p, training, key)
 
 
+@checked
 def dropout1d(
     input: jax.Array, p: float = 0.5, training: bool = True, *, key: Key | None = None
 ) -> jax.Array:
@@ -86,6 +89,7 @@ def dropout1d(
     return _dropped("dropout1d", input, shape, p, training, key)
 
 
+@checked
 def dropout2d(
     input: jax.Array, p: float = 0.5, training: bool = True, *, key: Key | None = None
 ) -> jax.Array:
@@ -121,6 +125,7 @@ def dropout2d(
     return _dropped("dropout2d", input, shape, p, training, key)
 
 
+@checked
 def dropout3d(
     input: jax.Array, p: float = 0.5, training: bool = True, *, key: Key | None = None
 ) -> jax.Array:

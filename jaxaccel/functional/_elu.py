@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import in_wide
 
 _ALPHA = 1.6732632423543772848170429916717
@@ -12,6 +13,7 @@ _SCALE = 1.0507009873554804934193349852946
 """They make mean 0 and variance 1 a fixed point."""
 
 
+@checked
 def elu(input: jax.Array, alpha: float = 1.0) -> jax.Array:
     r"""Let what is negative saturate at ``-alpha``.
 
@@ -44,6 +46,7 @@ def elu(input: jax.Array, alpha: float = 1.0) -> jax.Array:
     return in_wide(lambda x: _elu(x, alpha), input)
 
 
+@checked
 def selu(input: jax.Array) -> jax.Array:
     r"""Normalize by itself, layer after layer: an ELU with two constants.
 
@@ -74,6 +77,7 @@ def selu(input: jax.Array) -> jax.Array:
     return in_wide(lambda x: _SCALE * _elu(x, _ALPHA), input)
 
 
+@checked
 def celu(input: jax.Array, alpha: float = 1.0) -> jax.Array:
     r"""Let what is negative saturate at ``-alpha``, with no bend at 0.
 

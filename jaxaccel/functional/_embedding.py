@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._embedding_rows import (
     check_integers,
     check_table,
@@ -16,6 +17,7 @@ from jaxaccel.functional._embedding_rows import (
 from jaxaccel.functional._gradient import with_gradient_of
 
 
+@checked
 def embedding(
     input: jax.Array,
     weight: jax.Array,
@@ -77,6 +79,7 @@ def embedding(
     return rows
 
 
+@checked
 def embedding_renorm(
     input: jax.Array, indices: jax.Array, max_norm: float, norm_type: float
 ) -> jax.Array:

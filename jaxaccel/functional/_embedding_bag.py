@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel.functional._embedding import embedding_renorm
 from jaxaccel.functional._embedding_rows import (
@@ -20,6 +21,7 @@ from jaxaccel.functional._embedding_rows import (
 from jaxaccel.functional._gradient import with_gradient_of
 
 
+@checked
 def embedding_bag(
     input: jax.Array,
     weight: jax.Array,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import in_wide
 
 
+@checked
 def gelu(input: jax.Array, approximate: str = "none") -> jax.Array:
     r"""Multiply by the standard normal distribution function.
 

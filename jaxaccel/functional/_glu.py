@@ -5,9 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import axis_of, in_wide
 
 
+@checked
 def glu(input: jax.Array, dim: int = -1) -> jax.Array:
     r"""Multiply one half of the input by the sigmoid of the other.
 

@@ -6,11 +6,13 @@ import math
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel.functional._channels import check_channel_axis, scale_and_shift
 from jaxaccel.functional._moments import check_dtypes, moments
 
 
+@checked
 def group_norm(
     input: jax.Array,
     num_groups: int,

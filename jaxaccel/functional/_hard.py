@@ -5,9 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import in_wide
 
 
+@checked
 def hardtanh(input: jax.Array, min_val: float = -1.0, max_val: float = 1.0) -> jax.Array:
     r"""Clip to an interval.
 
@@ -40,6 +42,7 @@ def hardtanh(input: jax.Array, min_val: float = -1.0, max_val: float = 1.0) -> j
     return in_wide(lambda x: _clip(x, min_val, max_val), input)
 
 
+@checked
 def hardsigmoid(input: jax.Array) -> jax.Array:
     r"""Return a sigmoid of three straight lines.
 
@@ -67,6 +70,7 @@ def hardsigmoid(input: jax.Array) -> jax.Array:
     return in_wide(_hardsigmoid, input)
 
 
+@checked
 def hardswish(input: jax.Array) -> jax.Array:
     r"""Multiply by a sigmoid of three straight lines.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._reduction import (
     as_pair,
     check_reduction,
@@ -17,6 +18,7 @@ from jaxaccel.functional._reduction import (
 )
 
 
+@checked
 def huber_loss(
     input: jax.Array,
     target: jax.Array,

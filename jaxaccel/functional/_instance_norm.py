@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel.functional._channels import (
     along_channels,
@@ -31,6 +32,7 @@ class InstanceNormResult(NamedTuple):
     """(C,), in its own dtype: new with ``use_input_stats``, else the one given."""
 
 
+@checked
 def instance_norm(
     input: jax.Array,
     running_mean: jax.Array | None = None,

@@ -8,6 +8,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel._spatial import INTERPOLATION_AXES, check_interpolation
 from jaxaccel.functional._interpolate_taps import (
@@ -21,6 +22,7 @@ from jaxaccel.functional._interpolate_taps import (
 _Number = TypeVar("_Number", int, float)
 
 
+@checked
 def interpolate(
     input: jax.Array,
     size: int | Sequence[int] | None = None,

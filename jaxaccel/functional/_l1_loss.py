@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._reduction import (
     as_pair,
     check_reduction,
@@ -15,6 +16,7 @@ from jaxaccel.functional._reduction import (
 )
 
 
+@checked
 def l1_loss(
     input: jax.Array,
     target: jax.Array,

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel.functional._channels import scale_and_shift
 from jaxaccel.functional._moments import check_dtypes, moments
 from jaxaccel.functional._normalized_shape import checked_shape, over_lead
 
 
+@checked
 def layer_norm(
     input: jax.Array,
     normalized_shape: Sequence[int],

@@ -7,9 +7,11 @@ import math
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 
 
+@checked
 def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
     r"""Map the last axis through a matrix.
 
@@ -65,6 +67,7 @@ def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -
     return add_bias(jnp.dot(input, weight), bias)
 
 
+@checked
 def bilinear(
     input1: jax.Array, input2: jax.Array, weight: jax.Array, bias: jax.Array | None = None
 ) -> jax.Array:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import jax
 import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel.functional._channels import check_channel_axis
 from jaxaccel.functional._moments import check_dtypes
 
 
+@checked
 def local_response_norm(
     input: jax.Array,
     size: int,

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._spatial import Window, pool_windows
 from jaxaccel.functional._pool_window import fold, larger, output_sizes
 
 
+@checked
 def max_pool2d(
     input: jax.Array,
     kernel_size: int | Sequence[int],
@@ -55,6 +57,7 @@ def max_pool2d(
     return _max_pool(input, windows, ceil_mode)
 
 
+@checked
 def max_pool1d(
     input: jax.Array,
     kernel_size: int | Sequence[int],
@@ -89,6 +92,7 @@ def max_pool1d(
     return _max_pool(input, windows, ceil_mode)
 
 
+@checked
 def max_pool3d(
     input: jax.Array,
     kernel_size: int | Sequence[int],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import in_wide
 
 
+@checked
 def mish(input: jax.Array) -> jax.Array:
     r"""Multiply by the hyperbolic tangent of the softplus.
 

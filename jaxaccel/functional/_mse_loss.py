@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._reduction import (
     as_pair,
     check_reduction,
@@ -14,6 +15,7 @@ from jaxaccel.functional._reduction import (
 )
 
 
+@checked
 def mse_loss(
     input: jax.Array,
     target: jax.Array,

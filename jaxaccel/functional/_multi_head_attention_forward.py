@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._types import Key
 from jaxaccel.functional._attention_blocks import attend
 from jaxaccel.functional._attention_mask import check_lengths, check_shapes, seen_masks
@@ -14,6 +15,7 @@ from jaxaccel.functional._linear import linear
 from jaxaccel.functional._scaled_dot_product_attention import attention, check_dropout
 
 
+@checked
 def multi_head_attention_forward(
     query: jax.Array,
     key: jax.Array,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel.functional._class_indices import (
     as_indices,
@@ -15,6 +16,7 @@ from jaxaccel.functional._class_indices import (
 from jaxaccel.functional._reduction import check_reduction
 
 
+@checked
 def nll_loss(
     input: jax.Array,
     target: jax.Array,

@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxaccel._checked import checked
 
+
+@checked
 def one_hot(input: jax.Array, num_classes: int = -1) -> jax.Array:
     """Return a vector of zeros with a one at the index, for each index.
 

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
+
 _MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 """PyTorch's names, and NumPy's."""
 
 
+@checked
 def pad(
     input: jax.Array,
     pad: Sequence[int],

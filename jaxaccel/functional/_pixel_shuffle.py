@@ -5,7 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 
+
+@checked
 def pixel_shuffle(input: jax.Array, upscale_factor: int) -> jax.Array:
     """Turn channels into pixels, channels last.
 
@@ -50,6 +53,7 @@ def pixel_shuffle(input: jax.Array, upscale_factor: int) -> jax.Array:
     return x.reshape(*batch, height * r, width * r, channels // r**2)
 
 
+@checked
 def pixel_unshuffle(input: jax.Array, downscale_factor: int) -> jax.Array:
     """Turn pixels into channels, channels last.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._hard import hardtanh
 from jaxaccel.functional._threshold import threshold
 from jaxaccel.functional._wide import in_wide
 
 
+@checked
 def relu(input: jax.Array) -> jax.Array:
     r"""Keep what is positive and zero the rest.
 
@@ -37,6 +39,7 @@ def relu(input: jax.Array) -> jax.Array:
     return threshold(input, 0.0, 0.0)
 
 
+@checked
 def relu6(input: jax.Array) -> jax.Array:
     r"""Clip to [0, 6].
 
@@ -64,6 +67,7 @@ def relu6(input: jax.Array) -> jax.Array:
     return hardtanh(input, 0.0, 6.0)
 
 
+@checked
 def leaky_relu(input: jax.Array, negative_slope: float = 0.01) -> jax.Array:
     r"""Scale what is negative down.
 
@@ -93,6 +97,7 @@ def leaky_relu(input: jax.Array, negative_slope: float = 0.01) -> jax.Array:
     return in_wide(lambda x: jnp.where(x > 0, x, negative_slope * x), input)
 
 
+@checked
 def prelu(input: jax.Array, weight: jax.Array, *, channel_axis: int = -1) -> jax.Array:
     r"""Scale what is negative by a slope that is learned, for all or for each channel.
 

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype, widest
 from jaxaccel.functional._moments import check_dtypes
 from jaxaccel.functional._normalized_shape import checked_shape, over_lead
 
 
+@checked
 def rms_norm(
     input: jax.Array,
     normalized_shape: Sequence[int],

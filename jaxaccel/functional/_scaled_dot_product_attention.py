@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._types import Key
 from jaxaccel.functional._attention_blocks import attend_in_blocks
 from jaxaccel.functional._attention_kernels import (
@@ -20,6 +21,7 @@ from jaxaccel.functional._attention_kernels import (
 )
 
 
+@checked
 def scaled_dot_product_attention(
     query: jax.Array,
     key: jax.Array,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import in_wide
 
 
+@checked
 def tanhshrink(input: jax.Array) -> jax.Array:
     r"""Subtract the hyperbolic tangent.
 
@@ -36,6 +38,7 @@ def tanhshrink(input: jax.Array) -> jax.Array:
     return in_wide(lambda x: x - jnp.tanh(x), input)
 
 
+@checked
 def softshrink(input: jax.Array, lambd: float = 0.5) -> jax.Array:
     r"""Move everything towards 0 by ``lambd``, and no further than 0.
 
@@ -71,6 +74,7 @@ def softshrink(input: jax.Array, lambd: float = 0.5) -> jax.Array:
     return in_wide(shrunk, input)
 
 
+@checked
 def hardshrink(input: jax.Array, lambd: float = 0.5) -> jax.Array:
     r"""Zero what is within ``lambd`` of 0.
 

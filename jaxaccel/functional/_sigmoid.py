@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import in_wide
 
 
+@checked
 def sigmoid(input: jax.Array) -> jax.Array:
     r"""Return the logistic function.
 
@@ -34,6 +36,7 @@ def sigmoid(input: jax.Array) -> jax.Array:
     return in_wide(jax.nn.sigmoid, input)
 
 
+@checked
 def logsigmoid(input: jax.Array) -> jax.Array:
     r"""Return the logarithm of the logistic function, which does not underflow.
 

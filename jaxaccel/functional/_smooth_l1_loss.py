@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._l1_loss import l1_loss
 from jaxaccel.functional._reduction import (
     as_pair,
@@ -16,6 +17,7 @@ from jaxaccel.functional._reduction import (
 )
 
 
+@checked
 def smooth_l1_loss(
     input: jax.Array,
     target: jax.Array,

@@ -6,9 +6,11 @@ from typing import Any
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import axis_of, in_wide
 
 
+@checked
 def softmax(input: jax.Array, dim: int, dtype: Any = None) -> jax.Array:
     r"""Return exponentials, divided by their sum along an axis.
 
@@ -41,6 +43,7 @@ def softmax(input: jax.Array, dim: int, dtype: Any = None) -> jax.Array:
     return _along(jax.nn.softmax, input, dim)
 
 
+@checked
 def log_softmax(input: jax.Array, dim: int, dtype: Any = None) -> jax.Array:
     r"""Return the logarithm of the softmax, which does not underflow.
 
@@ -72,6 +75,7 @@ def log_softmax(input: jax.Array, dim: int, dtype: Any = None) -> jax.Array:
     return _along(jax.nn.log_softmax, input, dim)
 
 
+@checked
 def softmin(input: jax.Array, dim: int, dtype: Any = None) -> jax.Array:
     r"""Return the softmax of minus the input.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import in_wide
 
 
+@checked
 def softplus(input: jax.Array, beta: float = 1.0, threshold: float = 20.0) -> jax.Array:
     r"""Return a smooth version of the positive part.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import in_wide
 
 
+@checked
 def softsign(input: jax.Array) -> jax.Array:
     r"""Divide by one more than the magnitude.
 

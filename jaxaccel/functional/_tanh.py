@@ -5,9 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import in_wide
 
 
+@checked
 def tanh(input: jax.Array) -> jax.Array:
     r"""Return the hyperbolic tangent.
 

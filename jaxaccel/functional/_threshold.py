@@ -5,9 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel.functional._wide import in_wide
 
 
+@checked
 def threshold(input: jax.Array, threshold: float, value: float) -> jax.Array:
     r"""Replace what is not above a threshold.
 

@@ -27,6 +27,10 @@ CORE = (
     "_names",
     "_named_arrays",
     "_host_arrays",
+    "_kinds",
+    "_annotations",
+    "_remedies",
+    "_checked",
 )
 
 MAY_IMPORT = {
@@ -41,6 +45,10 @@ MAY_IMPORT = {
     "_names": (),
     "_named_arrays": ("_layout",),
     "_host_arrays": (),
+    "_kinds": ("_math", "_checks"),
+    "_annotations": ("_types", "_kinds"),
+    "_remedies": (),
+    "_checked": ("_kinds", "_annotations", "_remedies", "_call_repr"),
     "optimizers": CORE,
     "schedules": CORE,
     "transforms": CORE,

@@ -1,0 +1,215 @@
+"""What the annotation of an argument says: the kind of its values."""
+
+from __future__ import annotations
+
+import collections.abc as abc
+import inspect
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from jaxaccel._kinds import (
+    ANYTHING,
+    ARRAY,
+    BOOL,
+    FLOAT,
+    FUNCTION,
+    HYPERPARAMETER,
+    INT,
+    NONE,
+    SCALAR,
+    TEXT,
+    Kind,
+    MisfitError,
+    misfit,
+)
+from jaxaccel._types import Generator, Meant, Number, Schedule
+
+_OF_CLASS: dict[Any, Kind] = {
+    bool: BOOL,
+    int: INT,
+    float: FLOAT,
+    str: TEXT,
+    jax.Array: ARRAY,
+    np.ndarray: ARRAY,
+    np.integer: INT,
+    np.number: FLOAT,
+    type(None): NONE,
+    Any: ANYTHING,
+    object: ANYTHING,
+}
+_SCALARS = (float, np.number, np.ndarray, jax.Array)
+
+_NAMES = {
+    nnx.Module: "an nnx.Module",
+    nnx.Rngs: "an nnx.Rngs",
+    Generator: "a jaxaccel.random.Generator",
+    Schedule: "a schedule (a function of the step)",
+}
+"""Classes -> how a user writes them, where that is not their own name."""
+
+
+def kind_of(annotation: Any) -> Kind:
+    """Return the kind of value that an annotation, resolved, stands for."""
+    if annotation in _OF_CLASS:
+        return _OF_CLASS[annotation]
+    if isinstance(annotation, typing.TypeVar):
+        return kind_of(annotation.__bound__ or Any)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _marked(arguments[0], annotation.__metadata__)
+    if origin in (typing.Union, types.UnionType):
+        return _union(arguments)
+    if origin is typing.Literal:
+        return _literal(arguments)
+    if origin is tuple and ... not in arguments:
+        return _tuple([kind_of(each) for each in arguments])
+    if origin in (abc.Mapping, dict):
+        return _mapping(kind_of(arguments[1]))
+    if origin in (abc.Sequence, abc.Iterable, list, tuple):
+        return _several(kind_of(arguments[0]), origin is abc.Iterable)
+    if origin is abc.Callable:
+        return FUNCTION
+    return _instance(origin or annotation)
+
+
+def _marked(annotation: Any, marks: tuple[Any, ...]) -> Kind:
+    """Return the kind that a mark says, else the annotation's own."""
+    for mark in marks:
+        if isinstance(mark, Number):
+            return HYPERPARAMETER
+        if isinstance(mark, Meant):
+            return _meant(mark)
+    return kind_of(annotation)
+
+
+def _meant(mark: Meant) -> Kind:
+    """Return the kind of what a mark describes."""
+    return Kind(mark.what, set(), lambda value: value if mark.fits(value) else misfit(value))
+
+
+def _union(members: tuple[Any, ...]) -> Kind:
+    """Return the kind of what fits one of several; a number of any make is one member."""
+    if set(_SCALARS) <= set(members):
+        kinds = [SCALAR, *(kind_of(each) for each in members if each not in _SCALARS)]
+    else:
+        kinds = [kind_of(each) for each in members]
+    if ANYTHING in kinds:
+        return ANYTHING
+    # What is taken as it is comes first: arrays before sequences of numbers.
+    kinds.sort(key=lambda kind: kind is not ARRAY)
+    said = dict.fromkeys(kind.what for kind in kinds if kind is not NONE)
+    what = " or ".join([*said, *(["None"] if NONE in kinds else [])])
+
+    def take(value: Any) -> Any:
+        for kind in kinds:
+            try:
+                return kind.fit(value)
+            except MisfitError:
+                pass
+        raise MisfitError
+
+    error = ValueError if any(kind.error is ValueError for kind in kinds) else TypeError
+    return Kind(what, set().union(*(kind.types for kind in kinds)), take, error)
+
+
+def _literal(words: tuple[Any, ...]) -> Kind:
+    """Return the kind of one of a few words."""
+
+    def take(value: Any) -> Any:
+        if type(value) in {type(word) for word in words} and value in words:
+            return value
+        raise MisfitError
+
+    return Kind(" or ".join(map(repr, words)), set(), take, ValueError)
+
+
+def _several(kind: Kind, is_iterable: bool) -> Kind:
+    """Return the kind of a sequence, or of what is iterated over and not looked into."""
+
+    def take(value: Any) -> Any:
+        if isinstance(value, (str, bytes, abc.Mapping)):
+            raise MisfitError
+        if isinstance(value, (np.ndarray, jax.Array)) and np.ndim(value) == 1:
+            kind.fit(value.dtype.type(0))
+            return value
+        if not isinstance(value, (list, tuple)):
+            wanted = abc.Iterable if is_iterable else abc.Sequence
+            return value if isinstance(value, wanted) else misfit(value)
+        return _rebuilt(value, map(kind.fit, value))
+
+    what = "an iterable" if is_iterable else "a sequence"
+    return Kind(what if kind is ANYTHING else f"{what} of {_plural(kind.what)}", set(), take)
+
+
+def _tuple(kinds: list[Kind]) -> Kind:
+    """Return the kind of a tuple, or list, of so many values."""
+
+    def take(value: Any) -> Any:
+        if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
+            raise MisfitError
+        return _rebuilt(value, (kind.fit(each) for kind, each in zip(kinds, value, strict=True)))
+
+    return Kind(f"a tuple of {len(kinds)}: {', '.join(kind.what for kind in kinds)}", set(), take)
+
+
+def _rebuilt(old: Any, new: Iterable[Any]) -> Any:
+    """Return a list or tuple of what its values became; itself where they stayed."""
+    values = list(new)
+    if all(each is other for each, other in zip(values, old, strict=True)):
+        return old
+    return values if isinstance(old, list) else tuple(values)
+
+
+def _mapping(kind: Kind) -> Kind:
+    """Return the kind of a mapping whose values are of a kind."""
+
+    def take(value: Any) -> Any:
+        if not isinstance(value, abc.Mapping):
+            raise MisfitError
+        for each in value.values():
+            kind.fit(each)
+        return value
+
+    what = "a mapping"
+    return Kind(what if kind is ANYTHING else f"{what} to {_plural(kind.what)}", set(), take)
+
+
+def _instance(cls: Any) -> Kind:
+    """Return the kind of a class' instances; of a protocol, of what can be called."""
+    if getattr(cls, "_is_protocol", False) and not getattr(cls, "_is_runtime_protocol", False):
+        return FUNCTION if hasattr(cls, "__call__") else ANYTHING  # noqa: B004
+    if not inspect.isclass(cls):
+        return ANYTHING
+    known: set[type] = set()
+
+    def take(value: Any) -> Any:
+        if not isinstance(value, cls) or (cls is abc.Sized and isinstance(value, str)):
+            raise MisfitError
+        known.add(type(value))  # which is all that is asked of the next one
+        return value
+
+    package = cls.__module__.partition(".")[0]
+    name = cls.__name__ if package in ("jaxaccel", "builtins") else f"{package}.{cls.__name__}"
+    article = "an" if name[0].lower() in "aeiou" else "a"
+    return Kind(_NAMES.get(cls, f"{article} {name}"), known, take)
+
+
+def _plural(what: str) -> str:
+    """Return the plural of what is said in words, each of several with an article."""
+    return " or ".join(_PLURALS.get(each, each) for each in what.split(" or "))
+
+
+_PLURALS = {
+    "an integer": "integers",
+    "a number": "numbers",
+    "a text": "texts",
+    "a function": "functions",
+    "a mapping": "mappings",
+    "an array": "arrays",
+}

@@ -1,0 +1,183 @@
+"""The decorator of public functions: a call's arguments are what their annotations say."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar, cast
+
+from jaxaccel._annotations import kind_of
+from jaxaccel._call_repr import in_brief
+from jaxaccel._kinds import ANYTHING, Kind, MisfitError
+from jaxaccel._remedies import remedy_for_value, remedy_for_word
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_EMPTY = inspect.Parameter.empty
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def checked(function: F) -> F:
+    """Check the arguments of each call of ``function`` by its annotations, before its body runs.
+
+    What an annotation means is said in ``_annotations``; one that it does not know lets every
+    value pass. Annotations are read at the first call. Integers and switches of NumPy come to the
+    body as Python's. A bound on a value is the body's own matter.
+
+    Raises:
+        TypeError: The call does not fit the signature, or a value is of another kind.
+        ValueError: A word is not one of those that there are.
+    """
+    arguments: _Arguments | None = None
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal arguments
+        if arguments is None:
+            arguments = _arguments(function)
+        try:
+            given = [
+                value if type(value) in kind.types else kind.take(value)
+                for value, kind in zip(args, arguments.by_position, strict=False)
+            ]
+            if len(given) < len(args):  # more than there are names
+                given += map(arguments.others.fit, args[len(given) :])
+            named = {name: arguments.by_name[name].fit(value) for name, value in kwargs.items()}
+        except MisfitError:
+            raise _refusal(function, arguments, args, kwargs) from None
+        try:
+            return function(*given, **named)
+        except TypeError as error:
+            # The call itself has failed where no frame of the function is in the traceback.
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            if (refusal := _unbound(function, args, kwargs)) is None:
+                raise
+        raise refusal
+
+    return cast(F, call)
+
+
+class _Arguments(NamedTuple):
+    """The kinds of a function's arguments."""
+
+    by_position: list[Kind]
+    by_name: Mapping[str, Kind]
+    others: Kind
+    """Of ``*args``."""
+
+
+class _Named(dict[str, Kind]):
+    """The kinds by name; other names are those of ``**kwargs``."""
+
+    others: Kind = ANYTHING
+
+    def __missing__(self, name: str) -> Kind:
+        return self.others
+
+
+def _arguments(function: Callable[..., Any]) -> _Arguments:
+    """Read the kinds of a function's arguments off its annotations."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters.values()
+    kinds = {each.name: kind_of(hints.get(each.name, Any)) for each in parameters}
+    named, others = _Named(kinds), ANYTHING
+    for each in parameters:
+        if each.kind is each.VAR_POSITIONAL:
+            others = kinds[each.name]
+        if each.kind is each.VAR_KEYWORD:
+            named.others = kinds[each.name]
+    by_position = [kinds[each.name] for each in parameters if each.kind in _BY_POSITION]
+    return _Arguments(by_position, named, others)
+
+
+# --- texts --------------------------------------------------------------------------------------
+
+
+def _refusal(
+    function: Callable[..., Any],
+    arguments: _Arguments,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Exception:
+    """Return the error for the first value that is not of its argument's kind."""
+    names = [each.name for each in _parameters(function) if each.kind in _BY_POSITION]
+    several = [each.name for each in _parameters(function) if each.kind is each.VAR_POSITIONAL]
+    names += several * (len(args) - len(names))
+    kinds = [*arguments.by_position, *[arguments.others] * len(args)]
+    given = [*zip(names, args, kinds, strict=False)]
+    given += [(name, value, arguments.by_name[name]) for name, value in kwargs.items()]
+    for name, value, kind in given:
+        try:
+            kind.fit(value)
+        except MisfitError:
+            text = f"{_owner(function, args)}: {name} must be {kind.what}, got {in_brief(value)}"
+            remedy = remedy_for_value(function, name, kind.what, value, name == names[0])
+            return kind.error(text + (f"; {remedy}" if remedy else ""))
+    return AssertionError("every value fits")
+
+
+def _unbound(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> TypeError | None:
+    """Return the error for a call that does not fit the signature, or None for one that does."""
+    parameters, owner = _parameters(function), _owner(function, args)
+    is_method = function.__name__.startswith("__")
+    names = [each.name for each in parameters if each.kind in _BY_POSITION]
+    has = {each.kind for each in parameters}
+    call = f"{owner}({', '.join(map(str, _written(parameters[is_method:])))})"
+    known = {*names, *(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)}
+    for name, value in kwargs.items():
+        if name not in known and inspect.Parameter.VAR_KEYWORD not in has:
+            remedy = remedy_for_word(owner, name, known)
+            return TypeError(
+                f"{owner} has no argument {name}, got {name}={in_brief(value)}; "
+                f"{remedy or f'it is {call}'}"
+            )
+    if len(args) > len(names) and inspect.Parameter.VAR_POSITIONAL not in has:
+        extra = args[len(names)]
+        takes = ", ".join(names[is_method:]) or "none"
+        left_out = " (PyTorch's inplace is left out here)" if isinstance(extra, bool) else ""
+        return TypeError(
+            f"{owner} takes {len(names) - is_method} arguments by position ({takes}), "
+            f"got one more: {in_brief(extra)}{left_out}; give others by name: {call}"
+        )
+    for name, value in zip(names, args, strict=False):
+        if name in kwargs:
+            return TypeError(
+                f"{owner} got {name} twice: {in_brief(value)} by position and "
+                f"{name}={in_brief(kwargs[name])}; leave one out"
+            )
+    given = {*names[: len(args)], *kwargs}
+    for each in parameters:
+        if each.name in known - given and each.default is _EMPTY:
+            remedy = remedy_for_value(function, each.name, "", None, False)
+            return TypeError(
+                f"{owner} needs {each.name}, which is missing: {call}"
+                + (f"; {remedy}" if remedy else "")
+            )
+    return None
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return what a function takes."""
+    return list(inspect.signature(function).parameters.values())
+
+
+def _owner(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
+    """Return what the user has called: a function, or the class of a new layer."""
+    is_method = function.__name__.startswith("__")
+    return type(args[0]).__name__ if is_method and args else function.__name__
+
+
+def _written(parameters: list[inspect.Parameter]) -> typing.Iterator[str]:
+    """Yield parameters as a call may name them, without their annotations."""
+    may_be_by_position = True
+    for each in parameters:
+        if each.kind is each.KEYWORD_ONLY and may_be_by_position:
+            yield "*"
+        if each.kind in (each.KEYWORD_ONLY, each.VAR_POSITIONAL):
+            may_be_by_position = False
+        yield str(each.replace(annotation=_EMPTY))

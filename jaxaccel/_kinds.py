@@ -1,0 +1,111 @@
+"""The kinds of values that a public function is given: what fits, and what is said of the rest."""
+
+from __future__ import annotations
+
+import numbers
+import types
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxaccel._checks import as_integer
+from jaxaccel._math import Complement
+
+
+class MisfitError(Exception):
+    """A value is not of the kind that is asked for."""
+
+
+class Kind(NamedTuple):
+    """What fits an argument."""
+
+    what: str
+    """In words, after "must be"."""
+    types: set[type]
+    """A value of exactly one of these types fits as it is."""
+    take: Callable[[Any], Any]
+    """Return any other value as the function gets it, or raise :class:`MisfitError`."""
+    error: type[Exception] = TypeError
+    """What is raised for a value that does not fit."""
+
+    def fit(self, value: Any) -> Any:
+        """Return a value as the function gets it, or raise :class:`MisfitError`."""
+        return value if type(value) in self.types else self.take(value)
+
+
+def misfit(value: Any) -> Any:
+    raise MisfitError
+
+
+def _take_bool(value: Any) -> bool:
+    if isinstance(value, np.bool_):
+        return bool(value)
+    raise MisfitError
+
+
+def _take_int(value: Any) -> int:
+    found = as_integer(value)
+    if found is None:
+        raise MisfitError
+    return found
+
+
+def _take_float(value: Any) -> Any:
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return value
+    # A number may be traced, or lie on a device.
+    if np.ndim(_take_array(value)) == 0 and value.dtype.kind not in "bc":
+        return value
+    raise MisfitError
+
+
+def _take_array(value: Any) -> Any:
+    if type(value) not in _JAX_ARRAYS:
+        return _take_first(value)
+    # A random key has a dtype of JAX's own.
+    return value if isinstance(value.dtype, np.dtype) else misfit(value)
+
+
+def _take_first(value: Any) -> Any:
+    """Take an array of a type that was not there before, or one of NumPy's."""
+    if isinstance(value, jax.Array):
+        _JAX_ARRAYS.add(type(value))
+        return _take_array(value)
+    dtype = getattr(value, "dtype", None)
+    # What stands for an array, such as a variable of nnx, says so.
+    if not isinstance(value, (np.ndarray, np.generic)) and not hasattr(value, "__jax_array__"):
+        raise MisfitError
+    # bfloat16 and its kin are void to NumPy, but not np.void.
+    if not isinstance(dtype, np.dtype) or dtype.kind in "OSUMm" or dtype.type is np.void:
+        raise MisfitError
+    return value
+
+
+_JAX_ARRAYS: set[type] = set()
+"""The types of JAX arrays, and of tracers, that have come so far."""
+
+
+def _take_scalar(value: Any) -> Any:
+    if isinstance(value, (numbers.Real, Complement)) and not isinstance(value, bool):
+        return value
+    return _take_array(value)
+
+
+ANYTHING = Kind("anything", set(), lambda value: value)
+BOOL = Kind("True or False", {bool}, _take_bool)
+INT = Kind("an integer", {int}, _take_int)
+FLOAT = Kind("a number", {float, int}, _take_float)
+TEXT = Kind("a text", {str}, lambda value: value if isinstance(value, str) else misfit(value))
+ARRAY = Kind("an array", set(), _take_array)
+NONE = Kind("None", {type(None)}, misfit)
+FUNCTION = Kind(
+    "a function", {types.FunctionType}, lambda value: value if callable(value) else misfit(value)
+)
+SCALAR = Kind("a number or a scalar array", {float, int}, _take_scalar)
+HYPERPARAMETER = Kind(
+    "a number, a JAX scalar or a schedule (a function of the step)",
+    {float, int},
+    lambda value: value if callable(value) else _take_scalar(value),
+)

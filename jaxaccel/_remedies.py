@@ -1,0 +1,114 @@
+"""What to do about a wrong argument: PyTorch's words that are left out, values of another make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+_NOT_HERE = "it says how PyTorch computes, and not what: leave it out, XLA decides"
+_STATE = "give parameters to the transformation: tx = {0}(...), state = tx.init(params)"
+_READ_AT = "leave it out: a schedule is a function of the step, and goes on from the state's own"
+
+LEFT_OUT = {
+    "inplace": "leave it out: arrays are never changed in place",
+    "device": "leave it out: jax.device_put or jax.default_device places arrays",
+    "foreach": _NOT_HERE,
+    "fused": _NOT_HERE,
+    "capturable": _NOT_HERE,
+    "differentiable": _NOT_HERE,
+    "params": _STATE,
+    "parameters": _STATE,
+    "optimizer": "give the learning rate as lr, and what this returns to the optimizer as its lr",
+    "last_epoch": _READ_AT,
+    "verbose": "leave it out: print what the schedule returns",
+    "generator": "give random numbers as rngs=, as key=, or to what this returns",
+    "tensor": "leave it out: what this returns makes a new array, init(key, shape, dtype)",
+    "size_average": 'say reduction="mean" or reduction="sum"',
+    "reduce": 'say reduction="none", "mean" or "sum"',
+    "sparse": "leave it out; for sparse gradients see ja.optimizers.sparse_adam",
+    "out": "leave it out: the result is returned",
+    "requires_grad": "leave it out: jax.grad says what is differentiated",
+    "memory_format": "leave it out: channels are last, and XLA chooses the layout",
+    "process_group": "say axis_name=, the mapped axis of the mesh",
+    "enable_nested_tensor": "leave it out: arrays have one length; mask the padding",
+    "return_indices": "leave it out: the indices are not computed here",
+    "pin_memory": "leave it out: ja.data.prefetch_to_device moves batches ahead of time",
+    "num_workers": "leave it out, or use ja.data.data_loader_order's",
+    "train": "say training=",
+    "seed": "say rngs=nnx.Rngs(seed), key=jax.random.key(seed) or ja.random.manual_seed(seed)",
+    "key": "say rngs=nnx.Rngs(key)",
+    "learning_rate": "say lr=",
+}
+"""PyTorch's words that are no argument here -> what to do instead; {0} is the function."""
+
+OF_ARGUMENT = {
+    "rngs": (
+        "For a seed: nnx.Rngs(seed), or jaxaccel.random.manual_seed(seed) for PyTorch's own "
+        "numbers; for a key: nnx.Rngs(key)"
+    ),
+    "dtype": "PyTorch's torch.float32 is jnp.float32",
+}
+"""Arguments -> how they are made."""
+
+
+def remedy_for_word(function: str, word: str, known: Iterable[str]) -> str | None:
+    """Return what to do instead of naming an argument that a function lacks."""
+    from difflib import get_close_matches
+
+    if found := get_close_matches(word, list(known), n=1, cutoff=0.75):
+        return f"did you mean {found[0]}?"
+    return LEFT_OUT[word].format(function) if word in LEFT_OUT else None
+
+
+def remedy_for_value(function: Any, name: str, what: str, value: Any, is_first: bool) -> str | None:
+    """Return how a value of the wrong kind is made into the right one."""
+    room = function.__module__.split(".")[1] if "." in function.__module__ else ""
+    if room in ("optimizers", "schedules") and is_first and _holds_parameters(value):
+        word = "params" if room == "optimizers" else "optimizer"
+        return LEFT_OUT[word].format(function.__name__)
+    if name in OF_ARGUMENT:
+        return OF_ARGUMENT[name]
+    if isinstance(value, Tracer):
+        return "a traced value is not known yet: name the argument in jax.jit's static_argnames"
+    if type(value).__module__.partition(".")[0] == "torch":
+        return _of_torch(value)
+    if "Transformation" in what and callable(value):
+        return f"call it: {getattr(value, '__name__', 'the factory')}(...)"
+    if "array" in what:
+        return _of_array(value)
+    if what == "True or False" and isinstance(value, str):
+        return "a text is true in Python, whatever it says"
+    return None
+
+
+def _holds_parameters(value: Any) -> bool:
+    """Return whether somebody gives what PyTorch changes in place: parameters, an optimizer."""
+    return isinstance(value, (Mapping, Iterable, jax.Array, np.ndarray)) and not isinstance(
+        value, str
+    )
+
+
+def _of_torch(value: Any) -> str:
+    """Return how what PyTorch made becomes ours."""
+    name = type(value).__name__
+    if name == "PackedSequence":
+        return (
+            "sequences are padded here: torch.nn.utils.rnn.pad_packed_sequence, and read the "
+            "outputs of each sequence up to its length"
+        )
+    if name == "Generator":
+        return "jaxaccel.random.manual_seed(seed) draws the same numbers"
+    return "jnp.asarray(tensor.detach().numpy()) makes an array of a tensor"
+
+
+def _of_array(value: Any) -> str | None:
+    """Return how numbers become an array."""
+    if isinstance(value, (int, float, complex, list, tuple)):
+        return "jnp.asarray(value) makes one"
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} has no numbers; np.asarray(value, dtype) converts them"
+    return None
