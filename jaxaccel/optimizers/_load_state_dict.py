@@ -158,7 +158,7 @@ def _check_entries(entries: dict[int, Any], indices: dict[int, TorchParam]) -> N
             )
         if not isinstance(entry, Mapping):
             raise TypeError(f"state_dict[{index}] must be a mapping, got {type(entry).__name__}")
-        if indices[index].leaf is None and any(value is not None for value in entry.values()):
+        if not indices[index].is_trained and any(value is not None for value in entry.values()):
             if "n_iter" in entry or entry.get("step") == 0:
                 continue  # LBFGS's first parameter has everything, Adagrad's have zeros at once
             raise ValueError(
@@ -174,7 +174,7 @@ def _of_group(
     return {
         index: (indices[index], entry)
         for index, entry in entries.items()
-        if indices[index].leaf is not None
+        if indices[index].is_trained
         and indices[index].group == group
         and any(value is not None for value in entry.values())
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -28,8 +28,7 @@ class ParamGroupsState(NamedTuple):
     inner_states: tuple[State, ...]
     """Per group the optimizer's own state, over the parameters of that group."""
 
-    reads_schedules: ClassVar[bool] = True
-    """``step`` is where the schedules inside are read."""
+    reads_schedules = True  # at its step
     __repr__ = short_repr
 
 

@@ -29,7 +29,7 @@ def flat_order(found: Sequence[TorchParam]) -> np.ndarray | None:
         starts[leaf], position = position, position + sizes[leaf]
     parts = []
     for param in found:
-        if param.leaf is None:
+        if not param.is_trained:
             parts.append(np.full(_real_size(param), -1))
             continue
         value = _variable(param)
@@ -43,7 +43,8 @@ def flat_order(found: Sequence[TorchParam]) -> np.ndarray | None:
 
 def _variable(param: TorchParam) -> Any:
     """Return the array of the model that a parameter is, or one of its shape and dtype."""
-    variable = param.named.arrays[0].variable  # ty: ignore
+    assert param.named is not None
+    variable = param.named.arrays[0].variable
     return np.broadcast_to(np.zeros((), variable.dtype), variable.shape)
 
 

@@ -92,7 +92,7 @@ def _check_fits(tx: Any, calls: Calls, units: Units, state: State, params: Param
     found = jax.tree.leaves(made, is_leaf=lambda node: type(node) in kinds)
     if not any(type(node) in kinds for node in found):
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise TypeError(f"tx must be the transformation of the state, a {names}, got {tx!r}")
+        raise TypeError(f"tx must be the transformation that made the state, {names}, got {tx!r}")
 
 
 def _optimizer_call(tx: Any) -> Any:

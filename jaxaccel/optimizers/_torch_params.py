@@ -20,14 +20,19 @@ class TorchParam(NamedTuple):
 
     name: str
     """The model's name for it, or where it is among the leaves: for texts."""
-    leaf: int | None
-    """The index of its leaf in the tree of parameters; None: the tree does not have it."""
+    leaf: int
+    """The index of its leaf in the tree of parameters; -1: the tree does not have it."""
     layout: str
     """In which the leaf is kept: ``"flax"`` or ``"torch"``."""
     group: int
     """The index of our group that it belongs to."""
     named: NamedParameter | None = None
     """What the model says about it."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the tree of parameters has it."""
+        return self.leaf >= 0
 
 
 def torch_params(
@@ -76,7 +81,7 @@ def _of_model(params: Params, model: Any, owners: Callable[[Any], list[int]]) ->
     if len(leaves) < len(named):
         groups = {**_groups_of_all(model, index_of, owners), **groups}
     return [
-        TorchParam(each.name, leaves.get(index), each.layout, groups[index], each)
+        TorchParam(each.name, leaves.get(index, -1), each.layout, groups[index], each)
         for index, each in enumerate(named)
     ]
 
@@ -103,7 +108,7 @@ def _paths(tree: Any) -> list[str]:
 
 def trained(found: Sequence[TorchParam]) -> list[TorchParam]:
     """Return the parameters that the tree has."""
-    return [param for param in found if param.leaf is not None]
+    return [param for param in found if param.is_trained]
 
 
 def grouped(found: Sequence[TorchParam]) -> list[tuple[int, list[TorchParam]]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -220,3 +221,146 @@ def test_a_model_comes_from_pytorch_and_goes_back(case):
     train_on(pair, range(STEPS, 2 * STEPS))
     pair.carry_back()
     train_on(pair, range(2 * STEPS, 3 * STEPS))
+
+
+# --- groups, and what is around an optimizer ----------------------------------------------------
+
+
+def in_groups(pair, patterns):
+    """Return PyTorch's groups of a twin by patterns, the rest last; frozen ones are members."""
+    groups = [[] for _ in range(len(patterns) + 1)]
+    for name, p in pair.everything.items():
+        first = [re.search(pattern, name) is not None for pattern in patterns]
+        groups[[*first, True].index(True)].append((name, p))
+    return groups
+
+
+GROUPED = case("adamw", "AdamW", {"lr": decaying, "weight_decay": 0.5})
+PATTERNS = ["norm|head", "table"]
+OURS = [{"params": PATTERNS[0], "weight_decay": 0.0, "betas": (0.8, 0.9)}, {"params": PATTERNS[1]}]
+
+
+def grouped_pair(wrap=lambda tx: tx, named=False):
+    """Return a pair whose optimizers have three groups, one with numbers of its own."""
+    pair = Pair(GROUPED, lambda: wrap(tx_of_groups()))
+    members = in_groups(pair, PATTERNS)
+    pair.optimizer = torch.optim.AdamW(
+        [
+            {
+                "params": own if named else [p for _, p in own],
+                **{name: value for name, value in options.items() if name != "params"},
+            }
+            for own, options in zip(members, [*OURS, {}], strict=True)
+        ],
+        **values_at(GROUPED.kwargs, 0),
+    )
+    return pair
+
+
+def tx_of_groups():
+    return ja.optimizers.param_groups(ja.optimizers.adamw, OURS, **GROUPED.kwargs)
+
+
+WRAPPERS = {
+    "groups": lambda tx: tx,
+    "lookahead, whose weights stay": lambda tx: ja.optimizers.lookahead(tx, k=100),
+    "one micro-batch a step": lambda tx: ja.transforms.accumulate_gradients(tx, steps=1),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_groups_come_from_pytorch_and_go_back(wrapper):
+    pair = grouped_pair(WRAPPERS[wrapper])
+    for k in range(STEPS):
+        pair.step_theirs(k)
+    pair.carry_over(STEPS)
+    pair.assert_equal(STEPS)
+    train_on(pair, range(STEPS, 2 * STEPS))
+    pair.carry_back()
+    train_on(pair, range(2 * STEPS, 3 * STEPS))
+
+
+def test_names_in_the_groups_count_and_not_their_order():
+    pair = grouped_pair(named=True)
+    for group in pair.optimizer.param_groups:
+        for key in ("params", "param_names"):
+            group[key].reverse()
+    for k in range(STEPS):
+        pair.step_theirs(k)
+    pair.carry_over(STEPS)
+    train_on(pair, range(STEPS, 2 * STEPS))
+
+
+def test_numbers_that_the_state_holds_are_restored_and_keep_their_digits():
+    pair = grouped_pair()
+    pair.optimizer.param_groups[0].update(
+        betas=(0.7, 0.9), weight_decay=torch.tensor(0.125, dtype=torch.float64)
+    )
+    pair.step_theirs(0)
+    pair.carry_over(1)
+    first, *_ = ja.optimizers.get_hyperparams(pair.state)
+    assert first["betas"][0] == pytest.approx(0.7, abs=1e-7)
+    assert (first["weight_decay"], first["lr"]) == (0.125, pytest.approx(decaying(1), rel=1e-6))
+    train_on(pair, range(1, 3))
+    found = ja.optimizers.state_dict(pair.state, pair.params, model=pair.model, tx=pair.tx)
+    groups = found["param_groups"]
+    assert [group["betas"] for group in groups][1:] == [(0.9, 0.999)] * 2
+    assert [group["lr"] for group in groups] == [decaying(3)] * 3
+    assert [group["params"] for group in groups] == [[0, 1, 2], [3], [4, 5, 6, 7]]
+
+
+def test_in_a_chain_the_optimizer_inside_crosses():
+    adam = ja.optimizers.adam()
+    pair = Pair(case("adam", "Adam", {}), lambda: optax.chain(optax.clip(1e9), adam))
+    pair.step_theirs(0)
+    chained, pair.tx = pair.tx, adam
+    ja.nn.load_state_dict(pair.model, pair.twin.state_dict())
+    _, pair.params, _ = ja.training.split_model(pair.model, trainable=is_trained)
+    pair.state = ja.optimizers.load_state_dict(
+        chained.init(pair.params), pair.params, pair.optimizer.state_dict(), model=pair.model,
+        tx=adam,
+    )  # fmt: skip
+    pair.tx = chained
+    train_on(pair, range(1, 3))
+    with pytest.raises(TypeError, match=r"of an optax.chain pass the optimizer in it"):
+        ja.optimizers.state_dict(pair.state, pair.params, model=pair.model, tx=chained)
+
+
+def test_sparse_rows_of_a_table_cross():
+    model, twin = ja.nn.Embedding(6, 4, dtype=jnp.float64, rngs=nnx.Rngs(0)), None
+    twin = torch.nn.Embedding(6, 4, sparse=True).double()
+    _, params, _ = ja.training.split_model(model)
+    optimizer, tx = torch.optim.SparseAdam(twin.parameters()), ja.optimizers.sparse_adam()
+    twin(torch.tensor([1, 3])).sum().backward()
+    optimizer.step()
+    state = ja.optimizers.load_state_dict(
+        tx.init(params), params, optimizer.state_dict(), model=model, tx=tx
+    )
+    found = ja.optimizers.state_dict(state, params, model=model, tx=tx)
+    expected = optimizer.state_dict()
+    assert found["state"][0]["step"] == 1
+    for name in ("exp_avg", "exp_avg_sq"):
+        assert np.array_equal(found["state"][0][name], expected["state"][0][name].numpy())
+    assert found["param_groups"] == expected["param_groups"]
+
+
+def test_before_the_first_step_and_with_trained_parameters_only():
+    pair = Pair(case("sgd", "SGD", {"momentum": 0.9}))
+    pair.optimizer = torch.optim.SGD(
+        [p for p in pair.everything.values() if p.requires_grad], momentum=0.9
+    )
+    pair.only = True
+    pair.carry_over(0)
+    assert not ja.optimizers.state_dict(pair.state, pair.params, model=pair.model)["state"]
+    train_on(pair, range(2))
+    pair.carry_back()
+    train_on(pair, range(2, 4))
+
+
+def test_a_parameter_that_never_had_a_gradient_is_left_alone():
+    pair = Pair(case("adam", "Adam", {}))
+    pair.everything["a_head.weight"].requires_grad_(False)
+    pair.step_theirs(0)
+    pair.carry_over(1)
+    assert not np.any(pair.state.exp_avg["a_head"]["weight"][...])
+    assert np.any(pair.state.exp_avg["x_mix"]["weight"][...])
