@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
-from jaxaccel.functional._gradient import with_gradient_of
+from jaxaccel._gradient import with_gradient_of
 from jaxaccel.functional._reduction import as_pair, result_dtype
 from jaxaccel.functional._vector_norm import vector_norm
 from jaxaccel.functional._wide import axis_of

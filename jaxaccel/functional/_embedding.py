@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._gradient import with_gradient_of
 from jaxaccel.functional._embedding_rows import (
     check_integers,
     check_table,
@@ -13,8 +14,8 @@ from jaxaccel.functional._embedding_rows import (
     frequencies,
     padding_row,
     rows_of,
+    wide_rows_of,
 )
-from jaxaccel.functional._gradient import with_gradient_of
 
 
 @checked
@@ -69,14 +70,14 @@ def embedding(
         raise IndexError("index out of range in self")
     if max_norm is not None:
         weight = embedding_renorm(weight, input, max_norm, norm_type)
-    rows = rows_of(weight, input)
+    rows = wide_rows_of(weight, input)
     if padding_idx is not None:
         is_padding = jnp.expand_dims(input == padding_idx, -1)
         rows = jnp.where(is_padding, jax.lax.stop_gradient(rows), rows)
     if scale_grad_by_freq:
         times = jnp.expand_dims(frequencies(input, len(weight)), -1)
         rows = with_gradient_of(rows / times.astype(rows.dtype), rows)
-    return rows
+    return rows.astype(weight.dtype)
 
 
 @checked

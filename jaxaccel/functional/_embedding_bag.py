@@ -8,6 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxaccel._checked import checked
+from jaxaccel._gradient import with_gradient_of
 from jaxaccel._math import compute_dtype
 from jaxaccel.functional._embedding import embedding_renorm
 from jaxaccel.functional._embedding_rows import (
@@ -16,9 +17,8 @@ from jaxaccel.functional._embedding_rows import (
     first_outside,
     frequencies,
     padding_row,
-    rows_of,
+    wide_rows_of,
 )
-from jaxaccel.functional._gradient import with_gradient_of
 
 
 @checked
@@ -95,9 +95,7 @@ def embedding_bag(
     input = input.reshape(-1)
     if max_norm is not None:
         weight = embedding_renorm(weight, input, max_norm, norm_type)
-    rows = rows_of(weight, input)
-    wide = compute_dtype(rows.dtype)
-    rows = rows.astype(wide)
+    rows, wide = wide_rows_of(weight, input), compute_dtype(weight.dtype)
     if scale_grad_by_freq:
         times = jnp.expand_dims(frequencies(input, len(weight)), -1)
         rows = with_gradient_of(rows / times.astype(wide), rows)

@@ -7,6 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxaccel._gradient import with_gradient_of
+from jaxaccel._math import compute_dtype
+
 
 def check_integers(array: jax.Array, function: str) -> None:
     """Raise unless an array holds integers that PyTorch takes."""
@@ -24,6 +27,17 @@ def first_outside(input: jax.Array, rows: int) -> int | None:
     values = np.asarray(input)
     outside = values[(values < 0) | (values >= rows)]
     return int(outside[0]) if outside.size else None
+
+
+def wide_rows_of(weight: jax.Array, input: jax.Array) -> jax.Array:
+    """Look the rows up, in float32 at least; the gradients of a row are summed so too.
+
+    The rows come out of the table itself, not out of a copy in float32.
+    """
+    wide, rows = compute_dtype(weight.dtype), rows_of(weight, input)
+    if rows.dtype == wide:
+        return rows
+    return with_gradient_of(rows_of(weight.astype(wide), input), rows.astype(wide))
 
 
 def rows_of(weight: jax.Array, input: jax.Array) -> jax.Array:

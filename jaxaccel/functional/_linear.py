@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._gradient import with_float32_sums
 from jaxaccel._math import compute_dtype
 
 
@@ -120,7 +121,7 @@ def add_bias(output: jax.Array, bias: jax.Array | None) -> jax.Array:
     """Add a bias along the last axis."""
     if bias is None:
         return output
-    return output + jax.lax.expand_dims(bias, range(output.ndim - 1))
+    return output + with_float32_sums(jax.lax.expand_dims(bias, range(output.ndim - 1)), output)
 
 
 def _check_bilinear(

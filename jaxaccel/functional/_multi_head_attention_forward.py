@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._gradient import with_float32_sums
 from jaxaccel._types import Key
 from jaxaccel.functional._attention_blocks import attend
 from jaxaccel.functional._attention_mask import check_lengths, check_shapes, seen_masks
@@ -192,6 +193,7 @@ def _extended(
 ) -> tuple[jax.Array, jax.Array, list[jax.Array]]:
     """Append one more key and value to each sequence; every query sees them."""
     shape = (keys.shape[0], 1, keys.shape[2])
+    key, value = (with_float32_sums(x, like[:, :1]) for x, like in ((key, keys), (value, values)))
     keys = jnp.concatenate([keys, jnp.broadcast_to(key, shape)], axis=1)
     values = jnp.concatenate([values, jnp.broadcast_to(value, shape)], axis=1)
     masks = [

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._gradient import with_float32_sums
 from jaxaccel._types import Generator
 from jaxaccel.init import normal
 from jaxaccel.models._gpt_block import Block
@@ -27,8 +28,8 @@ class Transformer(nnx.Module):
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the vectors that predict the next tokens."""
-        positions = self.wpe(jnp.arange(input.shape[1], dtype=jnp.int32))
-        x = self.drop(self.wte(input) + jax.lax.expand_dims(positions, (0,)))
+        tokens, positions = self.wte(input), self.wpe(jnp.arange(input.shape[1], dtype=jnp.int32))
+        x = self.drop(tokens + with_float32_sums(jax.lax.expand_dims(positions, (0,)), tokens))
         for block in self.h:
             x = block(x)
         return self.ln_f(x)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._gradient import with_float32_sums
 from jaxaccel._types import Generator
 from jaxaccel.init import trunc_normal
 from jaxaccel.nn import Conv2d, LayerNorm, Linear, TransformerEncoderLayer, params_key
@@ -65,9 +66,10 @@ class VisionTransformer(nnx.Module):
             )
         patches = self.conv_proj(input)
         patches = patches.reshape(patches.shape[0], -1, patches.shape[-1])
-        token = self.class_token[...]
+        token = with_float32_sums(self.class_token[...], patches[:, :1])
         token = jnp.broadcast_to(token, (patches.shape[0], *token.shape[1:]))
-        x = jnp.concatenate([token, patches], 1) + self.pos_embedding[...]
+        x = jnp.concatenate([token, patches], 1)
+        x = x + with_float32_sums(self.pos_embedding[...], x)
         for layer in self.layers:
             x = layer(x)
         return self.head(self.norm(x)[:, 0])

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._gradient import with_gradient_of
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator
 from jaxaccel.functional import linear
@@ -163,11 +164,14 @@ def _scan(
     # states take on the type of what they will be added to, and nothing of its values.
     initial = tuple(jnp.where(False, projected[0, :, :1], state) for state in initial)
 
+    read_by_all = _with_float32_sums(weight_hh, bias_hh, weight_hr)
+
     def step(states: States, now: Any) -> tuple[States, jax.Array]:
         x, is_inside = now
-        new = _in_float32(cell, x, linear(states[0], weight_hh, bias_hh), states)
-        if weight_hr is not None:
-            new = (jnp.dot(new[0], weight_hr), *new[1:])
+        hidden, bias, projection = read_by_all()
+        new = _in_float32(cell, x, linear(states[0], hidden, bias), states)
+        if projection is not None:
+            new = (jnp.dot(new[0], projection), *new[1:])
         if is_inside is None:
             return new, new[0]
         kept = tuple(jnp.where(is_inside, a, b) for a, b in zip(new, states, strict=True))
@@ -175,6 +179,24 @@ def _scan(
 
     final, output = jax.lax.scan(step, initial, (projected, inside), reverse=reverse)
     return output, final
+
+
+def _with_float32_sums(*parameters: jax.Array | None) -> Callable[[], list[jax.Array | None]]:
+    """Return what a step reads its parameters by, so that the steps' gradients add up in float32.
+
+    What is read is the parameter itself: the copy in float32 is there for its gradient alone.
+    """
+    wide = [None if p is None else p.astype(compute_dtype(p.dtype)) for p in parameters]
+
+    def read() -> list[jax.Array | None]:
+        return [
+            p
+            if p is None or w is None or p.dtype == w.dtype
+            else with_gradient_of(w.astype(p.dtype), p)
+            for p, w in zip(parameters, wide, strict=True)
+        ]
+
+    return read
 
 
 def _in_float32(cell: Cell, x: jax.Array, hidden: jax.Array, states: States) -> States:

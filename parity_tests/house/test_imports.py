@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 CORE = (
     "_types",
     "_math",
+    "_gradient",
     "_tree",
     "_layout",
     "_checks",
@@ -36,6 +37,7 @@ CORE = (
 MAY_IMPORT = {
     "_types": (),
     "_math": ("_types",),
+    "_gradient": ("_math",),
     "_tree": ("_types", "_math"),
     "_layout": ("_types",),
     "_rows": ("_types", "_math", "_tree", "_checks"),

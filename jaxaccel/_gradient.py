@@ -1,0 +1,45 @@
+"""Gradients other than the one that differentiation would find: of another value, summed wider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxaccel._math import compute_dtype
+
+
+@jax.custom_jvp
+def with_gradient_of(carrier: jax.Array, value: jax.Array) -> jax.Array:
+    """Return ``value`` with the derivative of ``carrier``, in both modes of differentiation."""
+    return value
+
+
+@with_gradient_of.defjvp
+def _jvp(primals: Any, tangents: Any) -> Any:
+    """Return the value and the carrier's tangent."""
+    return primals[1], tangents[0]
+
+
+def with_float32_sums(parameter: jax.Array, like: jax.Array) -> jax.Array:
+    """Return a half-precision parameter, broadcast, whose gradient is summed in float32.
+
+    The transpose of a broadcast sums in the dtype of what is broadcast, and a sum of some hundred
+    rows in bfloat16 stands still. So the parameter is broadcast in float32 and then converted,
+    which gives the same numbers, and compiles to the same program forward.
+
+    Args:
+        parameter: What ``like``'s rows share, with as many axes as it. In float32 or wider it comes
+            back as it is: the addition broadcasts it.
+        like: What the parameter will be added to, or joined with.
+    """
+    wide = compute_dtype(parameter.dtype)
+    if parameter.dtype == wide:
+        return parameter
+    varying = jax.typeof(like).manual_axis_type.varying
+    missing = tuple(varying - jax.typeof(parameter).manual_axis_type.varying)
+    # Inside shard_map, devices sum what is small and in float32, and not what was broadcast.
+    own = parameter.astype(wide)
+    own = jax.lax.pcast(own, missing, to="varying") if missing else own
+    return jnp.broadcast_to(own, like.shape).astype(parameter.dtype)
