@@ -12,7 +12,9 @@ if ON_CPU:
     # Compiling is what takes the time, and the formulas do not change. Where the last bit counts,
     # a test asks for harness.compiled.QUICK_COMPILE.
     os.environ.setdefault(
-        "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+        "XLA_FLAGS",
+        "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+        " --xla_cpu_parallel_codegen_split_count=1",
     )
 
 import jax  # noqa: E402

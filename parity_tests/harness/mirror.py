@@ -42,15 +42,17 @@ def mirrors_of(module):
 
 
 @contextlib.contextmanager
-def torch_ref_inside(*rooms):
+def torch_ref_inside(*rooms, branches=True):
     """Put every function of torch_ref's rooms in the place of jaxaccel's that it mirrors.
 
     What jaxaccel then computes, step by step and without ``jit``, is the arithmetic of torch_ref on
     tensors; only the walk over trees, the schedules and the state are its own. Yields a set that
-    collects the names of the functions that ran.
+    collects the names of the functions that ran. Without ``branches`` (none of JAX's branches and
+    loops calls a mirrored function) what is JAX's own keeps its compiled operations: sooner.
     """
     ran = set()
-    with pytest.MonkeyPatch.context() as patch, jax.disable_jit():
+    by_itself = jax.disable_jit() if branches else contextlib.nullcontext()
+    with pytest.MonkeyPatch.context() as patch, by_itself:
         for room in rooms:
             for file in files_of(room):
                 _put_inside(patch, f"{room}.{file}", ran)

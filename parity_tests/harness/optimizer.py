@@ -13,7 +13,7 @@ import torch
 
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_same_path, largest
-from parity_tests.harness.compiled import QUICK_COMPILE, shared
+from parity_tests.harness.compiled import FAST_COMPILE, QUICK_COMPILE, shared
 from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.registry import lookup, oracle_of
 
@@ -277,8 +277,7 @@ def run_jax_low_precision(case, problems):
 
     With JAX's 64-bit mode off, as users have it. Every dtype is a leaf of one tree and every seed
     a row of one vmap: one compilation. A function's quick rows are compiled as users have it, with
-    their numbers in the program (and those at the edge of a bound of their own); the others share
-    programs.
+    their numbers in the program; the others share programs.
     """
     with jax.enable_x64(False):
         tx = transform_of("jaxaccel", case)
@@ -292,8 +291,8 @@ def run_jax_low_precision(case, problems):
             inputs.append({dtype: to_jax(leaf, dtype) for dtype, leaf in own.items()})
         runs = jax.vmap(_scan(tx))
         by_itself = functools.partial(jax.jit, compiler_options=QUICK_COMPILE)
-        alone = case.is_quick or "one_step" in case.options
-        compiled = by_itself(runs) if alone else shared(runs)
+        options = QUICK_COMPILE if "optimized" in case.options else FAST_COMPILE
+        compiled = by_itself(runs) if case.is_quick else shared(runs, options)
         moved, states, updates = compiled(*inputs)
         assert states.step.dtype == jnp.int32
     state = {field: _widened(leaves) for field, leaves in fields_of(states, problems).items()}
@@ -339,7 +338,10 @@ def _widened(leaves):
 
 def run_torch_ref(case, params, grads, dtype):
     """Run the row with torch_ref's algorithm, step by step, inside jaxaccel's transformation."""
-    with torch_ref_inside("optimizers") as ran, in_full_precision(case, dtype):
+    with (
+        torch_ref_inside("optimizers", branches=False) as ran,
+        in_full_precision(case, dtype),
+    ):
         tx = transform_of("jaxaccel", case)
         params, grads = to_own_layout(case, params), to_own_layout(case, grads, lead=1)
         params = {name: to_jax(leaf, dtype) for name, leaf in params.items()}

@@ -2,7 +2,8 @@
 
 Options of a row: ``one_minus_beta``, the smallest ``1 - beta``, where PyTorch's own ``1 - beta**t``
 is the limit; ``own_error_ratio``, another bound than the usual one for the low-precision runs, and
-``one_step`` for the updates of single float32 steps;
+``one_step`` for the updates of single float32 steps; ``optimized``, why its programs in low
+precision are compiled as users have them;
 ``shapes``, leaves in place of the harness' own; ``real_only``, why there is no complex leaf,
 ``matrices_only``, why there are no vectors;
 ``layout``, the kernel layout that the transform is told, or a function from a leaf's name to it;
