@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxaccel._checks import as_integer
 from jaxaccel._math import compute_dtype
@@ -60,6 +62,18 @@ def count_rows(batch: Any, axes: list[int | None]) -> int | None:
             "rows, such as a table or a raw random key"
         )
     return next(iter(rows.values()), None)
+
+
+def as_weight(value: Any) -> jax.Array:
+    """Return what a part counts for, as the user's ``weight`` returned it, as a float."""
+    kind = value.dtype.kind if isinstance(value, (jax.Array, np.ndarray)) else ""
+    is_real = isinstance(value, numbers.Real) or kind in {*"biuf", "V"}  # V: bfloat16 and others
+    if not is_real or np.shape(value):
+        raise TypeError(
+            "weight must return one real number, what the rows count for together, got "
+            f"{value!r}; sum over the rows"
+        )
+    return jnp.asarray(value).astype(float)
 
 
 def seeds_of(weights: jax.Array, total: jax.Array, count: int) -> jax.Array:

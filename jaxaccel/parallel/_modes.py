@@ -34,14 +34,9 @@ def by_sharding(gradient_fn: GradientFunction, mesh: Mesh, axes: tuple[str, ...]
 
         for axis in axes:
             whole = _with_axis(whole, axis)
-        if not explicit:
-            return whole(*arguments)
-        arguments = _on_explicit_axes(arguments, specs, mesh, axes)
-        everywhere: Any = NamedSharding(mesh, PartitionSpec())
-        of_params = jax.tree.map(lambda x: jax.typeof(x).sharding, arguments[0])
-        where = Gradients(of_params, everywhere, everywhere)
-        automatic: Any = jax.sharding.auto_axes(whole, axes=explicit, out_sharding=where)
-        return automatic(*arguments)
+        if explicit:
+            arguments = _on_explicit_axes(arguments, specs, mesh, axes)
+        return _automatic(whole, explicit, NamedSharding(mesh, PartitionSpec()))(*arguments)
 
     return run
 
@@ -51,10 +46,12 @@ def by_shard_map(local: Local, mesh: Mesh, axes: tuple[str, ...]) -> Local:
 
     def run(rows: list[int | None], *arguments: Any) -> Gradients:
         specs, whole = batch_specs(arguments[2], rows, axes), PartitionSpec()
-        if _explicit_axes(mesh):
+        explicit = _explicit_axes(mesh)
+        if explicit:
             arguments = _on_explicit_axes(arguments, specs, mesh, axes)
+        others = tuple(axis for axis in explicit if axis not in axes)
         mapped = jax.shard_map(
-            local,
+            _automatic(local, others, whole),
             mesh=mesh,
             in_specs=(whole, whole, specs, whole, whole),
             out_specs=whole,
@@ -119,6 +116,37 @@ def _with_axis(function: Local, axis: str) -> Local:
     """Return the function with an axis name bound, over one device that has everything."""
     bound = jax.vmap(function, in_axes=None, out_axes=0, axis_name=axis, axis_size=1)
     return lambda *arguments: jax.tree.map(lambda x: x[0], bound(*arguments))
+
+
+def _automatic(function: Local, explicit: tuple[str, ...], everywhere: Any) -> Local:
+    """Return the function with its explicit axes left to the compiler, as automatic ones are.
+
+    Gradients come back where their parameters are, the rest ``everywhere``.
+    """
+    if not explicit:
+        return function
+
+    def run(params: Any, *others: Any) -> Gradients:
+        frozen: list[bool] = []
+
+        def filled(params: Any, *others: Any) -> Gradients:
+            found = function(params, *others)
+            leaves, treedef = jax.tree.flatten(params)
+            grads = treedef.flatten_up_to(found.grads)
+            frozen[:] = [grad is None for grad in grads]
+            # Where a frozen parameter has no gradient its own value holds the place.
+            pairs = zip(grads, leaves, strict=True)
+            return found._replace(grads=[p if g is None else g for g, p in pairs])
+
+        leaves, treedef = jax.tree.flatten(params)
+        of_params = [jax.typeof(leaf).sharding for leaf in leaves]
+        where: Any = Gradients(of_params, everywhere, everywhere)
+        automatic: Any = jax.sharding.auto_axes(filled, axes=explicit, out_sharding=where)
+        found = automatic(params, *others)
+        grads = [None if none else g for none, g in zip(frozen, found.grads, strict=True)]
+        return found._replace(grads=treedef.unflatten(grads))
+
+    return run
 
 
 def _explicit_axes(mesh: Mesh) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._math import as_complex, as_real_pairs
-from jaxaccel._rows import scaled_by, seeds_of, share_of_gradient, share_of_metric
+from jaxaccel._rows import as_weight, scaled_by, seeds_of, share_of_gradient, share_of_metric
 from jaxaccel._tree import map_unfrozen
 from jaxaccel._types import GradientFunction, Gradients, Params
 
@@ -43,7 +43,7 @@ def per_device(
 
 def _seed(weight: Any, axes: tuple[str, ...]) -> jax.Array:
     """Return this device's factor on its loss."""
-    weight = jnp.asarray(weight).astype(float)
+    weight = as_weight(weight)
     return _varying(seeds_of(weight, jax.lax.psum(weight, axes), jax.lax.axis_size(axes)), axes)
 
 

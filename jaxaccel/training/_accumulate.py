@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxaccel._checks import check_gradient_function, check_positive_integer
 from jaxaccel._math import compute_dtype
 from jaxaccel._rows import (
+    as_weight,
     count_rows,
     row_axes,
     scaled_by,
@@ -18,6 +19,7 @@ from jaxaccel._rows import (
     share_of_gradient,
     share_of_metric,
 )
+from jaxaccel._tree import is_none
 from jaxaccel._types import Count, GradientFunction, Gradients, Params
 
 
@@ -106,7 +108,10 @@ def accumulate(
 
         total = _run_all(run_at, params, model_state, steps, unroll)
         grads = jax.tree.map(
-            lambda g, p: (g / steps).astype(jnp.result_type(p)), total.grads, params
+            lambda g, p: None if g is None else (g / steps).astype(jnp.result_type(p)),
+            total.grads,
+            params,
+            is_leaf=is_none,
         )
         metrics = {name: metric / steps for name, metric in total.metrics.items()}
         return Gradients(grads, total.model_state, metrics)
@@ -145,9 +150,9 @@ def _parts(batch: Any, batch_axes: Any, steps: int, weight: Any) -> tuple[Any, A
     if weight is None:
         return part_at, None
     of_parts = jax.vmap(
-        lambda part: weight(treedef.unflatten(part)), in_axes=(places,), axis_size=steps
+        lambda part: as_weight(weight(treedef.unflatten(part))), in_axes=(places,), axis_size=steps
     )
-    weights = of_parts(strided).astype(float)
+    weights = of_parts(strided)
     return part_at, seeds_of(weights, jnp.sum(weights), steps)
 
 
@@ -167,7 +172,14 @@ def _run_all(
             found = run_at(index, carry[1])
             return (_sum(carry[0], found.grads), found.model_state), found.metrics
 
-        empty = jax.tree.map(lambda p: jnp.zeros_like(_wide(jnp.asarray(p))), params)
+        # Asked for, because a frozen parameter has no gradient.
+        found = jax.eval_shape(lambda: run_at(0, model_state)).grads
+        empty = jax.tree.map(
+            lambda g, p: None if g is None else jnp.zeros_like(_wide(jnp.asarray(p))),
+            found,
+            params,
+            is_leaf=is_none,
+        )
         carry, metrics = jax.lax.scan(
             body, (empty, model_state), jnp.arange(steps, dtype=jnp.int32)
         )

@@ -16,6 +16,7 @@ from jaxaccel._checks import check_non_negative
 from jaxaccel._math import compute_dtype, in_dtype, value_at, widest
 from jaxaccel._tree import initial_scalar, initial_step, next_step, short_repr, update_leaves
 from jaxaccel._types import Hyperparameter, Params, Scalar, State, Updates
+from jaxaccel.transforms._norm_over_devices import axes_to_reduce, norms_over
 
 
 class ClipGradNormState(NamedTuple):
@@ -30,7 +31,11 @@ class ClipGradNormState(NamedTuple):
 
 
 def get_total_norm(
-    tensors: Updates, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    tensors: Updates,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    *,
+    axis_name: Any = None,
 ) -> jax.Array:
     r"""Return the norm of all leaves, as if they were one vector.
 
@@ -41,6 +46,12 @@ def get_total_norm(
         norm_type: The order :math:`p`: any number, ``inf`` (largest), ``-inf`` (smallest
             leaf norm) or 0 (count).
         error_if_nonfinite: Raise when the norm is NaN or infinite.
+        axis_name: For a call inside your own ``shard_map``: the mapped axis, or axes, over whose
+            devices pieces of the arrays lie; the norm is then that of the whole arrays, on all of
+            them. An array that the devices share, by its type, counts once. ``pmap`` and
+            ``shard_map(check_vma=False)`` keep no such types: there, and wherever not all is sharded
+            alike, give a prefix of the tree with a name, names or ``None`` for each array. Default:
+            the arrays are whole.
 
     Returns:
         A real scalar, in float32 or, with double-precision leaves, float64. An empty tree gives 0.
@@ -49,11 +60,15 @@ def get_total_norm(
         RuntimeError: The norm is not finite and ``error_if_nonfinite`` is set. Inside ``jit`` the
             compiled program raises it (as a ``jax.errors.JaxRuntimeError`` with the same text)
             when its results are read.
+        ValueError: ``axis_name`` is not mapped, does not fit the tree, or is one name for all where
+            types do not say which arrays are shared.
+        TypeError: ``axis_name`` holds something else than names.
 
     PyTorch:
         ``torch.nn.utils.get_total_norm``: the same norm of norms. Norms of half-precision leaves
-        are accumulated and kept in float32, where PyTorch rounds each to half precision. Left
-        out: ``foreach``.
+        are accumulated and kept in float32, where PyTorch rounds each to half precision. With
+        ``axis_name``, what it returns for the ``DTensor`` gradients of ``fully_shard``, after
+        ``full_tensor()``. Left out: ``foreach``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -66,7 +81,9 @@ def get_total_norm(
         return jnp.zeros((), jnp.float32)
     dtype = _norm_dtype(leaves)
     order = float(norm_type)
-    norms = [_vector_norm(_wide(leaf), order).astype(dtype) for leaf in leaves]
+    wide = [_wide(leaf) for leaf in leaves]
+    axes = [()] * len(leaves) if axis_name is None else axes_to_reduce(tensors, axis_name)
+    norms = [norm.astype(dtype) for norm in norms_over(wide, axes, order, _vector_norm)]
     total_norm = _vector_norm(jnp.stack(norms), order)
     if error_if_nonfinite:
         check = functools.partial(_raise_if_nonfinite, norm_type=order)
@@ -114,7 +131,11 @@ def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array
 
 @shows_call
 def clip_grad_norm(
-    max_norm: Hyperparameter, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    max_norm: Hyperparameter,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    *,
+    axis_name: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Clip gradients by their common norm, with PyTorch's :math:`10^{-6}`.
 
@@ -124,6 +145,8 @@ def clip_grad_norm(
         max_norm: The largest norm :math:`c`, at least 0: a number, a JAX scalar or a schedule.
         norm_type: The order :math:`p` of the norm; ``inf`` is the largest entry.
         error_if_nonfinite: Raise when the norm is NaN or infinite.
+        axis_name: As in :func:`get_total_norm`, for updates inside your own ``shard_map``. Around
+            ``parallel.data_parallel``, and in ``training.train_step``, gradients are whole.
 
     Returns:
         A transformation of gradients whose :class:`ClipGradNormState` holds the norm before
@@ -155,6 +178,7 @@ def clip_grad_norm(
     """
     check_non_negative("max_norm", max_norm, "Invalid max_norm value")
     norm_type = float(norm_type)
+    over: dict[str, Any] = {} if axis_name is None else {"axis_name": axis_name}
 
     def init(params: Params) -> State:
         return ClipGradNormState(
@@ -166,7 +190,7 @@ def clip_grad_norm(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         del params, extra
-        total_norm = get_total_norm(updates, norm_type, error_if_nonfinite)
+        total_norm = get_total_norm(updates, norm_type, error_if_nonfinite, **over)
         clipped = clip_grads_with_norm(updates, value_at(max_norm, state.step), total_norm)
         new_state = ClipGradNormState(
             next_step(state.step), total_norm.astype(state.total_norm.dtype)

@@ -75,7 +75,8 @@ DIFFERENT = {
     },
     "schedules.cyclic_momentum": {"omits": ["base_lr", "max_lr", "cycle_momentum"]},
     "optimizers.adafactor": {"adds": ["layout"]},
-    "transforms.get_total_norm": {},
+    "transforms.get_total_norm": {"adds": ["axis_name"]},
+    "transforms.clip_grad_norm": {"adds": ["axis_name"]},
     "transforms.clip_grads_with_norm": {"adds": ["grads"]},
     "optimizers.muon": {"adds": ["layout"]},
     "init.uniform": {"adds": ["layout"]},
@@ -205,7 +206,7 @@ OPTIONS_ELSEWHERE = {
     "implementation": "test_attention_implementations runs the rows of attention through it",
     "channel_axis": "test_normalization runs every row in both layouts",
     "class_axis": "test_losses runs its rows in both layouts",
-    "axis_name": "test_normalization and test_parallel, over eight devices",
+    "axis_name": "test_normalization, test_parallel and test_sharded_norms, over eight devices",
     "key": "test_dropout draws every mask with one",
 }
 """Options that multiply all rows instead of having one."""

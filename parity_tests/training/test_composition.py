@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
@@ -25,6 +26,8 @@ class Problem(NamedTuple):
     mask: str = "mask"
     parts_matter: bool = False
     """Whether the loss sees which rows are together."""
+    frozen: tuple[str, ...] = ()
+    """Parameters without a gradient: their leaves are ``None``."""
 
 
 def tokens(batch):
@@ -97,6 +100,7 @@ PROBLEMS = {
     "mixed": Problem(mixed),
     "complex": Problem(of_complex),
     "statistics of the batch": Problem(normalized, parts_matter=True),
+    "frozen": Problem(mean, frozen=("z",)),
 }
 
 
@@ -117,7 +121,15 @@ def start():
 
 
 def gradient_fn(problem, axis=None):
-    return ja.training.gradients(functools.partial(problem.loss, axis))
+    of_all = ja.training.gradients(functools.partial(problem.loss, axis))
+    if not problem.frozen:
+        return of_all
+
+    def of_some(params, model_state, batch, *, loss_scale=None, key=None):
+        found = of_all(params, model_state, batch, loss_scale=loss_scale, key=key)
+        return found._replace(grads=found.grads | dict.fromkeys(problem.frozen))
+
+    return of_some
 
 
 def composed(order, unroll, mode, mesh, axis, problem, batch_axes=0):
@@ -155,6 +167,7 @@ def expected(accumulations):
 
 
 def assert_same(found, right, where):
+    assert jax.tree.structure(found) == jax.tree.structure(right), where
     paths = jax.tree_util.tree_leaves_with_path(right)
     for (path, b), a in zip(paths, jax.tree.leaves(found), strict=True):
         error, size = np.max(np.abs(np.asarray(a) - b)), np.max(np.abs(b))
@@ -240,3 +253,65 @@ def test_other_meshes(kind, order, mode):
     shape, names, types, axis = MESHES[kind]
     mesh = jax.make_mesh(shape, names, axis_types=(types,) * len(names))
     assert_all_problems(*ORDERS[order], mode, mesh, axis or ("replica", "shard"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_loss_reduced_inside_needs_no_weight(mode):
+    """Its gradient is that of the whole batch, not smaller by the number of devices."""
+    params, model_state, batches = start()
+    for name in ("reduced inside", "tokens, some parts have none"):
+        batch = batches[PROBLEMS[name].mask]
+        wrapped = ja.parallel.data_parallel(
+            gradient_fn(PROBLEMS["reduced inside"], "data"), ja.parallel.make_mesh(), mode=mode
+        )
+        whole = gradient_fn(PROBLEMS["reduced inside"])(params, model_state, batch)
+        assert_same(wrapped(params, model_state, batch), whole, f"{mode} {name} ")
+
+
+@pytest.mark.parametrize("mode", ["jit", "shard_map"])
+def test_parameters_sharded_over_another_explicit_axis(mode):
+    """The gradient function need not name a sharding anywhere; gradients stay where they are."""
+
+    def loss_fn(params, model_state, batch):
+        return jnp.mean((jnp.tanh(batch @ params["w"]) @ params["v"]) ** 2), (model_state, {})
+
+    rng = np.random.default_rng(0)
+    params = {"w": rng.normal(size=(5, 6)), "v": rng.normal(size=6)}
+    batch = jnp.asarray(rng.normal(size=(16, 5)))
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Explicit,) * 2)
+    specs = {"w": PartitionSpec(None, "model"), "v": PartitionSpec("model")}
+    places = {name: NamedSharding(mesh, spec) for name, spec in specs.items()}
+    wrapped = ja.training.accumulate(ja.training.gradients(loss_fn), 2, unroll=False)
+    wrapped = ja.parallel.data_parallel(wrapped, mesh, mode=mode)
+    found = wrapped(jax.device_put(params, places), (), ja.parallel.shard_batch(batch, mesh))
+    assert_same(found, jax.jit(ja.training.gradients(loss_fn))(params, (), batch), f"{mode} ")
+    assert {name: grad.sharding.spec for name, grad in found.grads.items()} == specs
+
+
+def taking_hessian_products():
+    """Return a transformation that moves parameters by a Hessian product of ``value_fn``."""
+
+    def update(updates, state, params=None, *, value_fn, value, grad, **extra):
+        direction = {"w": jnp.arange(1.0, FEATURES + 1), "z": jnp.zeros_like(params["z"])}
+        gradient, product = jax.jvp(jax.grad(value_fn), (params,), (direction,))
+        return product, (value_fn(params) - value, gradient["w"] - grad["w"])
+
+    return optax.GradientTransformationExtraArgs(
+        lambda params: (jnp.zeros(()), jnp.zeros(FEATURES)), update
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("order", [("acc", "dp"), ("dp", "acc")], ids="-".join)
+def test_value_fn_is_the_loss_of_the_whole_batch_with_its_hessian(order, mode):
+    params, model_state, batches = start()
+    batch, tx = batches["sparse mask"], taking_hessian_products()
+    problem, mesh = PROBLEMS["tokens, some parts have none"], ja.parallel.make_mesh()
+    step = ja.training.train_step(composed(order, None, mode, mesh, "data", problem), tx)
+    state = ja.training.train_state(params, tx, model_state, mesh=mesh)
+    state, _ = step(state, ja.parallel.shard_batch(batch, mesh))
+    hessian = jax.hessian(lambda w: problem.loss(None, params | {"w": w}, (), batch)[0])
+    expected = params["w"] + hessian(params["w"]) @ jnp.arange(1.0, FEATURES + 1)
+    assert_same(state.params["w"], expected, "after a Hessian product")
+    for difference in state.opt_state:
+        assert np.max(np.abs(difference)) <= tol.DEVICES_FLOAT64_OF_MAX
