@@ -67,7 +67,7 @@ def calls_of(tx: Any, units: Units, state: State, params: Params) -> Calls:
         TypeError: It does not say which calls made it, or makes another state than ``state``.
     """
     factory, args, kwargs = _optimizer_call(tx)
-    if factory is param_groups:
+    if inspect.unwrap(factory) is inspect.unwrap(param_groups):
         bound = inspect.signature(factory).bind(*args, **kwargs).arguments
         groups, defaults = bound["groups"], bound.get("defaults", {})
         arguments = [{**defaults, **group} for group in [*groups, {}]]

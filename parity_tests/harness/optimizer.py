@@ -119,6 +119,13 @@ def in_full_precision(case, dtype="float64"):
 # --- PyTorch ------------------------------------------------------------------------------------
 
 
+def as_tensors(state):
+    """Return a state dict with tensors for arrays."""
+    return jax.tree.map(
+        lambda leaf: torch.from_numpy(leaf.copy()) if isinstance(leaf, np.ndarray) else leaf, state
+    )
+
+
 def values_at(kwargs, step):
     """Return the kwargs with every schedule replaced by its value at ``step``."""
 

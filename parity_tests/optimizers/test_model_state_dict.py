@@ -15,9 +15,15 @@ from flax import nnx
 import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.harness.compiled import FAST_COMPILE
-from parity_tests.harness.optimizer import in_full_precision, lookup, oracle_of, to_numpy, values_at
+from parity_tests.harness.optimizer import (
+    as_tensors,
+    in_full_precision,
+    lookup,
+    oracle_of,
+    to_numpy,
+    values_at,
+)
 from parity_tests.optimizers.rows_hyperparameters import decaying
-from parity_tests.optimizers.test_state_dict import as_tensors
 from parity_tests.registry import Case
 
 STEPS = 2

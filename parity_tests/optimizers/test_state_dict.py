@@ -14,6 +14,7 @@ import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.optimizer import (
+    as_tensors,
     in_full_precision,
     lookup,
     oracle_of,
@@ -137,13 +138,6 @@ class Theirs:
         for entry in self.optimizer.state.values():
             for name in entry.keys() & {"mu_product", "eta", "mu"}:
                 entry[name] = entry[name].float()
-
-
-def as_tensors(state):
-    """Return a state dict with tensors for arrays."""
-    return jax.tree.map(
-        lambda leaf: torch.from_numpy(leaf.copy()) if isinstance(leaf, np.ndarray) else leaf, state
-    )
 
 
 def quartic(params):

@@ -55,9 +55,7 @@ def mapped(function, types, out_specs=P()):
     mesh = ja.parallel.make_mesh({"data": 4, "model": 2})
     in_specs = (SPECS,)
     return jax.jit(
-        jax.shard_map(
-            function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=types
-        )
+        jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=types)
     )
 
 
@@ -145,9 +143,7 @@ def test_under_pmap_each_gradient_says_whether_it_is_sharded():
     alone = jax.pmap(lambda w: ja.transforms.get_total_norm(w, axis_name="data"), "data")
     np.testing.assert_allclose(alone(grads["w"]), np.linalg.norm(grads["w"]))
     with pytest.raises(ValueError, match=r"axis_name='data'.* pmap.*\{'b': 'data', .*None"):
-        jax.pmap(functools.partial(norm, "data"), "data", in_axes=(0, None))(
-            grads["w"], grads["b"]
-        )
+        jax.pmap(functools.partial(norm, "data"), "data", in_axes=(0, None))(grads["w"], grads["b"])
 
 
 WRONG = {
