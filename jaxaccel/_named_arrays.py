@@ -101,6 +101,45 @@ def named_parameters(model: nnx.Module) -> list[NamedParameter]:
     return [NamedParameter(tuple(arrays)) for arrays in found.values()]
 
 
+def paths_of_variables(model: nnx.Module) -> dict[str, tuple[str, ...]]:
+    """Return for each path of a variable all paths of it: several where layers share it.
+
+    Raises:
+        TypeError: a module would read a shared array in another layout than it is kept in.
+        ValueError: a weight that is computed from several arrays shares one with another layer.
+    """
+    found: dict[int, list[tuple[str, nnx.Module]]] = {}
+    _collect(model, "", found, set())
+    for owners in found.values():
+        for path, module in owners if len(owners) > 1 else ():
+            # What computes from several arrays has parameters of its own in PyTorch.
+            if hasattr(module, "original1"):
+                raise ValueError(
+                    f"{path} is shared with {', '.join(p for p, _ in owners if p != path)}: "
+                    "weight_norm gives a layer parameters of its own, so apply it before the "
+                    "weights are tied, or to none of them"
+                )
+    every = [tuple(path for path, _ in owners) for owners in found.values()]
+    return {path: paths for paths in every for path in paths}
+
+
+def _collect(
+    module: nnx.Module, path: str, found: dict[int, list[tuple[str, nnx.Module]]], seen: set[int]
+) -> None:
+    """Collect who holds each variable of a model, whatever its layers are."""
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    for name in _attributes(module):
+        value = getattr(module, name)
+        if isinstance(value, nnx.Variable):
+            found.setdefault(id(value), []).append((path + name, module))
+            if hasattr(module, "torch_transposed"):
+                layout_of(module, name)
+        elif isinstance(value, nnx.Module):
+            _collect(value, f"{path}{name}.", found, seen)
+
+
 def layout_of(module: nnx.Module, name: str) -> str:
     """Return the layout in which a module's variable keeps its array: ``"flax"`` or ``"torch"``.
 
@@ -112,10 +151,38 @@ def layout_of(module: nnx.Module, name: str) -> str:
     """
     variable = getattr(module, name, None)
     own = variable.get_metadata().get("layout") if isinstance(variable, nnx.Variable) else None
-    if own is not None:
+    if own is None:
+        return layout_in_class(module, name)
+    says = isinstance(module, (nnx.List, nnx.Dict)) or hasattr(module, "torch_transposed")
+    read = layout_in_class(module, name) if says else None
+    if own != read:
         check_layout(own)
-        return own
-    return layout_in_class(module, name)
+        if read is not None:
+            _check_reader(module, name, own, read)
+    return own
+
+
+def _check_reader(module: nnx.Module, name: str, kept: str, read: str) -> None:
+    """Raise where a module would read a variable in another layout than it is kept in."""
+    kind = type(module).__name__
+    if _reads_any_layout(type(module)) or getattr(module, name).ndim < 2:
+        return
+    axes = {"flax": "(*k, I, O), flax's", "torch": "(O, I, *k), PyTorch's"}
+    names = {"flax": f"({name!r},)", "torch": "()"}
+    raise TypeError(
+        f"{kind} reads {name!r} as {axes[read]} layout, and the array, which it shares with the "
+        f"layer that made it, is kept as {axes[kept]}: let {kind} read it so, with "
+        f"torch_transposed = {names[kept]}, or share it between layers of jaxaccel.nn, which read "
+        "both"
+    )
+
+
+def _reads_any_layout(kind: type) -> bool:
+    """Return whether the class that a module's call is written in says that it reads both."""
+    for each in kind.__mro__:
+        if "reads_any_layout" in vars(each) or "__call__" in vars(each):
+            return vars(each).get("reads_any_layout", False)
+    return False
 
 
 def layout_in_class(module: nnx.Module, name: str) -> str:

@@ -35,28 +35,14 @@ class Transformer(nnx.Module):
         return self.ln_f(x)
 
 
-class TiedLinear(nnx.Module):
-    """A linear layer whose weight is an embedding's: (..., n_embd) to (..., vocab_size)."""
-
-    torch_transposed = ()
-
-    def __init__(self, weight: nnx.Param[jax.Array]):
-        self.weight = weight
-
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return the products with every row of the table."""
-        return jnp.matmul(input, jnp.matrix_transpose(self.weight[...]))
-
-
 class GPT(nnx.Module):
     """A transformer that predicts tokens; :func:`gpt` builds it."""
 
     def __init__(self, config: GPTConfig, dtype: Any, *, rngs: nnx.Rngs | Generator):
         self.config = config
         self.transformer = Transformer(config, dtype, rngs=rngs)
-        # A layer draws when it is built, also the one that the embedding's weight replaces.
-        Linear(config.n_embd, config.vocab_size, bias=False, dtype=dtype, rngs=rngs)
-        self.lm_head = TiedLinear(self.transformer.wte.weight)
+        self.lm_head = Linear(config.n_embd, config.vocab_size, False, dtype, rngs=rngs)
+        self.lm_head.weight = self.transformer.wte.weight
         self._initialize(rngs)
 
     def _initialize(self, rngs: nnx.Rngs | Generator) -> None:

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._layout import to_flax, to_torch
+from jaxaccel._named_arrays import layout_in_class
 from jaxaccel._types import Generator, Key
 
 
@@ -60,6 +62,32 @@ def check_rngs(rngs: Any) -> None:
             f"{type(rngs).__name__}. For a seed: nnx.Rngs(seed), or "
             "jaxaccel.random.manual_seed(seed) for PyTorch's own numbers; for a key: nnx.Rngs(key)"
         )
+
+
+def array_of(module: nnx.Module, name: str) -> jax.Array:
+    """Return the array of a module's variable, in the layout in which the module's class reads it.
+
+    A variable says itself how it is kept: one that another layer shares may be kept otherwise.
+    """
+    array = getattr(module, name)[...]
+    if _is_kept_as_read(module, name):
+        return array
+    return to_flax(array) if layout_in_class(module, name) == "flax" else to_torch(array)
+
+
+def store_array(module: nnx.Module, name: str, array: jax.Array) -> None:
+    """Give a variable what :func:`array_of` would return."""
+    if not _is_kept_as_read(module, name):
+        array = to_torch(array) if layout_in_class(module, name) == "flax" else to_flax(array)
+    getattr(module, name)[...] = array
+
+
+def _is_kept_as_read(module: nnx.Module, name: str) -> bool:
+    """Return whether a variable is kept in the layout in which its module reads it."""
+    variable = getattr(module, name)
+    is_variable = isinstance(variable, nnx.Variable)
+    kept = variable.get_metadata("layout", None) if is_variable else variable.layout
+    return kept is None or kept == layout_in_class(module, name)
 
 
 def value_of(variable: nnx.Variable[jax.Array] | None) -> jax.Array | None:

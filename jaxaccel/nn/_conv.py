@@ -19,13 +19,14 @@ from jaxaccel._spatial import (
 from jaxaccel._types import Generator
 from jaxaccel.functional import conv1d, conv2d, conv3d, pad
 from jaxaccel.init import default_bias, default_weight
-from jaxaccel.nn._arguments import parameter_dtype, params_key
+from jaxaccel.nn._arguments import array_of, parameter_dtype, params_key
 
 
 class Convolution(nnx.Module):
     """What the convolutions share; ``_convolve`` is the function of their ``axes`` spatial axes."""
 
     torch_transposed = ("weight",)
+    reads_any_layout = True
     axes: ClassVar[int]
     _convolve: ClassVar[Callable[..., jax.Array]]
 
@@ -66,7 +67,7 @@ class Convolution(nnx.Module):
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
-        weight = self.weight[...]
+        weight = array_of(self, "weight")
         bias = None if self.bias is None else self.bias[...]
         padding = self.padding
         if self.padding_mode != "zeros":
@@ -109,7 +110,7 @@ def draw(
             f"Given groups={layer.groups}, expected weight to be at least {layer.groups} at "
             f"dimension 0, but got weight of size {torch_shape} instead"
         )
-    weight = nnx.Param(default_weight()(params_key(rngs), shape, dtype))
+    weight = nnx.Param(default_weight()(params_key(rngs), shape, dtype), layout="flax")
     if not bias:
         return weight, nnx.data(None)
     start = default_bias(math.prod(shape[:-1]))

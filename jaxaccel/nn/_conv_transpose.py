@@ -11,6 +11,7 @@ from flax import nnx
 from jaxaccel._spatial import check_conv_transpose, conv_axes
 from jaxaccel._types import Generator
 from jaxaccel.functional import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from jaxaccel.nn._arguments import array_of
 from jaxaccel.nn._conv import check_geometry, draw
 
 
@@ -18,6 +19,7 @@ class TransposedConvolution(nnx.Module):
     """What the transposed convolutions share; ``_convolve`` is the function of their ``axes``."""
 
     torch_transposed = ("weight",)
+    reads_any_layout = True
     axes: ClassVar[int]
     _convolve: ClassVar[Callable[..., jax.Array]]
 
@@ -65,7 +67,7 @@ class TransposedConvolution(nnx.Module):
         With a stride several sizes have the same convolution: ``output_size``, in place of
         ``output_padding``, names the spatial ones, or the whole output's.
         """
-        weight = self.weight[...]
+        weight = array_of(self, "weight")
         bias = None if self.bias is None else self.bias[...]
         extra = self.output_padding
         if output_size is not None and input.ndim in (self.axes + 1, self.axes + 2):

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxaccel._types import Generator
 from jaxaccel.functional import embedding, embedding_bag, embedding_renorm
 from jaxaccel.init import normal
-from jaxaccel.nn._arguments import parameter_dtype, params_key
+from jaxaccel.nn._arguments import array_of, parameter_dtype, params_key, store_array
 
 
 class Embedding(nnx.Module):
@@ -59,6 +59,7 @@ class Embedding(nnx.Module):
     """
 
     torch_transposed = ()
+    reads_any_layout = True
 
     def __init__(
         self,
@@ -86,13 +87,13 @@ class Embedding(nnx.Module):
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the rows; with ``max_norm``, scale them in the table."""
-        weight = self.weight[...]
+        weight = array_of(self, "weight")
         if self.max_norm is not None:
             weight = embedding_renorm(weight, input, self.max_norm, self.norm_type)
         options = {"padding_idx": self.padding_idx, "scale_grad_by_freq": self.scale_grad_by_freq}
         rows = embedding(input, weight, **options)
         if self.max_norm is not None:
-            self.weight[...] = weight
+            store_array(self, "weight", weight)
         return rows
 
 
@@ -155,6 +156,7 @@ class EmbeddingBag(nnx.Module):
     """
 
     torch_transposed = ()
+    reads_any_layout = True
 
     def __init__(
         self,
@@ -198,7 +200,7 @@ class EmbeddingBag(nnx.Module):
 
         ``per_sample_weights``, of the input's shape, multiply the rows before they are summed.
         """
-        weight = self.weight[...]
+        weight = array_of(self, "weight")
         if self.max_norm is not None:
             weight = embedding_renorm(weight, input, self.max_norm, self.norm_type)
         result = embedding_bag(
@@ -212,7 +214,7 @@ class EmbeddingBag(nnx.Module):
             padding_idx=self.padding_idx,
         )
         if self.max_norm is not None:
-            self.weight[...] = weight
+            store_array(self, "weight", weight)
         return result
 
 
@@ -232,4 +234,4 @@ def _new_table(
     weight = normal(layout="torch")(params_key(rngs), shape, parameter_dtype(dtype))
     if padding_idx is not None:
         weight = weight.at[padding_idx].set(0)
-    return nnx.Param(weight)
+    return nnx.Param(weight, layout="torch")

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._math import widest
+from jaxaccel.nn._arguments import array_of
 from jaxaccel.nn._batch_norm import BatchNormBase
 from jaxaccel.nn._conv import Convolution
 from jaxaccel.nn._conv_transpose import TransposedConvolution
@@ -144,11 +145,12 @@ def _folded(
 
 def _copy(layer: Layer, factor: jax.Array, new_bias: jax.Array) -> Layer:
     """Return a copy of a layer, its kernel times ``factor``, which fits the last axes."""
-    kernel = layer.weight[...]
+    kernel = array_of(layer, "weight")
     factor = jax.lax.expand_dims(factor, range(kernel.ndim - factor.ndim))
     outputs = layer.out_features if isinstance(layer, Linear) else layer.out_channels
     fused = nnx.clone(layer)
-    fused.weight = nnx.Param((kernel.astype(factor.dtype) * factor).astype(kernel.dtype))
+    scaled = (kernel.astype(factor.dtype) * factor).astype(kernel.dtype)
+    fused.weight = nnx.Param(scaled, layout="flax")
     bias_dtype = kernel.dtype if layer.bias is None else layer.bias.dtype
     fused.bias = nnx.Param(jnp.broadcast_to(new_bias, (outputs,)).astype(bias_dtype))
     return fused

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxaccel._types import Generator
 from jaxaccel.functional import bilinear, linear
 from jaxaccel.init import default_bias, default_weight, uniform
-from jaxaccel.nn._arguments import parameter_dtype, params_key
+from jaxaccel.nn._arguments import array_of, parameter_dtype, params_key, value_of
 
 
 class Identity(nnx.Module):
@@ -77,6 +77,7 @@ class Linear(nnx.Module):
     """
 
     torch_transposed = ("weight",)
+    reads_any_layout = True
 
     def __init__(
         self,
@@ -91,7 +92,8 @@ class Linear(nnx.Module):
         shape = (in_features, out_features)
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = nnx.Param(default_weight()(params_key(rngs), shape, dtype))
+        kernel = default_weight()(params_key(rngs), shape, dtype)
+        self.weight = nnx.Param(kernel, layout="flax")
         self.bias: nnx.Param[jax.Array] | None = nnx.data(None)
         if bias:
             draw = default_bias(in_features)
@@ -99,7 +101,23 @@ class Linear(nnx.Module):
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
-        return linear(input, self.weight[...], None if self.bias is None else self.bias[...])
+        weight = array_of(self, "weight")
+        _check_shared(self, input, weight)
+        return linear(input, weight, value_of(self.bias))
+
+
+def _check_shared(layer: Linear, input: jax.Array, weight: jax.Array) -> None:
+    """Say how to tie a weight that is another layer's and does not fit the input."""
+    own = (layer.in_features, layer.out_features)
+    if weight.shape != own and input.shape[-1:] != weight.shape[:1]:
+        raise ValueError(
+            "mat1 and mat2 shapes cannot be multiplied "
+            f"({math.prod(input.shape[:-1])}x{input.shape[-1] if input.ndim else 0} and "
+            f"{'x'.join(map(str, weight.shape))})\n"
+            f"Linear{own} has a weight for {weight.shape[0]} inputs, which it may share with "
+            f"another layer: Linear(E, V) takes that of Embedding(V, E) and of Linear(E, V); for "
+            "the transpose of a Linear's, use jaxaccel.functional.linear"
+        )
 
 
 class Bilinear(nnx.Module):
@@ -142,6 +160,7 @@ class Bilinear(nnx.Module):
     """
 
     torch_transposed = ()
+    reads_any_layout = True
 
     def __init__(
         self,
@@ -165,12 +184,11 @@ class Bilinear(nnx.Module):
         self.out_features = out_features
         dtype, bound = parameter_dtype(dtype), 1 / math.sqrt(in1_features)
         start = uniform(-bound, bound, layout="torch")
-        self.weight = nnx.Param(start(params_key(rngs), shape, dtype))
+        self.weight = nnx.Param(start(params_key(rngs), shape, dtype), layout="torch")
         self.bias: nnx.Param[jax.Array] | None = nnx.data(None)
         if bias:
             self.bias = nnx.Param(start(params_key(rngs), (out_features,), dtype))
 
     def __call__(self, input1: jax.Array, input2: jax.Array) -> jax.Array:
         """Return the output, in the inputs' dtype."""
-        bias = None if self.bias is None else self.bias[...]
-        return bilinear(input1, input2, self.weight[...], bias)
+        return bilinear(input1, input2, array_of(self, "weight"), value_of(self.bias))

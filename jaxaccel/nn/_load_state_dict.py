@@ -13,7 +13,7 @@ from flax import nnx
 
 from jaxaccel._host_arrays import cast, host_array
 from jaxaccel._layout import from_torch
-from jaxaccel._named_arrays import NamedArray, named_arrays
+from jaxaccel._named_arrays import NamedArray, named_arrays, paths_of_variables
 
 _WRAPPERS = re.compile(r"(?:module\.|_orig_mod\.)+")
 """What DistributedDataParallel and torch.compile put before a model's names."""
@@ -87,6 +87,7 @@ def load_state_dict(
     """
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+    paths_of_variables(model)  # raises where layers cannot share what they share
     arrays = list(named_arrays(model))
     sources, unexpected = _sources(arrays, state_dict, prefix, ignore)
     metadata = getattr(state_dict, "_metadata", None) or {}

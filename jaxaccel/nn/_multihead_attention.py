@@ -11,7 +11,7 @@ from flax import nnx
 from jaxaccel._types import Generator, Initializer
 from jaxaccel.functional import multi_head_attention_forward
 from jaxaccel.init import xavier_normal, xavier_uniform
-from jaxaccel.nn._arguments import parameter_dtype, params_key, value_of
+from jaxaccel.nn._arguments import array_of, parameter_dtype, params_key, value_of
 from jaxaccel.nn._dropout import Dropout
 from jaxaccel.nn._linear import Linear
 
@@ -77,6 +77,7 @@ class MultiheadAttention(nnx.Module):
         Vaswani et al. Attention Is All You Need. 2017. https://arxiv.org/abs/1706.03762
     """
 
+    reads_any_layout = True
     torch_transposed = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
     def __init__(
@@ -112,8 +113,10 @@ class MultiheadAttention(nnx.Module):
         dtype = parameter_dtype(dtype)
         self.out_proj = Linear(embed_dim, embed_dim, bias, dtype, rngs=rngs)
 
-        def draw(init: Initializer, shape: tuple[int, ...], wanted: bool) -> Any:
-            return nnx.Param(init(params_key(rngs), shape, dtype)) if wanted else nnx.data(None)
+        def draw(init: Initializer, shape: tuple[int, ...], wanted: bool, layout="flax") -> Any:
+            if not wanted:
+                return nnx.data(None)
+            return nnx.Param(init(params_key(rngs), shape, dtype), layout=layout)
 
         packed = self.kdim == self.vdim == embed_dim
         xavier, normal = xavier_uniform(), xavier_normal(layout="torch")
@@ -126,8 +129,12 @@ class MultiheadAttention(nnx.Module):
             self.in_proj_bias = nnx.Param(jnp.zeros(3 * embed_dim, dtype))
             # Drawn all the same, as in PyTorch, so that what comes later gets the same numbers.
             self.out_proj.bias[...] = jnp.zeros(embed_dim, dtype)
-        self.bias_k = draw(normal, (1, 1, embed_dim), add_bias_kv)
-        self.bias_v = draw(normal, (1, 1, embed_dim), add_bias_kv)
+        self.bias_k = draw(normal, (1, 1, embed_dim), add_bias_kv, "torch")
+        self.bias_v = draw(normal, (1, 1, embed_dim), add_bias_kv, "torch")
+
+    def _array(self, name: str) -> jax.Array | None:
+        """Return one of the arrays that may be absent."""
+        return None if getattr(self, name) is None else array_of(self, name)
 
     def __call__(
         self,
@@ -162,22 +169,22 @@ class MultiheadAttention(nnx.Module):
             value,
             self.embed_dim,
             self.num_heads,
-            value_of(self.in_proj_weight),
+            self._array("in_proj_weight"),
             value_of(self.in_proj_bias),
-            value_of(self.bias_k),
-            value_of(self.bias_v),
+            self._array("bias_k"),
+            self._array("bias_v"),
             self.add_zero_attn,
             self.dropout.p,
-            self.out_proj.weight[...],
+            array_of(self.out_proj, "weight"),
             value_of(self.out_proj.bias),
             not self.dropout.deterministic,
             key_padding_mask=key_padding_mask,
             need_weights=need_weights,
             attn_mask=attn_mask,
             use_separate_proj_weight=self.in_proj_weight is None,
-            q_proj_weight=value_of(self.q_proj_weight),
-            k_proj_weight=value_of(self.k_proj_weight),
-            v_proj_weight=value_of(self.v_proj_weight),
+            q_proj_weight=self._array("q_proj_weight"),
+            k_proj_weight=self._array("k_proj_weight"),
+            v_proj_weight=self._array("v_proj_weight"),
             average_attn_weights=average_attn_weights,
             is_causal=is_causal,
             batch_first=self.batch_first,

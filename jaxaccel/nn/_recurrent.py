@@ -78,6 +78,8 @@ class RNN(Recurrent):
         Elman. Finding Structure in Time. Cognitive Science 14, 1990.
     """
 
+    reads_any_layout = True
+
     def __init__(
         self,
         input_size: int,
@@ -153,6 +155,8 @@ class LSTM(Recurrent):
         for Large Vocabulary Speech Recognition. 2014. https://arxiv.org/abs/1402.1128
     """
 
+    reads_any_layout = True
+
     def __init__(
         self,
         input_size: int,
@@ -218,6 +222,8 @@ class GRU(Recurrent):
         Representations using RNN Encoder-Decoder for Statistical Machine Translation. 2014.
         https://arxiv.org/abs/1406.1078
     """
+
+    reads_any_layout = True
 
     def __init__(
         self,

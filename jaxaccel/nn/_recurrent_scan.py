@@ -16,7 +16,7 @@ from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator
 from jaxaccel.functional import linear
 from jaxaccel.init import uniform
-from jaxaccel.nn._arguments import parameter_dtype, params_key
+from jaxaccel.nn._arguments import array_of, parameter_dtype, params_key
 from jaxaccel.nn._dropout import Dropout
 from jaxaccel.nn._recurrent_checks import (
     check_arguments,
@@ -61,8 +61,10 @@ class Recurrent(nnx.Module):
         self.dropout = Dropout(dropout, rngs=rngs if dropout > 0 and num_layers > 1 else None)
         bound, dtype, kernels = 1 / math.sqrt(hidden_size), parameter_dtype(dtype), []
         for name, shape in self._shapes(gates).items():
-            setattr(self, name, nnx.Param(uniform(-bound, bound)(params_key(rngs), shape, dtype)))
+            drawn = uniform(-bound, bound)(params_key(rngs), shape, dtype)
             kernels += [name] if len(shape) == 2 else []
+            kept = {"layout": "flax"} if name in kernels else {}
+            setattr(self, name, nnx.Param(drawn, **kept))
         self.torch_transposed = tuple(kernels)
 
     def _shapes(self, gates: int) -> dict[str, tuple[int, ...]]:
@@ -211,8 +213,8 @@ def _in_float32(cell: Cell, x: jax.Array, hidden: jax.Array, states: States) -> 
 def _parameters(layer: Recurrent, suffix: str) -> list[jax.Array | None]:
     """Return the parameters of one direction of one layer; None for what it does not have."""
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-    variables = [getattr(layer, name + suffix, None) for name in names]
-    return [None if variable is None else variable[...] for variable in variables]
+    full = [name + suffix for name in names]
+    return [array_of(layer, name) if hasattr(layer, name) else None for name in full]
 
 
 def _inside(lengths: jax.Array, steps: int) -> jax.Array:

@@ -7,7 +7,7 @@ from flax import nnx
 
 from jaxaccel._host_arrays import host_array
 from jaxaccel._layout import to_torch
-from jaxaccel._named_arrays import named_arrays
+from jaxaccel._named_arrays import named_arrays, paths_of_variables
 
 
 def state_dict(model: nnx.Module, *, prefix: str = "") -> dict[str, np.ndarray]:
@@ -59,6 +59,7 @@ def state_dict(model: nnx.Module, *, prefix: str = "") -> dict[str, np.ndarray]:
         >>> list(ja.nn.state_dict(Scale()))
         ['factor']
     """
+    paths_of_variables(model)  # raises where layers cannot share what they share
     arrays = {}
     for array in named_arrays(model):
         value = host_array(array.name, array.variable.get_value())

@@ -59,7 +59,8 @@ def weight_norm(module: Layer, name: str = "weight", dim: int | None = 0) -> Lay
     g = _norms(v.astype(compute_dtype(v.dtype)), dim, layout).astype(v.dtype)
     # One norm over all is a number, without axes.
     g = g.reshape(()) if dim in (None, -1) else g
-    return parametrize(module, name, _WeightNorm(dim), [type(variable)(g), variable], layout)
+    originals = [type(variable)(g, layout=layout), variable]
+    return parametrize(module, name, _WeightNorm(dim), originals, layout)
 
 
 class _WeightNorm(nnx.Module):

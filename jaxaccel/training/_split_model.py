@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._named_arrays import paths_of_variables
 from jaxaccel._tree import path_name
 from jaxaccel._types import ModelFunction, Params
 
@@ -52,11 +53,12 @@ def split_model(model: nnx.Module, trainable: Any = None) -> tuple[ModelFunction
         >>> print(list(params), state["running_mean"][...])
         ['bias'] [0.15]
     """
+    names = paths_of_variables(model)
     own = nnx.clone(model, variables=False)
     own.eval()
     eval_graph = nnx.graphdef(own)
     own.train()
-    chosen = nnx.Param if trainable is None else _chosen(own, trainable)
+    chosen = nnx.Param if trainable is None else _chosen(own, trainable, names)
     training_graph, params, model_state = nnx.split(own, chosen, ...)
 
     def apply(
@@ -132,11 +134,16 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     return {path_name(path): getattr(leaf, "shape", ()) for path, leaf in leaves}
 
 
-def _chosen(model: nnx.Module, trainable: Any) -> Any:
-    """Return the nnx filter of the parameters that are trained, by their paths."""
+def _chosen(model: nnx.Module, trainable: Any, names: Mapping[str, tuple[str, ...]]) -> Any:
+    """Return the nnx filter of the parameters that are trained, by one of their paths."""
     parameters = nnx.to_flat_state(nnx.state(model, nnx.Param))
     matches = _predicate(trainable)
-    paths = [path for path, leaf in parameters if matches(path, leaf)]
+    paths = []
+    for path, leaf in parameters:
+        # A parameter that layers share is meant by any of its names.
+        others = (tuple(name.split(".")) for name in names.get(_dotted(path), ()))
+        if any(matches(each, leaf) for each in (path, *others)):
+            paths.append(path)
     if not paths:
         known = ", ".join(_dotted(path) for path, _ in parameters)
         raise ValueError(
