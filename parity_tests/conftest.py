@@ -39,8 +39,15 @@ import sys  # noqa: E402
 import pytest  # noqa: E402
 
 from parity_tests.harness.compiled import forget_programs  # noqa: E402
+from parity_tests.harness.kept import keep_programs  # noqa: E402
 from parity_tests.harness.quick import PLANTED_BUG  # noqa: E402
 from parity_tests.registry import Case  # noqa: E402
+
+
+def pytest_configure(config):
+    if ON_CPU:
+        keep_programs(config)
+
 
 # --- the quick tier -----------------------------------------------------------------------------
 
@@ -68,18 +75,19 @@ def pytest_collection_modifyitems(items):
 # --- memory -------------------------------------------------------------------------------------
 
 
-MUCH, MORE = 1.2, 0.4
-"""GB from which on a worker forgets within a module too, whenever this much has come on top."""
+LITTLE, MUCH, MORE = 0.7, 1.2, 0.4
+"""GB up to which a worker forgets nothing, and from which on it forgets within a module too,
+whenever this much has come on top."""
 
 _after_forgetting = 0.0
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
-    """Keep a worker small: programs are shared within a module, hardly between modules."""
+    """Keep a worker small: programs are shared within a module, few between modules."""
     global _after_forgetting
     at_the_end = nextitem is None or nextitem.path != item.path
-    if at_the_end or _resident() > max(MUCH, _after_forgetting + MORE):
+    if (at_the_end and _resident() > LITTLE) or _resident() > max(MUCH, _after_forgetting + MORE):
         forget_programs()
         jax.clear_caches()
         gc.collect()

@@ -10,6 +10,8 @@ import jax
 import numpy as np
 from jax.extend.core import Literal
 
+from parity_tests.harness.kept import HALF_WRITTEN
+
 FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 """For float64, where a formula is judged and not the code that the compiler makes of it."""
 
@@ -132,7 +134,7 @@ def run_without_x64(test_module, function):
         "JAX_NUMPY_RANK_PROMOTION": "raise",
     }
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-W", f"ignore:{HALF_WRITTEN}", "-c", code],
         cwd=Path(__file__).resolve().parents[2],
         env=environment,
         capture_output=True,

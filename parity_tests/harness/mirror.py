@@ -61,15 +61,24 @@ def torch_ref_inside(*rooms, branches=True):
 
 def _put_inside(patch, file, ran):
     """Replace the functions of one file of jaxaccel, wherever its room has imported them."""
-    theirs, ours = (importlib.import_module(f"{p}.{file}") for p in ("torch_ref", "jaxaccel"))
-    users = [m for name, m in sys.modules.items() if name.startswith("jaxaccel.")]
-    for name, function in mirrors_of(theirs).items():
-        own = getattr(ours, name)
-        replacement = _on_arrays(function, f"{file}.{name}", ran)
-        for user in users:
-            for key, value in list(vars(user).items()):
-                if value is own:
-                    patch.setattr(user, key, replacement)
+    pair = tuple(importlib.import_module(f"{p}.{file}") for p in ("torch_ref", "jaxaccel"))
+    users = tuple(m for name, m in sys.modules.items() if name.startswith("jaxaccel."))
+    for user, key, function in _places(*pair, users):
+        name = f"{file}.{function.__name__}"
+        patch.setattr(user, key, _on_arrays(function, name, ran))
+
+
+@functools.cache
+def _places(theirs, ours, users):
+    """Return (module, name in it, function of torch_ref) for all that a file's mirror replaces."""
+    functions = [(getattr(ours, name), own) for name, own in mirrors_of(theirs).items()]
+    return [
+        (user, key, function)
+        for own, function in functions
+        for user in users
+        for key, value in vars(user).items()
+        if value is own
+    ]
 
 
 def _on_arrays(function, name, ran):

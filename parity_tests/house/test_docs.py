@@ -19,6 +19,7 @@ import jaxaccel
 from parity_tests import tolerances
 from parity_tests.harness.documents import ROOT, load_extension
 from parity_tests.harness.errors import assert_no_faults
+from parity_tests.harness.kept import ENVIRONMENT, FOLDER, HALF_WRITTEN
 
 PAGES = {"README": ROOT / "README.md"} | {p.stem: p for p in sorted((ROOT / "docs").glob("*.md"))}
 MODULES = sorted(
@@ -69,10 +70,11 @@ MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|opt|tmp|home|root|usr|mnt|Users)
 def run_by_a_user(script, *arguments, stdin=None):
     """Run Python in a fresh process with JAX's default flags; return what it prints.
 
-    XLA's stay as ``conftest`` sets them: compiling takes most of the time, and no example may
-    depend on it.
+    XLA's stay as ``conftest`` sets them, and so does where compiled programs are kept: compiling
+    takes most of the time, and no example may depend on it.
     """
-    env = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    kept = (FOLDER, *ENVIRONMENT)
+    env = {k: v for k, v in os.environ.items() if k in kept or not k.startswith("JAX_")}
     done = subprocess.run(
         [sys.executable, *script, *arguments],
         cwd=ROOT,
@@ -369,8 +371,9 @@ import doctest, importlib, json, sys, warnings
 import jaxaccel, flax.nnx, jax.numpy
 
 warnings.simplefilter("error")
+warnings.filterwarnings("ignore", sys.argv[1])
 reports = {}
-for name in sys.argv[1:]:
+for name in sys.argv[2:]:
     module, report = importlib.import_module(name), []
     for test in doctest.DocTestFinder(exclude_empty=True).find(module, globs={}):
         doctest.DocTestRunner(verbose=False).run(test, out=report.append)
@@ -381,7 +384,7 @@ print(json.dumps(reports))
 
 
 def test_examples_print_what_they_say_with_default_flags():
-    reports = json.loads(run_by_a_user(("-c", DOCTESTS), *MODULES).splitlines()[-1])
+    reports = json.loads(run_by_a_user(("-c", DOCTESTS), HALF_WRITTEN, *MODULES).splitlines()[-1])
     assert reports.keys() == {*MODULES}
     assert_no_faults((name, report) for name, report in reports.items() if report)
 
@@ -392,6 +395,7 @@ import doctest, json, sys, traceback, warnings
 import jax
 
 warnings.simplefilter("error")
+warnings.filterwarnings("ignore", sys.argv[1])
 flags, reports = dict(jax.config.values), {}
 for page, blocks in json.loads(sys.stdin.read()).items():
     names, report = {"__name__": "page"}, []
@@ -426,7 +430,7 @@ def run_pages(texts):
         page: [block for block in code_blocks(text) if block[0] in ("python", "pycon")]
         for page, text in texts.items()
     }
-    printed = run_by_a_user(("-c", BLOCKS), stdin=json.dumps(blocks))
+    printed = run_by_a_user(("-c", BLOCKS), HALF_WRITTEN, stdin=json.dumps(blocks))
     return json.loads(printed.splitlines()[-1])
 
 
