@@ -95,22 +95,22 @@ def jax_gradient(form, table, ids, rows):
 # --- runs ---------------------------------------------------------------------------------------
 
 
-def run_torch(case, parts, dtype, name="pairs"):
-    """Run one table in PyTorch; ``Run.state`` starts after the first step."""
-    table, ids, grads = parts
-    param = torch.nn.Parameter(to_torch(table, dtype))
-    optimizer = oracle_of(case)([param], **values_at(case.kwargs, 0))
-    moved, states = [to_numpy(param)], []
+def run_torch(case, problems, dtype):
+    """Run named tables, leaves of one optimizer; ``Run.state`` starts after the first step."""
+    params = {n: torch.nn.Parameter(to_torch(parts[0], dtype)) for n, parts in problems.items()}
+    optimizer = oracle_of(case)(params.values(), **values_at(case.kwargs, 0))
+    moved, states = [{name: to_numpy(p) for name, p in params.items()}], []
     for t in range(STEPS):
         optimizer.param_groups[0].update(values_at(case.kwargs, t))
-        param.grad = torch_gradient(table, ids[t], grads[t], dtype)
+        for name, (table, ids, grads) in problems.items():
+            params[name].grad = torch_gradient(table, ids[t], grads[t], dtype)
         optimizer.step()
-        moved.append(to_numpy(param))
-        states.append([to_numpy(optimizer.state[param][field]) for field in FIELDS])
-        assert optimizer.state[param]["step"] == t + 1
-    fields = map(np.stack, zip(*states, strict=True))
-    state = {field: {name: x} for field, x in zip(FIELDS, fields, strict=True)}
-    return Run({name: np.stack(moved)}, state, {})
+        moved.append({name: to_numpy(p) for name, p in params.items()})
+        own = {name: optimizer.state[p] for name, p in params.items()}
+        states.append({f: {n: to_numpy(state[f]) for n, state in own.items()} for f in FIELDS})
+        assert all(state["step"] == t + 1 for state in own.values())
+    stack = functools.partial(jax.tree.map, lambda *leaves: np.stack(leaves))
+    return Run(stack(*moved), stack(*states), {})
 
 
 def scan(tx, frozen):
@@ -170,7 +170,7 @@ def test_float64_run_equals_pytorch_at_every_step(case):
         assert np.array_equal(leaves["pairs"], leaves["bcoo"])
     state = {field: {"pairs": leaves["pairs"]} for field, leaves in run.state.items()}
     run = Run({"pairs": run.params["pairs"]}, state, {})
-    judge = run_torch(case, (table, ids, grads), "float64")
+    judge = run_torch(case, {"pairs": (table, ids, grads)}, "float64")
     assert_same_run_in_float64(case, run, judge, state_offset=1)
 
 
@@ -183,7 +183,7 @@ def test_inputs_of_pytorchs_own_tests_run_as_there():
 
 @rows
 def test_torch_ref_equals_pytorch_at_every_step(case):
-    table, ids, grads = parts = problem(case, seed=0)
+    table, ids, grads = problem(case, seed=0)
     with torch_ref_inside("optimizers", branches=False) as ran:
         tx = transform_of("jaxaccel", case)
         params = {"pairs": jnp.asarray(table), FROZEN: jnp.asarray(table)}
@@ -198,7 +198,8 @@ def test_torch_ref_equals_pytorch_at_every_step(case):
     fields = map(np.stack, zip(*states, strict=True))
     state = {field: {"pairs": x} for field, x in zip(FIELDS, fields, strict=True)}
     run = Run({"pairs": np.stack(moved)}, state, {})
-    assert_same_run_in_float64(case, run, run_torch(case, parts, "float64"), state_offset=0)
+    judge = run_torch(case, {"pairs": (table, ids, grads)}, "float64")
+    assert_same_run_in_float64(case, run, judge, state_offset=0)
 
 
 @rows
@@ -255,8 +256,11 @@ def assert_float32_steps(case, run, parts):
 
 def assert_no_worse_run(case, dtype, ours, problems):
     """Assert a run of some seeds against PyTorch's, both judged by PyTorch's in float64."""
-    judge = np.stack([run_torch(case, parts, "float64").params["pairs"] for parts in problems])
-    theirs = np.stack([run_torch(case, parts, dtype).params["pairs"] for parts in problems])
+    seeds = dict(enumerate(problems))
+    judge, theirs = (
+        np.stack(list(run_torch(case, seeds, precision).params.values()))
+        for precision in ("float64", dtype)
+    )
     assert judge[:, 0].size >= 1000
     assert_no_worse(ours, theirs, judge, dtype=dtype)
 
