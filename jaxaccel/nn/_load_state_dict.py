@@ -34,7 +34,7 @@ def load_state_dict(
     strict: bool = True,
     *,
     prefix: str = "",
-    ignore: str | Sequence[str] = (),
+    ignore: str | re.Pattern[str] | Sequence[str | re.Pattern[str]] = (),
 ) -> IncompatibleKeys:
     """Copy parameters and buffers into a model, in place.
 
@@ -130,7 +130,7 @@ def _sources(
     present = {key for key in state_dict if isinstance(key, str) and key.startswith(prefix)}
     sources = {array.name: prefix + array.name for array in arrays}
     sources = {name: key for name, key in sources.items() if key in present}
-    older = {array.name: older_name(array) for array in arrays}
+    older = {array.name: _older_name(array) for array in arrays}
     for first in [array for array in arrays if array.name.endswith(("original", "original0"))]:
         # PyTorch takes the older names where it finds all of them, in the place of the newer ones.
         above = first.name.rpartition(".")[0] + "."
@@ -147,7 +147,7 @@ def _sources(
     return sources, unexpected
 
 
-def older_name(array: NamedArray) -> str | None:
+def _older_name(array: NamedArray) -> str | None:
     """Return the name that older versions of PyTorch had for an array of a parametrization."""
     layer, _, below = array.name.rpartition("parametrizations.")
     suffix = getattr(array.owner, "torch_older_suffixes", {}).get(below.rpartition(".")[2])

@@ -363,6 +363,25 @@ def test_before_the_first_step_and_with_trained_parameters_only():
     train_on(pair, range(2, 4))
 
 
+def test_tied_parameters_are_one_under_either_name():
+    model = nnx.Dict(z=ja.nn.Embedding(3, 2, rngs=nnx.Rngs(0)))
+    model["a"] = nnx.Dict(weight=model["z"].weight)  # where flax has it
+    twin = torch.nn.Module()
+    twin.z, twin.a = torch.nn.Embedding(3, 2), torch.nn.Linear(2, 3, bias=False)
+    twin.a.weight = twin.z.weight
+    optimizer, tx = torch.optim.Adam(twin.named_parameters()), ja.optimizers.adam()
+    twin.a(twin.z(torch.tensor([1]))).sum().backward()
+    optimizer.step()
+    _, params, _ = ja.training.split_model(model)
+    state = ja.optimizers.load_state_dict(
+        tx.init(params), params, optimizer.state_dict(), model=model, tx=tx
+    )
+    found = ja.optimizers.state_dict(state, params, model=model, tx=tx)
+    assert found["param_groups"][0]["params"] == [0]
+    expected = optimizer.state_dict()["state"][0]["exp_avg"].numpy()
+    assert np.array_equal(found["state"][0]["exp_avg"], expected)
+
+
 def test_a_parameter_that_never_had_a_gradient_is_left_alone():
     pair = Pair(case("adam", "Adam", {}))
     pair.everything["a_head.weight"].requires_grad_(False)
