@@ -252,7 +252,10 @@ def compiled(loss):
             return run(params)
 
     compiled_loss = jax.custom_vjp(lambda params: at_once(params)[0])
-    compiled_loss.defvjp(at_once, lambda grads, by: (jax.tree.map(lambda g: by * g, grads),))
+    def back(grads, by):
+        return (jax.tree.map(lambda g: by.astype(g.dtype) * g, grads),)
+
+    compiled_loss.defvjp(at_once, back)
     return compiled_loss
 
 
