@@ -252,6 +252,7 @@ def compiled(loss):
             return run(params)
 
     compiled_loss = jax.custom_vjp(lambda params: at_once(params)[0])
+
     def back(grads, by):
         return (jax.tree.map(lambda g: by.astype(g.dtype) * g, grads),)
 
