@@ -137,7 +137,7 @@ def values_at(kwargs, step):
     return {name: at(value) for name, value in kwargs.items()}
 
 
-def run_torch(case, params, grads, dtype):
+def run_torch(case, params, grads, dtype, *, with_state=True):
     """Run the row in ``torch.optim``: schedules are set on the group before each step."""
     tensors = {
         name: torch.nn.Parameter(to_torch(leaf, dtype), requires_grad=True)
@@ -153,7 +153,7 @@ def run_torch(case, params, grads, dtype):
         with in_full_precision(case, dtype):
             optimizer.step()
         moved.append({name: to_numpy(p) for name, p in tensors.items()})
-        states.append(torch_state(optimizer, tensors))
+        states.append(torch_state(optimizer, tensors) if with_state else {})
     return _stack(moved, states)
 
 

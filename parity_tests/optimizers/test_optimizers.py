@@ -92,7 +92,7 @@ def assert_no_worse_run(case, dtype, ours, problems):
         for parts in zip(*problems, strict=True)
     ]
     judge, theirs = (
-        np.stack(list(run_torch(case, *leaves, precision).params.values()))
+        np.stack(list(run_torch(case, *leaves, precision, with_state=False).params.values()))
         for precision in ("float64", dtype)
     )
     assert_no_worse(ours, theirs, judge, case.options.get("own_error_ratio"), dtype)
