@@ -8,11 +8,13 @@ from __future__ import annotations
 import inspect
 import numbers
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax.core import Tracer
 
 from jaxaccel._math import Complement, is_zero
@@ -126,18 +128,123 @@ def check_params_for_decay(weight_decay: Any, params: Any) -> None:
         check_params_given(params, "an optimizer with weight_decay")
 
 
+def check_transformation(taker: str, tx: Any) -> None:
+    """Raise unless something has ``init`` and ``update``: a factory that was not called, say."""
+    if hasattr(tx, "init") and hasattr(tx, "update"):
+        return
+    if callable(tx):
+        name = getattr(tx, "__name__", type(tx).__name__)
+        raise TypeError(
+            f"{taker} takes a transformation, got the function {name}; call it first: {name}(...)"
+        )
+    raise TypeError(
+        f"{taker} takes a transformation, such as optimizers.sgd(lr=0.1), got {tx!r:.80}"
+    )
+
+
+def check_factory(taker: str, optimizer: Any) -> None:
+    """Raise for an optimizer that was called already, where the function is wanted."""
+    if hasattr(optimizer, "init") and hasattr(optimizer, "update"):
+        raise TypeError(
+            f"{taker} takes the optimizer's function, got what it returned: {optimizer!r:.80}; "
+            f"pass the function and its arguments: {taker}(adamw, groups, lr=...)"
+        )
+    if not callable(optimizer):
+        raise TypeError(f"{taker} takes an optimizer such as optimizers.adamw, got {optimizer!r}")
+
+
 def check_gradient_function(taker: str, function: Any) -> None:
     """Raise unless a function takes ``loss_scale``: a loss function handed in by mistake."""
+    if isinstance(function, nnx.Module):
+        raise TypeError(
+            f"{taker} takes a gradient function, got the model {type(function).__name__}; write a "
+            "loss function that calls it, and pass training.gradients(loss_fn)"
+        )
     if not callable(function):
-        raise TypeError(f"{taker} takes a gradient function, got {function!r}")
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # a callable without a signature may be anything
-        return
-    if not any(p.name == "loss_scale" or p.kind is p.VAR_KEYWORD for p in parameters):
+        raise TypeError(f"{taker} takes a gradient function, got {function!r:.80}")
+    if not _takes("loss_scale", function):
         name = getattr(function, "__name__", repr(function))
         raise TypeError(
             f"{taker} takes a gradient function (params, model_state, batch, *, loss_scale, key), "
             f"got {name}, which takes no loss_scale; make one of a loss function with "
             f"training.gradients({name})"
         )
+
+
+def check_loss_function(taker: str, function: Any) -> None:
+    """Raise unless something can be a loss function: not a model, not a gradient function."""
+    if isinstance(function, nnx.Module) or not callable(function):
+        is_model = isinstance(function, nnx.Module)
+        found = f"the model {type(function).__name__}" if is_model else f"{function!r:.80}"
+        raise TypeError(
+            f"{taker} takes a loss function (params, model_state, batch) -> (loss, (model_state, "
+            f"metrics)), got {found}"
+        )
+    if "loss_scale" in _parameters(function):
+        raise TypeError(
+            f"{taker} takes a loss function, got a gradient function already, which takes "
+            "loss_scale; hand that to training.train_step"
+        )
+
+
+def check_function(taker: str, name: str, function: Any, form: str) -> None:
+    """Raise unless an argument is a function, and none of another kind of those that exist."""
+    if not callable(function) or isinstance(function, nnx.Module):
+        raise TypeError(
+            f"{taker} takes {name} as a function {form}, got {type(function).__name__}: "
+            f"{function!r:.80}"
+        )
+    if "loss_scale" in _parameters(function):
+        raise TypeError(
+            f"{taker} takes {name} as a function {form}, got a gradient function; make a step of "
+            "it with training.train_step(gradient_fn, tx)"
+        )
+
+
+def check_key(loss_fn: Any, key: Any) -> None:
+    """Raise where there is a key that the loss function does not take, or none that it needs."""
+    own = _parameters(loss_fn).get("key")
+    name = getattr(loss_fn, "__name__", "loss function")
+    if key is not None and not _takes("key", loss_fn):
+        raise TypeError(
+            f"there is a key, but {name} takes no key=; leave key= out of train_state(...), or let "
+            "the loss function take it"
+        )
+    if key is None and own is not None and own.default is own.empty:
+        raise TypeError(
+            f"{name} needs key=, and there is none; make the state with "
+            "train_state(..., key=jax.random.key(seed))"
+        )
+
+
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a function; of a callable without a signature, any."""
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {"any": inspect.Parameter("any", inspect.Parameter.VAR_KEYWORD)}
+
+
+def _takes(name: str, function: Any) -> bool:
+    """Return whether a function takes a named argument."""
+    parameters = _parameters(function)
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def check_arrays(name: str, tree: Any) -> None:
+    """Raise for a leaf of a tree that JAX cannot compute with: a tensor of PyTorch, a text."""
+    if all(map(_is_array, jax.tree.leaves(tree))):
+        return
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        if not _is_array(leaf):
+            kind = f"{type(leaf).__module__}.{type(leaf).__name__}"
+            remedy = "pass tensor.numpy()" if kind == "torch.Tensor" else "pass arrays or numbers"
+            raise TypeError(f"{name}{jax.tree_util.keystr(path)} is a {kind}; {remedy}")
+
+
+def _is_array(leaf: Any) -> bool:
+    """Return whether JAX takes something as an array."""
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return leaf.dtype.kind not in "OSUMm"
+    kinds = (jax.Array, bool, int, float, complex)
+    return isinstance(leaf, kinds) or hasattr(leaf, "__jax_array__")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,20 @@ def _has_only_numbers(group: Mapping[str, Any]) -> bool:
 
 def zeros_like(params: Any) -> Any:
     """Return fresh zeros in the shape, dtype and sharding of each parameter."""
-    return jax.tree.map(jnp.zeros_like, params)
+    return jax.tree.map(lambda leaf: jnp.zeros_like(leaf, dtype=jnp.result_type(leaf)), params)
+
+
+def takes_shapes(init: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Let an ``init`` also take shapes (``jax.ShapeDtypeStruct``), of which it makes a state."""
+
+    @functools.wraps(init)
+    def initial(params: Any) -> Any:
+        leaves = jax.tree.leaves(params)
+        if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):
+            return jax.eval_shape(init, params)
+        return init(params)
+
+    return initial
 
 
 def initial_scalar(params: Any, dtype: Any, value: float = 0) -> jax.Array:
@@ -131,15 +145,16 @@ def update_leaves(
     grads: Any,
     params: Any,
     slots: Sequence[Any],
+    **counts: Any,
 ) -> tuple[Any, ...]:
     """Walk gradients, parameters and state slots together; return the updates and new slots.
 
-    ``update_leaf(param, grad, *slots)`` returns ``(update, *new_slots)`` for one array. It sees
-    real arrays in at least float32: half-precision leaves are cast up, and complex leaves come as
-    pairs of reals, as PyTorch treats them. What it returns is rounded once, to the dtype that each
-    leaf had. Where the gradient is ``None`` the slots come back untouched, and the update is the
-    number that changes no parameter. ``params`` or a slot that is ``None`` as a whole is handed
-    down as ``None``.
+    ``update_leaf(param, grad, *slots, **counts)`` returns ``(update, *new_slots)`` for one array.
+    It sees real arrays in at least float32: half-precision leaves are cast up, and complex leaves
+    come as pairs of reals, as PyTorch treats them. What it returns is rounded once, to the dtype
+    that each leaf had. Where the gradient is ``None`` the slots come back untouched, and the
+    update is the number that changes no parameter. ``params`` or a slot that is ``None`` as a
+    whole is handed down as ``None``. Counts are scalars: one for all leaves, or :class:`Counts`.
     """
     grad_leaves, treedef = jax.tree.flatten(grads, is_leaf=is_none)
     if any(isinstance(leaf, Tracer) for leaf in grad_leaves):
@@ -149,10 +164,16 @@ def update_leaves(
     def flatten(tree: Any) -> list[Any]:
         return [None] * len(grad_leaves) if tree is None else treedef.flatten_up_to(tree)
 
+    def numbers(count: Any) -> list[Any]:
+        if isinstance(count, Counts):
+            return flatten(count.of_leaves)
+        return [count] * len(grad_leaves)
+
+    own = {name: numbers(count) for name, count in counts.items()}
     rows = [
-        _update_one(update_leaf, grad, param, slot_leaves)
-        for grad, param, *slot_leaves in zip(
-            grad_leaves, flatten(params), *map(flatten, slots), strict=True
+        _update_one(update_leaf, grad, param, slots_, {name: own[name][i] for name in own})
+        for i, (grad, param, *slots_) in enumerate(
+            zip(grad_leaves, flatten(params), *map(flatten, slots), strict=True)
         )
     ]
     columns = list(zip(*rows, strict=True)) or [()] * (1 + len(slots))
@@ -162,12 +183,14 @@ def update_leaves(
     )
 
 
-def _update_one(update_leaf: Callable[..., Any], grad: Any, param: Any, slots: list[Any]) -> Any:
+def _update_one(
+    update_leaf: Callable[..., Any], grad: Any, param: Any, slots: list[Any], counts: dict[str, Any]
+) -> Any:
     """Apply ``update_leaf`` to one leaf, in its compute dtype and real view."""
     if grad is None:
         return (None if param is None else unmoved_like(param), *slots)
     like = grad if param is None else param
-    results = update_leaf(_widen(param), _widen(grad), *map(_widen, slots))
+    results = update_leaf(_widen(param), _widen(grad), *map(_widen, slots), **counts)
     targets = [like, *slots]
     return tuple(_narrow(result, target) for result, target in zip(results, targets, strict=True))
 
@@ -200,6 +223,15 @@ def short_repr(self: Any) -> str:
     """
     fields = ", ".join(f"{name}={brief(value)}" for name, value in self._asdict().items())
     return f"{type(self).__name__}({fields})"
+
+
+class Counts(NamedTuple):
+    """A number of every parameter's own, in a state's field that otherwise holds one for all."""
+
+    of_leaves: Any
+    """Scalars, in a tree like the parameters."""
+
+    __repr__ = short_repr
 
 
 def brief(node: Any) -> str:

@@ -137,6 +137,10 @@ _Value: TypeAlias = Scalar | Callable[[Any], Any]
 Hyperparameter: TypeAlias = Annotated[_Value, Number()]
 """A number, a scalar of NumPy or JAX, or a schedule ``step -> value``.
 
+A schedule is read at the number of finished updates, before this one is counted: at the state's own
+``step``, or at ``update(..., schedule_step=)`` where the caller counts the calls of
+``scheduler.step()``, as a loop does that skips some updates. Wrappers hand it on.
+
 ``param_groups`` holds an argument with this annotation in its state, where it can be scheduled,
 read and set.
 """

@@ -1,6 +1,7 @@
 """``torch.optim``: optimizers as optax transformations, one a file."""
 
 from jaxaccel._names import teach
+from jaxaccel._tree import Counts
 from jaxaccel._types import BufferDecay, DecayFactor, Hyperparameter
 from jaxaccel.optimizers._adadelta import AdadeltaState, adadelta
 from jaxaccel.optimizers._adafactor import AdafactorState, adafactor
@@ -9,6 +10,10 @@ from jaxaccel.optimizers._adam import AdamState, adam
 from jaxaccel.optimizers._adamax import AdamaxState, adamax
 from jaxaccel.optimizers._adamw import adamw
 from jaxaccel.optimizers._asgd import ASGDState, asgd
+from jaxaccel.optimizers._count_per_parameter import (
+    CountPerParameterState,
+    count_per_parameter,
+)
 from jaxaccel.optimizers._diagonal_newton import DiagonalNewtonState, diagonal_newton
 from jaxaccel.optimizers._hessian_diagonal import hessian_diagonal
 from jaxaccel.optimizers._hyperparams import get_hyperparams, has_hyperparams, set_hyperparams
@@ -65,6 +70,9 @@ __all__ = [
     "RpropState",
     "muon",
     "MuonState",
+    "count_per_parameter",
+    "CountPerParameterState",
+    "Counts",
     "param_groups",
     "ParamGroupsState",
     "Hyperparameter",

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import (
     check_eps,
     check_lr,
@@ -17,8 +18,9 @@ from jaxaccel._checks import (
     check_weight_decay,
     known_value,
 )
+from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._math import ema_of_square, in_dtype, is_zero, values_at
-from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, short_repr, takes_shapes, update_leaves, zeros_like
 from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
@@ -38,6 +40,7 @@ class AdadeltaState(NamedTuple):
         shared=("step",),
         switches=("capturable", "foreach", "differentiable"),
     )
+    own_counts = ("step",)
     __repr__ = short_repr
 
 
@@ -60,8 +63,8 @@ def adadelta(
         \theta_t = \theta_{t-1} - \gamma\,\Delta_t
 
     Args:
-        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or
-            a schedule ``step -> value``, read before the step is counted.
+        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or a
+            schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         rho: Decay factor of both running means, in [0, 1].
         eps: Added under both roots, at least 0; it sets the size of the first step.
         weight_decay: Weight decay (L2), at least 0, added to the gradient.
@@ -80,8 +83,9 @@ def adadelta(
     PyTorch:
         ``torch.optim.Adadelta``: same arguments, defaults, state keys, errors and numbers. Left
         out: ``foreach``, ``capturable`` and ``differentiable``, which say how and not what.
-        ``step`` is one int32 for the whole tree, where PyTorch keeps a float32 per parameter; a
-        leaf whose gradient is ``None`` is frozen for the run.
+        ``step`` is one int32 for the whole tree, where PyTorch keeps a float32 per parameter. A
+        leaf whose gradient is ``None`` stays as it is; thawed later, it needs
+        :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -103,7 +107,9 @@ def adadelta(
     check_eps(eps)
     check_weight_decay(weight_decay)
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         return AdadeltaState(
             step=initial_step(params),
             square_avg=zeros_like(params),
@@ -113,12 +119,14 @@ def adadelta(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("adadelta", AdadeltaState, updates, state, params)
         check_params_for_decay(weight_decay, params)
-        now = values_at(state.step, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
+        now = values_at(at, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
         update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
         updates, *averages = update_leaves(update_leaf, updates, params, state[1:])
-        return updates, AdadeltaState(next_step(state.step), *averages)
+        return updates, AdadeltaState(step, *averages)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -10,10 +10,20 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import check_non_negative, check_params_given, known_value
+from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._layout import Layouts, axis_from_torch, check_layouts, layout_at
 from jaxaccel._math import compute_dtype, in_dtype, is_zero, lerp, value_at, values_at
-from jaxaccel._tree import initial_step, is_none, next_step, path_name, short_repr, update_leaves
+from jaxaccel._tree import (
+    initial_step,
+    is_none,
+    path_name,
+    short_repr,
+    takes_shapes,
+    update_leaves,
+    zeros_like,
+)
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
@@ -35,6 +45,7 @@ class AdafactorState(NamedTuple):
         shared=("step",),
         switches=("foreach",),
     )
+    own_counts = ("step",)
     __repr__ = short_repr
 
 
@@ -67,9 +78,9 @@ def adafactor(
     :math:`V_t` itself.
 
     Args:
-        lr: Learning rate, at least 0: the largest relative step. Like every numeric argument here
-            a number, a JAX scalar or a schedule ``step -> value``, read before the step is
-            counted.
+        lr: Learning rate, at least 0: the largest relative step. Like every numeric argument here a
+            number, a JAX scalar or a schedule ``step -> value``, read as :obj:`Hyperparameter`
+            says.
         beta2_decay: Exponent :math:`\tau`, at most 0, of the share of the newest square.
         eps: Two numbers, each at least 0. The first bounds the second moment's root from below;
             ``None`` is the distance from 1 to the next number in each leaf's own dtype. The
@@ -97,9 +108,10 @@ def adafactor(
         ``torch.optim.Adafactor``: same arguments, defaults, state keys, errors and numbers
         (``optax.adafactor`` factors the two largest axes, and none where one of them is shorter
         than 128). ``layout`` says where PyTorch's last two axes are. In a tree of several dtypes
-        each leaf has its own default of epsilon, where PyTorch takes that of the first it meets
-        for all. Left out: ``foreach``, which says how and not what. ``step`` is one int32 for the
-        whole tree; a leaf whose gradient is ``None`` is frozen for the run.
+        each leaf has its own default of epsilon, where PyTorch takes that of the first it meets for
+        all. Left out: ``foreach``, which says how and not what. ``step`` is one int32 for the whole
+        tree. A leaf whose gradient is ``None`` stays as it is; thawed later, it needs
+        :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -120,7 +132,9 @@ def adafactor(
     _check(lr, beta2_decay, eps, d, weight_decay)
     check_layouts(layout)
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         for leaf in jax.tree.leaves(params):
             if jnp.iscomplexobj(leaf):
                 raise RuntimeError(
@@ -140,23 +154,24 @@ def adafactor(
             step=initial_step(params),
             row_var=jax.tree.map_with_path(functools.partial(zeros, -1), params),
             col_var=jax.tree.map_with_path(functools.partial(zeros, -2), params),
-            variance=jax.tree.map(lambda p: jnp.zeros_like(p) if jnp.ndim(p) < 2 else None, params),
+            variance=jax.tree.map(lambda p: zeros_like(p) if jnp.ndim(p) < 2 else None, params),
         )
 
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("adafactor", AdafactorState, updates, state, params, slots_alike=False)
         check_params_given(params, "adafactor")
-        step = next_step(state.step)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
         now = values_at(
-            state.step, lr=lr, beta2_decay=beta2_decay, eps2=eps[1], d=d, weight_decay=weight_decay
+            at, lr=lr, beta2_decay=beta2_decay, eps2=eps[1], d=d, weight_decay=weight_decay
         )
-        update_leaf = functools.partial(_update_leaf, step=step, maximize=maximize, **now)
+        update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
         # It depends on the leaf's own dtype, so it walks along like a slot.
-        eps1 = _eps1(None if eps[0] is None else value_at(eps[0], state.step), updates, params)
+        eps1 = _eps1(None if eps[0] is None else value_at(eps[0], at), updates, params)
         slots = (*state[1:], eps1)
-        updates, *moments, _ = update_leaves(update_leaf, updates, params, slots)
+        updates, *moments, _ = update_leaves(update_leaf, updates, params, slots, step=step)
         return updates, AdafactorState(step, *moments)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import (
     check_eps,
     check_lr,
@@ -17,8 +18,9 @@ from jaxaccel._checks import (
     check_params_for_decay,
     check_weight_decay,
 )
+from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._math import in_dtype, is_zero, value_at, values_at
-from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves
+from jaxaccel._tree import initial_step, short_repr, takes_shapes, update_leaves
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
@@ -36,6 +38,7 @@ class AdagradState(NamedTuple):
         shared=("step",),
         switches=("foreach", "differentiable", "fused"),
     )
+    own_counts = ("step",)
     __repr__ = short_repr
 
 
@@ -58,8 +61,8 @@ def adagrad(
         \frac{g_t}{\sqrt{s_t} + \epsilon}
 
     Args:
-        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or
-            a schedule ``step -> value``, read before the step is counted.
+        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or a
+            schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         lr_decay: :math:`\eta`, at least 0: how fast the learning rate falls with the step count.
         weight_decay: Weight decay (L2), at least 0, added to the gradient.
         initial_accumulator_value: :math:`\tau`, at least 0: where the sum starts. A schedule is
@@ -82,8 +85,8 @@ def adagrad(
         ``torch.optim.Adagrad``: same arguments, defaults, state keys, errors and numbers
         (``optax.adagrad`` starts the sum at 0.1 and puts its 1e-7 inside the root). Left out:
         ``foreach``, ``fused`` and ``differentiable``, which say how and not what. ``step`` is one
-        int32 for the whole tree, where PyTorch keeps a float32 per parameter; a leaf whose
-        gradient is ``None`` is frozen for the run.
+        int32 for the whole tree, where PyTorch keeps a float32 per parameter. A leaf whose gradient
+        is ``None`` stays as it is; thawed later, it needs :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -108,12 +111,15 @@ def adagrad(
     )
     check_eps(eps)
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         step = initial_step(params)
         start = value_at(initial_accumulator_value, step)
 
         def initial_sum(param):
-            part = jnp.full_like(param.real, start)
+            part = jnp.real(param)
+            part = jnp.full_like(part, start, dtype=jnp.result_type(part))
             return jax.lax.complex(part, part) if jnp.iscomplexobj(param) else part
 
         return AdagradState(step, jax.tree.map(initial_sum, params))
@@ -121,12 +127,13 @@ def adagrad(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("adagrad", AdagradState, updates, state, params)
         check_params_for_decay(weight_decay, params)
-        step = next_step(state.step)
-        now = values_at(state.step, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps)
-        update_leaf = functools.partial(_update_leaf, step=step, maximize=maximize, **now)
-        updates, sums = update_leaves(update_leaf, updates, params, state[1:])
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
+        now = values_at(at, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps)
+        update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
+        updates, sums = update_leaves(update_leaf, updates, params, state[1:], step=step)
         return updates, AdagradState(step, sums)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import (
     check_betas,
     check_eps,
@@ -17,8 +18,9 @@ from jaxaccel._checks import (
     check_params_for_decay,
     check_weight_decay,
 )
+from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._math import bias_correction, ema, ema_of_square, in_dtype, is_zero, values_at
-from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, short_repr, takes_shapes, update_leaves, zeros_like
 from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
@@ -41,6 +43,7 @@ class AdamState(NamedTuple):
         switches=("foreach", "capturable", "differentiable", "fused"),
         group_has=("amsgrad",),
     )
+    own_counts = ("step",)
     __repr__ = short_repr
 
 
@@ -69,8 +72,8 @@ def adam(
     :math:`-\gamma \lambda\,\theta_{t-1}` (AdamW).
 
     Args:
-        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or
-            a schedule ``step -> value``, read before the step is counted.
+        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or a
+            schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         betas: Decay factors of the two moments, each in [0, 1).
         eps: Added to the root of the corrected second moment, at least 0.
         weight_decay: Weight decay, at least 0; added to the gradient (L2) unless decoupled.
@@ -92,8 +95,9 @@ def adam(
         ``torch.optim.Adam``: same arguments, defaults, state keys, errors and numbers. AMSGrad
         takes the maximum before the bias correction (``optax.amsgrad`` after). Left out:
         ``foreach``, ``fused``, ``capturable`` and ``differentiable``, which say how and not what.
-        ``step`` is one int32 for the whole tree, where PyTorch keeps a float32 per parameter; a
-        leaf whose gradient is ``None`` is frozen for the run.
+        ``step`` is one int32 for the whole tree, where PyTorch keeps a float32 per parameter. A
+        leaf whose gradient is ``None`` stays as it is; thawed later, it needs
+        :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -116,7 +120,9 @@ def adam(
     check_betas(betas)
     check_weight_decay(weight_decay)
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         return AdamState(
             step=initial_step(params),
             exp_avg=zeros_like(params),
@@ -127,20 +133,20 @@ def adam(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("adam", AdamState, updates, state, params)
         check_params_for_decay(weight_decay, params)
-        step = next_step(state.step)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
         now = values_at(
-            state.step, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
+            at, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
         )
         update_leaf = functools.partial(
             _update_leaf,
-            step=step,
             maximize=maximize,
             decoupled_weight_decay=decoupled_weight_decay,
             **now,
         )
-        updates, *moments = update_leaves(update_leaf, updates, params, state[1:])
+        updates, *moments = update_leaves(update_leaf, updates, params, state[1:], step=step)
         return updates, AdamState(step, *moments)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import (
     check_betas,
     check_eps,
@@ -17,8 +18,9 @@ from jaxaccel._checks import (
     check_params_for_decay,
     check_weight_decay,
 )
+from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._math import bias_correction, ema, in_dtype, is_zero, values_at
-from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, short_repr, takes_shapes, update_leaves, zeros_like
 from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
@@ -38,6 +40,7 @@ class AdamaxState(NamedTuple):
         shared=("step",),
         switches=("foreach", "differentiable", "capturable"),
     )
+    own_counts = ("step",)
     __repr__ = short_repr
 
 
@@ -59,8 +62,8 @@ def adamax(
         \theta_t &= \theta_{t-1} - \frac{\gamma}{1 - \beta_1^t}\,\frac{m_t}{u_t}
 
     Args:
-        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or
-            a schedule ``step -> value``, read before the step is counted.
+        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or a
+            schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         betas: Decay factors of the first moment and of the maximum, each in [0, 1).
         eps: Added to the gradient's magnitude before the maximum, at least 0.
         weight_decay: Weight decay (L2), at least 0, added to the gradient.
@@ -77,11 +80,11 @@ def adamax(
         TypeError: A numeric argument is not a number, a JAX scalar or a schedule.
 
     PyTorch:
-        ``torch.optim.Adamax``: same arguments, defaults, state keys, errors and numbers; a
-        gradient that is NaN stays in the maximum. ``optax.adamaxw`` decays the parameters
-        directly, which PyTorch's Adamax does not offer. Left out: ``foreach``, ``capturable`` and
-        ``differentiable``, which say how and not what. A leaf whose gradient is ``None`` is
-        frozen for the run.
+        ``torch.optim.Adamax``: same arguments, defaults, state keys, errors and numbers; a gradient
+        that is NaN stays in the maximum. ``optax.adamaxw`` decays the parameters directly, which
+        PyTorch's Adamax does not offer. Left out: ``foreach``, ``capturable`` and
+        ``differentiable``, which say how and not what. A leaf whose gradient is ``None`` stays as
+        it is; thawed later, it needs :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -101,7 +104,9 @@ def adamax(
     check_betas(betas)
     check_weight_decay(weight_decay)
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         return AdamaxState(
             step=initial_step(params),
             exp_avg=zeros_like(params),
@@ -111,14 +116,17 @@ def adamax(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("adamax", AdamaxState, updates, state, params)
         check_params_for_decay(weight_decay, params)
-        step = next_step(state.step)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
         now = values_at(
-            state.step, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
+            at, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
         )
-        update_leaf = functools.partial(_update_leaf, step=step, maximize=maximize, **now)
-        updates, exp_avg, exp_inf = update_leaves(update_leaf, updates, params, state[1:])
+        update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
+        updates, exp_avg, exp_inf = update_leaves(
+            update_leaf, updates, params, state[1:], step=step
+        )
         return updates, AdamaxState(step, exp_avg, exp_inf)
 
     return optax.GradientTransformationExtraArgs(init, update)

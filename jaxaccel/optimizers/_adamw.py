@@ -31,8 +31,8 @@ def adamw(
     PyTorch's class is.
 
     Args:
-        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or
-            a schedule ``step -> value``, read before the step is counted.
+        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or a
+            schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         betas: Decay factors of the two moments, each in [0, 1).
         eps: Added to the root of the corrected second moment, at least 0.
         weight_decay: Weight decay, at least 0; the learning rate scales it.

@@ -11,13 +11,15 @@ import numpy as np
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import check_lr, check_params_given, check_weight_decay, known_value
+from jaxaccel._counts import map_counts, next_counts, renewed, schedule_step
 from jaxaccel._math import in_dtype, is_zero, value_at, values_at
 from jaxaccel._tree import (
     initial_scalar,
     initial_step,
-    next_step,
     short_repr,
+    takes_shapes,
     update_leaves,
     zeros_like,
 )
@@ -42,6 +44,7 @@ class ASGDState(NamedTuple):
         shared=("step", "eta", "mu"),
         switches=("foreach", "differentiable", "capturable"),
     )
+    own_counts = ("step", "eta", "mu")
     __repr__ = short_repr
 
 
@@ -68,8 +71,8 @@ def asgd(
     therefore felt one step later. The average is in the state, as ``ax``.
 
     Args:
-        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or
-            a schedule ``step -> value``, read before the step is counted.
+        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or a
+            schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         lambd: Decay term :math:`\lambda_d`: shrinks the parameters and, with the steps, the
             learning rate.
         alpha: Power of the learning rate's fall.
@@ -88,12 +91,13 @@ def asgd(
         TypeError: A numeric argument is not a number, a JAX scalar or a schedule.
 
     PyTorch:
-        ``torch.optim.ASGD``: same arguments, defaults, state keys, errors and numbers (optax has
-        no namesake). Each step uses the learning rate that the step before it computed, and
-        ``eta`` and ``mu`` are float32 for every dtype of the parameters, both as in PyTorch; one
-        of each serves the whole tree. Left out: ``foreach``, ``capturable`` and
-        ``differentiable``, which say how and not what. A leaf whose gradient is ``None`` is frozen
-        for the run.
+        ``torch.optim.ASGD``: same arguments, defaults, state keys, errors and numbers (optax has no
+        namesake). Each step uses the learning rate that the step before it computed, and ``eta``
+        and ``mu`` are float32 for every dtype of the parameters, both as in PyTorch with its
+        default dtype, which ``torch.set_default_dtype`` changes there and not here; one of each
+        serves the whole tree. Left out: ``foreach``, ``capturable`` and ``differentiable``, which
+        say how and not what. A leaf whose gradient is ``None`` stays as it is; thawed later, it
+        needs :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -112,7 +116,9 @@ def asgd(
     for name, value in (("lambd", lambd), ("alpha", alpha), ("t0", t0)):
         known_value(name, value)
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         step = initial_step(params)
         first_lr = jnp.asarray(value_at(lr, step), jnp.float32)
         return ASGDState(
@@ -125,17 +131,20 @@ def asgd(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("asgd", ASGDState, updates, state, params)
         check_params_given(params, "asgd")
-        step = next_step(state.step)
-        now = values_at(state.step, lambd=lambd, weight_decay=weight_decay)
-        update_leaf = functools.partial(
-            _update_leaf, eta=state.eta, mu=state.mu, maximize=maximize, **now
-        )
-        updates, ax = update_leaves(update_leaf, updates, params, [state.ax])
-        lr_and_alpha = values_at(state.step, lr=lr, alpha=alpha)
-        eta = _next_eta(step, lambd=now["lambd"], **lr_and_alpha)
-        return updates, ASGDState(step, eta, _next_mu(step, value_at(t0, state.step)), ax)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
+        now = values_at(at, lambd=lambd, weight_decay=weight_decay)
+        lr_now, alpha_now, t0_now = (value_at(each, at) for each in (lr, alpha, t0))
+        eta = map_counts(functools.partial(_first_eta, lr=lr_now), state.eta, step)
+        next_eta = functools.partial(_next_eta, lr=lr_now, lambd=now["lambd"], alpha=alpha_now)
+        etas = map_counts(next_eta, step)
+        mus = map_counts(functools.partial(_next_mu, t0=t0_now), step)
+        etas, mus = renewed(etas, state.eta, updates), renewed(mus, state.mu, updates)
+        update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
+        updates, ax = update_leaves(update_leaf, updates, params, [state.ax], eta=eta, mu=state.mu)
+        return updates, ASGDState(step, etas, mus, ax)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -151,6 +160,11 @@ def _update_leaf(param, grad, ax, *, eta, mu, lambd, weight_decay, maximize):
     moved = param + update
     ax = jnp.where(mu == 1, moved, ax + mu * (moved - ax))
     return update, ax
+
+
+def _first_eta(eta: Any, step: Any, lr: Any) -> jax.Array:
+    """Return the learning rate of this step: at the first one what is in force then."""
+    return jnp.where(step == 1, jnp.asarray(lr, jnp.float32).astype(eta.dtype), eta)
 
 
 def _next_eta(step: Any, lr: Any, lambd: Any, alpha: Any) -> jax.Array:

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import check_lr, check_non_negative, known_value
+from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._math import bias_correction, ema, in_dtype, is_zero, values_at
-from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, short_repr, takes_shapes, update_leaves, zeros_like
 from jaxaccel._types import BufferDecay, Hyperparameter, Params, State, Updates
 
 
@@ -24,6 +26,7 @@ class DiagonalNewtonState(NamedTuple):
     hessian_diagonal: Params | None
     """Moving average of the diagonal, like the parameters; ``None`` when ``beta`` is 0."""
 
+    own_counts = ("step",)
     __repr__ = short_repr
 
 
@@ -46,7 +49,8 @@ def diagonal_newton(
 
     Args:
         lr: Learning rate, at least 0; 1 is Newton's step. Like every numeric argument here a
-            number, a JAX scalar or a schedule ``step -> value``, read before the step is counted.
+            number, a JAX scalar or a schedule ``step -> value``, read as :obj:`Hyperparameter`
+            says.
         damping: Added to the curvature, at least 0: no step is longer than ``lr / damping`` times
             the gradient. 0 is Newton's own step, which divides by zero where there is no curvature.
         beta: Decay factor of the moving average of the diagonal, in [0, 1). 0 takes each step's
@@ -65,8 +69,8 @@ def diagonal_newton(
         TypeError: A numeric argument is not a number, a JAX scalar or a schedule.
 
     PyTorch:
-        No counterpart. A leaf whose gradient is ``None`` is frozen for the run, as in the other
-        optimizers.
+        No counterpart. A leaf whose gradient is ``None`` stays as it is; thawed later, it needs
+        :func:`count_per_parameter`.
 
     Example:
         >>> import jax
@@ -94,7 +98,9 @@ def diagonal_newton(
     if known_beta is not None and not 0.0 <= known_beta < 1.0:
         raise ValueError(f"Invalid beta value: {beta}")
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         return DiagonalNewtonState(
             step=initial_step(params),
             hessian_diagonal=None if is_zero(beta) else zeros_like(params),
@@ -108,17 +114,18 @@ def diagonal_newton(
         hessian_diagonal: Params | None = None,
         **extra: object,
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("diagonal_newton", DiagonalNewtonState, updates, state, params)
         if hessian_diagonal is None:
             raise ValueError(
                 "diagonal_newton needs the curvature: update(updates, state, params, "
                 "hessian_diagonal=...), for example from jaxaccel.optimizers.hessian_diagonal"
             )
-        step = next_step(state.step)
-        now = values_at(state.step, lr=lr, damping=damping, beta=beta)
-        update_leaf = functools.partial(_update_leaf, step=step, **now)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
+        now = values_at(at, lr=lr, damping=damping, beta=beta)
+        update_leaf = functools.partial(_update_leaf, **now)
         slots = (hessian_diagonal, state.hessian_diagonal)
-        updates, _, average = update_leaves(update_leaf, updates, params, slots)
+        updates, _, average = update_leaves(update_leaf, updates, params, slots, step=step)
         return updates, DiagonalNewtonState(step, average)
 
     return optax.GradientTransformationExtraArgs(init, update)

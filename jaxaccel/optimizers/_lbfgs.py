@@ -13,7 +13,9 @@ import numpy as np
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import check_lr, check_params_given, check_positive_integer, known_value
+from jaxaccel._counts import schedule_step
 from jaxaccel._math import in_dtype, value_at
 from jaxaccel._tree import (
     initial_scalar,
@@ -21,6 +23,7 @@ from jaxaccel._tree import (
     is_none,
     next_step,
     short_repr,
+    takes_shapes,
     unmoved_like,
 )
 from jaxaccel._types import Hyperparameter, Params, State, Updates
@@ -68,6 +71,7 @@ class LBFGSState(NamedTuple):
         arrays=("d", "H_diag", "prev_flat_grad"),
         lists=("old_dirs", "old_stps", "ro"),
     )
+    own_counts = ()
     __repr__ = short_repr
 
 
@@ -106,8 +110,8 @@ def lbfgs(
     and both may be left out.
 
     Args:
-        lr: Learning rate, at least 0: a number, a JAX scalar or a schedule ``step -> value``,
-            read before the step is counted. One update is one step.
+        lr: Learning rate, at least 0: a number, a JAX scalar or a schedule ``step -> value``, read
+            as :obj:`Hyperparameter` says. One update is one step.
         max_iter: Most iterations in one update, at least 1.
         max_eval: Evaluations in one update, the given one included, after which no iteration
             begins, at least 1. ``None`` is ``max_iter * 5 // 4``.
@@ -172,7 +176,9 @@ def lbfgs(
     if line_search_fn not in (None, "strong_wolfe"):
         raise RuntimeError("only 'strong_wolfe' is supported")
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         leaves = jax.tree.leaves(params)
         dtype, n = flat_dtype(leaves), sum(map(real_size, leaves))
         scalar = functools.partial(initial_scalar, params)
@@ -204,7 +210,7 @@ def lbfgs(
         value_fn: Callable[[Params], Any] | None = None,
         **extra: object,
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("lbfgs", LBFGSState, updates, state, params, slots_alike=False)
         check_params_given(params, "lbfgs")
         if max_iter > 1 or line_search_fn is not None:
             _check_closure(value, value_fn)
@@ -220,7 +226,8 @@ def lbfgs(
             assert value_fn is not None
             return jnp.reshape(value_fn(tree(position, leaves)), ()).astype(dtype)
 
-        in_force = [value_at(x, state.step) for x in (lr, tolerance_grad, tolerance_change)]
+        at = schedule_step(extra, state.step)
+        in_force = [value_at(x, at) for x in (lr, tolerance_grad, tolerance_change)]
         lr_now, grad_now, change_now = in_dtype(dtype, *in_force)
         rules = Rules(
             jax.value_and_grad(loss_at),

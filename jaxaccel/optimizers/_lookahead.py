@@ -10,9 +10,16 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checks import check_params_given, check_positive_integer, known_value
+from jaxaccel._check_trees import check_slot, check_state
+from jaxaccel._checks import (
+    check_params_given,
+    check_positive_integer,
+    check_transformation,
+    known_value,
+)
+from jaxaccel._counts import schedule_step
 from jaxaccel._math import lerp, value_at
-from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves
+from jaxaccel._tree import initial_step, next_step, short_repr, takes_shapes, update_leaves
 from jaxaccel._types import Count, Hyperparameter, Params, State, Updates
 
 
@@ -46,8 +53,8 @@ def lookahead(
         tx: Any optimizer. Its own state (moments, step) goes on across the jumps.
         k: Steps of ``tx`` between two jumps, a plain integer of at least 1.
         alpha: The share of the way that the slow weights go; at 1 the result is that of ``tx`` bit
-            for bit. A number, a JAX scalar or a schedule ``step -> value``, read before the step
-            is counted.
+            for bit. A number, a JAX scalar or a schedule ``step -> value``, read as
+            :obj:`Hyperparameter` says.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates and a
@@ -78,12 +85,14 @@ def lookahead(
     """
     k = check_positive_integer("k", k)
     known_value("alpha", alpha)
+    check_transformation("lookahead", tx)
     inner = optax.with_extra_args_support(tx)
 
+    @takes_shapes
     def init(params: Params) -> State:
         return LookaheadState(
             step=initial_step(params),
-            slow=jax.tree.map(jnp.copy, params),
+            slow=jax.tree.map(lambda p: jnp.array(p, jnp.result_type(p)), params),
             inner_state=inner.init(params),
         )
 
@@ -91,10 +100,14 @@ def lookahead(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         check_params_given(params, "lookahead")
+        check_state("lookahead", LookaheadState, state)
+        check_slot("lookahead", state.slow, params)
         updates, inner_state = inner.update(updates, state.inner_state, params, **extra)
         step = next_step(state.step)
         update_leaf = functools.partial(
-            _update_leaf, jumps=step % k == 0, alpha=value_at(alpha, state.step)
+            _update_leaf,
+            jumps=step % k == 0,
+            alpha=value_at(alpha, schedule_step(extra, state.step)),
         )
         updates, slow = update_leaves(update_leaf, updates, params, [state.slow])
         return updates, LookaheadState(step, slow, inner_state)

@@ -8,18 +8,21 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import check_non_negative, check_params_for_decay, known_value
+from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._layout import Layouts, check_layouts, input_axis, layout_at, output_axis
 from jaxaccel._math import compute_dtype, ema, in_dtype, is_zero, newton_schulz, value_at, values_at
 from jaxaccel._tree import (
     initial_step,
     is_none,
-    next_step,
     path_name,
     short_repr,
+    takes_shapes,
     update_leaves,
     zeros_like,
 )
@@ -36,6 +39,7 @@ class MuonState(NamedTuple):
     """Running average of gradients, like the parameters."""
 
     torch_fields = TorchFields(per_parameter=("momentum_buffer",))
+    own_counts = ()
     __repr__ = short_repr
 
 
@@ -74,7 +78,7 @@ def muon(
 
     Args:
         lr: Learning rate, at least 0. Like every numeric argument but ``ns_steps`` a number, a JAX
-            scalar or a schedule ``step -> value``, read before the step is counted.
+            scalar or a schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         weight_decay: Decoupled weight decay, at least 0.
         momentum: Decay factor of the running average, at least 0.
         nesterov: Look one step ahead along the average.
@@ -107,7 +111,8 @@ def muon(
         gradient's dtype and adds ``eps``). The iteration rounds to bfloat16 where PyTorch's does;
         in large matrices the order of its sums is another, and the last bits differ. PyTorch's
         kernels are (outputs, inputs), hence ``layout``. What PyTorch would find wrong at the first
-        step is found before it. A leaf whose gradient is ``None`` is frozen for the run.
+        step is found before it. A leaf whose gradient is ``None`` stays as it is; thawed later, it
+        needs :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -128,21 +133,26 @@ def muon(
     _check(lr, weight_decay, momentum, adjust_lr_fn, ns_coefficients, eps, ns_steps)
     check_layouts(layout)
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         _check_matrices(params, "Muon only supports 2D parameters whereas we found a parameter")
+        _check_real(params)
         return MuonState(step=initial_step(params), momentum_buffer=zeros_like(params))
 
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
         check_params_for_decay(weight_decay, params)
         _check_matrices(updates, "Param gradient must be a 2D matrix, not one")
-        now = values_at(state.step, lr=lr, weight_decay=weight_decay, momentum=momentum, eps=eps)
+        check_update("muon", MuonState, updates, state, params)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
+        now = values_at(at, lr=lr, weight_decay=weight_decay, momentum=momentum, eps=eps)
         update_leaf = functools.partial(
             _update_leaf,
             nesterov=nesterov,
-            ns_coefficients=[value_at(each, state.step) for each in ns_coefficients],
+            ns_coefficients=[value_at(each, at) for each in ns_coefficients],
             ns_steps=ns_steps,
             **now,
         )
@@ -150,7 +160,7 @@ def muon(
         lr_ratio = _lr_ratio(updates, adjust_lr_fn, layout)
         slots = (state.momentum_buffer, lr_ratio)
         updates, momentum_buffer, _ = update_leaves(update_leaf, updates, params, slots)
-        return updates, MuonState(next_step(state.step), momentum_buffer)
+        return updates, MuonState(step, momentum_buffer)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -213,10 +223,15 @@ def _check(lr, weight_decay, momentum, adjust_lr_fn, ns_coefficients, eps, ns_st
 
 
 def _check_matrices(tree: Any, text: str) -> None:
-    """Raise unless every leaf is a real matrix."""
+    """Raise unless every leaf is a matrix."""
     for path, leaf in jax.tree.leaves_with_path(tree):
-        if jnp.ndim(leaf) != 2:
-            raise ValueError(f"{text} with size: {jnp.shape(leaf)} at {path_name(path)!r}")
+        if np.ndim(leaf) != 2:
+            raise ValueError(f"{text} with size: {np.shape(leaf)} at {path_name(path)!r}")
+
+
+def _check_real(params: Any) -> None:
+    """Raise unless every leaf is real."""
+    for path, leaf in jax.tree.leaves_with_path(params):
         if jnp.iscomplexobj(leaf):
             raise RuntimeError(
                 f"Muon does not support complex parameters, got one at {path_name(path)!r}"

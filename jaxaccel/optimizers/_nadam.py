@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import (
     check_betas,
     check_eps,
@@ -20,6 +21,7 @@ from jaxaccel._checks import (
     check_params_for_decay,
     check_weight_decay,
 )
+from jaxaccel._counts import map_counts, next_counts, renewed, schedule_step
 from jaxaccel._math import (
     bias_correction,
     ema,
@@ -33,8 +35,8 @@ from jaxaccel._math import (
 from jaxaccel._tree import (
     initial_scalar,
     initial_step,
-    next_step,
     short_repr,
+    takes_shapes,
     update_leaves,
     zeros_like,
 )
@@ -59,6 +61,7 @@ class NAdamState(NamedTuple):
         shared=("step", "mu_product"),
         switches=("foreach", "capturable", "differentiable"),
     )
+    own_counts = ("step", "mu_product")
     __repr__ = short_repr
 
 
@@ -89,8 +92,8 @@ def nadam(
     :math:`-\gamma \lambda\,\theta_{t-1}` (NAdamW).
 
     Args:
-        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or
-            a schedule ``step -> value``, read before the step is counted.
+        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or a
+            schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         betas: Decay factors of the two moments, each in [0, 1).
         eps: Added to the root of the corrected second moment, at least 0.
         weight_decay: Weight decay, at least 0; added to the gradient (L2) unless decoupled.
@@ -113,10 +116,11 @@ def nadam(
     PyTorch:
         ``torch.optim.NAdam``: same arguments, defaults, state keys, errors and numbers, where
         ``optax.nadam`` has no momentum schedule. ``mu_product`` is a float32 for parameters of
-        every dtype, and each coefficient is rounded to float32 before it is multiplied in;
+        every dtype, and each coefficient is rounded to float32 before it is multiplied in (as with
+        PyTorch's default dtype, which ``torch.set_default_dtype`` changes there and not here);
         PyTorch keeps one per parameter, jaxaccel one for the whole tree, like ``step``. Left out:
-        ``foreach``, ``capturable`` and ``differentiable``, which say how and not what. A leaf
-        whose gradient is ``None`` is frozen for the run.
+        ``foreach``, ``capturable`` and ``differentiable``, which say how and not what. A leaf whose
+        gradient is ``None`` stays as it is; thawed later, it needs :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -137,7 +141,9 @@ def nadam(
     check_weight_decay(weight_decay)
     check_non_negative("momentum_decay", momentum_decay, "Invalid momentum_decay value")
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         return NAdamState(
             step=initial_step(params),
             mu_product=initial_scalar(params, np.float32, 1),
@@ -148,28 +154,33 @@ def nadam(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("nadam", NAdamState, updates, state, params)
         check_params_for_decay(weight_decay, params)
-        step = next_step(state.step)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
         now = values_at(
-            state.step, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
+            at, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
         )
-        mu_product, grad_share, exp_avg_share = _momentum(
-            state.mu_product,
-            step,
-            beta1=now["beta1"],
-            momentum_decay=value_at(momentum_decay, state.step),
+        momentum = functools.partial(
+            _momentum, beta1=now["beta1"], momentum_decay=value_at(momentum_decay, at)
         )
+        mu_product, grad_share, exp_avg_share = map_counts(momentum, state.mu_product, step)
         update_leaf = functools.partial(
             _update_leaf,
-            step=step,
-            grad_share=grad_share,
-            exp_avg_share=exp_avg_share,
             maximize=maximize,
             decoupled_weight_decay=decoupled_weight_decay,
             **now,
         )
-        updates, *moments = update_leaves(update_leaf, updates, params, state[2:])
+        mu_product = renewed(mu_product, state.mu_product, updates)
+        updates, *moments = update_leaves(
+            update_leaf,
+            updates,
+            params,
+            state[2:],
+            step=step,
+            grad_share=grad_share,
+            exp_avg_share=exp_avg_share,
+        )
         return updates, NAdamState(step, mu_product, *moments)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
+import numpy as np
 
 
 def no_decay(path: str, leaf: Any) -> bool:
@@ -30,4 +30,4 @@ def no_decay(path: str, leaf: Any) -> bool:
         >>> print(ja.optimizers.no_decay("layers.0.bias", jnp.zeros((12, 64))))
         True
     """
-    return jnp.ndim(leaf) <= 1 or path.rsplit(".", 1)[-1] in ("bias", "scale")
+    return len(np.shape(leaf)) <= 1 or path.rsplit(".", 1)[-1] in ("bias", "scale")

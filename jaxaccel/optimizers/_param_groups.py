@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,8 +10,12 @@ import jax
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_gradients, check_parameters, check_state
+from jaxaccel._checks import check_factory
+from jaxaccel._counts import schedule_step
 from jaxaccel._math import is_zero
-from jaxaccel._tree import initial_step, is_none, next_step, path_name, short_repr
+from jaxaccel._selectors import path_test, paths_of, selected
+from jaxaccel._tree import initial_step, is_none, next_step, short_repr, takes_shapes
 from jaxaccel._types import Params, State, Updates
 from jaxaccel.optimizers._arguments import check_divisible, number_kinds
 from jaxaccel.optimizers._held import in_force, rewritten, written
@@ -24,7 +27,8 @@ class ParamGroupsState(NamedTuple):
     step: jax.Array
     """int32 scalar: finished updates, which the schedules are read at."""
     hyperparams: tuple[dict[str, Any], ...]
-    """Per group the numbers that the next update uses, scalars of JAX's default float."""
+    """Per group the numbers that the next update uses, scalars of JAX's default float; after an
+    update with ``schedule_step=`` those that it used."""
     inner_states: tuple[State, ...]
     """Per group the optimizer's own state, over the parameters of that group."""
 
@@ -86,6 +90,7 @@ def param_groups(
         >>> print(updates["kernel"], updates["bias"])
         -0.101 -0.1
     """
+    check_factory("param_groups", optimizer)
     check_divisible(optimizer)
     selectors = [selector_of(index, group) for index, group in enumerate(groups)]
     arguments = [{**defaults, **group} for group in [*groups, {}]]
@@ -95,13 +100,15 @@ def param_groups(
     kinds = number_kinds(optimizer)
     numbers = [_numbers(optimizer, kinds, group) for group in arguments]
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         owners = owners_of(selectors, params)
         for index, selector in enumerate(selectors):
-            if index not in owners:
+            if owners and index not in owners:  # optax's tree.map_params has no parameters
                 raise ValueError(
                     f"group {index} with params={selector!r} matches no parameter that an earlier "
-                    f"group has not taken; the paths are {', '.join(_paths(params))}"
+                    f"group has not taken; the paths are {', '.join(paths_of(params))}"
                 )
         hyperparams = tuple(written(kinds, group, params) for group in numbers)
         inner_states = tuple(
@@ -113,11 +120,17 @@ def param_groups(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
+        check_state("param_groups", ParamGroupsState, state)
         like = updates if params is None else params
+        check_gradients("param_groups", updates, like, dense=False)
         owners = owners_of(selectors, like)
-        step = next_step(state.step)
+        step, in_use = next_step(state.step), state.hyperparams
+        is_counted = extra.get("schedule_step") is not None
+        if is_counted:
+            at = schedule_step(extra, state.step)
+            in_use = tuple(rewritten(*both, at) for both in zip(in_use, numbers, strict=True))
         found, inner_states, hyperparams = [], [], []
-        for index, (group, held) in enumerate(zip(arguments, state.hyperparams, strict=True)):
+        for index, (group, held) in enumerate(zip(arguments, in_use, strict=True)):
             own_updates, inner_state = optimizer(**{**group, **in_force(held)}).update(
                 _only(index, owners, updates, like),
                 state.inner_states[index],
@@ -126,7 +139,7 @@ def param_groups(
             )
             found.append(own_updates)
             inner_states.append(inner_state)
-            hyperparams.append(rewritten(held, numbers[index], step))
+            hyperparams.append(held if is_counted else rewritten(held, numbers[index], step))
         merged = _merged(owners, found, like)
         return merged, ParamGroupsState(step, tuple(hyperparams), tuple(inner_states))
 
@@ -140,6 +153,7 @@ def selector_of(index: int, group: Mapping[str, Any]) -> Any:
             f'group {index} ({dict(group)}) has no "params"; give it a regular expression, a '
             "predicate (path, leaf) -> bool or a mask"
         )
+    path_test(f'"params" of group {index}', group["params"])
     return group["params"]
 
 
@@ -160,28 +174,11 @@ def _numbers(
     }
 
 
-def _paths(params: Any) -> list[str]:
-    """Return the path of every parameter."""
-    return [path_name(path) for path, _ in jax.tree.leaves_with_path(params, is_leaf=is_none)]
-
-
 def owners_of(selectors: Sequence[Any], params: Any) -> list[int]:
     """Return for every parameter the index of the first group that selects it."""
-    leaves = jax.tree.leaves(params, is_leaf=is_none)
-    paths = _paths(params)
-    columns = [_selected(selector, params, paths, leaves) for selector in selectors]
-    default = [True] * len(leaves)
+    columns = [selected('"params"', selector, params) for selector in selectors]
+    default = [True] * len(jax.tree.leaves(params, is_leaf=is_none))
     return [row.index(True) for row in zip(*columns, default, strict=True)]
-
-
-def _selected(selector: Any, params: Any, paths: list[str], leaves: list[Any]) -> list[bool]:
-    """Return for every parameter whether one selector selects it."""
-    if isinstance(selector, (str, re.Pattern)):
-        return [re.search(selector, path) is not None for path in paths]
-    if callable(selector):
-        return [bool(selector(path, leaf)) for path, leaf in zip(paths, leaves, strict=True)]
-    mask = jax.tree.broadcast(selector, params, is_leaf=is_none)
-    return [bool(chosen) for chosen in jax.tree.leaves(mask)]
 
 
 def _only(index: int, owners: list[int], tree: Any, like: Any) -> Any:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import (
     check_betas,
     check_eps,
@@ -17,6 +18,7 @@ from jaxaccel._checks import (
     check_params_for_decay,
     check_weight_decay,
 )
+from jaxaccel._counts import map_counts, next_counts, schedule_step
 from jaxaccel._math import (
     bias_correction,
     ema,
@@ -27,7 +29,7 @@ from jaxaccel._math import (
     one_minus,
     values_at,
 )
-from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, short_repr, takes_shapes, update_leaves, zeros_like
 from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
@@ -49,6 +51,7 @@ class RAdamState(NamedTuple):
         group_has=("weight_decay",),
         group_lacks=("amsgrad",),
     )
+    own_counts = ("step",)
     __repr__ = short_repr
 
 
@@ -82,8 +85,8 @@ def radam(
     :math:`-\gamma \lambda\,\theta_{t-1}` (RAdamW).
 
     Args:
-        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or
-            a schedule ``step -> value``, read before the step is counted.
+        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or a
+            schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         betas: Decay factors of the two moments, each in [0, 1). With the second at most 2/3 no
             step is ever rectified.
         eps: Added to the root of the second moment before its bias is corrected, at least 0.
@@ -103,10 +106,10 @@ def radam(
 
     PyTorch:
         ``torch.optim.RAdam``: same arguments, defaults, state keys, errors and numbers.
-        ``optax.radam`` adds eps to the corrected root, rectifies from 5 on where PyTorch wants
-        more than 5, and loses digits of :math:`\rho_t` in float32. Left out: ``foreach``,
-        ``capturable`` and ``differentiable``, which say how and not what. A leaf whose gradient
-        is ``None`` is frozen for the run.
+        ``optax.radam`` adds eps to the corrected root, rectifies from 5 on where PyTorch wants more
+        than 5, and loses digits of :math:`\rho_t` in float32. Left out: ``foreach``, ``capturable``
+        and ``differentiable``, which say how and not what. A leaf whose gradient is ``None`` stays
+        as it is; thawed later, it needs :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -126,7 +129,9 @@ def radam(
     check_betas(betas)
     check_weight_decay(weight_decay)
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         return RAdamState(
             step=initial_step(params),
             exp_avg=zeros_like(params),
@@ -136,23 +141,30 @@ def radam(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("radam", RAdamState, updates, state, params)
         check_params_for_decay(weight_decay, params)
-        step = next_step(state.step)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
         now = values_at(
-            state.step, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
+            at, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
         )
-        is_rectified, rectification = _rectification(now["beta2"], step)
+        rectify = functools.partial(_rectification, now["beta2"])
+        is_rectified, rectification = map_counts(rectify, step)
         update_leaf = functools.partial(
             _update_leaf,
-            step=step,
-            is_rectified=is_rectified,
-            rectification=rectification,
             maximize=maximize,
             decoupled_weight_decay=decoupled_weight_decay,
             **now,
         )
-        updates, *moments = update_leaves(update_leaf, updates, params, state[1:])
+        updates, *moments = update_leaves(
+            update_leaf,
+            updates,
+            params,
+            state[1:],
+            step=step,
+            is_rectified=is_rectified,
+            rectification=rectification,
+        )
         return updates, RAdamState(step, *moments)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import (
     check_eps,
     check_lr,
@@ -17,8 +18,9 @@ from jaxaccel._checks import (
     check_params_for_decay,
     check_weight_decay,
 )
+from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._math import ema, ema_of_square, in_dtype, is_zero, values_at
-from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, short_repr, takes_shapes, update_leaves, zeros_like
 from jaxaccel._types import BufferDecay, DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
@@ -41,6 +43,7 @@ class RMSpropState(NamedTuple):
         shared=("step",),
         switches=("capturable", "foreach", "differentiable"),
     )
+    own_counts = ("step",)
     __repr__ = short_repr
 
 
@@ -65,8 +68,8 @@ def rmsprop(
         \theta_t &= \theta_{t-1} - \gamma\,b_t
 
     Args:
-        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or
-            a schedule ``step -> value``, read before the step is counted.
+        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or a
+            schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         alpha: Decay factor of the running means, at least 0.
         eps: Added to the root, at least 0.
         weight_decay: Weight decay (L2), at least 0, added to the gradient.
@@ -87,11 +90,12 @@ def rmsprop(
 
     PyTorch:
         ``torch.optim.RMSprop``: same arguments, defaults, state keys, errors and numbers. The
-        learning rate stays outside the momentum buffer (``optax.rmsprop`` has it inside, so that
-        a schedule acts late), and epsilon outside the root. Left out: ``foreach``, ``capturable``
-        and ``differentiable``, which say how and not what. A momentum that a schedule takes
-        through exactly 0 still passes the gradient through the buffer. ``step`` is one int32 for
-        the whole tree; a leaf whose gradient is ``None`` is frozen for the run.
+        learning rate stays outside the momentum buffer (``optax.rmsprop`` has it inside, so that a
+        schedule acts late), and epsilon outside the root. Left out: ``foreach``, ``capturable`` and
+        ``differentiable``, which say how and not what. A momentum that a schedule takes through
+        exactly 0 still passes the gradient through the buffer. ``step`` is one int32 for the whole
+        tree. A leaf whose gradient is ``None`` stays as it is; thawed later, it needs
+        :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -114,7 +118,9 @@ def rmsprop(
     check_weight_decay(weight_decay)
     check_non_negative("alpha", alpha, "Invalid alpha value")
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         return RMSpropState(
             step=initial_step(params),
             square_avg=zeros_like(params),
@@ -125,14 +131,16 @@ def rmsprop(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("rmsprop", RMSpropState, updates, state, params)
         check_params_for_decay(weight_decay, params)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
         now = values_at(
-            state.step, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum
+            at, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum
         )
         update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
         updates, *averages = update_leaves(update_leaf, updates, params, state[1:])
-        return updates, RMSpropState(next_step(state.step), *averages)
+        return updates, RMSpropState(step, *averages)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import check_lr, known_value
+from jaxaccel._counts import next_counts, of_leaves, schedule_step
 from jaxaccel._math import in_dtype, value_at, values_at
-from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, short_repr, takes_shapes, update_leaves, zeros_like
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
@@ -32,6 +34,7 @@ class RpropState(NamedTuple):
         shared=("step",),
         switches=("foreach", "differentiable", "capturable"),
     )
+    own_counts = ("step",)
     __repr__ = short_repr
 
 
@@ -56,9 +59,9 @@ def rprop(
     Args:
         lr: The step size to begin with, at least 0: a number, a JAX scalar or a schedule
             ``step -> value``, of which only the value at 0 counts.
-        etas: Factors of the step size where the gradient has turned its sign, in (0, 1), and
-            where it has kept it, above 1. Each is a number, a JAX scalar or a schedule, read
-            before the step is counted.
+        etas: Factors of the step size where the gradient has turned its sign, in (0, 1), and where
+            it has kept it, above 1. Each is a number, a JAX scalar or a schedule, read as
+            :obj:`Hyperparameter` says.
         step_sizes: The smallest and the largest step size, likewise.
         maximize: Climb instead of descend: the gradient's sign is flipped first.
 
@@ -78,7 +81,8 @@ def rprop(
         gradient of NaN moves nothing, in both. The product of two gradients decides, in both; one
         that is subnormal (of two float32 gradients near 1e-19) is 0 under XLA, and the step size
         rests. Left out: ``foreach``, ``capturable`` and ``differentiable``, which say how and not
-        what. A leaf whose gradient is ``None`` is frozen for the run.
+        what. A leaf whose gradient is ``None`` stays as it is; thawed later, it needs
+        :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -98,7 +102,9 @@ def rprop(
     _check_etas(etas)
     _check_pair("step_sizes", step_sizes)
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         step = initial_step(params)
         step_size = value_at(lr, step)
         return RpropState(
@@ -110,17 +116,22 @@ def rprop(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("rprop", RpropState, updates, state, params)
+        at = schedule_step(extra, state.step)
         now = values_at(
-            state.step,
+            at,
             etaminus=etas[0],
             etaplus=etas[1],
             step_size_min=step_sizes[0],
             step_size_max=step_sizes[1],
         )
         update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
-        updates, *slots = update_leaves(update_leaf, updates, params, state[1:])
-        return updates, RpropState(next_step(state.step), *slots)
+        step = next_counts(state.step, updates)
+        start = functools.partial(_started, lr=value_at(lr, at))
+        step_size = jax.tree.map(start, state.step_size, of_leaves(step, state.step_size))
+        slots = (state.prev, step_size)
+        updates, *slots = update_leaves(update_leaf, updates, params, slots)
+        return updates, RpropState(step, *slots)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -148,6 +159,11 @@ def _update_leaf(
     return _against(grad, step_size), grad, step_size
 
 
+def _started(step_size: jax.Array, step: jax.Array, lr: Any) -> jax.Array:
+    """Return the step sizes of this step: at the first one the learning rate in force then."""
+    return jnp.where(step == 1, _filled_like(step_size, lr), step_size)
+
+
 def _against(grad, step_size):
     """Return a step against the sign of the gradient; none where that is 0 or NaN."""
     return jnp.where(grad > 0, -step_size, jnp.where(grad < 0, step_size, -0.0))
@@ -155,8 +171,10 @@ def _against(grad, step_size):
 
 def _filled_like(param: Any, value: Any) -> jax.Array:
     """Return an array like the parameter, full of a number; both parts of a complex one are."""
-    value = jnp.asarray(value, param.dtype)
-    return jnp.full_like(param, value * (1 + 1j) if jnp.iscomplexobj(param) else value)
+    dtype = jnp.result_type(param)
+    value = jnp.asarray(value, dtype)
+    value = value * (1 + 1j) if jnp.iscomplexobj(param) else value
+    return jnp.full_like(param, value, dtype=dtype)
 
 
 def _check_pair(name: str, pair: Any) -> tuple[float | None, float | None]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checks import (
     check_lr,
     check_non_negative,
@@ -17,8 +18,9 @@ from jaxaccel._checks import (
     check_weight_decay,
     known_value,
 )
+from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._math import in_dtype, is_zero, values_at
-from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves, zeros_like
+from jaxaccel._tree import initial_step, short_repr, takes_shapes, update_leaves, zeros_like
 from jaxaccel._types import BufferDecay, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
@@ -35,6 +37,7 @@ class SGDState(NamedTuple):
         per_parameter=("momentum_buffer",),
         switches=("foreach", "differentiable", "fused"),
     )
+    own_counts = ("step",)
     __repr__ = short_repr
 
 
@@ -57,8 +60,8 @@ def sgd(
         \qquad (\text{Nesterov: } g_t + \mu\,b_t \text{ in place of } b_t)
 
     Args:
-        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or
-            a schedule ``step -> value``, read before the step is counted.
+        lr: Learning rate, at least 0. Like every numeric argument here a number, a JAX scalar or a
+            schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         momentum: Factor :math:`\mu` of the buffer, at least 0.
         dampening: :math:`\tau`: the share of the gradient kept out of the buffer, except at the
             first step.
@@ -78,11 +81,11 @@ def sgd(
         TypeError: A numeric argument is not a number, a JAX scalar or a schedule.
 
     PyTorch:
-        ``torch.optim.SGD``: same arguments, defaults, state key, errors and numbers
-        (``optax.sgd`` has no dampening and no weight decay). Left out: ``foreach``, ``fused`` and
+        ``torch.optim.SGD``: same arguments, defaults, state key, errors and numbers (``optax.sgd``
+        has no dampening and no weight decay). Left out: ``foreach``, ``fused`` and
         ``differentiable``, which say how and not what. A momentum that a schedule takes through
         exactly 0 still passes the gradient through the buffer. A leaf whose gradient is ``None``
-        is frozen for the run.
+        stays as it is; thawed later, it needs :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -107,7 +110,9 @@ def sgd(
     ):
         raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         return SGDState(
             step=initial_step(params),
             momentum_buffer=None if is_zero(momentum) else zeros_like(params),
@@ -116,16 +121,15 @@ def sgd(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del extra
+        check_update("sgd", SGDState, updates, state, params)
         check_params_for_decay(weight_decay, params)
-        step = next_step(state.step)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
         now = values_at(
-            state.step, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay
+            at, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay
         )
-        update_leaf = functools.partial(
-            _update_leaf, step=step, nesterov=nesterov, maximize=maximize, **now
-        )
-        updates, momentum_buffer = update_leaves(update_leaf, updates, params, state[1:])
+        update_leaf = functools.partial(_update_leaf, nesterov=nesterov, maximize=maximize, **now)
+        updates, momentum_buffer = update_leaves(update_leaf, updates, params, state[1:], step=step)
         return updates, SGDState(step, momentum_buffer)
 
     return optax.GradientTransformationExtraArgs(init, update)

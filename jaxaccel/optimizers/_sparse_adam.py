@@ -12,9 +12,18 @@ import numpy as np
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_gradients, check_parameters, check_state
 from jaxaccel._checks import check_betas, check_positive
+from jaxaccel._counts import next_counts, of_leaves, schedule_step
 from jaxaccel._math import bias_correction, ema, in_dtype, values_at
-from jaxaccel._tree import initial_step, next_step, path_name, short_repr, update_leaves, zeros_like
+from jaxaccel._tree import (
+    initial_step,
+    path_name,
+    short_repr,
+    takes_shapes,
+    update_leaves,
+    zeros_like,
+)
 from jaxaccel._types import DecayFactor, Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._sparse_rows import SparseRows, coalesce
 from jaxaccel.optimizers._torch_fields import TorchFields
@@ -35,6 +44,7 @@ class SparseAdamState(NamedTuple):
         shared_integers=("step",),
         group_lacks=("weight_decay",),
     )
+    own_counts = ("step",)
     __repr__ = short_repr
 
 
@@ -66,7 +76,7 @@ def sparse_adam(
 
     Args:
         lr: Learning rate, above 0. Like every numeric argument here a number, a JAX scalar or a
-            schedule ``step -> value``, read before the step is counted.
+            schedule ``step -> value``, read as :obj:`Hyperparameter` says.
         betas: Decay factors of the two moments, each in [0, 1).
         eps: Added to the root of the second moment before its bias is corrected, above 0.
         maximize: Climb instead of descend: the gradient's sign is flipped first.
@@ -115,7 +125,9 @@ def sparse_adam(
     check_positive("eps", eps, "Invalid epsilon value")
     check_betas(betas)
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         _check_real(params)
         return SparseAdamState(
             step=initial_step(params),
@@ -126,14 +138,20 @@ def sparse_adam(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del params, extra
-        step = next_step(state.step)
-        now = values_at(state.step, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps)
-        update_leaf = functools.partial(_update_leaf, step=step, maximize=maximize, **now)
+        del params
+        check_state("sparse_adam", SparseAdamState, state)
+        check_gradients("sparse_adam", updates, state.exp_avg, dense=False)
+        step = next_counts(state.step, updates)
+        at = schedule_step(extra, state.step)
+        now = values_at(at, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps)
+        update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
         treedef = jax.tree.structure(state.exp_avg)
+        steps = of_leaves(step, state.exp_avg)
         rows = [
-            _update_rows(update_leaf, *leaves)
-            for leaves in zip(*map(treedef.flatten_up_to, (updates, *state[1:])), strict=True)
+            _update_rows(functools.partial(update_leaf, step=own), *leaves)
+            for own, *leaves in zip(
+                *map(treedef.flatten_up_to, (steps, updates, *state[1:])), strict=True
+            )
         ]
         columns = list(zip(*rows, strict=True)) or [()] * 3
         updates, *moments = map(treedef.unflatten, columns)

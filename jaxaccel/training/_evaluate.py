@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxaccel._checks import check_arrays, check_function
 from jaxaccel._math import compute_dtype
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import AxisName, Params
 from jaxaccel.parallel import shard_batch
+from jaxaccel.training._train_state import TrainState
 
 
 def evaluate(
@@ -59,6 +61,8 @@ def evaluate(
     Raises:
         ValueError: There was no batch, its leaves disagree on the number of rows, or a metric does
             not have one entry a row.
+        TypeError: ``metric_fn`` is not a function, ``params`` is a :class:`TrainState`, ``batches``
+            is not an iterable, or a batch is not made of arrays.
 
     PyTorch:
         ``model.eval()`` and ``torch.no_grad()`` around a loop that adds up
@@ -73,8 +77,20 @@ def evaluate(
         >>> ja.training.evaluate(metric_fn, 0.0, (), batches)
         {'error': 3.0}
     """
+    check_function("evaluate", "metric_fn", metric_fn, "(params, model_state, batch) -> {...}")
+    if isinstance(params, TrainState):
+        raise TypeError(
+            "evaluate takes params and model_state, got a TrainState; call "
+            "evaluate(metric_fn, state.params, state.model_state, batches)"
+        )
+    if not isinstance(batches, Iterable):
+        raise TypeError(
+            f"batches must be an iterable, one pass over the set, got {batches!r:.80}; a function "
+            "of the epoch is called first"
+        )
     size, sums = 0, []
     for batch in batches:
+        check_arrays("batch", batch)
         axes = row_axes(batch, batch_axes)
         rows = count_rows(batch, axes)
         if rows is None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxaccel._checks import check_function
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import StateT
 
@@ -57,6 +58,7 @@ def fit(
     Raises:
         ValueError: ``epochs`` is negative, an epoch had no batch, or the leaves of a batch disagree
             on the number of rows.
+        TypeError: ``step``, ``batches`` or ``evaluate`` is not a function of that form.
         ModuleNotFoundError: ``progress`` without ``rich``.
 
     PyTorch:
@@ -77,6 +79,10 @@ def fit(
         >>> print(history.steps["loss"])
         [9. 0.]
     """
+    check_function("fit", "step", step, "(state, batch) -> (state, metrics)")
+    check_function("fit", "batches", batches, "epoch -> iterable of batches: lambda epoch: loader")
+    if evaluate is not None:
+        check_function("fit", "evaluate", evaluate, "state -> {name: number}")
     if epochs < 0:
         raise ValueError(f"epochs must be at least 0, got {epochs}")
     steps: list[dict[str, float]] = []

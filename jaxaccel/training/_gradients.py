@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._check_trees import check_parameters
+from jaxaccel._checks import check_key, check_loss_function
 from jaxaccel._math import compute_dtype
+from jaxaccel._selectors import path_test, paths_of, selected
+from jaxaccel._tree import is_none
 from jaxaccel._types import GradientFunction, Gradients, LossFunction, Params
 
 OWN_METRICS = ("loss", "grad_norm", "lr", "found_inf", "loss_scale")
 """Names that the step writes, and everything below ``lr/``."""
 
 
-def gradients(loss_fn: LossFunction) -> GradientFunction:
+def gradients(loss_fn: LossFunction, trainable: Any = None) -> GradientFunction:
     r"""Return the gradient function of a loss function.
 
     .. math:: g = \overline{\nabla_\theta\,(s\,\ell(\theta, B))}
@@ -26,6 +31,11 @@ def gradients(loss_fn: LossFunction) -> GradientFunction:
         loss_fn: ``(params, model_state, batch) -> (loss, (model_state, metrics))``. The loss and
             the metrics, a dict of real floating-point scalars, are means over the batch. Where the
             gradient function is given a ``key``, the loss function is given it as ``key=``.
+        trainable: Which parameters get a gradient: a regular expression that is searched for in
+            the path, a function ``(path, leaf) -> bool`` or a mask, as in
+            ``optimizers.param_groups``. The others' gradients are ``None``: nothing is computed for
+            them, they are in no norm, and an optimizer leaves them and their state as they are.
+            Whoever thaws them later wraps it in ``optimizers.count_per_parameter``. Default: all.
 
     Returns:
         ``gradient_fn(params, model_state, batch, *, loss_scale=None, key=None) -> Gradients``, to
@@ -33,15 +43,19 @@ def gradients(loss_fn: LossFunction) -> GradientFunction:
         :func:`train_step`. It can be called as it is.
 
     Raises:
-        TypeError: When called: ``loss_fn`` returns another form, the loss is not one real
-            floating-point number, a metric has axes, or it is an integer, of which nobody can say
-            whether parts and devices shall add or average it.
-        ValueError: When called: a metric has a name of the step's own (``loss``, ``grad_norm``,
-            ``lr``, ``lr/...``, ``found_inf``, ``loss_scale``).
+        TypeError: ``loss_fn`` is a model or a gradient function. When called: ``loss_fn`` returns
+            another form, the loss is not one real floating-point number, a metric has axes, or it
+            is an integer, of which nobody can say whether parts and devices shall add or average
+            it; there is a key and ``loss_fn`` takes none, or the reverse; a parameter is an
+            integer.
+        ValueError: ``trainable`` is not a regular expression. When called: it matches no
+            parameter; a metric has a name of the step's own (``loss``, ``grad_norm``, ``lr``,
+            ``lr/...``, ``found_inf``, ``loss_scale``).
 
     PyTorch:
         ``loss.backward()``, out of place: what it leaves in ``.grad``, also for complex parameters,
-        whose gradients JAX itself returns conjugated.
+        whose gradients JAX itself returns conjugated. What is not ``trainable`` has
+        ``requires_grad=False`` and a ``.grad`` that is ``None``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -52,21 +66,50 @@ def gradients(loss_fn: LossFunction) -> GradientFunction:
         >>> print(grads, metrics["loss"])
         1.5 3.0
     """
+    check_loss_function("gradients", loss_fn)
+    if trainable is not None:
+        path_test("trainable", trainable)
 
     def gradient_fn(
         params: Params, model_state: Any, batch: Any, *, loss_scale: Any = None, key: Any = None
     ) -> Gradients:
+        check_key(loss_fn, key)
         given = {} if key is None else {"key": key}
+        chosen, with_chosen = _moving(trainable, params)
+        check_parameters(chosen)
 
-        def objective(params: Params) -> Any:
-            loss, model_state_, metrics = _unpacked(loss_fn(params, model_state, batch, **given))
+        def objective(chosen: Any) -> Any:
+            moved = with_chosen(chosen, True)
+            loss, model_state_, metrics = _unpacked(loss_fn(moved, model_state, batch, **given))
             scaled = loss if loss_scale is None else loss * jnp.asarray(loss_scale, loss.dtype)
             return scaled, Gradients(None, model_state_, {"loss": loss, **metrics})
 
-        grads, found = jax.grad(objective, has_aux=True)(params)
-        return found._replace(grads=jax.tree.map(jnp.conj, grads))
+        grads, found = jax.grad(objective, has_aux=True)(chosen)
+        return found._replace(grads=with_chosen(jax.tree.map(jnp.conj, grads), False))
 
     return gradient_fn
+
+
+def _moving(trainable: Any, params: Params) -> tuple[Any, Callable[[Any, bool], Params]]:
+    """Return what gets a gradient, and the way back: with the others, or ``None`` for them."""
+    if trainable is None:
+        return params, lambda chosen, _: chosen
+    leaves, treedef = jax.tree.flatten(params, is_leaf=is_none)
+    is_chosen = selected("trainable", trainable, params)
+    if not any(is_chosen):
+        raise ValueError(
+            f"trainable={trainable!r} matches no parameter; the paths are "
+            f"{', '.join(paths_of(params))}"
+        )
+
+    def with_chosen(chosen: dict[str, Any], keep: bool) -> Params:
+        return treedef.unflatten(
+            chosen[str(index)] if moves else (leaf if keep else None)
+            for index, (leaf, moves) in enumerate(zip(leaves, is_chosen, strict=True))
+        )
+
+    rows = enumerate(zip(leaves, is_chosen, strict=True))
+    return {str(index): leaf for index, (leaf, moves) in rows if moves}, with_chosen
 
 
 def _unpacked(returned: Any) -> tuple[jax.Array, Any, dict[str, Any]]:

@@ -12,16 +12,21 @@ from jaxaccel._tree import holds_hyperparams
 from jaxaccel.optimizers import get_hyperparams, has_hyperparams
 
 
-def learning_rates(before: Any, after: Any) -> dict[str, jax.Array]:
+def learning_rates(before: Any, after: Any, is_counted: bool) -> dict[str, jax.Array]:
     """Return what an update used: ``{"lr": rate}``, or one ``"lr/<name>"`` for each of groups.
 
-    Nothing where the optimizer's state, before and after the update, holds none.
+    Nothing where the optimizer's state, before and after the update, holds none. ``is_counted``:
+    the update was given ``schedule_step``.
     """
     if not has_hyperparams(before):
         return {}
-    # Parameter groups hold what the next update uses, optax what the last one used.
+    # Parameter groups hold what the next update uses (what the last one used, where the caller
+    # counts the steps), optax what the last one used.
     used = jax.tree.map(
-        lambda old, new: new if _is_optax(old) else old, before, after, is_leaf=holds_hyperparams
+        lambda old, new: new if is_counted or _is_optax(old) else old,
+        before,
+        after,
+        is_leaf=holds_hyperparams,
     )
     rates = {
         group["name"]: jnp.asarray(group[name])

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._named_arrays import paths_of_variables
+from jaxaccel._selectors import path_test
 from jaxaccel._tree import path_name
 from jaxaccel._types import ModelFunction, Params
 
@@ -155,10 +156,11 @@ def _chosen(model: nnx.Module, trainable: Any, names: Mapping[str, tuple[str, ..
 
 def _predicate(trainable: Any) -> Callable[[Any, Any], bool]:
     """Return a test of nnx's form ``(path as a tuple, variable)``."""
-    if isinstance(trainable, (str, re.Pattern)):
-        return lambda path, _: re.search(trainable, _dotted(path)) is not None
-    if inspect.isroutine(trainable) or isinstance(trainable, functools.partial):
-        return lambda path, leaf: bool(trainable(_dotted(path), leaf[...]))
+    is_function = inspect.isroutine(trainable) or isinstance(trainable, functools.partial)
+    if isinstance(trainable, (str, re.Pattern)) or is_function:
+        test = path_test("trainable", trainable)
+        assert test is not None
+        return lambda path, leaf: test(_dotted(path), leaf[...])
     return nnx.filterlib.to_predicate(trainable)
 
 

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from flax import nnx
 from jax.sharding import Mesh
 
+from jaxaccel._checks import check_transformation
 from jaxaccel._tree import initial_step, short_repr
 from jaxaccel._types import Params
 from jaxaccel.parallel import replicate
@@ -56,7 +58,8 @@ def train_state(
         A :class:`TrainState` in the parameters' dtypes, at step 0.
 
     Raises:
-        TypeError: ``key`` is not a typed key.
+        TypeError: ``key`` is not a typed key, ``tx`` was not called or is not a transformation, or
+            ``params`` is a model.
 
     PyTorch:
         ``model.state_dict()``, ``optimizer.state_dict()`` and the generator's state in one value.
@@ -68,6 +71,12 @@ def train_state(
         >>> print(state.step, state.opt_state)
         0 SGDState(step=0, momentum_buffer=None)
     """
+    check_transformation("train_state", tx)
+    if isinstance(params, nnx.Module) or callable(getattr(params, "init", None)):
+        raise TypeError(
+            f"params must be a tree of arrays, got {type(params).__name__}; of a model take those "
+            "that training.split_model(model) returns: train_state(params, tx, model_state)"
+        )
     if key is not None and not jnp.issubdtype(jnp.result_type(key), jax.dtypes.prng_key):
         raise TypeError(f"key must be a typed key, got {key!r}; pass jax.random.key(seed)")
     place = functools.partial(jax.tree.map, jnp.copy)

@@ -13,9 +13,14 @@ import optax
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from jaxaccel._checks import check_gradient_function, check_non_negative
-from jaxaccel._tree import next_step
-from jaxaccel._types import GradientFunction, Params, Step
+from jaxaccel._checks import (
+    check_arrays,
+    check_gradient_function,
+    check_non_negative,
+    check_transformation,
+)
+from jaxaccel._tree import next_step, unmoved_like
+from jaxaccel._types import GradientFunction, Params, Step, Updates
 from jaxaccel.training._learning_rates import learning_rates
 from jaxaccel.training._train_state import TrainState
 from jaxaccel.transforms import clip_grads_with_norm, get_total_norm
@@ -59,10 +64,12 @@ def train_step(
         for the step.
 
     Raises:
-        ValueError: ``max_grad_norm`` is negative; when called, the batch does not divide, or one of
-            several processes hands in arrays that are only its own.
-        TypeError: ``gradient_fn`` is a loss function, ``max_grad_norm`` is not a number, or an
-            extra argument is not an array.
+        ValueError: ``max_grad_norm`` is negative; when called, the batch does not divide, one of
+            several processes hands in arrays that are only its own, or the state was donated to an
+            earlier step.
+        TypeError: ``gradient_fn`` is a loss function or a model, ``tx`` is not a transformation,
+            ``max_grad_norm`` is not a number; when called, the state is not a
+            :class:`TrainState`, or the batch or an extra argument is not made of arrays.
 
     PyTorch:
         ``loss.backward(); clip_grad_norm_(...); optimizer.step(); scheduler.step()``. The schedule
@@ -82,6 +89,7 @@ def train_step(
         0.90000004 2.0
     """
     check_gradient_function("train_step", gradient_fn)
+    check_transformation("train_step", tx)
     if max_grad_norm is not None:
         check_non_negative("max_grad_norm", max_grad_norm, "Invalid max_norm value")
     full = optax.with_extra_args_support(tx)
@@ -100,15 +108,19 @@ def train_step(
         updates, opt_state = full.update(grads, state.opt_state, state.params, **(given | extra))
         new_state = state._replace(
             step=next_step(state.step),
-            params=optax.apply_updates(state.params, updates),
+            params=_moved(state.params, updates),
             model_state=model_state,
             opt_state=opt_state,
         )
-        return new_state, metrics | {"grad_norm": norm} | learning_rates(state.opt_state, opt_state)
+        return new_state, metrics | {"grad_norm": norm} | learning_rates(
+            state.opt_state, opt_state, extra.get("schedule_step") is not None
+        )
 
     compiled = _compiled(run, donate)
 
     def step(state: TrainState, batch: Any, **extra: Any) -> tuple[TrainState, Any]:
+        _check_state(state)
+        check_arrays("batch", batch)
         _check_extra(extra)
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(state)):
             return run(state, batch, extra)  # part of a larger program
@@ -117,6 +129,16 @@ def train_step(
         return compiled(state, batch, extra)
 
     return step
+
+
+def _moved(params: Params, updates: Updates) -> Params:
+    """Return the parameters after an update; those without one, ``None``, stay."""
+    leaves, treedef = jax.tree.flatten(params)
+    moves = [
+        unmoved_like(leaf) if move is None else move
+        for leaf, move in zip(leaves, treedef.flatten_up_to(updates), strict=True)
+    ]
+    return optax.apply_updates(params, treedef.unflatten(moves))
 
 
 def _compiled(run: Callable[..., Any], donate: bool) -> Callable[..., Any]:
@@ -187,6 +209,25 @@ def _place(sharding: Any) -> NamedSharding | None:
     while spec and spec[-1] is None:
         spec.pop()
     return NamedSharding(sharding.mesh, PartitionSpec(*spec), memory_kind=sharding.memory_kind)
+
+
+def _check_state(state: Any) -> None:
+    """Raise for what is not a state, or one that an earlier step was allowed to overwrite."""
+    if not isinstance(state, TrainState):
+        raise TypeError(
+            f"a step takes a TrainState, got {type(state).__name__}; make one with "
+            "training.train_state(params, tx), and call step(state, batch)"
+        )
+    if any(map(_is_deleted, jax.tree.leaves(state))):
+        raise ValueError(
+            "the state was given to an earlier step, which has overwritten it; go on with the "
+            "state that the step returned, or make it with train_step(..., donate=False)"
+        )
+
+
+def _is_deleted(leaf: Any) -> bool:
+    """Return whether an array's buffer is gone."""
+    return isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and leaf.is_deleted()
 
 
 def _check_extra(extra: dict[str, Any]) -> None:

@@ -10,9 +10,17 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checks import check_positive_integer
+from jaxaccel._check_trees import check_gradients, check_parameters, check_state
+from jaxaccel._checks import check_positive_integer, check_transformation
 from jaxaccel._math import compute_dtype, in_dtype
-from jaxaccel._tree import initial_scalar, initial_step, is_none, short_repr, update_leaves
+from jaxaccel._tree import (
+    initial_scalar,
+    initial_step,
+    is_none,
+    short_repr,
+    takes_shapes,
+    update_leaves,
+)
 from jaxaccel._types import Count, Params, State, Updates
 
 
@@ -82,9 +90,12 @@ def accumulate_gradients(
         [-2. -3.]
     """
     steps = check_positive_integer("accumulation steps", steps)
+    check_transformation("accumulate_gradients", tx)
     inner = optax.with_extra_args_support(tx)
 
+    @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         return AccumulateGradientsState(
             micro_step=initial_step(params),
             weight=initial_scalar(params, jnp.result_type(float)),
@@ -101,6 +112,8 @@ def accumulate_gradients(
         flush: bool | jax.Array = False,
         **extra: object,
     ) -> tuple[Updates, State]:
+        check_state("accumulate_gradients", AccumulateGradientsState, state)
+        check_gradients("accumulate_gradients", updates, state.grad)
         micro_step, total, buffer = _collect(updates, state, weight)
 
         def step(buffer: Any, inner_state: Any) -> Any:

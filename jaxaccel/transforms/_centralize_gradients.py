@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_state
 from jaxaccel._layout import Layouts, check_layouts, layout_at, output_axis
 from jaxaccel._math import compute_dtype
 from jaxaccel._tree import is_none, path_name
@@ -66,6 +67,7 @@ def centralize_gradients(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         del params, extra
+        check_state("centralize_gradients", optax.EmptyState, state)
 
         def centralize(path, grad):
             if grad is None or grad.ndim < fewest_dims:

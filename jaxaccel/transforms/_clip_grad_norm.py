@@ -12,9 +12,18 @@ import optax
 from jax.core import Tracer
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_state
 from jaxaccel._checks import check_non_negative
+from jaxaccel._counts import schedule_step
 from jaxaccel._math import compute_dtype, in_dtype, value_at, widest
-from jaxaccel._tree import initial_scalar, initial_step, next_step, short_repr, update_leaves
+from jaxaccel._tree import (
+    initial_scalar,
+    initial_step,
+    next_step,
+    short_repr,
+    takes_shapes,
+    update_leaves,
+)
 from jaxaccel._types import Hyperparameter, Params, Scalar, State, Updates
 from jaxaccel.transforms._norm_over_devices import axes_to_reduce, norms_over
 
@@ -68,7 +77,8 @@ def get_total_norm(
         ``torch.nn.utils.get_total_norm``: the same norm of norms. Norms of half-precision leaves
         are accumulated and kept in float32, where PyTorch rounds each to half precision. With
         ``axis_name``, what it returns for the ``DTensor`` gradients of ``fully_shard``, after
-        ``full_tensor()``. Left out: ``foreach``.
+        ``full_tensor()``. Left out: ``foreach``. Its derivative at a norm of 0 is 0, as
+        ``torch.linalg.vector_norm``'s.
 
     Example:
         >>> import jax.numpy as jnp
@@ -122,7 +132,9 @@ def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array
     """
     check_non_negative("max_norm", max_norm, "Invalid max_norm value")
     (max_norm,) = in_dtype(total_norm.dtype, max_norm)
-    coefficient = jnp.minimum(max_norm / (total_norm + 1e-6), 1.0)
+    coefficient = max_norm / (total_norm + 1e-6)
+    # Where it is 1, the derivative is the quotient's, as that of torch.clamp is.
+    coefficient = jnp.where(coefficient > 1, jnp.ones_like(coefficient), coefficient)
     (clipped,) = update_leaves(
         lambda _, grad: (grad * coefficient.astype(grad.dtype),), grads, None, ()
     )
@@ -180,6 +192,7 @@ def clip_grad_norm(
     norm_type = float(norm_type)
     over: dict[str, Any] = {} if axis_name is None else {"axis_name": axis_name}
 
+    @takes_shapes
     def init(params: Params) -> State:
         return ClipGradNormState(
             step=initial_step(params),
@@ -189,9 +202,11 @@ def clip_grad_norm(
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del params, extra
+        del params
+        check_state("clip_grad_norm", ClipGradNormState, state)
         total_norm = get_total_norm(updates, norm_type, error_if_nonfinite, **over)
-        clipped = clip_grads_with_norm(updates, value_at(max_norm, state.step), total_norm)
+        largest = value_at(max_norm, schedule_step(extra, state.step))
+        clipped = clip_grads_with_norm(updates, largest, total_norm)
         new_state = ClipGradNormState(
             next_step(state.step), total_norm.astype(state.total_norm.dtype)
         )
@@ -211,9 +226,27 @@ def _wide(leaf: jax.Array) -> jax.Array:
     return leaf.astype(compute_dtype(leaf.dtype))
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _vector_norm(array: jax.Array, order: float) -> jax.Array:
     """Return the norm of an array as a vector (JAX's annotation knows integer orders only)."""
     return jnp.linalg.vector_norm(array, ord=cast(int, order))
+
+
+@_vector_norm.defjvp
+def _vector_norm_jvp(order: float, primals: Any, tangents: Any) -> Any:
+    """Return the norm and its derivative, which is PyTorch's: 0 for what is 0."""
+    (array,), (tangent,) = primals, tangents
+    norm, size = _vector_norm(array, order), jnp.abs(array)
+    share = size / jnp.where(norm == 0, jnp.ones_like(norm), norm)
+    if order == 0:
+        weight = jnp.zeros_like(size)
+    elif np.isinf(order):
+        is_extreme = (size == norm).astype(size.dtype)
+        weight = is_extreme / jnp.sum(is_extreme)
+    else:
+        weight = jnp.where(share == 0, jnp.ones_like(share), share) ** (order - 1)
+    direction = jnp.sign(array) * weight.astype(array.dtype)
+    return norm, jnp.sum((jnp.conj(direction) * tangent).real)
 
 
 def _raise_if_nonfinite(total_norm: Any, norm_type: float) -> None:

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_trees import check_state
 from jaxaccel._checks import check_non_negative
+from jaxaccel._counts import schedule_step
 from jaxaccel._math import in_dtype, value_at
-from jaxaccel._tree import initial_step, next_step, short_repr, update_leaves
+from jaxaccel._tree import initial_step, next_step, short_repr, takes_shapes, update_leaves
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 
 
@@ -56,20 +58,22 @@ def clip_grad_value(clip_value: Hyperparameter) -> optax.GradientTransformationE
     """
     check_non_negative("clip_value", clip_value, "Invalid clip_value")
 
+    @takes_shapes
     def init(params: Params) -> State:
         return ClipGradValueState(step=initial_step(params))
 
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
-        del params, extra
+        del params
+        check_state("clip_grad_value", ClipGradValueState, state)
         for leaf in jax.tree.leaves(updates):
             if jnp.iscomplexobj(leaf):
                 raise TypeError(
                     f"clip_grad_value: complex gradients have no order to clip by (got a leaf of "
                     f"dtype {leaf.dtype}); use clip_grad_norm"
                 )
-        bound = value_at(clip_value, state.step)
+        bound = value_at(clip_value, schedule_step(extra, state.step))
         (clipped,) = update_leaves(
             lambda _, grad: (_clamp(grad, *in_dtype(grad.dtype, bound)),), updates, None, ()
         )

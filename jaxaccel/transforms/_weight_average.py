@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checks import known_value
 from jaxaccel._math import compute_dtype, ema, in_dtype, one_minus, value_at, widest
-from jaxaccel._tree import initial_step, next_step, short_repr
+from jaxaccel._tree import initial_step, next_step, short_repr, takes_shapes
 from jaxaccel._types import Hyperparameter, Params
 
 
@@ -133,6 +133,7 @@ def stochastic_weight_average() -> WeightAverage:
 def _weight_average(average: Callable[..., jax.Array]) -> WeightAverage:
     """Return the pair of functions around ``average(averaged, param, n_averaged, is_integer)``."""
 
+    @takes_shapes
     def init(params: Params) -> AverageState:
         return AverageState(initial_step(params), jax.tree.map(jnp.copy, params))
 

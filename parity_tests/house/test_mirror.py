@@ -28,6 +28,7 @@ WITH_ROWS = ("optimizers", "schedules", "transforms", "init", "functional", "nn"
 
 WITHOUT_ROWS = {
     "optimizers.param_groups": "test_param_groups runs rows of every optimizer in groups",
+    "optimizers.count_per_parameter": "test_count_per_parameter thaws every optimizer's parameters",
     "optimizers.has_hyperparams": "test_hyperparams asks every kind of state",
     "optimizers.get_hyperparams": "test_param_groups reads every value at every step",
     "optimizers.set_hyperparams": "test_param_groups changes values beside PyTorch's groups",

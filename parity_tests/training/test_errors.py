@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
+import torch
 from jax.sharding import AxisType
 
 import jaxaccel as ja
@@ -42,7 +43,101 @@ def fit(**kwargs):
     ja.training.fit(ja.training.train_step(gradients, tx), state, progress=False, **kwargs)
 
 
+def fit_with(step, batches=lambda epoch: [jnp.ones(2)], **kwargs):
+    state = ja.training.train_state(jnp.zeros(()), ja.optimizers.sgd())
+    ja.training.fit(step, state, batches, progress=False, **kwargs)
+
+
+def evaluate(metric_fn=lambda p, s, b: {"x": b}, params=0.0, batches=()):
+    ja.training.evaluate(metric_fn, params, (), batches)
+
+
+def keyed(takes, key):
+    """Call a loss function with a key, or without one."""
+    losses = {
+        "none": lambda params, state, batch: (jnp.mean(params * batch), (state, {})),
+        "needed": lambda params, state, batch, key: (jnp.mean(params * batch), (state, {})),
+    }
+    state = ja.training.train_state(jnp.ones(()), ja.optimizers.sgd(), key=key)
+    gradient_fn = ja.training.gradients(losses[takes])
+    ja.training.train_step(gradient_fn, ja.optimizers.sgd())(state, jnp.ones(2))
+
+
+def donated():
+    tx = ja.optimizers.sgd()
+    state = ja.training.train_state(jnp.zeros(()), tx)
+    step = ja.training.train_step(gradients, tx)
+    step(state, jnp.ones(2))
+    step(state, jnp.ones(2))
+
+
+def step_of(state, batch=None):
+    ja.training.train_step(gradients, ja.optimizers.sgd())(state, batch)
+
+
+def model():
+    return ja.nn.Linear(2, 3, rngs=ja.random.manual_seed(0))
+
+
 WRONG = {
+    "gradients of a model": (lambda: ja.training.gradients(model()), ["loss function", "Linear"]),
+    "gradients of gradients": (
+        lambda: ja.training.gradients(gradients),
+        ["gradient function already", "train_step"],
+    ),
+    "gradients of a number": (lambda: ja.training.gradients(0.5), ["loss function", "0.5"]),
+    "step of a model": (
+        lambda: ja.training.train_step(model(), ja.optimizers.sgd()),
+        ["train_step takes a gradient function", "model Linear", "training.gradients"],
+    ),
+    "step of a loss": (
+        lambda: ja.training.train_step(lambda p, s, b: p, ja.optimizers.sgd()),
+        ["train_step takes a gradient function", "training.gradients"],
+    ),
+    "step of swapped arguments": (
+        lambda: ja.training.train_step(ja.optimizers.sgd(), gradients),
+        ["train_step takes a gradient function", "sgd()"],
+    ),
+    "step on parameters": (lambda: step_of({"w": 1.0}), ["TrainState", "dict", "train_state("]),
+    "step on a donated state": (donated, ["earlier step", "donate=False", "the step returned"]),
+    "tensor in a batch": (
+        lambda: step_on({"x": torch.ones(2)}),
+        ["batch['x']", "torch.Tensor", "numpy()"],
+    ),
+    "text in a batch": (lambda: step_on([jnp.ones(2), "a"]), ["batch[1]", "str"]),
+    "tensor to evaluate": (
+        lambda: evaluate(batches=[torch.ones(2)]),
+        ["batch is a torch.Tensor", "numpy()"],
+    ),
+    "key without a taker": (lambda: keyed("none", jax.random.key(0)), ["takes no key", "key="]),
+    "taker without a key": (lambda: keyed("needed", None), ["needs key=", "jax.random.key(seed)"]),
+    "state of a model": (
+        lambda: ja.training.train_state(model(), ja.optimizers.sgd()),
+        ["tree of arrays", "Linear", "split_model"],
+    ),
+    "integer parameters": (
+        lambda: ja.training.gradients(lambda p, s, b: (0.0, (s, {})))({"n": 3}, (), None),
+        ["floating point and complex dtype can require gradients", "'n'", "model_state"],
+    ),
+    "fit without a function of epochs": (
+        lambda: fit_with(ja.training.train_step(gradients, ja.optimizers.sgd()), [jnp.ones(2)]),
+        ["batches", "epoch -> iterable", "list"],
+    ),
+    "fit a gradient function": (lambda: fit_with(gradients), ["step", "training.train_step"]),
+    "fit a state": (lambda: fit_with({"w": 1.0}), ["step", "(state, batch)", "dict"]),
+    "fit with measurements": (
+        lambda: fit_with(lambda s, b: (s, {}), evaluate={"x": 1.0}),
+        ["evaluate", "state -> {name: number}", "dict"],
+    ),
+    "evaluate a model": (lambda: evaluate(model()), ["metric_fn", "Linear"]),
+    "evaluate a state": (
+        lambda: evaluate(params=ja.training.train_state(jnp.ones(()), ja.optimizers.sgd())),
+        ["TrainState", "state.params, state.model_state"],
+    ),
+    "evaluate a function of epochs": (
+        lambda: evaluate(batches=lambda epoch: []),
+        ["batches must be an iterable", "one pass"],
+    ),
     "mesh size zero": (lambda: mesh(data=0), ["'data'", "positive or -1", "0"]),
     "mesh size negative": (lambda: mesh(data=-2), ["'data'", "positive or -1", "-2"]),
     "mesh with two free axes": (lambda: mesh(a=-1, b=-1), ["only one", "'a'", "'b'"]),

@@ -1,0 +1,156 @@
+"""What an update is given: a state of its own, and gradients that fit the parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxaccel._tree import is_none, path_name
+
+MOST_NAMED = 5
+"""Paths that an error lists."""
+
+
+def check_parameters(params: Any) -> None:
+    """Raise for a parameter that has no gradient: an integer, a bool, a random key."""
+    for path, leaf in jax.tree.leaves_with_path(params):
+        if not jnp.issubdtype(_dtype(path, leaf), jnp.inexact):
+            raise TypeError(
+                "Only Tensors of floating point and complex dtype can require gradients\n"
+                f"Parameter {path_name(path)!r} has dtype {_dtype(path, leaf)}; keep it in "
+                "model_state, or leave it out with optax.masked"
+            )
+
+
+def check_state(reader: str, kind: type, state: Any) -> None:
+    """Raise unless a state is of the class that a transformation's ``init`` returns."""
+    if not isinstance(state, kind):
+        found = type(state).__name__
+        raise TypeError(
+            f"{reader} needs a {kind.__name__}, got a state of another kind: {found}; pass what "
+            f"the init or the last update of this same {reader} returned"
+        )
+
+
+def check_update(
+    reader: str, kind: Any, updates: Any, state: Any, params: Any, *, slots_alike: bool = True
+) -> None:
+    """Raise unless an optimizer's state, gradients and parameters belong together.
+
+    ``slots_alike``: all fields of the state but its counts are trees like the parameters.
+    """
+    check_state(reader, kind, state)
+    others = ("step", *kind.own_counts)
+    slots = [getattr(state, name) for name in kind._fields if name not in others]
+    trees = [tree for tree in (params, *(slots if slots_alike else ())) if tree is not None]
+    if trees:
+        check_gradients(reader, updates, trees[0])
+    for slot in trees[1:]:
+        check_slot(reader, slot, trees[0])
+
+
+def check_gradients(reader: str, updates: Any, params: Any, *, dense: bool = True) -> None:
+    """Raise unless there is a gradient, or ``None``, of each parameter's shape and kind.
+
+    ``dense``: it is an array, and not rows of one.
+    """
+    paths, leaves, grads = _side_by_side(reader, "gradients", updates, params)
+    for path, leaf, grad in zip(paths, leaves, grads, strict=True):
+        if grad is None or not dense:
+            continue
+        if leaf is None:
+            raise ValueError(f"{reader}: there is a gradient of {path_name(path)!r}, but no array")
+        if _is_node(grad):
+            raise TypeError(
+                f"{reader} takes an array as the gradient of {path_name(path)!r}, got "
+                f"{type(grad).__name__}"
+            )
+        _check_leaf(reader, path, grad, leaf)
+
+
+def check_slot(reader: str, slot: Any, params: Any) -> None:
+    """Raise unless a tree of the state has the parameters' structure and shapes."""
+    paths, leaves, found = _side_by_side(reader, "state", slot, params)
+    for path, leaf, own in zip(paths, leaves, found, strict=True):
+        if leaf is not None and own is not None and _shape(own) != _shape(leaf):
+            raise ValueError(
+                f"{reader}: the state of {path_name(path)!r} has shape {_shape(own)}, the "
+                f"parameter {_shape(leaf)}; it is the state of other parameters: call init again"
+            )
+
+
+def _check_leaf(reader: str, path: Any, grad: Any, leaf: Any) -> None:
+    """Raise unless a gradient has its parameter's shape, and is complex or real as it is."""
+    if _shape(grad) != _shape(leaf):
+        raise ValueError(
+            f"attempting to assign a gradient of size '{list(_shape(grad))}' to a tensor of size "
+            f"'{list(_shape(leaf))}'. Please ensure that the gradient and the tensor are the same "
+            f"size\n{reader}: the gradient of {path_name(path)!r} has shape {_shape(grad)}, the "
+            f"parameter {_shape(leaf)}"
+        )
+    found, own = _dtype(path, grad), _dtype(path, leaf)
+    if _kind(found) is not _kind(own):
+        raise TypeError(
+            f"attempting to assign a gradient with dtype '{found}' to a tensor with grad_dtype "
+            f"'{own}'\n{reader}: the gradient of {path_name(path)!r} is {found}, the parameter "
+            f"{own}; both must be real floating-point numbers, or both complex"
+        )
+
+
+def _side_by_side(reader: str, what: str, tree: Any, params: Any) -> tuple[Any, Any, Any]:
+    """Return paths, parameters and the tree's part for each, or raise where they do not fit."""
+    pairs, treedef = jax.tree.flatten_with_path(params, is_leaf=is_none)
+    try:
+        parts = treedef.flatten_up_to(tree)
+    except ValueError as error:
+        raise ValueError(
+            f"{reader}: the {what} and the parameters are different trees: "
+            f"{_difference(tree, params) or error}; they must have the same structure"
+        ) from error
+    return [path for path, _ in pairs], [leaf for _, leaf in pairs], parts
+
+
+def _difference(tree: Any, params: Any) -> str:
+    """Return which paths only one of two trees has; nothing where the paths are the same."""
+    found, own = (
+        [path_name(path) for path, _ in jax.tree.leaves_with_path(each, is_leaf=is_none)]
+        for each in (tree, params)
+    )
+    missing = [path for path in own if path not in found]
+    unknown = [path for path in found if path not in own]
+    parts = [
+        f"{text} {', '.join(map(repr, paths[:MOST_NAMED]))}"
+        + (f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else "")
+        for text, paths in (("they lack", missing), ("no parameter is named", unknown))
+        if paths
+    ]
+    return "; ".join(parts)
+
+
+def _is_node(leaf: Any) -> bool:
+    """Return whether something is a tree of arrays and not one."""
+    return not jax.tree_util.all_leaves([leaf])
+
+
+def _shape(leaf: Any) -> tuple[int, ...]:
+    """Return the shape of an array or a number."""
+    return tuple(leaf.shape) if hasattr(leaf, "shape") else np.shape(leaf)
+
+
+def _dtype(path: Any, leaf: Any) -> Any:
+    """Return the dtype of an array or a number."""
+    try:
+        return jnp.result_type(leaf)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{path_name(path)!r} must be an array or a number, got {type(leaf).__name__}"
+        ) from error
+
+
+def _kind(dtype: Any) -> Any:
+    """Return whether a dtype is complex, real floating-point or neither."""
+    kinds = (jnp.complexfloating, jnp.floating)
+    return next((kind for kind in kinds if jnp.issubdtype(dtype, kind)), None)

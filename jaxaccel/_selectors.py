@@ -1,0 +1,60 @@
+"""What says which parameters are meant: a pattern, a predicate or a mask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxaccel._tree import is_none, path_name
+
+
+def paths_of(params: Any) -> list[str]:
+    """Return the path of every parameter."""
+    return [path_name(path) for path, _ in jax.tree.leaves_with_path(params, is_leaf=is_none)]
+
+
+def path_test(name: str, selector: Any) -> Callable[[str, Any], bool] | None:
+    """Return ``(path, leaf) -> bool`` of a pattern or a predicate, or None for a mask.
+
+    Raises:
+        ValueError: The pattern is not a regular expression.
+        TypeError: It is none of the three.
+    """
+    if isinstance(selector, (str, re.Pattern)):
+        try:
+            search = re.compile(selector).search
+        except re.error as error:
+            raise ValueError(
+                f"{name}={selector!r} is not a regular expression: {error}; escape what is meant "
+                "as it stands with re.escape"
+            ) from error
+        return lambda path, leaf: search(path) is not None
+    if callable(selector):
+        return lambda path, leaf: bool(selector(path, leaf))
+    leaves = jax.tree.leaves(selector, is_leaf=is_none)
+    if not leaves or not all(isinstance(leaf, (bool, np.bool_)) for leaf in leaves):
+        raise TypeError(
+            f"{name} must be a regular expression, a predicate (path, leaf) -> bool or a mask (a "
+            f"tree of bools like the parameters, or a prefix of it), got {selector!r:.80}"
+        )
+    return None
+
+
+def selected(name: str, selector: Any, params: Any) -> list[bool]:
+    """Return for every parameter whether a selector selects it."""
+    test = path_test(name, selector)
+    if test is not None:
+        leaves = jax.tree.leaves(params, is_leaf=is_none)
+        return [test(path, leaf) for path, leaf in zip(paths_of(params), leaves, strict=True)]
+    try:
+        mask = jax.tree.broadcast(selector, params, is_leaf=is_none)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} is a mask that does not fit the parameters, whose paths are "
+            f"{', '.join(paths_of(params))}: {error}"
+        ) from error
+    return [bool(chosen) for chosen in jax.tree.leaves(mask)]

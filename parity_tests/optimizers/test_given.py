@@ -1,0 +1,324 @@
+"""What an optimizer is given: shapes, numbers of other kinds, and what does not belong to it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import torch
+
+import jaxaccel as ja
+from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_close
+from parity_tests.optimizers.rows_hyperparameters import decaying
+
+optimizers, transforms = ja.optimizers, ja.transforms
+
+OPTIMIZERS = {
+    "sgd": optimizers.sgd(momentum=0.9),
+    "adam": optimizers.adam(amsgrad=True),
+    "adamw": optimizers.adamw(),
+    "adamax": optimizers.adamax(),
+    "nadam": optimizers.nadam(),
+    "radam": optimizers.radam(),
+    "adagrad": optimizers.adagrad(initial_accumulator_value=0.1),
+    "adadelta": optimizers.adadelta(),
+    "rmsprop": optimizers.rmsprop(momentum=0.9, centered=True),
+    "rprop": optimizers.rprop(),
+    "asgd": optimizers.asgd(),
+    "adafactor": optimizers.adafactor(),
+    "muon": optimizers.muon(),
+    "lbfgs": optimizers.lbfgs(max_iter=1),
+    "diagonal_newton": optimizers.diagonal_newton(beta=0.9),
+}
+WRAPPERS = {
+    "lookahead": optimizers.lookahead(optimizers.adam()),
+    "param_groups": optimizers.param_groups(optimizers.adamw, [{"params": "b"}], lr=0.1),
+    "count_per_parameter": optimizers.count_per_parameter(optimizers.nadam()),
+    "accumulate_gradients": transforms.accumulate_gradients(optimizers.adam(), 2),
+}
+TRANSFORMS = {
+    "clip_grad_norm": transforms.clip_grad_norm(1.0),
+    "clip_grad_value": transforms.clip_grad_value(1.0),
+    "centralize_gradients": transforms.centralize_gradients(),
+}
+SPARSE = {"sparse_adam": optimizers.sparse_adam()}
+DENSE = OPTIMIZERS | WRAPPERS
+ALL = DENSE | TRANSFORMS | SPARSE
+PARAMS = {"a": jnp.ones((2, 3)), "b": jnp.full((3, 2), 2.0)}
+
+each = pytest.mark.parametrize("name", DENSE)
+
+
+def extras(name, params):
+    return {"hessian_diagonal": params} if name == "diagonal_newton" else {}
+
+
+def described(tree):
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.weak_type), tree)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_init_of_shapes_has_the_shapes_of_the_state(name):
+    params = {"a": jnp.ones((2, 3), jnp.bfloat16), "b": jnp.ones((3, 2))}
+    found = ALL[name].init(jax.eval_shape(lambda: params))
+    assert described(found) == described(ALL[name].init(params))
+    leaves = jax.tree.leaves(found)
+    assert name == "centralize_gradients" or leaves
+    assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_optax_maps_what_is_like_the_parameters(name):
+    """Each leaf of a slot is mapped once, no count and no hyperparameter."""
+    state = ALL[name].init(PARAMS)
+    mapped = optax.tree.map_params(ALL[name], lambda leaf: jnp.full_like(leaf, 7), state)
+    assert jax.tree.structure(mapped) == jax.tree.structure(state)
+    shapes = {leaf.shape for leaf in PARAMS.values()} | {(2, 1), (1, 3), (3, 1), (1, 2)}
+    for old, new in zip(jax.tree.leaves(state), jax.tree.leaves(mapped), strict=True):
+        is_slot = old.shape in shapes and name != "lbfgs"
+        assert np.array_equal(new, np.full_like(old, 7) if is_slot else old)
+
+
+NUMBERS = {
+    "python": {"a": 1.0, "b": -2.0},
+    "numpy scalars": {"a": np.float64(1.0), "b": np.float32(-2.0)},
+    "numpy arrays": {"a": np.ones((2, 3)), "b": np.full((3, 2), 2.0, np.float32)},
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numbers_and_numpy_arrays_are_as_jax_arrays(kind):
+    given = NUMBERS[kind]
+    params = {name: jnp.array(x, jnp.result_type(x)) for name, x in given.items()}
+    grads = jax.tree.map(lambda leaf: leaf / 2, params)
+    for name, tx in DENSE.items():
+        if name == "muon" and kind != "numpy arrays":
+            continue
+        found, expected = (
+            tx.update(grads, tx.init(p), p, **extras(name, params)) for p in (given, params)
+        )
+        assert described(found) == described(expected), name
+        assert described(tx.init(given)) == described(tx.init(params)), name
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_no_decay_of_a_tree_with_none():
+    assert optimizers.no_decay("a", None)
+    assert optimizers.no_decay("layer.bias", jnp.ones((2, 2)))
+    tx = optimizers.param_groups(
+        optimizers.sgd, [{"params": optimizers.no_decay, "weight_decay": 0.0}]
+    )
+    tx.init({"a": jnp.ones(2), "b": None})
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+WRONG_GRADIENTS = {
+    "scalar": (lambda g: jnp.ones(()), ValueError, ["'a'", "()"]),
+    "transposed": (lambda g: g.T, ValueError, ["'a'", "(3, 2)", "(2, 3)", "size '[2, 3]'"]),
+    "row": (lambda g: g[:1], ValueError, ["'a'", "(1, 3)"]),
+    "complex": (lambda g: g.astype(complex), TypeError, ["'a'", "complex128", "float64"]),
+    "integers": (lambda g: g.astype(int), TypeError, ["'a'", "int64", "float64"]),
+    "text": (lambda g: "g", (TypeError, ValueError), ["'a'"]),
+    "tree": (lambda g: {"inside": g}, TypeError, ["'a'", "dict"]),
+}
+
+
+@each
+def test_gradients_that_do_not_fit(name):
+    tx = DENSE[name]
+    state = tx.init(PARAMS)
+    for what, (change, error, fragments) in WRONG_GRADIENTS.items():
+        grads = PARAMS | {"a": change(PARAMS["a"])}
+        with pytest.raises(error) as raised:
+            tx.update(grads, state, PARAMS, **extras(name, PARAMS))
+        for fragment in [*fragments, "'a'"]:
+            assert fragment in str(raised.value), what
+    for grads, fragment in (
+        ({"a": PARAMS["a"]}, "lack 'b'"),
+        (PARAMS | {"c": PARAMS["a"]}, "named 'c'"),
+    ):
+        with pytest.raises(ValueError, match=fragment):
+            tx.update(grads, state, PARAMS, **extras(name, PARAMS))
+
+
+def test_real_gradients_of_complex_parameters():
+    params = {"a": jnp.ones(2, complex)}
+    for name in ("sgd", "adam", "asgd", "lbfgs", "lookahead"):
+        with pytest.raises(TypeError, match=r"'a' is float64, the parameter complex128"):
+            DENSE[name].update({"a": jnp.ones(2)}, DENSE[name].init(params), params)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_state_of_another_kind(name):
+    other = optimizers.adadelta() if name != "adadelta" else optimizers.sgd()
+    for state in (other.init(PARAMS), (other.init(PARAMS),), {}):
+        with pytest.raises(TypeError) as raised:
+            ALL[name].update(PARAMS, state, PARAMS, **extras(name, PARAMS))
+        assert type(state).__name__ in str(raised.value)
+        assert type(ALL[name].init(PARAMS)).__name__ in str(raised.value)
+
+
+def test_a_state_of_other_parameters():
+    """One that would broadcast."""
+    for name, tx in OPTIMIZERS.items():
+        if name not in ("lbfgs", "adafactor"):
+            state = tx.init({"a": jnp.ones((1, 3)), "b": PARAMS["b"]})
+            with pytest.raises(ValueError, match=r"state of 'a' has shape \(1, 3\)"):
+                tx.update(PARAMS, state, PARAMS, **extras(name, PARAMS))
+
+
+@pytest.mark.parametrize("name", DENSE | SPARSE)
+def test_parameters_that_have_no_gradient(name):
+    for leaf, dtype in ((jnp.ones((2, 2), int), "int64"), (jnp.ones((2, 2), bool), "bool")):
+        with pytest.raises(TypeError) as raised:
+            ALL[name].init({"b": jnp.ones((2, 2)), "n": leaf})
+        with pytest.raises(RuntimeError) as theirs:
+            torch.nn.Parameter(torch.ones(2, dtype=torch.int32))
+        assert str(theirs.value).rstrip(".") in str(raised.value)
+        assert "'n'" in str(raised.value)
+        assert dtype in str(raised.value)
+
+
+def step_fn(params, model_state, batch, *, loss_scale=None, key=None):
+    raise AssertionError("computed")
+
+
+CALLS = {
+    "step": lambda f: ja.training.train_step(step_fn, f),
+    "state": lambda f: ja.training.train_state(PARAMS, f),
+    "lookahead": lambda f: optimizers.lookahead(f),
+    "count": lambda f: optimizers.count_per_parameter(f),
+    "accumulate": lambda f: transforms.accumulate_gradients(f, 2),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_factory_that_was_not_called(call):
+    with pytest.raises(TypeError, match=r"function sgd; call it first: sgd\(\.\.\.\)"):
+        CALLS[call](optimizers.sgd)
+    with pytest.raises(TypeError, match="takes a transformation"):
+        CALLS[call](0.1)
+
+
+def test_a_factory_that_was_called():
+    with pytest.raises(TypeError, match=r"takes the optimizer's function.*adamw\(lr=0.001\)"):
+        optimizers.param_groups(optimizers.adamw(1e-3), [])
+
+
+@pytest.mark.parametrize(
+    ("selector", "error", "fragment"),
+    [
+        (3, TypeError, "regular expression, a predicate"),
+        ("(", ValueError, "not a regular expression"),
+        ({"a": 1}, TypeError, "tree of bools"),
+        (None, TypeError, "None"),
+    ],
+)
+def test_a_selector_of_another_kind(selector, error, fragment):
+    calls = [lambda: optimizers.param_groups(optimizers.sgd, [{"params": selector}])]
+    if selector is not None:
+        calls.append(lambda: ja.training.gradients(lambda *_: None, trainable=selector))
+    for call in calls:
+        with pytest.raises(error, match=fragment):
+            call()
+
+
+def test_states_that_do_not_say_what_they_count():
+    for tx in (optax.adam(1e-3), optax.chain(optimizers.sgd(), optax.scale_by_adam())):
+        with pytest.raises(TypeError, match="ScaleByAdamState does not say"):
+            optimizers.count_per_parameter(tx).init(PARAMS)
+
+
+# --- where schedules are read -------------------------------------------------------------------
+
+SCHEDULED = {
+    "sgd": optimizers.sgd,
+    "adam": optimizers.adam,
+    "adamw": optimizers.adamw,
+    "adamax": optimizers.adamax,
+    "nadam": optimizers.nadam,
+    "radam": optimizers.radam,
+    "adagrad": optimizers.adagrad,
+    "adadelta": optimizers.adadelta,
+    "rmsprop": optimizers.rmsprop,
+    "rprop": optimizers.rprop,
+    "asgd": optimizers.asgd,
+    "adafactor": optimizers.adafactor,
+    "muon": optimizers.muon,
+    "lbfgs": lambda lr: optimizers.lbfgs(lr, max_iter=1),
+    "diagonal_newton": optimizers.diagonal_newton,
+    "param_groups": lambda lr: optimizers.param_groups(optimizers.sgd, [{"params": "a"}], lr=lr),
+    "lookahead": lambda lr: optimizers.lookahead(optimizers.sgd(lr), k=1, alpha=0.5),
+    "alpha of lookahead": lambda lr: optimizers.lookahead(optimizers.sgd(0.1), k=1, alpha=lr),
+    "accumulate_gradients": lambda lr: transforms.accumulate_gradients(optimizers.sgd(lr), 1),
+    "count_per_parameter": lambda lr: optimizers.count_per_parameter(optimizers.adam(lr)),
+    "clip_grad_norm": transforms.clip_grad_norm,
+    "clip_grad_value": transforms.clip_grad_value,
+    "plateau in a chain": lambda lr: optax.chain(
+        optimizers.sgd(lr), ja.schedules.reduce_lr_on_plateau(0.1).transformation
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_schedules_are_read_at_the_step_that_is_given(name):
+    """A step with a schedule and ``schedule_step=`` is that with the number it has there."""
+    kwargs = extras(name, PARAMS) | {"value": None}
+
+    def second(lr, **extra):
+        tx, state = SCHEDULED[name](lr), None
+        state = tx.init(PARAMS)
+        _, state = tx.update(PARAMS, state, PARAMS, **kwargs, **extra)
+        return tx.update(PARAMS, state, PARAMS, **kwargs, **extra)[0]
+
+    found = second(decaying, schedule_step=30)
+    jax.tree.map(
+        lambda a, b: assert_close(a, b, tol.FLOAT32_ONE_STEP, what=name),
+        found,
+        second(float(decaying(30))),
+    )
+    other = second(decaying)
+    assert not np.allclose(found["a"], other["a"], rtol=1e-4)
+
+
+def test_the_metric_of_the_learning_rate_follows_the_given_step():
+    tx = optimizers.param_groups(optimizers.sgd, [], lr=decaying)
+    gradient_fn = ja.training.gradients(lambda p, s, b: (jnp.sum(p * b), (s, {})))
+    step = ja.training.train_step(gradient_fn, tx, donate=False)
+    state = ja.training.train_state(jnp.ones(()), tx)
+    for at in (3, 3, 7):
+        old = state.params
+        state, metrics = step(state, jnp.ones(()), schedule_step=at)
+        assert np.isclose(metrics["lr"], decaying(at), rtol=1e-6)
+        assert np.isclose(old - state.params, decaying(at), rtol=1e-5)
+
+
+# --- PyTorch's other default dtype --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "oracle"), [("nadam", "NAdam"), ("asgd", "ASGD")])
+def test_inner_numbers_are_those_of_the_usual_default_dtype(name, oracle):
+    """``torch.set_default_dtype(float64)`` changes PyTorch's run in the eighth digit, not ours."""
+    start = np.linspace(1.0, 2.0, 5)
+    found = {}
+    for dtype in (torch.float32, torch.float64):
+        torch.set_default_dtype(dtype)
+        try:
+            p = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
+            optimizer = getattr(torch.optim, oracle)([p], lr=0.1)
+            for _ in range(10):
+                p.grad = p.detach().clone()
+                optimizer.step()
+        finally:
+            torch.set_default_dtype(torch.float32)
+        found[dtype] = p.detach().numpy()
+    tx = getattr(optimizers, name)(lr=0.1)
+    params = jnp.asarray(start)
+    state = tx.init(params)
+    for _ in range(10):
+        updates, state = tx.update(params, state, params)
+        params = params + updates
+    assert_close(params, found[torch.float32], tol.TRANSFORM_FLOAT64_OF_MAX * 10)
+    assert 1e-10 < np.max(np.abs(params - found[torch.float64])) < 1e-6
