@@ -6,7 +6,7 @@ import functools
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,8 @@ from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from jaxaccel._math import as_complex, as_real_pairs, compute_dtype
+
+InitT = TypeVar("InitT", bound=Callable[..., Any])
 
 FEW_LEAVES = 6
 """A tree with more leaves than this is counted, not listed, in a repr."""
@@ -57,7 +59,7 @@ def zeros_like(params: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.zeros_like(leaf, dtype=jnp.result_type(leaf)), params)
 
 
-def takes_shapes(init: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def takes_shapes(init: InitT) -> InitT:
     """Let an ``init`` also take shapes (``jax.ShapeDtypeStruct``), of which it makes a state."""
 
     @functools.wraps(init)
@@ -67,7 +69,8 @@ def takes_shapes(init: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return jax.eval_shape(init, params)
         return init(params)
 
-    return initial
+    taking: Any = initial
+    return taking
 
 
 def initial_scalar(params: Any, dtype: Any, value: float = 0) -> jax.Array:
