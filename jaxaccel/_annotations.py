@@ -46,10 +46,10 @@ _OF_CLASS: dict[Any, Kind] = {
 _SCALARS = (float, np.number, np.ndarray, jax.Array)
 
 _NAMES = {
-    nnx.Module: "an nnx.Module",
-    nnx.Rngs: "an nnx.Rngs",
-    Generator: "a jaxaccel.random.Generator",
-    Schedule: "a schedule (a function of the step)",
+    nnx.Module: "nnx.Module",
+    nnx.Rngs: "nnx.Rngs",
+    Generator: "jaxaccel.random.Generator",
+    Schedule: "schedule (a function of the step)",
 }
 """Classes -> how a user writes them, where that is not their own name."""
 
@@ -101,10 +101,13 @@ def _union(members: tuple[Any, ...]) -> Kind:
         kinds = [kind_of(each) for each in members]
     if ANYTHING in kinds:
         return ANYTHING
+    element = next((kind.element for kind in kinds if kind.element is not None), None)
+    # PyTorch does not say that one number stands for a tuple, nor an array for a number.
+    implied = [*([element] if INT is element or FLOAT is element else []), NONE]
+    implied += [ARRAY] if FLOAT in kinds else []
+    said = [kind.what for kind in kinds if kind not in implied] + ["None"] * (NONE in kinds)
     # What is taken as it is comes first: arrays before sequences of numbers.
     kinds.sort(key=lambda kind: kind is not ARRAY)
-    said = dict.fromkeys(kind.what for kind in kinds if kind is not NONE)
-    what = " or ".join([*said, *(["None"] if NONE in kinds else [])])
 
     def take(value: Any) -> Any:
         for kind in kinds:
@@ -114,19 +117,13 @@ def _union(members: tuple[Any, ...]) -> Kind:
                 pass
         raise MisfitError
 
-    error = ValueError if any(kind.error is ValueError for kind in kinds) else TypeError
-    return Kind(what, set().union(*(kind.types for kind in kinds)), take, error)
+    types_ = set[type]().union(*(kind.types for kind in kinds))
+    return Kind(" or ".join(dict.fromkeys(said)), types_, take, element)
 
 
 def _literal(words: tuple[Any, ...]) -> Kind:
-    """Return the kind of one of a few words."""
-
-    def take(value: Any) -> Any:
-        if type(value) in {type(word) for word in words} and value in words:
-            return value
-        raise MisfitError
-
-    return Kind(" or ".join(map(repr, words)), set(), take, ValueError)
+    """Return the kind of a few words; which they are the function says, with PyTorch's text."""
+    return Kind(" or ".join(map(repr, words)), {type(word) for word in words}, misfit)
 
 
 def _several(kind: Kind, is_iterable: bool) -> Kind:
@@ -135,7 +132,9 @@ def _several(kind: Kind, is_iterable: bool) -> Kind:
     def take(value: Any) -> Any:
         if isinstance(value, (str, bytes, abc.Mapping)):
             raise MisfitError
-        if isinstance(value, (np.ndarray, jax.Array)) and np.ndim(value) == 1:
+        if isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1:
+            if value.dtype.kind not in "iuf":
+                raise MisfitError
             kind.fit(value.dtype.type(0))
             return value
         if not isinstance(value, (list, tuple)):
@@ -143,8 +142,9 @@ def _several(kind: Kind, is_iterable: bool) -> Kind:
             return value if isinstance(value, wanted) else misfit(value)
         return _rebuilt(value, map(kind.fit, value))
 
-    what = "an iterable" if is_iterable else "a sequence"
-    return Kind(what if kind is ANYTHING else f"{what} of {_plural(kind.what)}", set(), take)
+    what = "iterable" if is_iterable else "tuple"
+    what = what if kind is ANYTHING else f"{what} of {_plural(kind.what)}"
+    return Kind(what, set(), take, None if kind is ANYTHING else kind)
 
 
 def _tuple(kinds: list[Kind]) -> Kind:
@@ -155,7 +155,9 @@ def _tuple(kinds: list[Kind]) -> Kind:
             raise MisfitError
         return _rebuilt(value, (kind.fit(each) for kind, each in zip(kinds, value, strict=True)))
 
-    return Kind(f"a tuple of {len(kinds)}: {', '.join(kind.what for kind in kinds)}", set(), take)
+    words = list(dict.fromkeys(kind.what for kind in kinds))
+    what = f"each {words[0]}" if len(words) == 1 else f"of {', '.join(words)}"
+    return Kind(f"tuple of {len(kinds)}, {what}", set(), take)
 
 
 def _rebuilt(old: Any, new: Iterable[Any]) -> Any:
@@ -176,7 +178,7 @@ def _mapping(kind: Kind) -> Kind:
             kind.fit(each)
         return value
 
-    what = "a mapping"
+    what = "mapping"
     return Kind(what if kind is ANYTHING else f"{what} to {_plural(kind.what)}", set(), take)
 
 
@@ -189,27 +191,17 @@ def _instance(cls: Any) -> Kind:
     known: set[type] = set()
 
     def take(value: Any) -> Any:
-        if not isinstance(value, cls) or (cls is abc.Sized and isinstance(value, str)):
+        if not isinstance(value, cls) or (cls is abc.Sized and isinstance(value, (str, bytes))):
             raise MisfitError
         known.add(type(value))  # which is all that is asked of the next one
         return value
 
     package = cls.__module__.partition(".")[0]
     name = cls.__name__ if package in ("jaxaccel", "builtins") else f"{package}.{cls.__name__}"
-    article = "an" if name[0].lower() in "aeiou" else "a"
-    return Kind(_NAMES.get(cls, f"{article} {name}"), known, take)
+    return Kind(_NAMES.get(cls, name), known, take)
 
 
 def _plural(what: str) -> str:
-    """Return the plural of what is said in words, each of several with an article."""
-    return " or ".join(_PLURALS.get(each, each) for each in what.split(" or "))
-
-
-_PLURALS = {
-    "an integer": "integers",
-    "a number": "numbers",
-    "a text": "texts",
-    "a function": "functions",
-    "a mapping": "mappings",
-    "an array": "arrays",
-}
+    """Return the plural of what is said in words."""
+    words = what.split(" or ")
+    return " and ".join(word if " " in word or word == "None" else f"{word}s" for word in words)

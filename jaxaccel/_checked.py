@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar, cast
@@ -19,6 +20,14 @@ _EMPTY = inspect.Parameter.empty
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
+def checked_but(*names: str) -> Callable[[F], F]:
+    """Check as :func:`checked` all but some arguments, which the body refuses in PyTorch's words.
+
+    Those come to the body as everything else where they fit, and as they are where they do not.
+    """
+    return lambda function: _checked(function, names)
+
+
 def checked(function: F) -> F:
     """Check the arguments of each call of ``function`` by its annotations, before its body runs.
 
@@ -28,21 +37,27 @@ def checked(function: F) -> F:
 
     Raises:
         TypeError: The call does not fit the signature, or a value is of another kind.
-        ValueError: A word is not one of those that there are.
     """
+    return _checked(function, ())
+
+
+def _checked(function: F, by_body: tuple[str, ...]) -> F:
+    """Return the function behind its checks."""
     arguments: _Arguments | None = None
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal arguments
         if arguments is None:
-            arguments = _arguments(function)
+            arguments = _arguments(function, by_body)
+        if len(args) > arguments.most:
+            raise _unbound(function, args, kwargs) or AssertionError
         try:
             given = [
                 value if type(value) in kind.types else kind.take(value)
                 for value, kind in zip(args, arguments.by_position, strict=False)
             ]
-            if len(given) < len(args):  # more than there are names
+            if len(given) < len(args):
                 given += map(arguments.others.fit, args[len(given) :])
             named = {name: arguments.by_name[name].fit(value) for name, value in kwargs.items()}
         except MisfitError:
@@ -67,6 +82,8 @@ class _Arguments(NamedTuple):
     by_name: Mapping[str, Kind]
     others: Kind
     """Of ``*args``."""
+    most: float
+    """How many arguments may be given by position."""
 
 
 class _Named(dict[str, Kind]):
@@ -78,11 +95,12 @@ class _Named(dict[str, Kind]):
         return self.others
 
 
-def _arguments(function: Callable[..., Any]) -> _Arguments:
+def _arguments(function: Callable[..., Any], by_body: tuple[str, ...]) -> _Arguments:
     """Read the kinds of a function's arguments off its annotations."""
     hints = typing.get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters.values()
     kinds = {each.name: kind_of(hints.get(each.name, Any)) for each in parameters}
+    kinds |= {name: _or_as_it_is(kinds[name]) for name in by_body}
     named, others = _Named(kinds), ANYTHING
     for each in parameters:
         if each.kind is each.VAR_POSITIONAL:
@@ -90,7 +108,20 @@ def _arguments(function: Callable[..., Any]) -> _Arguments:
         if each.kind is each.VAR_KEYWORD:
             named.others = kinds[each.name]
     by_position = [kinds[each.name] for each in parameters if each.kind in _BY_POSITION]
-    return _Arguments(by_position, named, others)
+    takes_others = any(each.kind is each.VAR_POSITIONAL for each in parameters)
+    return _Arguments(by_position, named, others, math.inf if takes_others else len(by_position))
+
+
+def _or_as_it_is(kind: Kind) -> Kind:
+    """Return a kind that hands on what does not fit."""
+
+    def take(value: Any) -> Any:
+        try:
+            return kind.fit(value)
+        except MisfitError:
+            return value
+
+    return Kind(kind.what, kind.types, take)
 
 
 # --- texts --------------------------------------------------------------------------------------
@@ -101,11 +132,15 @@ def _refusal(
     arguments: _Arguments,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-) -> Exception:
-    """Return the error for the first value that is not of its argument's kind."""
-    names = [each.name for each in _parameters(function) if each.kind in _BY_POSITION]
-    several = [each.name for each in _parameters(function) if each.kind is each.VAR_POSITIONAL]
-    names += several * (len(args) - len(names))
+) -> TypeError:
+    """Return the error for the first value that is not of its argument's kind.
+
+    Its first line is as PyTorch's own for what it has in C++.
+    """
+    parameters = _parameters(function)
+    by_position = [each.name for each in parameters if each.kind in _BY_POSITION]
+    several = [each.name for each in parameters if each.kind is each.VAR_POSITIONAL]
+    names = [*by_position, *several * len(args)]
     kinds = [*arguments.by_position, *[arguments.others] * len(args)]
     given = [*zip(names, args, kinds, strict=False)]
     given += [(name, value, arguments.by_name[name]) for name, value in kwargs.items()]
@@ -113,10 +148,27 @@ def _refusal(
         try:
             kind.fit(value)
         except MisfitError:
-            text = f"{_owner(function, args)}: {name} must be {kind.what}, got {in_brief(value)}"
-            remedy = remedy_for_value(function, name, kind.what, value, name == names[0])
-            return kind.error(text + (f"; {remedy}" if remedy else ""))
-    return AssertionError("every value fits")
+            place = (
+                by_position.index(name) + (not _is_method(function)) if name in by_position else 0
+            )
+            position = f" (position {place})" if place else ""
+            remedy = remedy_for_value(function, name, kind.what, value, place == 1)
+            return TypeError(
+                f"{_owner(function, args)}(): argument '{name}'{position} must be {kind.what}, "
+                f"{_found(kind, value)}\nGot {in_brief(value)}; {remedy or f'give {kind.what}'}"
+            )
+    raise AssertionError("every value fits")
+
+
+def _found(kind: Kind, value: Any) -> str:
+    """Return what was found instead of what is asked for, as PyTorch says it."""
+    if kind.element is not None and isinstance(value, (list, tuple, str)):
+        for place, each in enumerate(value):
+            try:
+                kind.element.fit(each)
+            except MisfitError:
+                return f"but found element of type {type(each).__name__} at pos {place}"
+    return f"not {type(value).__name__}"
 
 
 def _unbound(
@@ -124,7 +176,7 @@ def _unbound(
 ) -> TypeError | None:
     """Return the error for a call that does not fit the signature, or None for one that does."""
     parameters, owner = _parameters(function), _owner(function, args)
-    is_method = function.__name__.startswith("__")
+    is_method = _is_method(function)
     names = [each.name for each in parameters if each.kind in _BY_POSITION]
     has = {each.kind for each in parameters}
     call = f"{owner}({', '.join(map(str, _written(parameters[is_method:])))})"
@@ -133,7 +185,7 @@ def _unbound(
         if name not in known and inspect.Parameter.VAR_KEYWORD not in has:
             remedy = remedy_for_word(owner, name, known)
             return TypeError(
-                f"{owner} has no argument {name}, got {name}={in_brief(value)}; "
+                f"{owner}() has no argument '{name}', got {name}={in_brief(value)}; "
                 f"{remedy or f'it is {call}'}"
             )
     if len(args) > len(names) and inspect.Parameter.VAR_POSITIONAL not in has:
@@ -141,13 +193,13 @@ def _unbound(
         takes = ", ".join(names[is_method:]) or "none"
         left_out = " (PyTorch's inplace is left out here)" if isinstance(extra, bool) else ""
         return TypeError(
-            f"{owner} takes {len(names) - is_method} arguments by position ({takes}), "
+            f"{owner}() takes {len(names) - is_method} arguments by position ({takes}), "
             f"got one more: {in_brief(extra)}{left_out}; give others by name: {call}"
         )
     for name, value in zip(names, args, strict=False):
         if name in kwargs:
             return TypeError(
-                f"{owner} got {name} twice: {in_brief(value)} by position and "
+                f"{owner}() got {name} twice: {in_brief(value)} by position and "
                 f"{name}={in_brief(kwargs[name])}; leave one out"
             )
     given = {*names[: len(args)], *kwargs}
@@ -155,7 +207,7 @@ def _unbound(
         if each.name in known - given and each.default is _EMPTY:
             remedy = remedy_for_value(function, each.name, "", None, False)
             return TypeError(
-                f"{owner} needs {each.name}, which is missing: {call}"
+                f"{owner}() needs {each.name}, which is missing: {call}"
                 + (f"; {remedy}" if remedy else "")
             )
     return None
@@ -166,10 +218,14 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     return list(inspect.signature(function).parameters.values())
 
 
+def _is_method(function: Callable[..., Any]) -> bool:
+    """Return whether a function is a constructor or a layer's call."""
+    return function.__name__.startswith("__")
+
+
 def _owner(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
-    """Return what the user has called: a function, or the class of a new layer."""
-    is_method = function.__name__.startswith("__")
-    return type(args[0]).__name__ if is_method and args else function.__name__
+    """Return what the user has called: a function, or the class of a layer."""
+    return type(args[0]).__name__ if _is_method(function) and args else function.__name__
 
 
 def _written(parameters: list[inspect.Parameter]) -> typing.Iterator[str]:

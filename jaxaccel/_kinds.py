@@ -22,13 +22,13 @@ class Kind(NamedTuple):
     """What fits an argument."""
 
     what: str
-    """In words, after "must be"."""
+    """In words, after "must be": PyTorch's, where it has some."""
     types: set[type]
     """A value of exactly one of these types fits as it is."""
     take: Callable[[Any], Any]
     """Return any other value as the function gets it, or raise :class:`MisfitError`."""
-    error: type[Exception] = TypeError
-    """What is raised for a value that does not fit."""
+    element: Kind | None = None
+    """The kind of what a sequence holds."""
 
     def fit(self, value: Any) -> Any:
         """Return a value as the function gets it, or raise :class:`MisfitError`."""
@@ -36,6 +36,7 @@ class Kind(NamedTuple):
 
 
 def misfit(value: Any) -> Any:
+    """Refuse a value."""
     raise MisfitError
 
 
@@ -94,16 +95,16 @@ def _take_scalar(value: Any) -> Any:
 
 
 ANYTHING = Kind("anything", set(), lambda value: value)
-BOOL = Kind("True or False", {bool}, _take_bool)
-INT = Kind("an integer", {int}, _take_int)
-FLOAT = Kind("a number", {float, int}, _take_float)
-TEXT = Kind("a text", {str}, lambda value: value if isinstance(value, str) else misfit(value))
-ARRAY = Kind("an array", set(), _take_array)
+BOOL = Kind("bool", {bool}, _take_bool)
+INT = Kind("int", {int}, _take_int)
+FLOAT = Kind("float", {float, int}, _take_float)
+TEXT = Kind("str", {str}, lambda value: value if isinstance(value, str) else misfit(value))
+ARRAY = Kind("array", set(), _take_array)
 NONE = Kind("None", {type(None)}, misfit)
 FUNCTION = Kind(
-    "a function", {types.FunctionType}, lambda value: value if callable(value) else misfit(value)
+    "function", {types.FunctionType}, lambda value: value if callable(value) else misfit(value)
 )
-SCALAR = Kind("a number or a scalar array", {float, int}, _take_scalar)
+SCALAR = Kind("float or scalar array", {float, int}, _take_scalar)
 HYPERPARAMETER = Kind(
     "a number, a JAX scalar or a schedule (a function of the step)",
     {float, int},

@@ -80,7 +80,7 @@ def remedy_for_value(function: Any, name: str, what: str, value: Any, is_first: 
         return f"call it: {getattr(value, '__name__', 'the factory')}(...)"
     if "array" in what:
         return _of_array(value)
-    if what == "True or False" and isinstance(value, str):
+    if what == "bool" and isinstance(value, str):
         return "a text is true in Python, whatever it says"
     return None
 

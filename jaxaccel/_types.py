@@ -19,18 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-Params: TypeAlias = Any
-"""A pytree of arrays: the parameters of a model."""
-
-Updates: TypeAlias = Any
-"""A pytree like ``Params``: gradients on their way in, additive updates on their way out.
-
-A leaf may be ``None``: no gradient reached it, and it is frozen.
-"""
-
-State: TypeAlias = Any
-"""The state of a transformation: a NamedTuple whose fields have PyTorch's keys."""
-
 
 class Meant(NamedTuple):
     """What the annotation of an argument says about it, where no class can."""
@@ -42,19 +30,43 @@ class Meant(NamedTuple):
 
 
 def _is_key(value: Any) -> bool:
-    dtype = getattr(value, "dtype", None)
-    if isinstance(value, Generator) or dtype is None:
-        return dtype is None and isinstance(value, Generator)
-    is_raw = dtype == np.uint32 and len(value.shape) > 0
-    return is_raw or jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not isinstance(value, (jax.Array, np.ndarray)):
+        return isinstance(value, Generator)
+    is_raw = value.dtype == np.uint32 and value.ndim > 0
+    return is_raw or jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
 def _is_dtype(value: Any) -> bool:
     try:
-        return value is not None and jnp.issubdtype(value, np.generic)
+        return isinstance(value, (type, np.dtype, str)) and jnp.issubdtype(value, np.generic)
     except TypeError:
         return False
 
+
+def _is_tree(value: Any) -> bool:
+    return value is not None and all(map(_is_leaf, jax.tree.leaves(value)))
+
+
+def _is_leaf(value: Any) -> bool:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.dtype.kind not in "OSUMm"
+    is_number = isinstance(value, (int, float, complex)) and not isinstance(value, bool)
+    return is_number or isinstance(value, (jax.Array, jax.ShapeDtypeStruct))
+
+
+_Tree: TypeAlias = Annotated[Any, Meant("a pytree of arrays", _is_tree)]
+
+Params: TypeAlias = _Tree
+"""A pytree of arrays: the parameters of a model."""
+
+Updates: TypeAlias = _Tree
+"""A pytree like ``Params``: gradients on their way in, additive updates on their way out.
+
+A leaf may be ``None``: no gradient reached it, and it is frozen.
+"""
+
+State: TypeAlias = Any
+"""The state of a transformation: a NamedTuple whose fields have PyTorch's keys."""
 
 DType: TypeAlias = Annotated[Any, Meant("a dtype such as jnp.float32", _is_dtype)]
 """The dtype of new numbers: ``jnp.float32``, ``np.dtype("float32")``, ``"float32"``."""

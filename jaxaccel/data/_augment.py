@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel._types import Key
 from jaxaccel.data._image_set import Augmentation
 
 
-def augment(key: Key, images: Any, augmentations: Sequence[Augmentation]) -> Any:
+@checked
+def augment(key: Key, images: jax.Array | np.ndarray, augmentations: Sequence[Augmentation]) -> Any:
     """Apply each augmentation in turn, with a key of its own.
 
     ``ImageSet.augmentations`` says which augmentations keep the labels of a set true: a mirrored
@@ -32,6 +35,7 @@ def augment(key: Key, images: Any, augmentations: Sequence[Augmentation]) -> Any
 
     Example:
         >>> import jax
+    import numpy as np
         >>> import jaxaccel as ja
         >>> digits = ja.data.load("mnist5k")
         >>> batch = digits.train_images[:8]

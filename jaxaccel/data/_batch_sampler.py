@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxaccel._checked import checked_but
 
+
+@checked_but("batch_size", "drop_last")
 def batch_sampler(sampler: Iterable[Any], batch_size: int, drop_last: bool) -> Iterator[np.ndarray]:
     """Cut an order into batches as PyTorch's ``BatchSampler`` does.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+import jax
 import numpy as np
 
+from jaxaccel._checked import checked, checked_but
 
+
+@checked
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     """Return a random order of ``count`` rows that depends on ``seed`` and ``epoch`` only.
 
@@ -40,11 +43,12 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
+@checked_but("batch_size")
 def batches(
     images: np.ndarray,
     labels: np.ndarray,
     batch_size: int = 1,
-    order: Any = None,
+    order: Sequence[int] | np.ndarray | jax.Array | None = None,
     drop_last: bool = False,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Cut one epoch into batches of rows, as fresh arrays on the host.

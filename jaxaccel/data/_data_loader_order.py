@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxaccel._checked import checked_but
+from jaxaccel._types import Generator
 from jaxaccel.data._batch_sampler import batch_sampler, check_batches
 from jaxaccel.data._random_sampler import (
     check_a_generator,
@@ -35,6 +37,7 @@ class DataLoaderState(NamedTuple):
 Draw = Callable[[Any], Iterable[Any]]
 
 
+@checked_but("batch_size", "drop_last")
 def data_loader_order(
     dataset: Sized,
     batch_size: int = 1,
@@ -43,9 +46,9 @@ def data_loader_order(
     *,
     num_workers: int = 0,
     drop_last: bool = False,
-    generator: Any = None,
+    generator: Generator | None = None,
     prefetch_factor: int | None = None,
-    default_generator: Any = None,
+    default_generator: Generator | None = None,
     base_seed: int | None = None,
     state: DataLoaderState | None = None,
 ) -> Iterator[tuple[np.ndarray, DataLoaderState]]:

@@ -7,9 +7,11 @@ from collections.abc import Sized
 import jax
 import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel.random import manual_seed
 
 
+@checked
 def distributed_sampler(
     dataset: Sized,
     num_replicas: int | None = None,

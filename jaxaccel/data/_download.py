@@ -23,7 +23,7 @@ def download(file: PublishedFile, urls: Sequence[str], folder: Path) -> Path:
     It is written under another name in the same folder, compared with the published size and
     SHA-256, and only then renamed: a file under its own name is complete.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _check_writable(folder)
     failures = []
     for url in urls:
         temporary = folder / f".{file.name}.{secrets.token_hex(4)}.part"
@@ -40,6 +40,20 @@ def download(file: PublishedFile, urls: Sequence[str], folder: Path) -> Path:
         f"could not download {file.name}; is there a network? Nothing was kept.\n"
         + "\n".join(failures)
     )
+
+
+def _check_writable(folder: Path) -> None:
+    """Make the folder; raise where nothing can be written there, before anything is fetched."""
+    probe = folder / f".{secrets.token_hex(4)}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {folder} ({error}); give a folder of your own, load(name, folder, "
+            "download=True), or set XDG_CACHE_HOME to a cache that can be written to"
+        ) from error
 
 
 def _fetch(url: str, temporary: Path, file: PublishedFile) -> None:

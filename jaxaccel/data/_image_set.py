@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
+from jaxaccel._tree import short_repr
 from jaxaccel._types import Key
 
 Augmentation: TypeAlias = Callable[[Key, Any], jax.Array]
@@ -52,6 +53,8 @@ class ImageSet(NamedTuple):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentations: tuple[Augmentation, ...]
+
+    __repr__ = short_repr
 
 
 class Split(NamedTuple):

@@ -7,11 +7,13 @@ from importlib.resources import files
 
 import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel.data._image_set import Augmentation, ImageSet, Split, channel_statistics
 from jaxaccel.data._locate import locate
 from jaxaccel.data._sources import MNIST, SOURCES, Source
 
 
+@checked
 def load(
     name: str, folder: str | os.PathLike[str] | None = None, *, download: bool = False
 ) -> ImageSet:

@@ -10,12 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxaccel._checked import checked
+from jaxaccel._types import DType
 
+
+@checked
 def normalize(
-    images: Any,
+    images: jax.Array | np.ndarray,
     mean: Sequence[float] | jax.Array,
     std: Sequence[float] | jax.Array,
-    dtype: Any = jnp.float32,
+    dtype: DType = jnp.float32,
 ) -> jax.Array:
     r"""Scale uint8 images to [0, 1] and standardize each channel.
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import jax
 
+from jaxaccel._checked import checked
 
+
+@checked
 def prefetch_to_device(iterator: Iterable[Any], size: int = 2, sharding: Any = None) -> Iterator:
     """Keep the next batches of ``iterator`` on the device, ahead of their use.
 
@@ -47,7 +50,7 @@ def prefetch_to_device(iterator: Iterable[Any], size: int = 2, sharding: Any = N
         >>> [int(labels.sum()) for _, labels in ahead]
         [1, 5, 4]
     """
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+    if size < 1:
         raise ValueError(f"prefetch_to_device: size must be a positive integer, got {size!r}")
     return _prefetch((jax.device_put(batch, sharding) for batch in iterator), size)
 

@@ -6,11 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel._types import Key
 
 
-def random_crop(key: Key, images: Any, padding: int = 4) -> jax.Array:
+@checked
+def random_crop(key: Key, images: jax.Array | np.ndarray, padding: int = 4) -> jax.Array:
     """Pad each image with zeros and cut a random window of the old size out of it.
 
     A pure function on the raw bytes, for the inside of a compiled step, before ``normalize``:
@@ -39,6 +42,7 @@ def random_crop(key: Key, images: Any, padding: int = 4) -> jax.Array:
     Example:
         >>> import jax
         >>> import jax.numpy as jnp
+    import numpy as np
         >>> import jaxaccel as ja
         >>> image = jnp.arange(1, 10, dtype=jnp.uint8).reshape(1, 3, 3, 1)
         >>> ja.data.random_crop(jax.random.key(0), image, padding=1)[0, :, :, 0].tolist()
@@ -49,8 +53,6 @@ def random_crop(key: Key, images: Any, padding: int = 4) -> jax.Array:
     """
     if images.ndim != 4:
         raise ValueError(f"random_crop: images must be (N, H, W, C), got shape {images.shape}")
-    if isinstance(padding, bool) or not isinstance(padding, int):
-        raise TypeError(f"random_crop: padding must be an integer, got {padding!r}")
     if padding < 0:
         raise ValueError(f"random_crop: padding must be at least 0, got {padding}")
     # int32 by name: the default integer, and with it the draw, would change with x64.

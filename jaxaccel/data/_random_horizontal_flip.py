@@ -6,11 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel._types import Key
 
 
-def random_horizontal_flip(key: Key, images: Any, p: float = 0.5) -> jax.Array:
+@checked
+def random_horizontal_flip(key: Key, images: jax.Array | np.ndarray, p: float = 0.5) -> jax.Array:
     """Mirror each image left to right with probability ``p``.
 
     A pure function on the raw bytes, for the inside of a compiled step. On a batch that is
@@ -35,6 +38,7 @@ def random_horizontal_flip(key: Key, images: Any, p: float = 0.5) -> jax.Array:
     Example:
         >>> import jax
         >>> import jax.numpy as jnp
+    import numpy as np
         >>> import jaxaccel as ja
         >>> image = jnp.array([[[[1], [2], [3]]]], jnp.uint8)
         >>> ja.data.random_horizontal_flip(jax.random.key(0), image, p=1.0).ravel().tolist()

@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from jaxaccel._checked import checked_but
+from jaxaccel._types import Generator
 from jaxaccel.random import manual_seed
 
 
+@checked_but("replacement", "num_samples")
 def random_sampler(
     data_source: Sized,
     replacement: bool = False,
     num_samples: int | None = None,
-    generator: Any = None,
+    generator: Generator | None = None,
     *,
-    default_generator: Any = None,
+    default_generator: Generator | None = None,
 ) -> np.ndarray:
     """Draw the order of one epoch as PyTorch's ``RandomSampler`` does.
 
@@ -74,7 +77,7 @@ def checked_sizes(
     total = count if num_samples is None else num_samples
     if not isinstance(replacement, bool):
         raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
-    if not isinstance(total, int) or total <= 0:
+    if not isinstance(total, int) or isinstance(total, bool) or total <= 0:
         raise ValueError(
             f"num_samples should be a positive integer value, but got num_samples={total}"
         )

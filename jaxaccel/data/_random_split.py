@@ -6,15 +6,17 @@ import math
 import warnings
 from collections.abc import Sequence, Sized
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel.data._random_sampler import check_a_generator
+from jaxaccel.random import Generator
 
 
+@checked
 def random_split(
-    dataset: Sized, lengths: Sequence[int | float], generator: Any = None
+    dataset: Sized, lengths: Sequence[int | float], generator: Generator | None = None
 ) -> list[np.ndarray]:
     """Split the rows of a data set at random as PyTorch's ``random_split`` does.
 
@@ -47,6 +49,7 @@ def random_split(
         ([4, 0, 1, 3], [2])
     """
     check_a_generator("random_split", generator)
+    assert generator is not None
     count = len(dataset)
     if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
         lengths = _lengths_of(lengths, count)
@@ -71,6 +74,6 @@ def _lengths_of(fractions: Sequence[float], count: int) -> list[int]:
         if length == 0:
             warnings.warn(
                 f"Length of split at index {index} is 0. This might result in an empty dataset.",
-                stacklevel=3,
+                stacklevel=4,
             )
     return lengths

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
+import jax
 import numpy as np
 
+from jaxaccel._checked import checked_but
 from jaxaccel.data._random_sampler import check_a_generator
+from jaxaccel.random import Generator
 
 
+@checked_but("num_samples", "replacement")
 def weighted_random_sampler(
-    weights: Any, num_samples: int, replacement: bool = True, generator: Any = None
+    weights: Sequence[float] | Sequence[Sequence[float]] | jax.Array | np.ndarray,
+    num_samples: int,
+    replacement: bool = True,
+    generator: Generator | None = None,
 ) -> np.ndarray:
     """Draw rows with given weights as PyTorch's ``WeightedRandomSampler`` does.
 
@@ -56,4 +63,5 @@ def weighted_random_sampler(
             f"weights should be a 1d sequence but given weights have shape {weights.shape}"
         )
     check_a_generator("weighted_random_sampler", generator)
+    assert generator is not None
     return generator.multinomial(weights, num_samples, replacement)

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxaccel._checked import checked
+
 
 class WorkerSeeds(NamedTuple):
     """What a worker process of PyTorch's ``DataLoader`` is seeded with."""
@@ -17,6 +19,7 @@ class WorkerSeeds(NamedTuple):
     """For ``numpy.random.seed``: four numbers, uint32."""
 
 
+@checked
 def worker_seeds(base_seed: int, worker_id: int) -> WorkerSeeds:
     """Return the seeds of one worker process of PyTorch's ``DataLoader``.
 

@@ -18,7 +18,7 @@ def pad(
     input: jax.Array,
     pad: Sequence[int],
     mode: str = "constant",
-    value: float | None = None,
+    value: float | bool | None = None,
     *,
     channel_axis: int | None = -1,
 ) -> jax.Array:

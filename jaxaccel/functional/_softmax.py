@@ -7,11 +7,12 @@ from typing import Any
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._types import DType
 from jaxaccel.functional._wide import axis_of, in_wide
 
 
 @checked
-def softmax(input: jax.Array, dim: int, dtype: Any = None) -> jax.Array:
+def softmax(input: jax.Array, dim: int, dtype: DType | None = None) -> jax.Array:
     r"""Return exponentials, divided by their sum along an axis.
 
     .. math::
@@ -44,7 +45,7 @@ def softmax(input: jax.Array, dim: int, dtype: Any = None) -> jax.Array:
 
 
 @checked
-def log_softmax(input: jax.Array, dim: int, dtype: Any = None) -> jax.Array:
+def log_softmax(input: jax.Array, dim: int, dtype: DType | None = None) -> jax.Array:
     r"""Return the logarithm of the softmax, which does not underflow.
 
     .. math::
@@ -76,7 +77,7 @@ def log_softmax(input: jax.Array, dim: int, dtype: Any = None) -> jax.Array:
 
 
 @checked
-def softmin(input: jax.Array, dim: int, dtype: Any = None) -> jax.Array:
+def softmin(input: jax.Array, dim: int, dtype: DType | None = None) -> jax.Array:
     r"""Return the softmax of minus the input.
 
     .. math::

@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._types import Generator, Initializer, Key
 
 
+@checked
 def constant(val: float) -> Initializer:
     """Fill an array with a number.
 
@@ -34,6 +36,7 @@ def constant(val: float) -> Initializer:
     return init
 
 
+@checked
 def ones() -> Initializer:
     """Fill an array with ones.
 
@@ -51,6 +54,7 @@ def ones() -> Initializer:
     return constant(1.0)
 
 
+@checked
 def zeros() -> Initializer:
     """Fill an array with zeros.
 

@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checked import checked
 from jaxaccel._types import Generator, Initializer, Key
 
 
+@checked
 def eye() -> Initializer:
     """Return the identity matrix: a linear layer passes on as many inputs as it has outputs for.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from jaxaccel._checked import checked
+
 _LINEAR = frozenset(
     {
         "linear",
@@ -18,6 +20,7 @@ _LINEAR = frozenset(
 )
 
 
+@checked
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     r"""Return the factor by which a nonlinearity asks for larger initial weights.
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel._layout import check_layout, fans
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
 
 
+@checked
 def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
     r"""Draw weights uniformly, with a variance between the one for fan_in and for fan_out.
 
@@ -58,6 +60,7 @@ def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
     return init
 
 
+@checked
 def xavier_normal(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
     r"""Draw weights from a normal, with a variance between the one for fan_in and for fan_out.
 

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxaccel._types import AxisName, Generator
+from jaxaccel._checked import checked
+from jaxaccel._types import AxisName, DType, Generator
 from jaxaccel.nn import BatchNorm2d, Conv2d, Linear
 
 STAGES = ((2, 1), (4, 2), (4, 1), (8, 2), (8, 1))
@@ -72,11 +73,12 @@ class DepthwiseCNN(nnx.Module):
         return self.fc(jnp.mean(x, (1, 2)))
 
 
+@checked
 def depthwise_cnn(
     num_classes: int = 10,
     in_channels: int = 3,
     width: int = 32,
-    dtype: Any = None,
+    dtype: DType | None = None,
     *,
     axis_name: AxisName | None = None,
     rngs: nnx.Rngs | Generator,

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._gradient import with_float32_sums
-from jaxaccel._types import Generator
+from jaxaccel._types import DType, Generator
 from jaxaccel.init import normal
 from jaxaccel.models._gpt_block import Block
 from jaxaccel.models._gpt_config import GPTConfig
@@ -72,9 +73,10 @@ class GPT(nnx.Module):
         return self.lm_head(self.transformer(input))
 
 
+@checked
 def gpt(
     config: GPTConfig,
-    dtype: Any = None,
+    dtype: DType | None = None,
     *,
     rngs: nnx.Rngs | Generator,
 ) -> GPT:

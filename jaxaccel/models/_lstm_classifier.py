@@ -7,7 +7,8 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxaccel._types import Generator
+from jaxaccel._checked import checked
+from jaxaccel._types import DType, Generator
 from jaxaccel.nn import LSTM, Embedding, Linear
 
 
@@ -40,13 +41,14 @@ class LSTMClassifier(nnx.Module):
         return self.fc(hidden[-1])
 
 
+@checked
 def lstm_classifier(
     input_size: int,
     hidden_size: int = 128,
     num_classes: int = 10,
     num_layers: int = 1,
     num_embeddings: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
     *,
     rngs: nnx.Rngs | Generator,
 ) -> LSTMClassifier:

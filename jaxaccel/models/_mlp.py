@@ -9,7 +9,8 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxaccel._types import Generator
+from jaxaccel._checked import checked
+from jaxaccel._types import DType, Generator
 from jaxaccel.nn import Flatten, Linear
 
 
@@ -33,11 +34,12 @@ class MLP(nnx.Module):
         return self.layers[-1](x)
 
 
+@checked
 def mlp(
     in_features: int,
     hidden_features: Sequence[int],
     out_features: int,
-    dtype: Any = None,
+    dtype: DType | None = None,
     *,
     rngs: nnx.Rngs | Generator,
 ) -> MLP:

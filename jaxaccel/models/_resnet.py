@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxaccel._types import AxisName, Generator
+from jaxaccel._checked import checked
+from jaxaccel._types import AxisName, DType, Generator
 from jaxaccel.models._residual_blocks import BasicBlock, Bottleneck, Factory
 from jaxaccel.nn import Linear, MaxPool2d
 
@@ -57,11 +56,12 @@ class ResNet(nnx.Module):
         return self.fc(jnp.mean(x, (1, 2)))
 
 
+@checked
 def resnet10(
     num_classes: int = 10,
     in_channels: int = 3,
     width: int = 64,
-    dtype: Any = None,
+    dtype: DType | None = None,
     *,
     small_images: bool = True,
     axis_name: AxisName | None = None,
@@ -110,11 +110,12 @@ def resnet10(
     return ResNet(BasicBlock, blocks, num_classes, in_channels, width, small_images, make)
 
 
+@checked
 def resnet18(
     num_classes: int = 10,
     in_channels: int = 3,
     width: int = 64,
-    dtype: Any = None,
+    dtype: DType | None = None,
     *,
     small_images: bool = True,
     axis_name: AxisName | None = None,
@@ -150,11 +151,12 @@ def resnet18(
     return ResNet(BasicBlock, blocks, num_classes, in_channels, width, small_images, make)
 
 
+@checked
 def resnet50(
     num_classes: int = 1000,
     in_channels: int = 3,
     width: int = 64,
-    dtype: Any = None,
+    dtype: DType | None = None,
     *,
     small_images: bool = False,
     axis_name: AxisName | None = None,

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxaccel._types import Generator
+from jaxaccel._checked import checked
+from jaxaccel._types import DType, Generator
 from jaxaccel.nn import Conv2d, Flatten, Linear, MaxPool2d
 
 
@@ -39,11 +40,12 @@ class SimpleCNN(nnx.Module):
         return self.fc2(x)
 
 
+@checked
 def simple_cnn(
     num_classes: int = 10,
     in_channels: int = 3,
     image_size: int = 32,
-    dtype: Any = None,
+    dtype: DType | None = None,
     *,
     rngs: nnx.Rngs | Generator,
 ) -> SimpleCNN:

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._gradient import with_float32_sums
-from jaxaccel._types import Generator
+from jaxaccel._types import DType, Generator
 from jaxaccel.init import trunc_normal
 from jaxaccel.nn import Conv2d, LayerNorm, Linear, TransformerEncoderLayer, params_key
 
@@ -75,6 +76,7 @@ class VisionTransformer(nnx.Module):
         return self.head(self.norm(x)[:, 0])
 
 
+@checked
 def vit_tiny(
     num_classes: int = 1000,
     in_channels: int = 3,
@@ -83,7 +85,7 @@ def vit_tiny(
     width: int = 192,
     depth: int = 12,
     heads: int = 3,
-    dtype: Any = None,
+    dtype: DType | None = None,
     *,
     rngs: nnx.Rngs | Generator,
 ) -> VisionTransformer:

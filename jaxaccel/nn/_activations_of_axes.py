@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel.functional import glu, log_softmax, softmax, softmin
 
 
@@ -16,6 +17,7 @@ class _OfAxis(nnx.Module):
 
     _function: ClassVar[Callable[..., jax.Array]]
 
+    @checked
     def __init__(self, dim: int):
         self.dim = dim
 
@@ -114,5 +116,6 @@ class GLU(_OfAxis):
 
     _function = staticmethod(glu)
 
+    @checked
     def __init__(self, dim: int = -1):
         super().__init__(dim)

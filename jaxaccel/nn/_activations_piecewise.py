@@ -5,12 +5,12 @@ ReLU, LeakyReLU, PReLU, Threshold, Hardtanh, ReLU6, Hardsigmoid, Hardswish, Hard
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._checked import checked
+from jaxaccel._types import DType
 from jaxaccel.functional import (
     hardshrink,
     hardsigmoid,
@@ -59,6 +59,7 @@ class LeakyReLU(nnx.Module):
         [-0.5, 2.0]
     """
 
+    @checked
     def __init__(self, negative_slope: float = 1e-2):
         self.negative_slope = negative_slope
 
@@ -98,11 +99,12 @@ class PReLU(nnx.Module):
 
     torch_transposed = ()
 
+    @checked
     def __init__(
         self,
         num_parameters: int = 1,
         init: float = 0.25,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         channel_axis: int = -1,
     ):
@@ -133,6 +135,7 @@ class Threshold(nnx.Module):
         [-1.0, 3.0]
     """
 
+    @checked
     def __init__(self, threshold: float, value: float):
         self.threshold = threshold
         self.value = value
@@ -163,6 +166,7 @@ class Hardtanh(nnx.Module):
         [-1.0, 0.5, 1.0]
     """
 
+    @checked
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0):
         if max_val <= min_val:
             raise ValueError(f"max_val ({max_val}) must be greater than min_val ({min_val})")
@@ -238,6 +242,7 @@ class Hardshrink(nnx.Module):
         [-2.0, 0.0, 2.0]
     """
 
+    @checked
     def __init__(self, lambd: float = 0.5):
         self.lambd = lambd
 
@@ -266,6 +271,7 @@ class Softshrink(nnx.Module):
         [-1.5, 0.0, 1.5]
     """
 
+    @checked
     def __init__(self, lambd: float = 0.5):
         if not lambd >= 0:
             raise ValueError(f"lambda must be at least 0, but found to be {lambd}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel.functional import (
     celu,
     elu,
@@ -41,6 +42,7 @@ class ELU(nnx.Module):
         -0.6321
     """
 
+    @checked
     def __init__(self, alpha: float = 1.0):
         self.alpha = alpha
 
@@ -85,6 +87,7 @@ class CELU(nnx.Module):
         -1.2642
     """
 
+    @checked
     def __init__(self, alpha: float = 1.0):
         if alpha == 0:
             raise ValueError("ZeroDivisionError: alpha cannot be 0 for CELU")
@@ -115,6 +118,7 @@ class GELU(nnx.Module):
         0.8413
     """
 
+    @checked
     def __init__(self, approximate: str = "none"):
         if approximate not in ("none", "tanh"):
             raise ValueError("approximate argument must be either none or tanh.")
@@ -238,6 +242,7 @@ class Softplus(nnx.Module):
         0.6931
     """
 
+    @checked
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
         self.beta = beta
         self.threshold = threshold

@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._spatial import pool_output_size
 from jaxaccel.functional import (
     adaptive_avg_pool1d,
@@ -25,6 +26,7 @@ class _AdaptivePool(nnx.Module):
     _axes: ClassVar[int]
     _pool: ClassVar[Callable[..., jax.Array]]
 
+    @checked
     def __init__(self, output_size: int | Sequence[int | None] | None):
         self.output_size = pool_output_size(self._pool.__name__, self._axes, output_size)
 

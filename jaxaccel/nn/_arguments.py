@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._layout import to_flax, to_torch
 from jaxaccel._named_arrays import layout_in_class
 from jaxaccel._types import Generator, Key
@@ -18,6 +19,7 @@ def parameter_dtype(dtype: Any) -> Any:
     return jnp.float32 if dtype is None else dtype
 
 
+@checked
 def params_key(rngs: nnx.Rngs | Generator) -> Key | Generator:
     """Return what an initializer draws a layer's next parameter with.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
-from jaxaccel._types import AxisName
+from jaxaccel._types import AxisName, DType
 from jaxaccel.functional import batch_norm
 from jaxaccel.nn._arguments import value_of
 from jaxaccel.nn._norm_base import NormBase, check_dims, store
@@ -22,6 +23,7 @@ class BatchNormBase(NormBase):
     renewed_by_update_bn: ClassVar[bool] = True
     _dims: ClassVar[tuple[int, ...]] = ()
 
+    @checked
     def __init__(
         self,
         num_features: int,
@@ -29,7 +31,7 @@ class BatchNormBase(NormBase):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         bias: bool = True,
         axis_name: AxisName | None = None,
@@ -211,6 +213,7 @@ class SyncBatchNorm(BatchNormBase):
             raise ValueError("SyncBatchNorm number of input channels should be non-zero")
 
 
+@checked
 def convert_sync_batchnorm(module: Model, axis_name: AxisName | None) -> Model:
     """Let every batch normalization of a model take its statistics over a mapped axis.
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._spatial import (
     check_conv_dilation,
     check_conv_padding,
@@ -16,7 +17,7 @@ from jaxaccel._spatial import (
     check_stride,
     conv_axes,
 )
-from jaxaccel._types import Generator
+from jaxaccel._types import DType, Generator
 from jaxaccel.functional import conv1d, conv2d, conv3d, pad
 from jaxaccel.init import default_bias, default_weight
 from jaxaccel.nn._arguments import array_of, parameter_dtype, params_key
@@ -30,6 +31,7 @@ class Convolution(nnx.Module):
     axes: ClassVar[int]
     _convolve: ClassVar[Callable[..., jax.Array]]
 
+    @checked
     def __init__(
         self,
         in_channels: int,
@@ -41,7 +43,7 @@ class Convolution(nnx.Module):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         rngs: nnx.Rngs | Generator,
     ):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._spatial import check_conv_transpose, conv_axes
-from jaxaccel._types import Generator
+from jaxaccel._types import DType, Generator
 from jaxaccel.functional import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from jaxaccel.nn._arguments import array_of
 from jaxaccel.nn._conv import check_geometry, draw
@@ -23,6 +24,7 @@ class TransposedConvolution(nnx.Module):
     axes: ClassVar[int]
     _convolve: ClassVar[Callable[..., jax.Array]]
 
+    @checked
     def __init__(
         self,
         in_channels: int,
@@ -35,7 +37,7 @@ class TransposedConvolution(nnx.Module):
         bias: bool = True,
         dilation: int | Sequence[int] = 1,
         padding_mode: str = "zeros",
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         rngs: nnx.Rngs | Generator,
     ):

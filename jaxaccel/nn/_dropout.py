@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._types import Generator, Key
 from jaxaccel.functional import dropout, dropout1d, dropout2d, dropout3d
 from jaxaccel.nn._arguments import check_rngs
@@ -18,6 +19,7 @@ class _Dropout(nnx.Module):
 
     _drop: ClassVar[Callable[..., jax.Array]]
 
+    @checked
     def __init__(self, p: float = 0.5, *, rngs: nnx.Rngs | Generator | None = None):
         if not 0 <= p <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")

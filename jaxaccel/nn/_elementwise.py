@@ -8,11 +8,17 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
+
 
 class Elementwise(nnx.Module):
     """A layer that applies ``_function`` to each number of its input."""
 
     _function: ClassVar[Callable[..., jax.Array]]
+
+    @checked
+    def __init__(self) -> None:
+        pass
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the layer's function of the input, in the input's shape and dtype."""

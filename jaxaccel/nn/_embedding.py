@@ -7,7 +7,8 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxaccel._types import Generator
+from jaxaccel._checked import checked
+from jaxaccel._types import DType, Generator
 from jaxaccel.functional import embedding, embedding_bag, embedding_renorm
 from jaxaccel.init import normal
 from jaxaccel.nn._arguments import array_of, parameter_dtype, params_key, store_array
@@ -61,6 +62,7 @@ class Embedding(nnx.Module):
     torch_transposed = ()
     reads_any_layout = True
 
+    @checked
     def __init__(
         self,
         num_embeddings: int,
@@ -69,7 +71,7 @@ class Embedding(nnx.Module):
         max_norm: float | None = None,
         norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         rngs: nnx.Rngs | Generator,
     ):
@@ -158,6 +160,7 @@ class EmbeddingBag(nnx.Module):
     torch_transposed = ()
     reads_any_layout = True
 
+    @checked
     def __init__(
         self,
         num_embeddings: int,
@@ -168,7 +171,7 @@ class EmbeddingBag(nnx.Module):
         mode: str = "mean",
         include_last_offset: bool = False,
         padding_idx: int | None = None,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         rngs: nnx.Rngs | Generator,
     ):

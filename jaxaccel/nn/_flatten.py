@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._checked import checked
+
 
 class Flatten(nnx.Module):
     """Merge neighbouring axes into one, in the order that PyTorch's arrays have them.
@@ -41,6 +43,7 @@ class Flatten(nnx.Module):
         [[1.0, 2.0, 10.0, 20.0]]
     """
 
+    @checked
     def __init__(self, start_dim: int = 1, end_dim: int = -1, *, channel_axis: int | None = -1):
         if start_dim > end_dim and (start_dim < 0) == (end_dim < 0):
             raise ValueError("flatten() has invalid args: start_dim cannot come after end_dim")
@@ -91,6 +94,7 @@ class Unflatten(nnx.Module):
         (2, 4, 5, 3)
     """
 
+    @checked
     def __init__(self, dim: int, unflattened_size: Sequence[int], *, channel_axis: int | None = -1):
         if not isinstance(unflattened_size, (tuple, list)):
             raise TypeError(

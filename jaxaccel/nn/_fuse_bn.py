@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._math import widest
 from jaxaccel.nn._arguments import array_of
 from jaxaccel.nn._batch_norm import BatchNormBase
@@ -19,6 +20,7 @@ Conv = TypeVar("Conv", bound=Convolution | TransposedConvolution)
 Layer = TypeVar("Layer", bound=Convolution | TransposedConvolution | Linear)
 
 
+@checked
 def fuse_conv_bn(conv: Conv, bn: BatchNormBase, transpose: bool = False) -> Conv:
     r"""Fold a batch normalization in evaluation into the convolution before it.
 
@@ -78,6 +80,7 @@ def fuse_conv_bn(conv: Conv, bn: BatchNormBase, transpose: bool = False) -> Conv
     return _copy(conv, scale, bias)
 
 
+@checked
 def fuse_linear_bn(linear: Linear, bn: BatchNormBase) -> Linear:
     r"""Fold a batch normalization in evaluation into the linear layer before it.
 

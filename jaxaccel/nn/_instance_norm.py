@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 
+from jaxaccel._checked import checked
+from jaxaccel._types import DType
 from jaxaccel.functional import instance_norm
 from jaxaccel.nn._arguments import value_of
 from jaxaccel.nn._norm_base import NormBase, check_dims, store
@@ -18,6 +20,7 @@ class InstanceNormBase(NormBase):
     _dims: ClassVar[tuple[int, int]] = (0, 0)
     """The axes of one sample and of a batch."""
 
+    @checked
     def __init__(
         self,
         num_features: int,
@@ -25,7 +28,7 @@ class InstanceNormBase(NormBase):
         momentum: float | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         bias: bool = True,
         channel_axis: int = -1,

@@ -8,7 +8,8 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxaccel._types import Generator
+from jaxaccel._checked import checked
+from jaxaccel._types import DType, Generator
 from jaxaccel.functional import bilinear, linear
 from jaxaccel.init import default_bias, default_weight, uniform
 from jaxaccel.nn._arguments import array_of, parameter_dtype, params_key, value_of
@@ -30,6 +31,7 @@ class Identity(nnx.Module):
         1.5
     """
 
+    @checked
     def __init__(self, *args: Any, **kwargs: Any):
         pass
 
@@ -79,12 +81,13 @@ class Linear(nnx.Module):
     torch_transposed = ("weight",)
     reads_any_layout = True
 
+    @checked
     def __init__(
         self,
         in_features: int,
         out_features: int,
         bias: bool = True,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         rngs: nnx.Rngs | Generator,
     ):
@@ -162,13 +165,14 @@ class Bilinear(nnx.Module):
     torch_transposed = ()
     reads_any_layout = True
 
+    @checked
     def __init__(
         self,
         in1_features: int,
         in2_features: int,
         out_features: int,
         bias: bool = True,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         rngs: nnx.Rngs | Generator,
     ):

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxaccel._types import Generator, Initializer
+from jaxaccel._checked import checked
+from jaxaccel._types import DType, Generator, Initializer
 from jaxaccel.functional import multi_head_attention_forward
 from jaxaccel.init import xavier_normal, xavier_uniform
 from jaxaccel.nn._arguments import array_of, parameter_dtype, params_key, value_of
@@ -80,6 +81,7 @@ class MultiheadAttention(nnx.Module):
     reads_any_layout = True
     torch_transposed = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
+    @checked
     def __init__(
         self,
         embed_dim: int,
@@ -91,7 +93,7 @@ class MultiheadAttention(nnx.Module):
         kdim: int | None = None,
         vdim: int | None = None,
         batch_first: bool = False,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         rngs: nnx.Rngs | Generator,
     ):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._checked import checked
+from jaxaccel._types import DType
 from jaxaccel.functional import group_norm, layer_norm, local_response_norm, rms_norm
 from jaxaccel.nn._arguments import parameter_dtype, value_of
 
@@ -45,13 +46,14 @@ class LayerNorm(nnx.Module):
 
     torch_transposed = ()
 
+    @checked
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
-        dtype: Any = None,
+        dtype: DType | None = None,
     ):
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
         dtype = parameter_dtype(dtype)
@@ -105,12 +107,13 @@ class RMSNorm(nnx.Module):
 
     torch_transposed = ()
 
+    @checked
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
         eps: float | None = None,
         elementwise_affine: bool = True,
-        dtype: Any = None,
+        dtype: DType | None = None,
     ):
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
         self.normalized_shape = tuple(shape)
@@ -164,13 +167,14 @@ class GroupNorm(nnx.Module):
 
     torch_transposed = ()
 
+    @checked
     def __init__(
         self,
         num_groups: int,
         num_channels: int,
         eps: float = 1e-5,
         affine: bool = True,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         bias: bool = True,
         channel_axis: int = -1,
@@ -233,6 +237,7 @@ class LocalResponseNorm(nnx.Module):
         Networks. 2012.
     """
 
+    @checked
     def __init__(
         self,
         size: int,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._layout import from_torch, to_torch
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator
@@ -16,6 +17,7 @@ from jaxaccel.nn._arguments import check_rngs, params_key
 from jaxaccel.nn._parametrize import Layer, parametrize, plain_parameter
 
 
+@checked
 def orthogonal(
     module: Layer,
     name: str = "weight",

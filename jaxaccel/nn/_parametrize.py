@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._named_arrays import layout_of
 
 Layer = TypeVar("Layer", bound=nnx.Module)
@@ -104,6 +105,7 @@ def parametrize(
     return module
 
 
+@checked
 def remove_parametrizations(
     module: Layer, name: str = "weight", leave_parametrized: bool = True
 ) -> Layer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel.functional import pixel_shuffle, pixel_unshuffle
 
 
@@ -32,6 +33,7 @@ class PixelShuffle(nnx.Module):
         [[[0.0, 1.0], [2.0, 3.0]]]
     """
 
+    @checked
     def __init__(self, upscale_factor: int):
         _check_factor("pixel_shuffle", "upscale_factor", upscale_factor)
         self.upscale_factor = upscale_factor
@@ -65,6 +67,7 @@ class PixelUnshuffle(nnx.Module):
         [0.0, 1.0, 2.0, 3.0]
     """
 
+    @checked
     def __init__(self, downscale_factor: int):
         _check_factor("pixel_unshuffle", "downscale_factor", downscale_factor)
         self.downscale_factor = downscale_factor

@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._spatial import pool_windows
 from jaxaccel.functional import (
     avg_pool1d,
@@ -25,6 +26,7 @@ class _MaxPool(nnx.Module):
     _axes: ClassVar[int]
     _pool: ClassVar[Callable[..., jax.Array]]
 
+    @checked
     def __init__(
         self,
         kernel_size: int | Sequence[int],
@@ -124,6 +126,7 @@ class _AvgPool(nnx.Module):
     _axes: ClassVar[int]
     _pool: ClassVar[Callable[..., jax.Array]]
 
+    @checked
     def __init__(
         self,
         kernel_size: int | Sequence[int],
@@ -202,6 +205,7 @@ class AvgPool1d(_AvgPool):
 
     _axes = 1
 
+    @checked
     def __init__(
         self,
         kernel_size: int | Sequence[int],

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 from flax import nnx
 
-from jaxaccel._types import Generator
+from jaxaccel._checked import checked
+from jaxaccel._types import DType, Generator
 from jaxaccel.nn._recurrent_scan import (
     Recurrent,
     gru_cell,
@@ -80,6 +79,7 @@ class RNN(Recurrent):
 
     reads_any_layout = True
 
+    @checked
     def __init__(
         self,
         input_size: int,
@@ -90,7 +90,7 @@ class RNN(Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         rngs: nnx.Rngs | Generator,
     ):
@@ -157,6 +157,7 @@ class LSTM(Recurrent):
 
     reads_any_layout = True
 
+    @checked
     def __init__(
         self,
         input_size: int,
@@ -167,7 +168,7 @@ class LSTM(Recurrent):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         rngs: nnx.Rngs | Generator,
     ):
@@ -225,6 +226,7 @@ class GRU(Recurrent):
 
     reads_any_layout = True
 
+    @checked
     def __init__(
         self,
         input_size: int,
@@ -234,7 +236,7 @@ class GRU(Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         rngs: nnx.Rngs | Generator,
     ):

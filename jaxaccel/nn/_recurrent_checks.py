@@ -32,7 +32,7 @@ def check_arguments(
             "dropout option adds dropout after all but last recurrent layer, so non-zero dropout "
             f"expects num_layers greater than 1, but got dropout={dropout} and "
             f"num_layers={num_layers}",
-            stacklevel=7,  # beyond the frames of nnx that call a constructor
+            stacklevel=8,  # beyond the frames of nnx that call a constructor
         )
     _check_type(bool, bias=bias, batch_first=batch_first)
     sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._layout import to_torch
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator
@@ -20,6 +21,7 @@ _FIRST_ROUNDS = 15
 """Of the power method, from the random vectors that it starts with."""
 
 
+@checked
 def spectral_norm(
     module: Layer,
     name: str = "weight",

@@ -8,7 +8,8 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxaccel._types import Generator
+from jaxaccel._checked import checked
+from jaxaccel._types import DType, Generator
 from jaxaccel.functional import gelu, relu
 from jaxaccel.nn._dropout import Dropout
 from jaxaccel.nn._linear import Linear
@@ -66,6 +67,7 @@ class TransformerEncoderLayer(nnx.Module):
         https://arxiv.org/abs/2002.04745
     """
 
+    @checked
     def __init__(
         self,
         d_model: int,
@@ -77,7 +79,7 @@ class TransformerEncoderLayer(nnx.Module):
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
-        dtype: Any = None,
+        dtype: DType | None = None,
         *,
         rngs: nnx.Rngs | Generator,
     ):
@@ -153,6 +155,7 @@ class TransformerEncoder(nnx.Module):
         Vaswani et al. Attention Is All You Need. 2017. https://arxiv.org/abs/1706.03762
     """
 
+    @checked
     def __init__(self, encoder_layer: nnx.Module, num_layers: int, norm: nnx.Module | None = None):
         self.layers = nnx.List([_copy(encoder_layer, index) for index in range(num_layers)])
         self.num_layers = num_layers

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._spatial import check_interpolation
 from jaxaccel.functional import interpolate
 
@@ -49,6 +50,7 @@ class Upsample(nnx.Module):
         [1.0, 1.5, 2.5, 3.0]
     """
 
+    @checked
     def __init__(
         self,
         size: int | Sequence[int] | None = None,

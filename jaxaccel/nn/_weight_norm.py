@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._layout import axes_except
 from jaxaccel._math import compute_dtype
 from jaxaccel.nn._parametrize import Layer, parametrize, plain_parameter
 
 
+@checked
 def weight_norm(module: Layer, name: str = "weight", dim: int | None = 0) -> Layer:
     r"""Train the length and the direction of a parameter's slices by themselves.
 

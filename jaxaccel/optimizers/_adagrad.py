@@ -11,6 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
+from jaxaccel._checked import checked
 from jaxaccel._checks import (
     check_eps,
     check_lr,
@@ -43,6 +44,7 @@ class AdagradState(NamedTuple):
 
 
 @shows_call
+@checked
 def adagrad(
     lr: Hyperparameter = 1e-2,
     lr_decay: Hyperparameter = 0,

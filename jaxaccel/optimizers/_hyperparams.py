@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel._tree import holds_hyperparams
 from jaxaccel._types import State
 from jaxaccel.optimizers._held import Scheduled, decoded, in_force, replaced
@@ -23,6 +24,7 @@ class _Group(NamedTuple):
     """Scalars; those that a schedule writes are marked as :class:`Scheduled`."""
 
 
+@checked
 def has_hyperparams(state: State) -> bool:
     """Return whether a state holds hyperparameters that can be read and changed.
 
@@ -50,6 +52,7 @@ def has_hyperparams(state: State) -> bool:
     return next(_holders(state), None) is not None
 
 
+@checked
 def get_hyperparams(state: State) -> tuple[dict[str, Any], ...]:
     """Return the hyperparameters that a state holds, one dictionary a group.
 
@@ -88,6 +91,7 @@ def get_hyperparams(state: State) -> tuple[dict[str, Any], ...]:
     return tuple({"name": group.name, **decoded(group.held)} for group in _groups(state))
 
 
+@checked
 def set_hyperparams(state: StateT, group: int | str | None = None, **values: Any) -> StateT:
     """Return the state with other hyperparameters from the next update on.
 
@@ -189,10 +193,7 @@ def _index(group: int | str, groups: Sequence[_Group]) -> int:
         if group not in names:
             raise ValueError(f"group must be one of {', '.join(map(repr, names))}, got {group!r}")
         return names.index(group)
-    try:
-        index = operator.index(group)
-    except TypeError:
-        raise TypeError(f"group must be an integer, a name or None, got {group!r}") from None
+    index = operator.index(group)
     if not -len(names) <= index < len(names):
         raise ValueError(
             f"group must be between {-len(names)} and {len(names) - 1}, got {index}; the groups "

@@ -11,6 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_gradients, check_parameters, check_state
+from jaxaccel._checked import checked
 from jaxaccel._checks import check_factory
 from jaxaccel._counts import schedule_step
 from jaxaccel._math import is_zero
@@ -37,6 +38,7 @@ class ParamGroupsState(NamedTuple):
 
 
 @shows_call
+@checked
 def param_groups(
     optimizer: Callable[..., optax.GradientTransformationExtraArgs],
     groups: Sequence[Mapping[str, Any]],
@@ -67,9 +69,10 @@ def param_groups(
 
     Raises:
         ValueError: A hyperparameter of a group is out of the optimizer's bounds, with PyTorch's
-            text; a group has no ``"params"``; or, in ``init``, a group matches nothing: the text
-            lists the paths.
-        TypeError: The optimizer has no such argument, or does not say which are numbers.
+            text; a group has no ``"params"``, or a pattern that does not compile; or, in
+            ``init``, a group matches nothing: the text lists the paths.
+        TypeError: The optimizer has no such argument, or does not say which are numbers; ``groups``
+            is not a list of mappings; ``"params"`` is neither pattern, predicate nor mask.
 
     PyTorch:
         ``torch.optim.X([{"params": ..., "lr": ...}, ...], lr=...)``: same numbers. PyTorch takes

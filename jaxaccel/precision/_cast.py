@@ -6,11 +6,13 @@ from typing import Any
 
 import jax
 
+from jaxaccel._checked import checked
 from jaxaccel._tree import is_frozen, map_unfrozen
 from jaxaccel._types import ModelFunction, Params
 from jaxaccel.precision._policy import Policy
 
 
+@checked
 def cast(apply: ModelFunction, policy: Policy) -> ModelFunction:
     """Return a model function that computes in a policy's dtype.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel.random._bernoulli import bernoulli, dropout_mask
 from jaxaccel.random._exponential import exponential
 from jaxaccel.random._multinomial import multinomial
@@ -65,6 +66,7 @@ class Generator:
     next_float: float | None
     """PyTorch's place for another one in float32: kept with the state, used by no draw."""
 
+    @checked
     def __init__(self, seed: int = DEFAULT_SEED) -> None:
         self._twister = np.random.Generator(np.random.MT19937(0))
         self.manual_seed(seed)
@@ -239,6 +241,7 @@ class Generator:
         return self._twister.integers(0, 1 << 64, n, np.uint64)
 
 
+@checked
 def manual_seed(seed: int) -> Generator:
     """Return a new generator, seeded.
 

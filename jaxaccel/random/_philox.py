@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._checked import checked
+
 _BLOCK = 256
 _FACTORS = (0xD2511F53, 0xCD9E8D57)
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
@@ -25,8 +27,13 @@ class PhiloxWords(NamedTuple):
     """The generator's offset after the call, in the form that the offset was given in."""
 
 
+@checked
 def philox(
-    seed: Any, offset: Any, numel: int, sm_count: int, max_threads_per_sm: int = 2048
+    seed: int | np.ndarray | jax.Array,
+    offset: int | np.ndarray | jax.Array,
+    numel: int,
+    sm_count: int,
+    max_threads_per_sm: int = 2048,
 ) -> PhiloxWords:
     """Return the words that a CUDA generator draws for a tensor, as a pure function.
 
@@ -84,7 +91,8 @@ def philox(
     return PhiloxWords(words, _advanced(xp, offset, start, 4 * calls))
 
 
-def philox_uniform(words: Any) -> Any:
+@checked
+def philox_uniform(words: np.ndarray | jax.Array) -> Any:
     """Return the numbers in [0, 1) that ``torch.rand`` on CUDA makes of its words.
 
     .. math::

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._checked import checked
 from jaxaccel._types import Count, Schedule
 from jaxaccel.schedules._combine import InChain, Node, members_of, shared_lr, starts_of
 from jaxaccel.schedules._inputs import known_total_steps
@@ -17,6 +18,7 @@ from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
 
 @shows_call
+@checked
 def chained_scheduler(
     schedulers: Sequence[Callable[[Any], Any]], *, total_steps: Count | None = None
 ) -> Schedule:

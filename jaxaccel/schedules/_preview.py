@@ -9,10 +9,11 @@ import jax
 import numpy as np
 import optax
 
+from jaxaccel._checked import checked
 from jaxaccel._checks import known_value
 from jaxaccel._math import Complement, value_at
 from jaxaccel._tree import holds_hyperparams, zeros_like
-from jaxaccel._types import Params
+from jaxaccel._types import Count, Params
 from jaxaccel.schedules._inputs import known_count, known_steps
 from jaxaccel.schedules._schedule import scheduler_of
 
@@ -59,13 +60,14 @@ class Preview(NamedTuple):
         return figure
 
 
+@checked
 def preview(
     schedule: Callable[[Any], Any]
     | Mapping[str, Any]
     | Sequence[Mapping[str, Any]]
     | optax.GradientTransformation
     | optax.MultiSteps,
-    steps: Any,
+    steps: Count | Sequence[Count] | np.ndarray | jax.Array,
     params: Params | None = None,
 ) -> Preview:
     """Return the values that hyperparameters will have, without training.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._checked import checked
 from jaxaccel._types import Count, Schedule
 from jaxaccel.schedules._combine import (
     InSequence,
@@ -25,6 +26,7 @@ from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
 
 @shows_call
+@checked
 def sequential_lr(
     schedulers: Sequence[Callable[[Any], Any]],
     milestones: Sequence[Count],

@@ -7,6 +7,7 @@ import warnings
 from typing import Any, Literal
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._checked import checked
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._cosine_phase import cosine_phase, known_cycles
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
@@ -14,6 +15,7 @@ from jaxaccel.schedules._schedule import multiple_of_base
 
 
 @shows_call
+@checked
 def warmup_stable_decay(
     lr: Scalar,
     num_warmup_steps: Count,
@@ -123,7 +125,7 @@ def _known_plateau(others: int, num_training_steps: Any, num_stable_steps: Any) 
             warnings.warn(
                 "Both num_training_steps and num_stable_steps are specified. "
                 "num_stable_steps will be used.",
-                stacklevel=3,
+                stacklevel=5,
             )
         return known_count("num_stable_steps", num_stable_steps, least=0)
     num_training_steps = known_count("num_training_steps", num_training_steps, least=0)

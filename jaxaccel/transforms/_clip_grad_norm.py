@@ -13,6 +13,7 @@ from jax.core import Tracer
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_state
+from jaxaccel._checked import checked
 from jaxaccel._checks import check_non_negative
 from jaxaccel._counts import schedule_step
 from jaxaccel._math import compute_dtype, in_dtype, value_at, widest
@@ -39,6 +40,7 @@ class ClipGradNormState(NamedTuple):
     __repr__ = short_repr
 
 
+@checked
 def get_total_norm(
     tensors: Updates,
     norm_type: float = 2.0,
@@ -104,6 +106,7 @@ def get_total_norm(
     return total_norm
 
 
+@checked
 def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array) -> Updates:
     r"""Scale gradients whose norm is known by :math:`\min(1, c / (\lVert g \rVert + 10^{-6}))`.
 
@@ -142,6 +145,7 @@ def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array
 
 
 @shows_call
+@checked
 def clip_grad_norm(
     max_norm: Hyperparameter,
     norm_type: float = 2.0,

@@ -5,6 +5,7 @@ import hashlib
 import io
 import tarfile
 import threading
+import tracemalloc
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -200,7 +201,7 @@ DAMAGED_IDX = {
     ),
     "two files in one": (
         overwritten(TRAIN_LABELS, lambda content: content + content),
-        rf"{TRAIN_LABELS}: truncated or corrupted gzip file \(it goes on after its checksum\)",
+        rf"{TRAIN_LABELS}: the size does not fit the header: .* 28 bytes .* found more than 28 ",
     ),
     "labels where images belong": (
         replaced(TEST_IMAGES, lambda content: idx(np.zeros(10, np.uint8)) + bytes(9)),
@@ -216,7 +217,7 @@ DAMAGED_IDX = {
     ),
     "pixels too many": (
         replaced(TRAIN_IMAGES, lambda content: content + b"\0"),
-        rf"{TRAIN_IMAGES}: .* expected 15696 bytes .* found 15697 bytes",
+        rf"{TRAIN_IMAGES}: .* expected 15696 bytes .* found more than 15696 ",
     ),
     "fewer labels than images": (
         replaced(TRAIN_LABELS, lambda content: idx(np.zeros(19, np.uint8))),
@@ -244,6 +245,48 @@ def test_damaged_idx_files_are_named(tmp_path, damage, text):
     with pytest.raises(ValueError, match=text) as error:
         ja.data.load("mnist", tmp_path)
     assert str(tmp_path) in str(error.value)
+
+
+def test_a_bomb_is_refused_where_it_is_too_long(tmp_path):
+    """Behind the header of 20 labels there are 300 MB of zeros in a file of 300 KB."""
+    contents, _ = idx_contents()
+    write_idx(tmp_path, contents)
+    with gzip.open(tmp_path / TRAIN_LABELS, "wb", compresslevel=1) as file:
+        file.write(contents[TRAIN_LABELS])
+        for _ in range(300):
+            file.write(bytes(1_000_000))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"expected 28 bytes .*, found more than 28 bytes"):
+        ja.data.load("mnist", tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_a_file_of_several_members_is_read(tmp_path):
+    """As ``gzip`` itself reads it: the contents follow each other."""
+    contents, _ = idx_contents()
+    write_idx(tmp_path, contents)
+    expected = ja.data.load("mnist", tmp_path)
+    for name, content in contents.items():
+        cuts = (content[:5], content[5:11], b"", content[11:])
+        (tmp_path / name).write_bytes(b"".join(map(gzip.compress, cuts)))
+    found = ja.data.load("mnist", tmp_path)
+    assert np.array_equal(found.train_images, expected.train_images)
+    assert np.array_equal(found.test_labels, expected.test_labels)
+
+
+def test_a_set_prints_shapes_and_not_pixels():
+    text = repr(ja.data.load("mnist5k"))
+    assert "train_images=uint8[4000, 28, 28, 1]" in text
+    assert len(text) < 500
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_do(tmp_path, monkeypatch):
+    (tmp_path / "jaxaccel").write_text("a file where a folder belongs")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(OSError, match=r"cannot write to .*; give a folder of your own.*XDG_CACHE_"):
+        ja.data.load("mnist", download=True)
 
 
 # --- CIFAR-10 -----------------------------------------------------------------------------------
@@ -627,7 +670,7 @@ def test_prefetch_shards_over_the_mesh(axis_type):
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, True])
 def test_prefetch_size_error(size):
-    with pytest.raises(ValueError, match="size must be a positive integer"):
+    with pytest.raises((ValueError, TypeError), match=r"size'? .*must be (a positive )?int"):
         ja.data.prefetch_to_device([], size)
 
 
@@ -678,7 +721,7 @@ def test_normalize_takes_traced_statistics():
         (np.zeros((1, 2, 2, 3)), MEAN, STD, jnp.float32, TypeError, "images must be uint8, got fl"),
         (EVERY_BYTE, MEAN, STD, jnp.int32, TypeError, "must be a floating dtype, got int32"),
         (EVERY_BYTE, (0.5,), STD, jnp.float32, ValueError, "mean must have one number per channel"),
-        (EVERY_BYTE, MEAN, 0.5, jnp.float32, ValueError, "std must have one number per channel"),
+        (EVERY_BYTE, MEAN, 0.5, jnp.float32, TypeError, "argument 'std'"),
         (EVERY_BYTE, MEAN, (1, 0, 1), jnp.float32, ValueError, "leading to division by zero"),
     ],
 )
@@ -773,7 +816,7 @@ def test_sharded_batch_stays_where_it_is(axis_type):
     [
         (lambda key, x: ja.data.random_crop(key, x[0]), ValueError, "must be (N, H, W, C)"),
         (lambda key, x: ja.data.random_crop(key, x, -1), ValueError, "at least 0, got -1"),
-        (lambda key, x: ja.data.random_crop(key, x, 1.5), TypeError, "an integer, got 1.5"),
+        (lambda key, x: ja.data.random_crop(key, x, 1.5), TypeError, "must be int, not float"),
         (lambda key, x: ja.data.random_horizontal_flip(key, x[0]), ValueError, "(N, H, W, C)"),
         (lambda key, x: ja.data.random_horizontal_flip(key, x, 1.5), ValueError, "got 1.5"),
         (lambda key, x: ja.data.random_horizontal_flip(key, x, float("nan")), ValueError, "nan"),

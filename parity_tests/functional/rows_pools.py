@@ -234,7 +234,11 @@ BAD = [
                     {"output_size": (2, 2, 2, 2)},
                     {"text": f"must be {axes} numbers or one"},
                 ),
-                ("no integer", {"output_size": 2.0}, {"text": "must be made of ints"}),
+                (
+                    "no integer",
+                    {"output_size": 2.0},
+                    {"text": "'output_size' .* must be .*tuple of ints"},
+                ),
             ],
         )
     ),

@@ -232,7 +232,11 @@ BAD = [
         2,
         [
             ("zero", {"upscale_factor": 0}),
-            ("a float", {"upscale_factor": 2.0}, {"text": "upscale_factor must be int, not float"}),
+            (
+                "a float",
+                {"upscale_factor": 2.0},
+                {"text": r"'upscale_factor' \(position \d\) must be int, not float"},
+            ),
             (
                 "no multiple",
                 {"upscale_factor": 3},
@@ -277,7 +281,7 @@ BAD = [
             (
                 "size of floats",
                 {"size": (2.5, 2)},
-                {"text": "expected size to be an int or a tuple"},
+                {"text": "must be tuple of ints.* element of type float at pos 0"},
             ),
             ("mode", {"size": 3, "mode": "quintic"}, {"text": "mode must be one of .*'quintic'"}),
             ("mode of series", {"size": 3, "mode": "linear"}),

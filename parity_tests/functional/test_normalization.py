@@ -471,7 +471,10 @@ def test_errors_of_our_own():
             lambda p, x: p.rms_norm(x[0, 0], (4, 4)),
             r"shape \[\*, 4, 4\], but got input",
         ),
-        (lambda p, x: p.local_response_norm(x, 2.5), "'size' must be int, not float"),
+        (
+            lambda p, x: p.local_response_norm(x, 2.5),
+            r"'size' \(position 2\) must be int, not float",
+        ),
         (lambda p, x: p.group_norm(x, 2, channel_axis=0), "channel_axis should be .* got 0"),
         (lambda p, x: p.instance_norm(x, channel_axis=3), "channel_axis should be -1 .* got 3"),
         (lambda p, x: p.local_response_norm(x, 2, channel_axis=-3), "channel_axis .* got -3"),

@@ -138,7 +138,11 @@ BAD = [
         (1, 8, 4, 4),
         [
             ("zero", {"upscale_factor": 0}),
-            ("a float", {"upscale_factor": 2.0}, {"text": "upscale_factor must be int, not float"}),
+            (
+                "a float",
+                {"upscale_factor": 2.0},
+                {"text": r"'upscale_factor' \(position \d\) must be int, not float"},
+            ),
         ],
     ),
     *_rows("PixelUnshuffle", (1, 8, 4, 4), [("negative", {"downscale_factor": -1})]),
@@ -154,7 +158,7 @@ BAD = [
             (
                 "size of floats",
                 {"size": (2.5, 2)},
-                {"text": "expected size to be an int or a tuple"},
+                {"text": "must be tuple of ints.* element of type float at pos 0"},
             ),
             ("mode", {"size": 3, "mode": "quintic"}, {"text": "mode must be one of .*'quintic'"}),
         ],

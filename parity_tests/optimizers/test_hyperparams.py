@@ -214,7 +214,10 @@ WRONG = {
         lambda: put(partitioned().init(params_of()), 3, lr=0.1),
         ["between -3 and 2", "'second'"],
     ),
-    "neither": (lambda: put(grouped().init(params_of()), 1.0, lr=0.1), ["integer", "name", "1.0"]),
+    "neither": (
+        lambda: put(grouped().init(params_of()), 1.0, lr=0.1),
+        ["group", "int or str", "1.0"],
+    ),
     "a number of another group": (
         lambda: put(partitioned().init(params_of()), dampening_=0.5),
         ["'dampening_'", "'first.0'"],

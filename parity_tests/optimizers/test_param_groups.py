@@ -530,6 +530,30 @@ WRONG = {
         ),
         ["'momentum'", "number 0"],
     ),
+    "a number for a pattern": (
+        lambda: param_groups(ja.optimizers.sgd, [{"params": 3}]),
+        ["group 0", "params", "got 3", "regular expression"],
+    ),
+    "a pattern that does not compile": (
+        lambda: param_groups(ja.optimizers.sgd, [{"params": "("}]),
+        ["group 0", "params", "'('", "re.escape"],
+    ),
+    "the parameters themselves": (
+        lambda: param_groups(ja.optimizers.sgd, [{"params": params_of()}]),
+        ["group 0", "params", "named by their paths"],
+    ),
+    "a mask of another structure": (
+        lambda: param_groups(ja.optimizers.sgd, [{"params": {"x": True}}]).init(params_of()),
+        ["mask", "{'x': True}", "the paths"],
+    ),
+    "one group without a list": (
+        lambda: param_groups(ja.optimizers.sgd, {"params": "bias"}),
+        ["groups", "tuple of mappings", "{'params': 'bias'}"],
+    ),
+    "arrays for groups": (
+        lambda: param_groups(ja.optimizers.sgd, list(jax.tree.leaves(params_of()))),
+        ["groups", "tuple of mappings"],
+    ),
     "group too far": (
         lambda: ja.optimizers.set_hyperparams(state_of(), 3, lr=0.1),
         ["between -3 and 2", "3", "'default'"],

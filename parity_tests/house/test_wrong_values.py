@@ -1,0 +1,284 @@
+"""Every argument of every public function refuses what is wrong, in words that name it.
+
+The values are chosen by the annotation, and an annotation that says nothing must be explained. Only
+what raises runs: nothing is compiled.
+"""
+
+import collections.abc as abc
+import inspect
+import os
+import traceback
+import types
+import typing
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+import torch
+from flax import nnx
+
+import jaxaccel as ja
+from jaxaccel import _checked
+from jaxaccel._call_repr import in_brief
+from jaxaccel._types import Meant, Number
+from parity_tests.harness.errors import assert_no_faults
+from parity_tests.house.valid_calls import parameters, public, valid_arguments
+
+LIBRARY = str(Path(ja.__file__).parent)
+NOT_YET = {f"{room}.{n}state_dict" for room in ("nn", "optimizers") for n in ("", "load_")}
+ROOMS = (
+    "optimizers",
+    "schedules",
+    "transforms",
+    "init",
+    "random",
+    "functional",
+    "nn",
+    "models",
+    "precision",
+    "data",
+)
+
+
+class Stranger:
+    """An object that nothing is expected of."""
+
+    def __repr__(self):
+        return "Stranger()"
+
+
+VALUES = {
+    "none": None,
+    "bool": True,
+    "integer": 3,
+    "whole float": 2.0,
+    "float": 0.1,
+    "complex": 1j,
+    "text": "no such word",
+    "bytes": b"x",
+    "object": Stranger(),
+    "texts": ["a", "b"],
+    "mapping": {"a": Stranger()},
+    "objects": np.array([None, 1]),
+    "array of texts": np.array(["a"]),
+    "torch tensor": torch.ones(2),
+    "torch dtype": torch.float32,
+    "function": abs,
+    "module": torch.nn.ReLU(),
+}
+"""What is handed to every argument that its annotation does not say it may be."""
+
+FITS = {
+    bool: {"bool"},
+    int: {"integer"},
+    np.integer: {"integer"},
+    float: {"integer", "float", "whole float"},
+    np.number: {"integer", "float", "whole float"},
+    str: set(),
+    type(None): {"none"},
+    jax.Array: set(),
+    np.ndarray: set(),
+    abc.Callable: {"function", "module"},
+    abc.Sequence: set(),
+    abc.Iterable: {"objects", "array of texts", "torch tensor"},
+    abc.Sized: {"mapping", "texts", "objects", "array of texts", "torch tensor"},
+    abc.Mapping: set(),
+    tuple: set(),
+    nnx.Rngs: set(),
+    nnx.Module: set(),
+    optax.GradientTransformation: set(),
+    os.PathLike: set(),
+}
+"""What a part of an annotation may be. A word that is none of the function's is refused too."""
+
+
+def parts(annotation):
+    """Yield the parts of an annotation, a union's members one by one."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for member in typing.get_args(annotation):
+            yield from parts(member)
+    elif typing.get_origin(annotation) is typing.Annotated:
+        is_number = any(isinstance(mark, Number) for mark in annotation.__metadata__)
+        yield from parts(annotation.__origin__) if is_number else [annotation]
+    else:
+        yield annotation
+
+
+def fitting(part):
+    """Return the names of the values that a part of an annotation may be."""
+    if isinstance(part, typing.TypeVar):
+        return fitting(part.__bound__ or typing.Any)
+    if typing.get_origin(part) is typing.Annotated:
+        assert isinstance(part.__metadata__[0], Meant)
+        return set()
+    if part in (typing.Any, object):
+        return set(VALUES)
+    origin = typing.get_origin(part) or part
+    if origin is typing.Literal:
+        return set()
+    if getattr(origin, "_is_protocol", False) and hasattr(origin, "__call__"):  # noqa: B004
+        return FITS[abc.Callable]
+    if origin in (abc.Sequence, abc.Iterable) and typing.get_args(part) in ((str,), (typing.Any,)):
+        return FITS[origin] | {"texts"}
+    if origin is abc.Mapping and typing.get_args(part)[1] is typing.Any:
+        return {"mapping"}
+    return FITS.get(origin, set())
+
+
+TREES = {"params", "updates", "tensors", "grads"}
+"""Arguments that are pytrees of arrays, or one number."""
+
+TEXTS = {
+    "scale_mode": "PyTorch reads it only beside a scale_fn",
+    "path": "any path is a path",
+    "axis_name": "any text names a mapped axis; that there is none JAX says where it is read",
+}
+"""Arguments that any text fits -> why."""
+
+ANYTHING = {
+    "optimizers.has_hyperparams.state": "asks whatever is there",
+    "optimizers.get_hyperparams.state": "any pytree may hold such a state",
+    "optimizers.set_hyperparams.state": "any pytree may hold such a state",
+    "optimizers.no_decay.leaf": "whatever has a number of axes",
+    "data.prefetch_to_device.sharding": "what jax.device_put takes",
+}
+"""Arguments that anything fits -> why."""
+
+PYTORCHS = (
+    "num_samples should be",
+    "replacement should be",
+    "batch_size should be",
+    "drop_last should be",
+    "weights should be",
+    "only 'strong_wolfe' is supported",
+    "Adjust learning rate function no such word is not supported",
+    "Mode no such word not supported",
+    "mode is invalid and scale_fn is None",
+    "threshold mode no such word is unknown!",
+    "Unknown warmup type: no such word",
+    "Unknown decay type: no such word",
+    "mode has to be one of sum, mean or max",
+    "approximate argument must be either none or tanh",
+    'Only "zeros" padding mode is supported for ConvTranspose',
+    "Module Linear does not have a parametrization on no such word",
+    "Unknown image set 'no such word'",
+)
+"""Texts of PyTorch's, which need not name the argument or the value."""
+
+
+def wrong_values(name, argument, annotation):
+    """Return {word: value} of the values that an argument must refuse."""
+    fits = set().union(*map(fitting, parts(annotation)))
+    if argument in TREES:
+        fits |= {"integer", "float", "whole float", "complex"}
+    if argument in TEXTS:
+        fits.add("text")
+    return {word: value for word, value in VALUES.items() if word not in fits}
+
+
+def refusal_of(call, argument, value):
+    """Return what is wrong with how a call refuses a value; None where it is as it should be."""
+    try:
+        call()
+    except Exception as error:
+        *_, last = traceback.walk_tb(error.__traceback__)
+        where = f"{Path(last[0].f_code.co_filename).name}:{last[1]}"
+        line = traceback.extract_tb(error.__traceback__)[-1].line
+        if not last[0].f_code.co_filename.startswith(LIBRARY) or not line.startswith("raise"):
+            return f"is refused by {where} and not by us: {type(error).__name__}: {error}"
+        if str(error).startswith(PYTORCHS):
+            return None
+        if not isinstance(error, (TypeError, ValueError)):
+            return f"is refused with {type(error).__name__}: {error}"
+        if argument not in str(error):
+            return f"is refused without the argument's name ({where}): {error}"
+        if not any(word in str(error) for word in words_of(value)):
+            return f"is refused without the value ({where}): {error}"
+        return None
+    return "is accepted"
+
+
+def words_of(value):
+    """Return how a value may be named in a text."""
+    kind = type(value).__name__
+    return [repr(value), str(value), in_brief(value), kind] if kind != "str" else [value]
+
+
+def function_faults(name, function):
+    """Yield what is wrong with how a function refuses what is wrong."""
+    given, missing = valid_arguments(name, function)
+    if missing:
+        yield name, f"has no valid call: say {', '.join(missing)} in valid_calls.py"
+        return
+    own = function.__init__ if inspect.isclass(function) else function
+    hints = typing.get_type_hints(own, include_extras=True)
+    for argument in parameters(function):
+        wrong = wrong_values(name, argument, hints.get(argument, typing.Any))
+        if bool(wrong) == (f"{name}.{argument}" in ANYTHING):
+            yield f"{name}.{argument}", "its annotation says nothing, or ANYTHING explains too much"
+        for word, value in wrong.items():
+            fault = refusal_of(
+                lambda v=value, a=argument: function(**{**given, a: v}), argument, value
+            )
+            if fault:
+                yield f"{name}({argument}={word})", fault
+    for words, fault in binding_faults(function, given):
+        yield f"{name}({words})", fault
+
+
+def binding_faults(function, given):
+    """Yield what is wrong with how a call that does not fit the signature is refused."""
+    if not takes_any(function, inspect.Parameter.VAR_KEYWORD):
+        for word in ("no_such_argument", "device"):
+            fault = refusal_of(lambda w=word: function(**given, **{w: "cpu"}), word, "cpu")
+            if fault:
+                yield f"{word}=", fault
+    positional = [p for p in parameters(function).values() if p.kind is not p.KEYWORD_ONLY]
+    if not takes_any(function, inspect.Parameter.VAR_POSITIONAL):
+        values = [given.get(p.name, p.default) for p in positional]
+        others = {n: v for n, v in given.items() if n not in {p.name for p in positional}}
+        extra = Stranger()
+        fault = refusal_of(lambda: function(*values, extra, **others), "by position", extra)
+        if fault:
+            yield "one more", fault
+    for name, parameter in parameters(function).items():
+        if parameter.default is parameter.empty:
+            others = {n: v for n, v in given.items() if n != name}
+            fault = refusal_of(lambda others=others: function(**others), name, name)
+            if fault:
+                yield f"without {name}", fault
+
+
+def takes_any(function, kind):
+    own = function.__init__ if inspect.isclass(function) else function
+    return any(each.kind is kind for each in inspect.signature(own).parameters.values())
+
+
+def test_every_argument_refuses_what_is_wrong():
+    assert_no_faults(
+        fault
+        for name, function in public(ROOMS).items()
+        if name not in NOT_YET
+        for fault in function_faults(name, function)
+    )
+
+
+def is_checked(function):
+    """Return whether the decorator is among those of a function."""
+    while function is not None:
+        if function.__code__.co_filename == _checked.__file__:
+            return True
+        function = getattr(function, "__wrapped__", None)
+    return False
+
+
+@pytest.mark.quick
+def test_every_public_function_is_checked():
+    functions = {n: f.__init__ if inspect.isclass(f) else f for n, f in public(ROOMS).items()}
+    assert_no_faults(
+        (name, "is not @checked")
+        for name, function in functions.items()
+        if not is_checked(function) and name not in NOT_YET
+    )

@@ -1,0 +1,212 @@
+"""A valid call of every public function and layer: what a test changes one argument of.
+
+An argument without a default is ``TYPICAL``'s, by its name, unless ``OWN`` says another for the
+function. A new function whose arguments have new names adds them here.
+"""
+
+import functools
+import importlib
+import inspect
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxaccel as ja
+
+GENERATOR = ja.random.manual_seed(0)
+IMAGE = np.ones((2, 4, 4, 3), np.float32)
+MATRIX = np.ones((2, 3), np.float32)
+SQUARE = np.ones((4, 4), np.float32)
+
+
+def loss_function(params, model_state, batch):
+    return jnp.mean(params * batch), (model_state, {})
+
+
+def model_function(params, model_state, x):
+    return params * x, model_state
+
+
+@functools.cache
+def linear():
+    return ja.nn.Linear(3, 3, rngs=GENERATOR)
+
+
+TYPICAL = {
+    # functional
+    **dict.fromkeys(("input", "input1", "input2", "x1", "x2", "tensors", "grads"), MATRIX),
+    "weight": np.ones((3, 4), np.float32),
+    **dict.fromkeys(("query", "key", "value"), np.ones((3, 2, 4), np.float32)),
+    **dict.fromkeys(("running_mean", "running_var"), np.ones(3, np.float32)),
+    **dict.fromkeys(("pad", "lengths", "normalized_shape", "unflattened_size"), (3,)),
+    **dict.fromkeys(("indices", "weights"), np.arange(2)),
+    **dict.fromkeys(("kernel_size", "output_size", "upscale_factor", "downscale_factor"), 2),
+    **dict.fromkeys(("size", "num_groups", "dim"), 1),
+    **dict.fromkeys(("norm_type", "threshold", "max_norm", "clip_value"), 2.0),
+    "target": MATRIX,
+    # nn
+    **dict.fromkeys(("in_features", "out_features", "in1_features", "in2_features"), 3),
+    **dict.fromkeys(("in_channels", "out_channels", "num_features", "num_channels"), 3),
+    **dict.fromkeys(("num_embeddings", "embedding_dim", "input_size", "hidden_size"), 3),
+    **dict.fromkeys(("embed_dim", "d_model"), 4),
+    **dict.fromkeys(("nhead", "num_heads"), 2),
+    "rngs": GENERATOR,
+    "num_layers": 1,
+    # optimizers, schedules, transforms
+    **dict.fromkeys(("lr", "swa_lr", "base_lr"), 0.1),
+    **dict.fromkeys(("gamma", "val", "sparsity", "max_lr"), 0.5),
+    **dict.fromkeys(("step_size", "T_max", "T_0", "steps", "fan_in"), 3),
+    **dict.fromkeys(("num_warmup_steps", "num_decay_steps"), 3),
+    "num_training_steps": 9,
+    "params": MATRIX,
+    "total_norm": np.float32(1),
+    # data, random
+    **dict.fromkeys(("seed", "offset", "count", "epoch", "base_seed", "worker_id"), 1),
+    **dict.fromkeys(("numel", "sm_count", "num_samples", "batch_size", "base_batch_size"), 2),
+    **dict.fromkeys(("data_source", "dataset", "sampler", "iterator"), range(3)),
+    "drop_last": False,
+    "images": IMAGE.astype(np.uint8),
+    "labels": np.zeros(2, np.int32),
+}
+"""Argument -> a value that most functions accept."""
+
+KERNELS = {n: np.ones((*(1,) * n, 3, 3), np.float32) for n in (1, 2, 3)}
+VOLUMES = {n: np.ones((2, *(4,) * n, 3), np.float32) for n in (1, 2, 3)}
+ROW = np.ones((2, 1, 3), np.float32)
+
+OWN = {
+    "functional.bilinear": {"weight": np.ones((2, 3, 3), np.float32)},
+    **{
+        f"functional.conv{kind}{n}d": {"input": VOLUMES[n], "weight": KERNELS[n]}
+        for n in (1, 2, 3)
+        for kind in ("", "_transpose")
+    },
+    **{
+        f"functional.{kind}{n}d": {"input": VOLUMES[n]}
+        for n in (1, 2, 3)
+        for kind in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "dropout")
+    },
+    "functional.pad": {"pad": (1, 1)},
+    "functional.pixel_shuffle": {"input": np.ones((2, 4, 4, 4), np.float32)},
+    "functional.pixel_unshuffle": {"input": IMAGE},
+    "functional.interpolate": {"input": VOLUMES[1], "scale_factor": 2.0},
+    "functional.dropout": {"key": jax.random.key(0)},
+    "functional.dropout1d": {"input": VOLUMES[1], "key": jax.random.key(0)},
+    "functional.dropout2d": {"input": VOLUMES[2], "key": jax.random.key(0)},
+    "functional.dropout3d": {"input": VOLUMES[3], "key": jax.random.key(0)},
+    "functional.embedding": {"input": np.zeros((2, 2), np.int32)},
+    "functional.embedding_bag": {"input": np.zeros((2, 2), np.int32)},
+    "functional.one_hot": {"input": np.zeros((2, 2), np.int32)},
+    "functional.group_norm": {"input": IMAGE},
+    "functional.instance_norm": {"input": IMAGE},
+    "functional.local_response_norm": {"input": IMAGE},
+    "functional.batch_norm": {"input": IMAGE},
+    "functional.threshold": {"value": 1.0},
+    "functional.prelu": {"weight": np.ones(1, np.float32)},
+    "functional.glu": {"input": SQUARE},
+    "functional.cross_entropy": {"target": np.zeros(2, np.int32)},
+    "functional.nll_loss": {"target": np.zeros(2, np.int32)},
+    "functional.multi_head_attention_forward": {
+        "embed_dim_to_check": 4,
+        "in_proj_weight": np.ones((12, 4), np.float32),
+        "in_proj_bias": np.ones(12, np.float32),
+        "bias_k": None,
+        "bias_v": None,
+        "add_zero_attn": False,
+        "dropout_p": 0.0,
+        "out_proj_weight": SQUARE,
+        "out_proj_bias": np.ones(4, np.float32),
+    },
+    "nn.Threshold": {"value": 1.0},
+    "nn.GroupNorm": {"num_groups": 3},
+    "nn.Unflatten": {"unflattened_size": (3, 1)},
+    "nn.TransformerEncoder": {
+        "encoder_layer": lambda: ja.nn.TransformerEncoderLayer(4, 2, 4, rngs=GENERATOR)
+    },
+    "nn.convert_sync_batchnorm": {"module": linear, "axis_name": "batch"},
+    "nn.weight_norm": {"module": linear},
+    "nn.spectral_norm": {"module": linear},
+    "nn.orthogonal": {"module": linear},
+    "nn.remove_parametrizations": {
+        "module": lambda: ja.nn.weight_norm(ja.nn.Linear(3, 3, rngs=GENERATOR))
+    },
+    "nn.fuse_conv_bn": {
+        "conv": lambda: ja.nn.Conv2d(3, 3, 1, rngs=GENERATOR),
+        "bn": lambda: ja.nn.BatchNorm2d(3),
+    },
+    "nn.fuse_linear_bn": {"linear": linear, "bn": lambda: ja.nn.BatchNorm1d(3)},
+    "nn.Upsample": {"scale_factor": 2.0},
+    "models.mlp": {"hidden_features": (3,)},
+    "models.vit_tiny": {"width": 6, "depth": 1, "heads": 2},
+    "models.gpt": {"config": ja.models.GPTConfig(4, 5, 1, 2, 4)},
+    "optimizers.lookahead": {"tx": ja.optimizers.sgd(0.1)},
+    "optimizers.apply_sparse_updates": {"updates": MATRIX},
+    "optimizers.hessian_diagonal": {"loss_fn": jnp.sum},
+    "optimizers.param_groups": {"optimizer": ja.optimizers.sgd, "groups": []},
+    "optimizers.no_decay": {"path": "bias", "leaf": MATRIX},
+    **{
+        f"optimizers.{kind}_hyperparams": {
+            "state": lambda: ja.optimizers.param_groups(ja.optimizers.sgd, []).init(MATRIX)
+        }
+        for kind in ("has", "get", "set")
+    },
+    "schedules.lambda_lr": {"lr_lambda": abs},
+    "schedules.multiplicative_lr": {"lr_lambda": abs, "total_steps": 3},
+    "schedules.multi_step_lr": {"milestones": [3]},
+    "schedules.sequential_lr": {"schedulers": [abs, abs], "milestones": [3]},
+    "schedules.chained_scheduler": {"schedulers": [abs]},
+    "schedules.one_cycle_lr": {"total_steps": 9},
+    "schedules.one_cycle_momentum": {"total_steps": 9},
+    "schedules.warmup_stable_decay": {"num_training_steps": 20},
+    "schedules.preview": {"schedule": abs},
+    "transforms.accumulate_gradients": {"tx": ja.optimizers.sgd(0.1)},
+    "init.calculate_gain": {"nonlinearity": "relu"},
+    "random.philox_uniform": {"words": lambda: ja.random.philox(0, 0, 2, 1).words},
+    "precision.cast": {"apply": model_function, "policy": ja.precision.Policy()},
+    "data.load": {"name": "mnist5k"},
+    "data.random_sampler": {"generator": GENERATOR},
+    "data.weighted_random_sampler": {"weights": [0.5, 0.5], "generator": GENERATOR},
+    "data.random_split": {"lengths": (1, 2), "generator": GENERATOR},
+    "data.normalize": {"mean": [0.0] * 3, "std": [1.0] * 3},
+    "data.random_crop": {"key": jax.random.key(0)},
+    "data.random_horizontal_flip": {"key": jax.random.key(0)},
+    "data.augment": {"key": jax.random.key(0), "augmentations": ()},
+}
+"""Function -> arguments of its own; a function without arguments makes the value."""
+
+
+def is_called(value):
+    """Return whether a public name is called by users: no record, result or word of annotations."""
+    is_record = inspect.isclass(value) and issubclass(value, tuple)
+    return callable(value) and not is_record and typing.get_origin(value) is None
+
+
+def public(rooms):
+    """Return {dotted name: what is called} of every public name of the rooms."""
+    modules = {room: importlib.import_module(f"jaxaccel.{room}") for room in rooms}
+    names = {f"{r}.{name}": getattr(m, name) for r, m in modules.items() for name in m.__all__}
+    return {name: value for name, value in names.items() if is_called(value)}
+
+
+def parameters(value):
+    """Return what a function, or the constructor of a class, takes by name."""
+    found = dict(inspect.signature(value.__init__ if inspect.isclass(value) else value).parameters)
+    found.pop("self", None)
+    return {n: p for n, p in found.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+
+
+def is_made(value):
+    """Return whether a value of the table is made when it is needed."""
+    return value is linear or getattr(value, "__name__", None) == "<lambda>"
+
+
+def valid_arguments(name, value):
+    """Return the arguments of a valid call, and the names of those that nobody has given."""
+    own, needed = OWN.get(name, {}), parameters(value)
+    given = {n: made() if is_made(made) else made for n, made in own.items()}
+    for each, parameter in needed.items():
+        if each not in given and parameter.default is parameter.empty and each in TYPICAL:
+            given[each] = TYPICAL[each]
+    return given, [n for n, p in needed.items() if n not in given and p.default is p.empty]
