@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._host_arrays import cast, host_array
 from jaxaccel._layout import from_torch
 from jaxaccel._named_arrays import NamedArray, named_arrays, paths_of_variables
@@ -28,6 +29,7 @@ class IncompatibleKeys(NamedTuple):
     """In the mapping, but not in the model."""
 
 
+@checked
 def load_state_dict(
     model: nnx.Module,
     state_dict: Mapping[str, Any],

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._host_arrays import host_array
 from jaxaccel._layout import to_torch
 from jaxaccel._named_arrays import named_arrays, paths_of_variables
 
 
+@checked
 def state_dict(model: nnx.Module, *, prefix: str = "") -> dict[str, np.ndarray]:
     """Return a model's parameters and buffers under PyTorch's names.
 

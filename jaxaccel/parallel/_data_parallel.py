@@ -8,6 +8,7 @@ from typing import Any, Literal
 import jax
 from jax.sharding import Mesh
 
+from jaxaccel._checked import checked
 from jaxaccel._checks import check_gradient_function
 from jaxaccel._rows import row_axes
 from jaxaccel._types import AxisName, GradientFunction, Gradients, Params
@@ -16,6 +17,7 @@ from jaxaccel.parallel._per_device import per_device
 from jaxaccel.parallel._placement import check_batch_divides, known_axes
 
 
+@checked
 def data_parallel(
     gradient_fn: GradientFunction,
     mesh: Mesh,

@@ -9,7 +9,10 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, Mesh
 
+from jaxaccel._checked import checked
 
+
+@checked
 def make_mesh(
     shape: Mapping[str, int] | None = None, *, devices: Sequence[Any] | None = None
 ) -> Mesh:

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxaccel._checked import checked
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import AxisName
 
 
+@checked
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Return the tree with a copy of every array on every device of the mesh.
 
@@ -41,6 +43,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(lambda leaf: jax.device_put(jnp.copy(leaf), sharding), tree)
 
 
+@checked
 def shard_batch(tree: Any, mesh: Mesh, axis: AxisName = "data", batch_axes: Any = 0) -> Any:
     """Return a batch with the rows of every array split over a mesh axis.
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxaccel._checked import checked
 from jaxaccel._checks import check_arrays, check_function
 from jaxaccel._math import compute_dtype
 from jaxaccel._rows import count_rows, row_axes
@@ -20,6 +21,7 @@ from jaxaccel.parallel import shard_batch
 from jaxaccel.training._train_state import TrainState
 
 
+@checked
 def evaluate(
     metric_fn: Callable[[Any, Any, Any], dict[str, jax.Array]],
     params: Params,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel._checks import check_function
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import StateT
@@ -25,6 +26,7 @@ class History(NamedTuple):
     ``evaluate`` returned."""
 
 
+@checked
 def fit(
     step: Callable[[StateT, Any], tuple[StateT, dict[str, jax.Array]]],
     state: StateT,

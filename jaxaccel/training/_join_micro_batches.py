@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._checked import checked
 from jaxaccel._rows import count_rows, row_axes
 
 
+@checked
 def join_micro_batches(batches: Sequence[Any], batch_axes: Any = 0) -> Any:
     """Join a loader's batches into one whose accumulated parts are exactly those batches.
 

@@ -12,12 +12,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._named_arrays import paths_of_variables
 from jaxaccel._selectors import path_test
 from jaxaccel._tree import path_name
 from jaxaccel._types import ModelFunction, Params
 
 
+@checked
 def split_model(model: nnx.Module, trainable: Any = None) -> tuple[ModelFunction, Params, Any]:
     """Split a model into a pure function, its parameters and the rest of its state.
 
@@ -75,6 +77,7 @@ def split_model(model: nnx.Module, trainable: Any = None) -> tuple[ModelFunction
     return apply, params, model_state
 
 
+@checked
 def merge(model: nnx.Module, params: Params, model_state: Any = ()) -> None:
     """Put trained parameters and state back into the model that they were split from.
 

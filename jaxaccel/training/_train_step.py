@@ -13,6 +13,7 @@ import optax
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from jaxaccel._checked import checked
 from jaxaccel._checks import (
     check_arrays,
     check_gradient_function,
@@ -26,6 +27,7 @@ from jaxaccel.training._train_state import TrainState
 from jaxaccel.transforms import clip_grads_with_norm, get_total_norm
 
 
+@checked
 def train_step(
     gradient_fn: GradientFunction,
     tx: optax.GradientTransformation,

@@ -9,9 +9,11 @@ from typing import Any
 import jax
 from flax import nnx
 
+from jaxaccel._checked import checked
 from jaxaccel._types import Params
 
 
+@checked
 def update_bn(loader: Iterable[Any], model: nnx.Module) -> None:
     """Replace a model's BatchNorm statistics by the mean over the batches of a loader.
 

@@ -34,6 +34,11 @@ def linear():
     return ja.nn.Linear(3, 3, rngs=GENERATOR)
 
 
+@functools.cache
+def mesh():
+    return ja.parallel.make_mesh()
+
+
 TYPICAL = {
     # functional
     **dict.fromkeys(("input", "input1", "input2", "x1", "x2", "tensors", "grads"), MATRIX),
@@ -165,6 +170,32 @@ OWN = {
     "init.calculate_gain": {"nonlinearity": "relu"},
     "random.philox_uniform": {"words": lambda: ja.random.philox(0, 0, 2, 1).words},
     "precision.cast": {"apply": model_function, "policy": ja.precision.Policy()},
+    "optimizers.load_state_dict": {
+        "state": lambda: ja.optimizers.sgd(0.1).init(MATRIX),
+        "state_dict": {},
+    },
+    "optimizers.state_dict": {"state": lambda: ja.optimizers.sgd(0.1).init(MATRIX)},
+    "nn.state_dict": {"model": linear},
+    "nn.load_state_dict": {"model": linear, "state_dict": {}},
+    "training.split_model": {"model": linear},
+    "training.merge": {"model": linear, "params": {}, "model_state": {}},
+    "training.gradients": {"loss_fn": loss_function},
+    "training.accumulate": {"gradient_fn": ja.training.gradients(loss_function)},
+    "training.join_micro_batches": {"batches": [MATRIX, MATRIX]},
+    "training.train_state": {"tx": ja.optimizers.sgd(0.1)},
+    "training.train_step": {
+        "gradient_fn": ja.training.gradients(loss_function),
+        "tx": ja.optimizers.sgd(0.1),
+    },
+    "training.fit": {"step": abs, "state": MATRIX, "batches": abs},
+    "training.evaluate": {"metric_fn": abs, "model_state": (), "batches": [MATRIX]},
+    "training.update_bn": {"loader": [MATRIX], "model": linear},
+    "parallel.replicate": {"tree": MATRIX, "mesh": mesh},
+    "parallel.shard_batch": {"tree": MATRIX, "mesh": mesh},
+    "parallel.data_parallel": {
+        "gradient_fn": ja.training.gradients(loss_function),
+        "mesh": mesh,
+    },
     "data.load": {"name": "mnist5k"},
     "data.random_sampler": {"generator": GENERATOR},
     "data.weighted_random_sampler": {"weights": [0.5, 0.5], "generator": GENERATOR},
@@ -199,7 +230,7 @@ def parameters(value):
 
 def is_made(value):
     """Return whether a value of the table is made when it is needed."""
-    return value is linear or getattr(value, "__name__", None) == "<lambda>"
+    return value is linear or value is mesh or getattr(value, "__name__", None) == "<lambda>"
 
 
 def valid_arguments(name, value):
