@@ -68,7 +68,7 @@ def as_weight(value: Any) -> jax.Array:
     """Return what a part counts for, as the user's ``weight`` returned it, as a float."""
     kind = value.dtype.kind if isinstance(value, (jax.Array, np.ndarray)) else ""
     is_real = isinstance(value, numbers.Real) or kind in {*"biuf", "V"}  # V: bfloat16 and others
-    if not is_real or np.shape(value):
+    if not is_real or getattr(value, "shape", ()):
         raise TypeError(
             "weight must return one real number, what the rows count for together, got "
             f"{value!r}; sum over the rows"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
+from jax.sharding import Sharding
 
 from jaxaccel._checked import checked
 
@@ -35,8 +36,9 @@ def prefetch_to_device(iterator: Iterable[Any], size: int = 2, sharding: Any = N
         ``iterator`` raises comes after the batches before it.
 
     Raises:
-        ValueError: ``size`` is not a positive integer; later, from JAX, a batch does not divide
-            evenly over the devices (``drop_last=True`` of ``batches`` prevents it).
+        ValueError: ``size`` is not a positive integer, or ``sharding`` lies over several processes
+            (map ``parallel.shard_batch`` over the batches instead); later, from JAX, a batch does
+            not divide evenly over the devices (``drop_last=True`` of ``batches`` prevents it).
 
     PyTorch:
         ``DataLoader(..., pin_memory=True, prefetch_factor=size)`` followed by
@@ -52,6 +54,12 @@ def prefetch_to_device(iterator: Iterable[Any], size: int = 2, sharding: Any = N
     """
     if size < 1:
         raise ValueError(f"prefetch_to_device: size must be a positive integer, got {size!r}")
+    places = [place for place in jax.tree.leaves(sharding) if isinstance(place, Sharding)]
+    if not all(place.is_fully_addressable for place in places):
+        raise ValueError(
+            "prefetch_to_device: sharding lies over several processes, of which each has only its "
+            "own rows; leave it out and map parallel.shard_batch over the batches"
+        )
     return _prefetch((jax.device_put(batch, sharding) for batch in iterator), size)
 
 

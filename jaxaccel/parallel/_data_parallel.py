@@ -6,15 +6,25 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
+from jax.core import Tracer
 from jax.sharding import Mesh
 
 from jaxaccel._checked import checked
 from jaxaccel._checks import check_gradient_function
+from jaxaccel._processes import check_global
 from jaxaccel._rows import row_axes
 from jaxaccel._types import AxisName, GradientFunction, Gradients, Params
 from jaxaccel.parallel._modes import by_pmap, by_shard_map, by_sharding
 from jaxaccel.parallel._per_device import per_device
 from jaxaccel.parallel._placement import check_batch_divides, known_axes
+
+MAKE_GLOBAL = {
+    "params": "parallel.replicate(params, mesh)",
+    "model_state": "parallel.replicate(model_state, mesh)",
+    "batch": "parallel.shard_batch(batch, mesh)",
+}
+"""How an array that one of several processes holds alone becomes part of the whole."""
 
 
 @checked
@@ -57,7 +67,8 @@ def data_parallel(
         weight: ``rows -> scalar``, what a device's rows count for in the mean of gradients and
             metrics: their number of tokens, for a loss that is a mean over tokens. Rows of weight
             0 count for nothing, even if their gradients are NaN. ``"jit"`` needs none, nor does a
-            loss that sums over ``axis`` itself. Default: all devices count the same.
+            loss that sums over ``axis`` itself, unless ``training.accumulate`` weighs parts inside:
+            then both are given the same. Default: all devices count the same.
         batch_axes: The axis of each leaf that holds its rows, ``None`` for a leaf that every device
             is given whole: one for all or a prefix of the batch's tree, as ``jax.vmap``'s
             ``in_axes``. Scalars are given whole without saying.
@@ -70,9 +81,10 @@ def data_parallel(
 
     Raises:
         ValueError: The mesh lacks the axis, the mode is unknown or does not fit the mesh; when
-            called, the axis' size does not divide the batch, or the leaves disagree on the number
-            of rows.
-        TypeError: ``gradient_fn`` is a loss function.
+            called, the axis' size does not divide the batch, the leaves disagree on the number of
+            rows, or one of several processes hands in arrays that are only its own.
+        TypeError: ``gradient_fn`` is a loss function, ``mesh`` is not a mesh; when called, ``key``
+            is a raw key, or ``weight`` returns anything but one real number.
 
     PyTorch:
         ``torch.nn.parallel.DistributedDataParallel``: gradients are averaged over ranks (a sum in
@@ -115,6 +127,17 @@ def data_parallel(
     def parallel(
         params: Params, model_state: Any, batch: Any, *, loss_scale: Any = None, key: Any = None
     ) -> Gradients:
+        given = {"params": params, "model_state": model_state, "batch": batch}
+        leaves = jax.tree.leaves((given, loss_scale, key))
+        if mesh.is_multi_process and not any(isinstance(leaf, Tracer) for leaf in leaves):
+            check_global(MAKE_GLOBAL, **given)
+        _check_key(key)
         return on_mesh(params, model_state, batch, loss_scale, key)
 
     return parallel
+
+
+def _check_key(key: Any) -> None:
+    """Raise for a raw key, which no function can tell from numbers, so that all draw alike."""
+    if key is not None and not jnp.issubdtype(jnp.result_type(key), jax.dtypes.prng_key):
+        raise TypeError(f"key must be a typed key, got {key!r}; pass jax.random.key(seed)")

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from jaxaccel._checked import checked
+from jaxaccel._checks import as_integer
 
 
 @checked
@@ -30,7 +32,10 @@ def make_mesh(
 
     Raises:
         ValueError: A size is neither positive nor -1, two sizes are -1, or the sizes do not
-            multiply to the number of devices.
+            multiply to the number of devices; there is no device, one is there twice, or they are
+            of several kinds.
+        TypeError: ``shape`` is not a mapping of names to whole numbers, or ``devices`` not a
+            sequence of devices.
 
     PyTorch:
         ``torch.distributed.device_mesh.init_device_mesh(device_type, mesh_shape,
@@ -44,11 +49,8 @@ def make_mesh(
         >>> print(mesh.shape["data"])
         1
     """
-    devices = jax.devices() if devices is None else list(devices)
-    sizes = dict(shape or {"data": -1})
-    for axis, size in sizes.items():
-        if size != -1 and size < 1:
-            raise ValueError(f"mesh axis {axis!r} must be positive or -1, got {size}")
+    devices = _checked_devices(devices)
+    sizes = _checked_sizes({"data": -1} if shape is None else shape)
     known = math.prod(size for size in sizes.values() if size != -1)
     free = [axis for axis, size in sizes.items() if size == -1]
     if len(free) > 1:
@@ -57,7 +59,7 @@ def make_mesh(
         sizes[free[0]] = len(devices) // known
     if math.prod(sizes.values()) != len(devices):
         raise ValueError(
-            f"a mesh of shape {dict(shape or {})} does not fit {len(devices)} devices: the sizes "
+            f"a mesh of shape {shape} does not fit {len(devices)} devices: the sizes "
             "must multiply to their number; change a size or pass devices="
         )
     return jax.make_mesh(
@@ -66,3 +68,60 @@ def make_mesh(
         axis_types=(AxisType.Auto,) * len(sizes),
         devices=devices,
     )
+
+
+def check_mesh(mesh: Any) -> None:
+    """Raise unless a mesh is one of devices whose axes are not mapped already."""
+    if not isinstance(mesh, Mesh):
+        raise TypeError(
+            f"mesh must be a jax.sharding.Mesh, got {mesh!r}; make one with parallel.make_mesh()"
+        )
+    pairs = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    manual = [name for name, kind in pairs if kind is AxisType.Manual]
+    if manual:
+        raise ValueError(
+            f"mesh axes must be automatic or explicit, got the manual {manual}, as inside a "
+            "shard_map; pass the mesh that it was given, or parallel.make_mesh()"
+        )
+
+
+def _checked_sizes(shape: Any) -> dict[str, int]:
+    """Return the axes' sizes as Python's integers."""
+    if not isinstance(shape, Mapping) or not all(isinstance(axis, str) for axis in shape):
+        raise TypeError(
+            "shape must map names of axes to numbers of devices, got "
+            f"{shape!r}; write make_mesh({{'data': -1}})"
+        )
+    if not shape:
+        raise ValueError("a mesh needs at least one axis, got shape={}; leave it out for one")
+    sizes = {}
+    for axis, size in shape.items():
+        found = as_integer(size)
+        if found is None:
+            raise TypeError(f"mesh axis {axis!r} must be a whole number, got {size!r}")
+        if found != -1 and found < 1:
+            raise ValueError(f"mesh axis {axis!r} must be positive or -1, got {size}")
+        sizes[axis] = found
+    return sizes
+
+
+def _checked_devices(devices: Any) -> list[Any]:
+    """Return the devices of a mesh as a list."""
+    if devices is None:
+        return jax.devices()
+    is_sequence = isinstance(devices, (Sequence, np.ndarray)) and not isinstance(devices, str)
+    if isinstance(devices, np.ndarray):
+        devices = devices.ravel()
+    found: list[Any] = list(devices) if is_sequence else []
+    if not is_sequence or not all(hasattr(each, "device_kind") for each in found):
+        raise TypeError(f"devices must be a sequence such as jax.devices(), got {devices!r}")
+    if not found:
+        raise ValueError("a mesh needs at least one device, got devices=[]")
+    if len(set(found)) < len(found):
+        raise ValueError(f"each device must be there once, got devices={found}")
+    kinds = sorted({f"{each.platform} {each.device_kind}" for each in found})
+    if len(kinds) > 1:
+        raise ValueError(
+            f"devices must be of one kind, got {kinds}; choose some with jax.devices(platform)"
+        )
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import jax
@@ -11,13 +12,18 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxaccel._checked import checked
+from jaxaccel._processes import is_global, shared_array
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import AxisName
+from jaxaccel.parallel._agreement import check_rows, check_same_values
+from jaxaccel.parallel._mesh import check_mesh
 
 
 @checked
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Return the tree with a copy of every array on every device of the mesh.
+
+    On a mesh over several processes each hands in the same values, which is checked.
 
     Args:
         tree: A pytree of arrays.
@@ -26,9 +32,14 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     Returns:
         The same values, replicated. The arrays are new: donating them leaves the originals alive.
 
+    Raises:
+        ValueError: Processes hand in different values or trees.
+        TypeError: A leaf is not an array or a number, or ``mesh`` is not a mesh.
+
     PyTorch:
         What ``DistributedDataParallel`` does when it is constructed: rank 0's parameters and
-        buffers are sent to all.
+        buffers are sent to all. Here processes that differ are an error: they would draw other
+        random numbers later, too.
 
     Example:
         >>> import jax
@@ -38,16 +49,32 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
         >>> print(ja.parallel.replicate(jnp.ones(2), mesh).sharding.is_fully_replicated)
         True
     """
+    check_mesh(mesh)
+    check_arrays(tree)
     sharding = NamedSharding(mesh, PartitionSpec())
-    # Copied first: device_put may keep the buffer of the device that the array is on already.
-    return jax.tree.map(lambda leaf: jax.device_put(jnp.copy(leaf), sharding), tree)
+    if not mesh.is_multi_process:
+        # Copied first: device_put may keep the buffer of the device that the array is on already.
+        return jax.tree.map(lambda leaf: jax.device_put(jnp.copy(leaf), sharding), tree)
+    check_same_values(tree, mesh)
+    return jax.tree.map(
+        lambda leaf: shared_array(jnp.copy(leaf) if is_global(leaf) else leaf, sharding, True), tree
+    )
 
 
 @checked
-def shard_batch(tree: Any, mesh: Mesh, axis: AxisName = "data", batch_axes: Any = 0) -> Any:
+def shard_batch(
+    tree: Any,
+    mesh: Mesh,
+    axis: AxisName = "data",
+    batch_axes: Any = 0,
+    *,
+    whole: bool | None = None,
+) -> Any:
     """Return a batch with the rows of every array split over a mesh axis.
 
-    Of several processes each hands in its own rows, and together they make up the batch.
+    Of several processes each hands in its own rows, and together they make up the batch, in the
+    order of the mesh's devices. Whether that is so is asked of all of them with every batch: a few
+    numbers are exchanged, which takes about a millisecond and waits for the steps before.
 
     Args:
         tree: A pytree of arrays with the same number of rows.
@@ -56,13 +83,21 @@ def shard_batch(tree: Any, mesh: Mesh, axis: AxisName = "data", batch_axes: Any 
         batch_axes: The axis of each leaf that holds its rows, ``None`` for a leaf that every device
             gets whole (every process must have the same then): one for all or a prefix of the
             batch's tree, as ``jax.vmap``'s ``in_axes``. Scalars are given whole without saying.
+        whole: Of several processes: ``True`` where each is given the whole batch, the same rows, of
+            which it keeps its share; ``False`` where each has its own and nothing shall be
+            exchanged (in a thread it must not), also if the rows happen to be the same. Default:
+            its own, and the same rows everywhere are refused, as the whole batch handed in by
+            mistake.
 
     Returns:
-        The same values as arrays of the whole mesh.
+        The same values as arrays of the whole mesh; of those of the whole mesh, the same.
 
     Raises:
         ValueError: The mesh has no such axis, its size does not divide the batch, or the leaves
-            disagree on the number of rows.
+            disagree on the number of rows. Of several processes: they hand in different numbers of
+            rows, other shapes or dtypes, other leaves without rows, or the same rows, against what
+            ``whole`` says.
+        TypeError: A leaf is not an array or a number, or ``mesh`` is not a mesh.
 
     PyTorch:
         ``DistributedSampler`` gives each rank its own rows; here one global array holds them.
@@ -76,25 +111,44 @@ def shard_batch(tree: Any, mesh: Mesh, axis: AxisName = "data", batch_axes: Any 
         data
     """
     axes, rows = known_axes(mesh, axis), row_axes(tree, batch_axes)
+    check_arrays(tree)
     specs = batch_specs(tree, rows, axes)
     where = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
-    if jax.process_count() == 1:
+    if not mesh.is_multi_process:
         check_batch_divides(tree, rows, mesh, axes)
         return jax.device_put(tree, where)
-    count_rows(tree, rows)
-    return jax.tree.map(
-        lambda leaf, place: jax.make_array_from_process_local_data(place, np.asarray(leaf)),
-        tree,
-        where,
+    check_rows(tree, rows, mesh, axes, whole)
+    leaves, treedef = jax.tree.flatten(tree)
+    triples = zip(leaves, rows, jax.tree.leaves(where), strict=True)
+    return treedef.unflatten(
+        [shared_array(leaf, place, bool(whole) or axis is None) for leaf, axis, place in triples]
     )
 
 
 def known_axes(mesh: Mesh, axis: AxisName) -> tuple[str, ...]:
     """Return one or more axis names as a tuple; raise unless the mesh has them."""
-    axes = (axis,) if isinstance(axis, str) else tuple(axis)
-    if not axes or any(name not in mesh.shape for name in axes):
-        raise ValueError(f"the mesh has axes {tuple(mesh.shape)}, got axis={axis!r}")
+    check_mesh(mesh)
+    is_several = isinstance(axis, (tuple, list)) and len(set(map(repr, axis))) == len(axis)
+    axes: tuple[Any, ...] = tuple(axis) if is_several else (axis,)
+    if not axes or not all(isinstance(name, str) and name in mesh.shape for name in axes):
+        raise ValueError(
+            f"the mesh has axes {tuple(mesh.shape)}, got axis={axis!r}; name one of them, or "
+            "several, each once"
+        )
     return axes
+
+
+def check_arrays(tree: Any) -> None:
+    """Raise for a leaf that is neither an array of numbers nor a number."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        kind = leaf.dtype.kind if isinstance(leaf, np.ndarray) else ""
+        is_array = isinstance(leaf, (jax.Array, np.ndarray, np.generic)) and kind not in {*"OSUmM"}
+        if not is_array and not isinstance(leaf, numbers.Number):
+            found = f"dtype {leaf.dtype}" if kind else f"{leaf!r}"
+            raise TypeError(
+                f"a leaf must be an array of numbers, got {found} at "
+                f"{jax.tree_util.keystr(path) or 'the top'}; keep texts and objects out of the tree"
+            )
 
 
 def batch_specs(batch: Any, rows: list[int | None], axes: tuple[str, ...]) -> Any:

@@ -62,7 +62,8 @@ def accumulate(
     Raises:
         ValueError: ``steps`` is below 1; when called, it does not divide the batch, or the leaves
             disagree on the number of rows.
-        TypeError: ``steps`` is not an integer, or ``gradient_fn`` is a loss function.
+        TypeError: ``steps`` is not an integer, or ``gradient_fn`` is a loss function; when called,
+            ``weight`` returns anything but one real number.
 
     PyTorch:
         ``(loss / A).backward()`` on A batches ``batch[a::A]``, then one ``optimizer.step()``: same

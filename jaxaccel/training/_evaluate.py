@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from jaxaccel._checked import checked
 from jaxaccel._checks import check_arrays, check_function
 from jaxaccel._math import compute_dtype
+from jaxaccel._processes import check_global, is_global
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import AxisName, Params
 from jaxaccel.parallel import shard_batch
@@ -32,6 +33,7 @@ def evaluate(
     batch_axes: Any = 0,
     mesh: Mesh | None = None,
     axis: AxisName = "data",
+    whole: bool | None = None,
 ) -> dict[str, float]:
     r"""Return the means of some metrics over all rows of a set.
 
@@ -56,13 +58,17 @@ def evaluate(
         mesh: Split the batches over this mesh, on which the parameters must be already. Default:
             they go where they go.
         axis: The mesh axis to split over, or a tuple of them.
+        whole: As for ``parallel.shard_batch``: whether each of several processes is given whole
+            batches. By default each goes through its own rows, in as many batches as the others,
+            the last of which may be smaller or empty, and the means are over all of them.
 
     Returns:
         ``{name: mean}``, Python floats; NaN where nothing counted.
 
     Raises:
         ValueError: There was no batch, its leaves disagree on the number of rows, or a metric does
-            not have one entry a row.
+            not have one entry a row; or one of several processes hands in rows of its own to
+            parameters of all, without ``mesh``.
         TypeError: ``metric_fn`` is not a function, ``params`` is a :class:`TrainState`, ``batches``
             is not an iterable, or a batch is not made of arrays.
 
@@ -91,6 +97,7 @@ def evaluate(
             "of the epoch is called first"
         )
     size, sums = 0, []
+    is_of_all = mesh is None and any(map(is_global, jax.tree.leaves((params, model_state))))
     for batch in batches:
         check_arrays("batch", batch)
         axes = row_axes(batch, batch_axes)
@@ -103,7 +110,9 @@ def evaluate(
         count = np.arange(max(size, rows)) < rows
         filled = _filled(batch, axes, len(count)), count
         if mesh is not None:
-            filled = shard_batch(filled, mesh, axis, (batch_axes, 0))
+            filled = _on_mesh(filled, mesh, axis, batch_axes, whole)
+        elif is_of_all:
+            check_global({"batch": "mesh=mesh"}, batch=batch)
         sums.append(_sums(params, model_state, *filled, metric_fn=metric_fn, weight=weight))
     if not sums:
         raise ValueError("there was no batch to evaluate")
@@ -135,6 +144,14 @@ def _sums(
     return {name: total(name, jnp.asarray(metric)) for name, metric in found.items()}
 
 
+def _on_mesh(filled: Any, mesh: Mesh, axis: AxisName, batch_axes: Any, whole: Any) -> Any:
+    """Return a batch and what of it counts on the mesh."""
+    batch, count = filled
+    batch = shard_batch(batch, mesh, axis, batch_axes, whole=whole)
+    # Nothing is asked of what counts: it may well be the same in every process.
+    return batch, shard_batch(count, mesh, axis, whole=bool(whole))
+
+
 def _spread(of_rows: jax.Array, metric: jax.Array) -> jax.Array:
     """Return numbers of rows, or of entries, in a metric's shape."""
     shape = (*of_rows.shape, *(1,) * (metric.ndim - of_rows.ndim))
@@ -148,6 +165,9 @@ def _filled(batch: Any, axes: list[int | None], size: int) -> Any:
     def fill(leaf: Any, axis: int | None) -> Any:
         if axis is None or leaf.shape[axis] == size:
             return leaf
+        if leaf.shape[axis] == 0:  # one of several processes has come to its end
+            shape = (*leaf.shape[:axis], size, *leaf.shape[axis + 1 :])
+            return np.zeros(shape, leaf.dtype)
         index = np.minimum(np.arange(size), leaf.shape[axis] - 1)
         return (
             np.take(leaf, index, axis)

@@ -20,11 +20,18 @@ from jaxaccel._checks import (
     check_non_negative,
     check_transformation,
 )
+from jaxaccel._processes import check_global
 from jaxaccel._tree import next_step, unmoved_like
 from jaxaccel._types import GradientFunction, Params, Step, Updates
 from jaxaccel.training._learning_rates import learning_rates
 from jaxaccel.training._train_state import TrainState
 from jaxaccel.transforms import clip_grads_with_norm, get_total_norm
+
+MAKE_GLOBAL = {
+    "batch": "parallel.shard_batch(batch, mesh)",
+    "state": "training.train_state(..., mesh=mesh)",
+}
+"""How an array that one of several processes holds alone becomes part of the whole."""
 
 
 @checked
@@ -127,7 +134,7 @@ def train_step(
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(state)):
             return run(state, batch, extra)  # part of a larger program
         if jax.process_count() > 1:
-            _check_global(state=state, batch=batch)
+            check_global(MAKE_GLOBAL, state=state, batch=batch)
         return compiled(state, batch, extra)
 
     return step
@@ -240,24 +247,4 @@ def _check_extra(extra: dict[str, Any]) -> None:
                 raise TypeError(
                     f"extra argument {name!r} of a step must be made of arrays or numbers, got "
                     f"{leaf!r}; functions and texts are arguments of the transformation itself"
-                )
-
-
-def _check_global(**trees: Any) -> None:
-    """Raise for an array that one of several processes holds alone, which it takes for the whole.
-
-    Every process would silently use its share of its own rows as if it were the same batch.
-    """
-    for name, tree in trees.items():
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-            is_global = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
-            if getattr(leaf, "shape", ()) and not is_global:
-                remedy = {
-                    "batch": "parallel.shard_batch(batch, mesh)",
-                    "state": "training.train_state(..., mesh=mesh)",
-                }
-                raise ValueError(
-                    f"{name}{jax.tree_util.keystr(path)} is an array of process "
-                    f"{jax.process_index()} alone, one of {jax.process_count()}; make it part of "
-                    f"the whole with {remedy[name]}"
                 )

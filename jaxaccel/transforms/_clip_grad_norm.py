@@ -60,9 +60,8 @@ def get_total_norm(
         axis_name: For a call inside your own ``shard_map``: the mapped axis, or axes, over whose
             devices pieces of the arrays lie; the norm is then that of the whole arrays, on all of
             them. An array that the devices share, by its type, counts once. ``pmap`` and
-            ``shard_map(check_vma=False)`` keep no such types: there, and wherever not all is sharded
-            alike, give a prefix of the tree with a name, names or ``None`` for each array. Default:
-            the arrays are whole.
+            ``shard_map(check_vma=False)`` keep no such types: there, give a prefix of the tree
+            with a name, names or ``None`` for each array. Default: the arrays are whole.
 
     Returns:
         A real scalar, in float32 or, with double-precision leaves, float64. An empty tree gives 0.

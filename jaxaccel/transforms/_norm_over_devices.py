@@ -60,7 +60,7 @@ def norms_over(
         else:
             own = jnp.stack([_powers(leaves[index], order, norm) for index in members])
             summed = jax.lax.psum(own, group)
-            whole = summed if order == 0 else summed ** (1.0 / order)
+            whole = summed if order == 0 else _power(summed, 1.0 / order)
         for index, each in zip(members, whole, strict=True):
             norms[index] = each
     return [each for each in norms if each is not None]
@@ -72,7 +72,15 @@ def _powers(leaf: jax.Array, order: float, norm: Callable[..., jax.Array]) -> ja
         return norm(leaf, order)
     if order == 2:
         return jnp.sum(leaf.real**2 + leaf.imag**2 if jnp.iscomplexobj(leaf) else leaf**2)
-    return jnp.sum(jnp.abs(leaf) ** order)
+    return jnp.sum(_power(jnp.abs(leaf), order))
+
+
+def _power(base: jax.Array, exponent: float) -> jax.Array:
+    """Return a power whose derivative at 0 is 0, as PyTorch's norms have it."""
+    if exponent < 0:
+        return base**exponent
+    is_zero = base == 0
+    return jnp.where(is_zero, base, jnp.where(is_zero, jnp.ones_like(base), base) ** exponent)
 
 
 def _extreme(norms: jax.Array, axes: tuple[str, ...], order: float) -> jax.Array:

@@ -1,7 +1,10 @@
 """Meshes, batches and steps that cannot be: the text names the value and the remedy."""
 
+import collections
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import torch
 from jax.sharding import AxisType
@@ -29,8 +32,11 @@ def parallel(**kwargs):
     return ja.parallel.data_parallel(gradients, **({"mesh": mesh()} | kwargs))
 
 
-def explicit():
-    return jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
+def explicit(kind=AxisType.Explicit):
+    return jax.sharding.Mesh(np.array(jax.devices()), ("data",), axis_types=(kind,))
+
+
+OTHER_DEVICE = collections.namedtuple("Device", "platform device_kind")("tpu", "v9")
 
 
 def on(batch, **kwargs):
@@ -147,6 +153,76 @@ WRONG = {
     "mesh of other devices": (
         lambda: ja.parallel.make_mesh({"data": 8}, devices=jax.devices()[:3]),
         ["'data': 8", "3 devices", "devices="],
+    ),
+    "mesh of a number": (
+        lambda: ja.parallel.make_mesh(8),
+        ["shape", "8", "make_mesh({'data': -1})"],
+    ),
+    "mesh of a text": (lambda: ja.parallel.make_mesh("data"), ["shape", "'data'", "map names"]),
+    "mesh without an axis": (lambda: ja.parallel.make_mesh({}), ["at least one axis", "{}"]),
+    "mesh axis that is a number": (lambda: ja.parallel.make_mesh({1: 8}), ["names", "{1: 8}"]),
+    "mesh size a fraction": (lambda: mesh(data=8.0), ["'data'", "whole number", "8.0"]),
+    "mesh size a text": (lambda: mesh(data="8"), ["'data'", "whole number", "'8'"]),
+    "mesh size a bool": (lambda: mesh(data=True), ["'data'", "whole number", "True"]),
+    "mesh without a device": (lambda: ja.parallel.make_mesh(devices=[]), ["one device", "[]"]),
+    "mesh of a number of devices": (
+        lambda: ja.parallel.make_mesh(devices=8),
+        ["devices", "8", "jax.devices()"],
+    ),
+    "mesh of numbers of devices": (
+        lambda: ja.parallel.make_mesh(devices=[0, 1]),
+        ["devices", "[0, 1]", "jax.devices()"],
+    ),
+    "mesh with a device twice": (
+        lambda: ja.parallel.make_mesh(devices=jax.devices()[:1] * 2),
+        ["once", "devices="],
+    ),
+    "mesh of two kinds of devices": (
+        lambda: ja.parallel.make_mesh(devices=[jax.devices()[0], OTHER_DEVICE]),
+        ["one kind", "'tpu v9'", "jax.devices(platform)"],
+    ),
+    "not a mesh": (lambda: parallel(mesh="data"), ["jax.sharding.Mesh", "'data'", "make_mesh()"]),
+    "not a mesh to replicate on": (
+        lambda: ja.parallel.replicate(jnp.ones(8), None),
+        ["jax.sharding.Mesh", "None", "make_mesh()"],
+    ),
+    "an abstract mesh": (
+        lambda: parallel(mesh=mesh().abstract_mesh),
+        ["jax.sharding.Mesh", "AbstractMesh", "make_mesh()"],
+    ),
+    "a mesh of manual axes": (
+        lambda: ja.parallel.shard_batch(jnp.ones(8), explicit(AxisType.Manual)),
+        ["automatic or explicit", "['data']", "make_mesh()"],
+    ),
+    "axis a number": (lambda: parallel(axis=0), ["('data',)", "axis=0", "each once"]),
+    "axis twice": (lambda: parallel(axis=("data", "data")), ["('data', 'data')", "each once"]),
+    "texts to shard": (
+        lambda: ja.parallel.shard_batch({"names": np.array(["a"] * 8)}, mesh()),
+        ["['names']", "<U1", "out of the tree"],
+    ),
+    "objects to replicate": (
+        lambda: ja.parallel.replicate([object], mesh()),
+        ["[0]", "object", "out of the tree"],
+    ),
+    "a raw key": (
+        lambda: parallel(mode="shard_map")(
+            jnp.ones(()), (), jnp.ones(8), key=jax.random.PRNGKey(0)
+        ),
+        ["typed key", "jax.random.key(seed)"],
+    ),
+    "weight of each row": (
+        lambda: on(jnp.ones(8), mode="shard_map", weight=lambda rows: rows),
+        ["weight", "one real number", "sum over the rows"],
+    ),
+    "weight of each row of a part": (
+        lambda: ja.training.accumulate(gradients, 2, weight=lambda rows: rows)(
+            jnp.ones(()), (), jnp.ones(8)
+        ),
+        ["weight", "one real number", "sum over the rows"],
+    ),
+    "weight without a number": (
+        lambda: on(jnp.ones(8), mode="pmap", weight=lambda rows: None),
+        ["weight", "one real number", "None"],
     ),
     "unknown mode": (lambda: parallel(mode="ddp"), ["'ddp'", "'jit', 'shard_map' or 'pmap'"]),
     "unknown axis": (lambda: parallel(axis="model"), ["'data'", "axis='model'"]),

@@ -50,12 +50,14 @@ def of_torch(grads):
     return [torch.tensor(grad) for grad in grads.values() if grad is not None]
 
 
-def mapped(function, types, out_specs=P()):
+def mapped(function, types, out_specs=None):
     """Return a function of the gradients in a ``shard_map`` of 4 by 2 devices."""
     mesh = ja.parallel.make_mesh({"data": 4, "model": 2})
     in_specs = (SPECS,)
     return jax.jit(
-        jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=types)
+        jax.shard_map(
+            function, mesh=mesh, in_specs=in_specs, out_specs=out_specs or P(), check_vma=types
+        )
     )
 
 
@@ -121,8 +123,7 @@ def test_error_if_nonfinite_is_raised_for_what_one_device_holds(order):
         True,
     )
     with pytest.raises(RuntimeError) as raised:
-        jax.block_until_ready(run(grads))
-        jax.effects_barrier()
+        jax.block_until_ready((run(grads), jax.effects_barrier()))
     assert text in str(raised.value)
     # Last, because JAX would raise the error of a device's last callback again at its exit.
     assert np.isfinite(run(gradients()))

@@ -1,0 +1,126 @@
+"""Two real processes of two devices each: one process's numbers, and DistributedDataParallel's."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxaccel as ja
+from parity_tests import tolerances as tol
+from parity_tests.parallel import process
+
+SECONDS = 120
+"""After which processes that wait for each other are ended, and what they wrote is shown."""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Run the processes once, and return what each found."""
+    folder = tmp_path_factory.mktemp("processes")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    root = str(Path(ja.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": root, "JAX_PLATFORMS": "cpu"}
+    logs = [folder / f"log.{rank}" for rank in range(process.PROCESSES)]
+    running = []
+    for rank, log in enumerate(logs):
+        command = [sys.executable, process.__file__, str(rank), port, str(folder / "found")]
+        with log.open("w") as out:
+            running.append(
+                subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
+            )
+    try:
+        codes = [each.wait(SECONDS) for each in running]
+    except subprocess.TimeoutExpired:
+        codes = "too slow"
+    finally:
+        for each in running:
+            each.kill()
+            each.wait()
+    if codes != [0] * process.PROCESSES:
+        said = "\n".join(f"--- {log.name}\n{log.read_text()[-4000:]}" for log in logs)
+        pytest.fail(f"the processes ended with {codes}\n{said}")
+    return [json.loads((folder / f"found.{rank}.json").read_text()) for rank in range(len(logs))]
+
+
+def trained_alone():
+    """Return what one process on one device finds, from whole batches."""
+    params, batches = process.problem()
+    tx = ja.optimizers.adamw(lr=process.LR, weight_decay=process.WEIGHT_DECAY)
+    step = ja.training.train_step(ja.training.gradients(process.loss_fn), tx, max_grad_norm=0.3)
+    state, losses = ja.training.train_state(jax.tree.map(jnp.asarray, params), tx), []
+    for batch in batches:
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss"]))
+    rows = np.concatenate([batches[0]["x"], batches[1]["x"][:3]])
+    return state.params["w"], losses, np.mean(rows @ np.asarray(state.params["w"]))
+
+
+@pytest.mark.parametrize("run", process.RUNS)
+def test_own_rows_of_each_process_are_one_batch(found, run):
+    """A step, ``fit`` and ``evaluate``; accumulated, in two modes, both orders and axis types."""
+    weights, losses, prediction = trained_alone()
+    for of_process in found:
+        ours = of_process["trained"][run]
+        for name, expected in {
+            "params": weights,
+            "loss": losses,
+            "prediction": prediction,
+        }.items():
+            np.testing.assert_allclose(
+                ours[name], expected, rtol=tol.DEVICES_FLOAT64_OF_MAX, err_msg=f"{run} {name}"
+            )
+        assert ours == found[0]["trained"][run]
+        np.testing.assert_allclose(
+            ours["params"], of_process["ddp"], rtol=tol.DEVICES_FLOAT64_OF_MAX, err_msg="ddp"
+        )
+
+
+REFUSED = {
+    "the whole batch": ["all 2 processes hand in the same 16 rows", "whole=True", "whole=False"],
+    "different rows as the whole": ["whole=True", "rows differ", "leave it out"],
+    "different numbers of rows": ["process 0 8, process 1 6", "distributed_sampler"],
+    "a process without rows": ["process 0 8, process 1 0", "distributed_sampler"],
+    "rows that do not divide": ["7 rows", "2 devices", "multiple of 2"],
+    "other leaves without rows": ["leaves that have no rows", "batch_axes"],
+    "other dtypes": ["batches of different structures, shapes or dtypes"],
+    "rows of two that hold the same": ["processes 0 and 1", "give both the same"],
+    "other parameters": ["['w']", "same seed in every process"],
+    "other trees": ["trees of different structures"],
+    "local rows to a step": ["batch['x'] ", "shard_batch(batch, mesh)"],
+    "a local state to a step": ["state.", "train_state(..., mesh=mesh)"],
+    "local rows to gradients": ["batch['x'] ", "shard_batch(batch, mesh)"],
+    "local rows to evaluate": ["batch['x'] ", "mesh=mesh"],
+    "rows sent ahead": ["several processes", "parallel.shard_batch"],
+    "pmap": ["one process, got 2", "'shard_map'"],
+}
+
+
+def test_what_would_be_taken_for_something_else_is_refused(found):
+    for rank, of_process in enumerate(found):
+        texts = of_process["refused"]["texts"]
+        assert set(texts) == set(REFUSED)
+        for name, fragments in REFUSED.items():
+            for fragment in fragments:
+                assert fragment in texts[name], (rank, name, texts[name])
+
+
+def test_batches_of_several_processes(found):
+    """Own rows add up, whole ones and those of processes that hold the same do not; keys too."""
+    for of_process in found:
+        refused = of_process["refused"]
+        assert refused["shapes"] == {
+            "own": [16, 5],
+            "whole": [16, 5],
+            "the same own rows": [8, 2],
+            "data inside a process": [16, 5],
+        }
+        assert refused["key"] == jax.random.key_data(jax.random.key(3)).tolist()
