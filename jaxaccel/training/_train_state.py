@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jaxaccel._checked import checked
 from jaxaccel._checks import check_transformation
 from jaxaccel._tree import initial_step, short_repr
-from jaxaccel._types import Params
+from jaxaccel._types import Key, Params
 from jaxaccel.parallel import replicate
 
 
@@ -41,7 +41,7 @@ def train_state(
     tx: optax.GradientTransformation,
     model_state: Any = (),
     *,
-    key: jax.Array | None = None,
+    key: Key | None = None,
     mesh: Mesh | None = None,
 ) -> TrainState:
     """Return the state that a run starts from.

@@ -196,14 +196,14 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_factory_that_was_not_called(call):
-    with pytest.raises(TypeError, match=r"function sgd; call it first: sgd\(\.\.\.\)"):
+    with pytest.raises(TypeError, match=r"sgd.*call it.*: sgd\(\.\.\.\)"):
         CALLS[call](optimizers.sgd)
-    with pytest.raises(TypeError, match="takes a transformation"):
+    with pytest.raises(TypeError, match="a transformation|GradientTransformation"):
         CALLS[call](0.1)
 
 
 def test_a_factory_that_was_called():
-    with pytest.raises(TypeError, match=r"takes the optimizer's function.*adamw\(lr=0.001\)"):
+    with pytest.raises(TypeError, match=r"(?s)optimizer.*function.*adamw\(lr=0.001\)"):
         optimizers.param_groups(optimizers.adamw(1e-3), [])
 
 
