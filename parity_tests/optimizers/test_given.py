@@ -198,7 +198,7 @@ CALLS = {
 def test_a_factory_that_was_not_called(call):
     with pytest.raises(TypeError, match=r"sgd.*call it.*: sgd\(\.\.\.\)"):
         CALLS[call](optimizers.sgd)
-    with pytest.raises(TypeError, match="a transformation|GradientTransformation"):
+    with pytest.raises(TypeError, match=r"a transformation|GradientTransformation"):
         CALLS[call](0.1)
 
 
