@@ -47,8 +47,9 @@ class Linear(nnx.Module):
         y = x W + b
 
     From (..., in_features) to (..., out_features). ``weight`` is (in_features, out_features),
-    ``bias`` (out_features,) or None. TPUs and many GPUs multiply float32 with fewer digits unless
-    asked for all of them, by ``jax.default_matmul_precision("highest")``.
+    ``bias`` (out_features,) or None. ``layer.weight = embedding.weight`` ties it to another layer's
+    weight, in whichever layout that is kept. TPUs and many GPUs multiply float32 with fewer digits
+    unless asked for all of them, by ``jax.default_matmul_precision("highest")``.
 
     Args:
         in_features: The length of the input's last axis.

@@ -89,7 +89,8 @@ def muon(
         ns_steps: Number of Newton-Schulz iterations, below 100.
         adjust_lr_fn: How the shape of a matrix scales its learning rate: ``"original"``
             (as ``None``) or ``"match_rms_adamw"``, which suits a learning rate tuned for AdamW.
-        layout: Which axis counts the outputs: ``"flax"``, the last, ``"torch"``, the first; or a
+        layout: Which axis counts the outputs: ``"flax"``, the last, ``"torch"``, the first (also of
+            a weight that a layer shares with an embedding: ``weight.get_metadata("layout")``); or a
             function of a leaf's path (``"encoder.embedding"``) that returns one of the two.
 
     Returns:
