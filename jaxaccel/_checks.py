@@ -248,3 +248,11 @@ def _is_array(leaf: Any) -> bool:
         return leaf.dtype.kind not in "OSUMm"
     kinds = (jax.Array, bool, int, float, complex)
     return isinstance(leaf, kinds) or hasattr(leaf, "__jax_array__")
+
+
+def channels_last_remedy(shape: tuple[int, ...], axis: int, expected: int) -> str:
+    """Return what to do where channels stand after the batch, as in PyTorch; "" elsewhere."""
+    if len(shape) < 3 or axis % len(shape) != len(shape) - 1 or shape[1] != expected:
+        return ""
+    axes = ", ".join(map(str, (0, *range(2, len(shape)), 1)))
+    return f"\nChannels are last here: got {tuple(shape)}; pass x.transpose({axes})."

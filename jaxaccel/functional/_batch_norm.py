@@ -155,5 +155,5 @@ def _check(
         raise ValueError(f"{missing[0]} must be defined in evaluation mode")
     if len(missing) == 1:
         raise ValueError("running_mean and running_var must either both be None or neither be None")
-    check_per_channel(input.shape[channel_axis], **parameters)
+    check_per_channel(input, channel_axis, **parameters)
     check_dtypes(input, **parameters)

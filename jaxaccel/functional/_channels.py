@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._checks import channels_last_remedy
+
 
 def along_channels(value: jax.Array, x: jax.Array, channel_axis: int) -> jax.Array:
     """Return a (C,) parameter so that it multiplies ``x`` in its dtype."""
@@ -54,11 +56,15 @@ def check_channel_axis(input: jax.Array, channel_axis: int) -> int:
     return channel_axis % input.ndim
 
 
-def check_per_channel(channels: int, **parameters: jax.Array | None) -> None:
+def check_per_channel(input: jax.Array, axis: int, **parameters: jax.Array | None) -> None:
     """Raise PyTorch's text unless each parameter has one value per channel."""
+    channels = input.shape[axis]
     for name, value in parameters.items():
         if value is not None and value.shape != (channels,):
-            raise ValueError(f"{name} should contain {channels} elements not {value.size}")
+            raise ValueError(
+                f"{name} should contain {channels} elements not {value.size}"
+                + channels_last_remedy(input.shape, axis, value.size)
+            )
 
 
 def check_momentum(function: str, momentum: Any) -> None:

@@ -52,7 +52,14 @@ def as_indices(log_probs: jax.Array, target: jax.Array, ignore_index: int) -> ja
             f"Expected input batch_size ({expected[0]}) to match target batch_size ({found})."
         )
     elif list(target.shape) != expected:
-        raise ValueError(f"Expected target size {expected}, got {list(target.shape)}")
+        text = f"Expected target size {expected}, got {list(target.shape)}"
+        if list(target.shape) == [expected[0], *log_probs.shape[2:]]:
+            axes = ", ".join(map(str, (0, *range(2, log_probs.ndim), 1)))
+            text += (
+                f"\nClasses are last here: got {log_probs.shape}; pass input.transpose({axes}), "
+                "or say class_axis=1"
+            )
+        raise ValueError(text)
     if not isinstance(target, Tracer) and getattr(target, "is_fully_addressable", True):
         known = np.asarray(target)
         outside = known[(known != ignore_index) & ((known < 0) | (known >= classes))]

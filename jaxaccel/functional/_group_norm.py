@@ -7,6 +7,7 @@ import math
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._checks import channels_last_remedy
 from jaxaccel._math import compute_dtype
 from jaxaccel.functional._channels import check_channel_axis, scale_and_shift
 from jaxaccel.functional._moments import check_dtypes, moments
@@ -85,11 +86,6 @@ def _check(
     input: jax.Array, num_groups: int, channel_axis: int, **parameters: jax.Array | None
 ) -> int:
     """Check the arguments, with PyTorch's texts; return the channel axis from the front."""
-    if not isinstance(num_groups, int) or isinstance(num_groups, bool):
-        raise TypeError(
-            "group_norm(): argument 'num_groups' (position 2) must be int, "
-            f"not {type(num_groups).__name__}"
-        )
     if input.ndim < 2:
         raise ValueError(
             f"Expected at least 2 dimensions for input tensor but received {input.ndim}"
@@ -110,6 +106,11 @@ def _check(
         raise ValueError(
             "Expected number of channels in input to be divisible by num_groups, but got input of "
             f"shape {size} and num_groups={num_groups}"
+            + (
+                ""
+                if input.shape[1] % num_groups
+                else channels_last_remedy(input.shape, channel_axis, input.shape[1])
+            )
         )
     for name, value in parameters.items():
         if value is not None and value.shape != (channels,):

@@ -58,6 +58,11 @@ def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -
             "mat1 and mat2 shapes cannot be multiplied "
             f"({math.prod(input.shape[:-1])}x{input.shape[-1]} and "
             f"{weight.shape[0]}x{weight.shape[1]})"
+            + (
+                f"\nweight is (in_features, out_features) here: got {weight.shape}; pass weight.T"
+                if input.shape[-1] == weight.shape[1]
+                else ""
+            )
         )
     if bias is not None and bias.shape != weight.shape[1:]:
         raise ValueError(

@@ -21,6 +21,7 @@ class _OfAxis(nnx.Module):
     def __init__(self, dim: int):
         self.dim = dim
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the layer's function of the input, in the input's dtype."""
         return self._function(input, self.dim)

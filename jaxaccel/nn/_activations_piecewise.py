@@ -63,6 +63,7 @@ class LeakyReLU(nnx.Module):
     def __init__(self, negative_slope: float = 1e-2):
         self.negative_slope = negative_slope
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return :func:`jaxaccel.functional.leaky_relu` of the input."""
         return leaky_relu(input, self.negative_slope)
@@ -113,6 +114,7 @@ class PReLU(nnx.Module):
         self.channel_axis = channel_axis
         self.weight = nnx.Param(jnp.full((num_parameters,), init, parameter_dtype(dtype)))
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, of the input's shape and dtype."""
         return prelu(input, self.weight[...], channel_axis=self.channel_axis)
@@ -140,6 +142,7 @@ class Threshold(nnx.Module):
         self.threshold = threshold
         self.value = value
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return :func:`jaxaccel.functional.threshold` of the input."""
         return threshold(input, self.threshold, self.value)
@@ -173,6 +176,7 @@ class Hardtanh(nnx.Module):
         self.min_val = min_val
         self.max_val = max_val
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return :func:`jaxaccel.functional.hardtanh` of the input."""
         return hardtanh(input, self.min_val, self.max_val)
@@ -246,6 +250,7 @@ class Hardshrink(nnx.Module):
     def __init__(self, lambd: float = 0.5):
         self.lambd = lambd
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return :func:`jaxaccel.functional.hardshrink` of the input."""
         return hardshrink(input, self.lambd)
@@ -277,6 +282,7 @@ class Softshrink(nnx.Module):
             raise ValueError(f"lambda must be at least 0, but found to be {lambd}")
         self.lambd = lambd
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return :func:`jaxaccel.functional.softshrink` of the input."""
         return softshrink(input, self.lambd)

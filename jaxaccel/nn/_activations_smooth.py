@@ -46,6 +46,7 @@ class ELU(nnx.Module):
     def __init__(self, alpha: float = 1.0):
         self.alpha = alpha
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return :func:`jaxaccel.functional.elu` of the input."""
         return elu(input, self.alpha)
@@ -93,6 +94,7 @@ class CELU(nnx.Module):
             raise ValueError("ZeroDivisionError: alpha cannot be 0 for CELU")
         self.alpha = alpha
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return :func:`jaxaccel.functional.celu` of the input."""
         return celu(input, self.alpha)
@@ -124,6 +126,7 @@ class GELU(nnx.Module):
             raise ValueError("approximate argument must be either none or tanh.")
         self.approximate = approximate
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return :func:`jaxaccel.functional.gelu` of the input."""
         return gelu(input, self.approximate)
@@ -247,6 +250,7 @@ class Softplus(nnx.Module):
         self.beta = beta
         self.threshold = threshold
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return :func:`jaxaccel.functional.softplus` of the input."""
         return softplus(input, self.beta, self.threshold)

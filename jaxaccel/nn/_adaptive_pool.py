@@ -30,6 +30,7 @@ class _AdaptivePool(nnx.Module):
     def __init__(self, output_size: int | Sequence[int | None] | None):
         self.output_size = pool_output_size(self._pool.__name__, self._axes, output_size)
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         return self._pool(input, self.output_size)

@@ -42,6 +42,7 @@ class BatchNormBase(NormBase):
         )
         self.axis_name = axis_name
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype; in training, move the running statistics."""
         self._check_input(input)

@@ -67,6 +67,7 @@ class Convolution(nnx.Module):
         check_conv_dilation(self.dilation)
         self.weight, self.bias = draw(in_channels // groups, out_channels, self, bias, dtype, rngs)
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         weight = array_of(self, "weight")

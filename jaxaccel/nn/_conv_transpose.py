@@ -63,6 +63,7 @@ class TransposedConvolution(nnx.Module):
         check_conv_transpose(self.stride, self.padding, self.output_padding, self.dilation)
         self.weight, self.bias = draw(out_channels // groups, in_channels, self, bias, dtype, rngs)
 
+    @checked
     def __call__(self, input: jax.Array, output_size: Sequence[int] | None = None) -> jax.Array:
         """Return the output, in the input's dtype.
 

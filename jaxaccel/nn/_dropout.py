@@ -29,6 +29,7 @@ class _Dropout(nnx.Module):
         self.deterministic = False
         self.rngs = rngs["dropout"].fork() if isinstance(rngs, nnx.Rngs) else nnx.data(None)
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the input with a new mask applied, or as it is in evaluation."""
         return self._drop(input, self.p, not self.deterministic, key=self.mask_key())

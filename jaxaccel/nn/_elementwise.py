@@ -20,6 +20,7 @@ class Elementwise(nnx.Module):
     def __init__(self) -> None:
         pass
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the layer's function of the input, in the input's shape and dtype."""
         return self._function(input)

@@ -87,6 +87,7 @@ class Embedding(nnx.Module):
         self.scale_grad_by_freq = scale_grad_by_freq
         self.weight = _new_table(num_embeddings, embedding_dim, padding_idx, dtype, rngs)
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the rows; with ``max_norm``, scale them in the table."""
         weight = array_of(self, "weight")
@@ -193,6 +194,7 @@ class EmbeddingBag(nnx.Module):
         self.padding_idx = padding_idx
         self.weight = _new_table(num_embeddings, embedding_dim, padding_idx, dtype, rngs)
 
+    @checked
     def __call__(
         self,
         input: jax.Array,

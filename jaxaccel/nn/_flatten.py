@@ -51,6 +51,7 @@ class Flatten(nnx.Module):
         self.end_dim = end_dim
         self.channel_axis = channel_axis
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the input with its axes merged."""
         ndim = max(input.ndim, 1)  # a number counts as a vector, as in PyTorch
@@ -117,6 +118,7 @@ class Unflatten(nnx.Module):
         self.unflattened_size = tuple(unflattened_size)
         self.channel_axis = channel_axis
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the input with its axis split."""
         dim = _axis(self.dim, input.ndim)

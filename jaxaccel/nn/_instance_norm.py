@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._checks import channels_last_remedy
 from jaxaccel._types import DType
 from jaxaccel.functional import instance_norm
 from jaxaccel.nn._arguments import value_of
@@ -37,6 +38,7 @@ class InstanceNormBase(NormBase):
             num_features, eps, momentum, affine, track_running_stats, dtype, bias, channel_axis
         )
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype; in training, move the running statistics."""
         check_dims(input, self._dims)
@@ -72,12 +74,13 @@ class InstanceNormBase(NormBase):
             raise ValueError(
                 f"expected input's size at dim={axis} to match num_features "
                 f"({self.num_features}), but got: {size}."
+                + channels_last_remedy(input.shape, axis, self.num_features)
             )
         warnings.warn(
             f"input's size at dim={axis} does not match num_features. "
             "You can silence this warning by not passing in num_features, "
             "which is not used because affine=False",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

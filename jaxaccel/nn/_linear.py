@@ -103,6 +103,7 @@ class Linear(nnx.Module):
             draw = default_bias(in_features)
             self.bias = nnx.Param(draw(params_key(rngs), (out_features,), dtype))
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         weight = array_of(self, "weight")
@@ -194,6 +195,7 @@ class Bilinear(nnx.Module):
         if bias:
             self.bias = nnx.Param(start(params_key(rngs), (out_features,), dtype))
 
+    @checked
     def __call__(self, input1: jax.Array, input2: jax.Array) -> jax.Array:
         """Return the output, in the inputs' dtype."""
         return bilinear(input1, input2, array_of(self, "weight"), value_of(self.bias))

@@ -138,6 +138,7 @@ class MultiheadAttention(nnx.Module):
         """Return one of the arrays that may be absent."""
         return None if getattr(self, name) is None else array_of(self, name)
 
+    @checked
     def __call__(
         self,
         query: jax.Array,

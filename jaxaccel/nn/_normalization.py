@@ -67,6 +67,7 @@ class LayerNorm(nnx.Module):
         if elementwise_affine and bias:
             self.bias = nnx.Param(jnp.zeros(self.normalized_shape, dtype))
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         weight, bias = value_of(self.weight), value_of(self.bias)
@@ -123,6 +124,7 @@ class RMSNorm(nnx.Module):
         if elementwise_affine:
             self.weight = nnx.Param(jnp.ones(self.normalized_shape, parameter_dtype(dtype)))
 
+    @checked
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         return rms_norm(x, self.normalized_shape, value_of(self.weight), self.eps)
@@ -198,6 +200,7 @@ class GroupNorm(nnx.Module):
         if affine and bias:
             self.bias = nnx.Param(jnp.zeros(num_channels, dtype))
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         weight, bias = value_of(self.weight), value_of(self.bias)
@@ -253,6 +256,7 @@ class LocalResponseNorm(nnx.Module):
         self.k = k
         self.channel_axis = channel_axis
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         return local_response_norm(

@@ -38,6 +38,7 @@ class PixelShuffle(nnx.Module):
         _check_factor("pixel_shuffle", "upscale_factor", upscale_factor)
         self.upscale_factor = upscale_factor
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, with fewer channels."""
         return pixel_shuffle(input, self.upscale_factor)
@@ -72,6 +73,7 @@ class PixelUnshuffle(nnx.Module):
         _check_factor("pixel_unshuffle", "downscale_factor", downscale_factor)
         self.downscale_factor = downscale_factor
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, with more channels."""
         return pixel_unshuffle(input, self.downscale_factor)

@@ -41,6 +41,7 @@ class _MaxPool(nnx.Module):
         self.kernel_size, self.stride, self.padding, self.dilation = zip(*windows, strict=True)
         self.ceil_mode = ceil_mode
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         return self._pool(
@@ -145,6 +146,7 @@ class _AvgPool(nnx.Module):
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         window = (self.kernel_size, self.stride, self.padding)
@@ -216,6 +218,7 @@ class AvgPool1d(_AvgPool):
     ):
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         window = (self.kernel_size, self.stride, self.padding)

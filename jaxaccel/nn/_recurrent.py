@@ -102,6 +102,7 @@ class RNN(Recurrent):
         sizes = (input_size, hidden_size, num_layers)
         super().__init__(1, *sizes, bias, batch_first, dropout, bidirectional, dtype, rngs)
 
+    @checked
     def __call__(
         self, input: jax.Array, hx: jax.Array | None = None, lengths: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
@@ -175,6 +176,7 @@ class LSTM(Recurrent):
         sizes, options = (input_size, hidden_size, num_layers), (bias, batch_first, dropout)
         super().__init__(4, *sizes, *options, bidirectional, dtype, rngs, proj_size)
 
+    @checked
     def __call__(
         self,
         input: jax.Array,
@@ -243,6 +245,7 @@ class GRU(Recurrent):
         sizes = (input_size, hidden_size, num_layers)
         super().__init__(3, *sizes, bias, batch_first, dropout, bidirectional, dtype, rngs)
 
+    @checked
     def __call__(
         self, input: jax.Array, hx: jax.Array | None = None, lengths: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:

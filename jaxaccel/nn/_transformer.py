@@ -97,6 +97,7 @@ class TransformerEncoderLayer(nnx.Module):
         self.dropout2 = Dropout(dropout, rngs=rngs)
         self.activation: Any = activation
 
+    @checked
     def __call__(
         self,
         src: jax.Array,
@@ -161,6 +162,7 @@ class TransformerEncoder(nnx.Module):
         self.num_layers = num_layers
         self.norm: Any = nnx.data(None) if norm is None else norm
 
+    @checked
     def __call__(
         self,
         src: jax.Array,

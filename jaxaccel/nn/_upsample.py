@@ -70,6 +70,7 @@ class Upsample(nnx.Module):
         self.align_corners = align_corners
         self.recompute_scale_factor = recompute_scale_factor
 
+    @checked
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         how = (self.mode, self.align_corners, self.recompute_scale_factor)

@@ -24,7 +24,7 @@ from jaxaccel import _checked
 from jaxaccel._call_repr import in_brief
 from jaxaccel._types import Meant, Number
 from parity_tests.harness.errors import assert_no_faults
-from parity_tests.house.valid_calls import parameters, public, valid_arguments
+from parity_tests.house.valid_calls import GENERATOR, parameters, public, valid_arguments
 
 LIBRARY = str(Path(ja.__file__).parent)
 ROOMS = (
@@ -121,6 +121,8 @@ def fitting(part):
         return set()
     if getattr(origin, "_is_protocol", False) and hasattr(origin, "__call__"):  # noqa: B004
         return FITS[abc.Callable]
+    if origin is tuple and typing.get_args(part) == (str, ...):
+        return {"texts"}
     if origin in (abc.Sequence, abc.Iterable) and typing.get_args(part) in ((str,), (typing.Any,)):
         return FITS[origin] | {"texts"}
     if origin is abc.Mapping and typing.get_args(part)[1] is typing.Any:
@@ -135,7 +137,7 @@ TEXTS = {
     "scale_mode": "PyTorch reads it only beside a scale_fn",
     "path": "any path is a path",
     "axis": "names a mapped axis, as axis_name",
-    "prefix": "any text may come before the names, which are then missing",
+    "prefix": "any text may come before the names",
     "ignore": "any text is a pattern of names",
     "axis_name": "any text names a mapped axis; that there is none JAX says where it is read",
 }
@@ -147,6 +149,7 @@ ANYTHING = {
     "optimizers.load_state_dict.step": "a number for some optimizers, which the body asks for",
     "data.prefetch_to_device.sharding": "what jax.device_put takes",
     "training.split_model.trainable": "a filter of nnx",
+    "training.gradients.trainable": "as of split_model",
     **{f"optimizers.{kind}_hyperparams.state": OF_THE_USER for kind in ("has", "get", "set")},
     **{
         f"optimizers.{kind}state_dict.{argument}": OF_THE_USER
@@ -169,6 +172,7 @@ ANYTHING = {
 """Arguments whose annotation lets everything pass -> why."""
 
 PYTORCHS = (
+    "Error(s) in loading state_dict for Linear",
     "num_samples should be",
     "replacement should be",
     "batch_size should be",
@@ -284,6 +288,88 @@ def test_every_argument_refuses_what_is_wrong():
         for name, function in public(ROOMS).items()
         for fault in function_faults(name, function)
     )
+
+
+def call_faults(name, layer):
+    """Yield what is wrong with how a layer refuses what is not an array, when it is called."""
+    given, _ = valid_arguments(name, layer)
+    made = layer(**given)
+    hints = typing.get_type_hints(layer.__call__, include_extras=True)
+    arrays = [n for n in inspect.signature(made).parameters if hints.get(n) is jax.Array]
+    for argument in arrays:
+        others = {each: np.ones((2, 3), np.float32) for each in arrays if each != argument}
+        for word in ("none", "float", "text", "texts", "objects", "torch tensor", "object"):
+            value = VALUES[word]
+            fault = refusal_of(lambda: made(**others, **{argument: value}), argument, value)  # noqa: B023
+            if fault:
+                yield f"{name}(...)({argument}={word})", fault
+
+
+def test_every_layer_refuses_what_is_not_an_array():
+    layers = {n: v for n, v in public(("nn",)).items() if inspect.isclass(v)}
+    without = {"nn.Sequential", "nn.Identity"}  # take whatever their first layer takes
+    faults = {n: [*call_faults(n, v)] for n, v in layers.items() if n not in without}
+    assert_no_faults(fault for found in faults.values() for fault in found)
+
+
+IMAGES = np.ones((2, 3, 8, 8), np.float32)
+PACKED = torch.nn.utils.rnn.pack_sequence([torch.ones(2, 3)])
+REMEDIES = {
+    **{
+        f"{layer.__name__} of NCHW": (layer(3, *more), IMAGES, "pass x.transpose(0, 2, 3, 1)")
+        for layer, *more in (
+            (lambda n: ja.nn.Conv2d(n, 4, 3, rngs=GENERATOR),),
+            (lambda n: ja.nn.ConvTranspose2d(n, 4, 3, rngs=GENERATOR),),
+            (ja.nn.BatchNorm2d,),
+            (ja.nn.GroupNorm, 3),
+            (lambda n: ja.nn.InstanceNorm2d(n, affine=True),),
+        )
+    },
+    "PyTorch's weight": (
+        lambda x: ja.functional.linear(x, np.ones((4, 3), np.float32)),
+        np.ones((2, 3), np.float32),
+        "pass weight.T",
+    ),
+    "classes on axis 1": (
+        lambda x: ja.functional.cross_entropy(x, np.zeros((2, 8, 8), np.int32)),
+        IMAGES,
+        "pass input.transpose(0, 2, 3, 1), or say class_axis=1",
+    ),
+    **{
+        f"{layer.__name__} of a packed sequence": (
+            layer(3, 4, rngs=GENERATOR),
+            PACKED,
+            "pad_packed_sequence",
+        )
+        for layer in (ja.nn.RNN, ja.nn.LSTM, ja.nn.GRU)
+    },
+    "inplace": (lambda x: ja.nn.ReLU(inplace=x), True, "never changed in place"),
+    "inplace by position": (lambda x: ja.nn.Dropout(0.5, x), True, "inplace is left out"),
+    "parameters": (lambda x: ja.optimizers.adamw(x, 0.1), {"w": IMAGES}, "state = tx.init(params)"),
+    "an optimizer": (lambda x: ja.schedules.step_lr(x, 3), ja.optimizers.sgd(0.1), "as its lr"),
+    "fused": (lambda x: ja.optimizers.adamw(fused=x), True, "XLA decides"),
+    "a text for a switch": (lambda x: ja.optimizers.sgd(maximize=x), "False", "true in Python"),
+    "a factory": (lambda x: ja.optimizers.lookahead(x), ja.optimizers.sgd, "call it: sgd(...)"),
+    "size_average": (
+        lambda x: ja.functional.mse_loss(IMAGES, IMAGES, size_average=x),
+        True,
+        'reduction="mean"',
+    ),
+    "a misspelt word": (lambda x: ja.optimizers.adam(weight_decays=x), 0.1, "did you mean weight_"),
+}
+
+
+def test_the_remedy_is_in_the_text():
+    for why, (call, value, remedy) in REMEDIES.items():
+        with pytest.raises((TypeError, ValueError)) as raised:
+            call(value)
+        assert remedy in str(raised.value), (why, str(raised.value))
+
+
+def test_a_traced_switch_is_refused():
+    x = np.ones(2, np.float32)
+    with pytest.raises(TypeError, match="static_argnames"):
+        jax.jit(lambda training: ja.functional.dropout(x, 0.5, training))(True)
 
 
 def is_checked(function):
