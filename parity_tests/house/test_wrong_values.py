@@ -121,9 +121,9 @@ def fitting(part):
         return set()
     if getattr(origin, "_is_protocol", False) and hasattr(origin, "__call__"):  # noqa: B004
         return FITS[abc.Callable]
-    if origin is tuple and typing.get_args(part) == (str, ...):
-        return {"texts"}
-    if origin in (abc.Sequence, abc.Iterable) and typing.get_args(part) in ((str,), (typing.Any,)):
+    if origin in (abc.Sequence, abc.Iterable) and {str, typing.Any} & {
+        *(item for each in typing.get_args(part) for item in parts(each))
+    }:
         return FITS[origin] | {"texts"}
     if origin is abc.Mapping and typing.get_args(part)[1] is typing.Any:
         return {"mapping"}
