@@ -83,6 +83,22 @@ def test_norms_of_sharded_gradients_are_pytorchs(types):
             ), (plant, order)
 
 
+def test_the_derivative_is_that_of_the_whole_and_zero_at_zero():
+    """As ``torch.linalg.vector_norm``'s."""
+
+    def slopes(axis_name, grads):
+        def norm(scale, order):
+            scaled = jax.tree.map(lambda x: x.real * scale, grads)
+            return ja.transforms.get_total_norm(scaled, order, axis_name=axis_name)
+
+        return [jax.grad(norm)(at, order) for at in (0.0, 1.0) for order in (2.0, 0.5)]
+
+    found = mapped(functools.partial(slopes, ("data", "model")), True)(gradients())
+    expected = jax.jit(functools.partial(slopes, None))(gradients())
+    assert [float(each) for each in found[:2]] == [0.0, 0.0]
+    np.testing.assert_allclose(found, expected, rtol=tol.DEVICES_FLOAT64_OF_MAX)
+
+
 @pytest.mark.parametrize("types", [True, False], ids=["types known", "types unknown"])
 def test_clipping_sharded_gradients_is_pytorchs(types):
     """Every device scales its piece by the norm of all; a step keeps its state's type in a scan."""
