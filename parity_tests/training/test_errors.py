@@ -271,7 +271,7 @@ WRONG = {
     "no accumulation step": (lambda: ja.training.accumulate(gradients, 0), ["at least 1", "0"]),
     "accumulation steps fractional": (
         lambda: ja.training.accumulate(gradients, 2.0),
-        ["integer", "2.0"],
+        ["steps", "int", "2.0"],
     ),
     "batch to accumulate": (
         lambda: step_on(jnp.ones(6), ja.training.accumulate(gradients, 4)),
