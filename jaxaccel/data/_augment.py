@@ -35,7 +35,6 @@ def augment(key: Key, images: jax.Array | np.ndarray, augmentations: Sequence[Au
 
     Example:
         >>> import jax
-    import numpy as np
         >>> import jaxaccel as ja
         >>> digits = ja.data.load("mnist5k")
         >>> batch = digits.train_images[:8]

@@ -42,7 +42,6 @@ def random_crop(key: Key, images: jax.Array | np.ndarray, padding: int = 4) -> j
     Example:
         >>> import jax
         >>> import jax.numpy as jnp
-    import numpy as np
         >>> import jaxaccel as ja
         >>> image = jnp.arange(1, 10, dtype=jnp.uint8).reshape(1, 3, 3, 1)
         >>> ja.data.random_crop(jax.random.key(0), image, padding=1)[0, :, :, 0].tolist()

@@ -38,7 +38,6 @@ def random_horizontal_flip(key: Key, images: jax.Array | np.ndarray, p: float = 
     Example:
         >>> import jax
         >>> import jax.numpy as jnp
-    import numpy as np
         >>> import jaxaccel as ja
         >>> image = jnp.array([[[[1], [2], [3]]]], jnp.uint8)
         >>> ja.data.random_horizontal_flip(jax.random.key(0), image, p=1.0).ravel().tolist()

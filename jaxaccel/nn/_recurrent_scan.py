@@ -63,8 +63,8 @@ class Recurrent(nnx.Module):
         for name, shape in self._shapes(gates).items():
             drawn = uniform(-bound, bound)(params_key(rngs), shape, dtype)
             kernels += [name] if len(shape) == 2 else []
-            kept = {"layout": "flax"} if name in kernels else {}
-            setattr(self, name, nnx.Param(drawn, **kept))
+            is_kernel = name in kernels
+            setattr(self, name, nnx.Param(drawn, layout="flax") if is_kernel else nnx.Param(drawn))
         self.torch_transposed = tuple(kernels)
 
     def _shapes(self, gates: int) -> dict[str, tuple[int, ...]]:
@@ -183,14 +183,14 @@ def _scan(
     return output, final
 
 
-def _with_float32_sums(*parameters: jax.Array | None) -> Callable[[], list[jax.Array | None]]:
+def _with_float32_sums(*parameters: jax.Array | None) -> Callable[[], list[Any]]:
     """Return what a step reads its parameters by, so that the steps' gradients add up in float32.
 
     What is read is the parameter itself: the copy in float32 is there for its gradient alone.
     """
     wide = [None if p is None else p.astype(compute_dtype(p.dtype)) for p in parameters]
 
-    def read() -> list[jax.Array | None]:
+    def read() -> list[Any]:
         return [
             p
             if p is None or w is None or p.dtype == w.dtype

@@ -34,6 +34,7 @@ class CountPerParameterState(NamedTuple):
     """State of the transformation inside. Where it had one step (NAdam: and a product, ASGD: and
     two more numbers) it has :class:`Counts`: a tree like the parameters."""
 
+    reads_schedules = True  # at its step
     __repr__ = short_repr
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxaccel._checked import checked
+from jaxaccel._checks import check_arrays
 from jaxaccel._processes import is_global, shared_array
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import AxisName
@@ -50,7 +49,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
         True
     """
     check_mesh(mesh)
-    check_arrays(tree)
+    check_arrays("tree", tree)
     sharding = NamedSharding(mesh, PartitionSpec())
     if not mesh.is_multi_process:
         # Copied first: device_put may keep the buffer of the device that the array is on already.
@@ -111,7 +110,7 @@ def shard_batch(
         data
     """
     axes, rows = known_axes(mesh, axis), row_axes(tree, batch_axes)
-    check_arrays(tree)
+    check_arrays("tree", tree)
     specs = batch_specs(tree, rows, axes)
     where = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
     if not mesh.is_multi_process:
@@ -136,19 +135,6 @@ def known_axes(mesh: Mesh, axis: AxisName) -> tuple[str, ...]:
             "several, each once"
         )
     return axes
-
-
-def check_arrays(tree: Any) -> None:
-    """Raise for a leaf that is neither an array of numbers nor a number."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        kind = leaf.dtype.kind if isinstance(leaf, np.ndarray) else ""
-        is_array = isinstance(leaf, (jax.Array, np.ndarray, np.generic)) and kind not in {*"OSUmM"}
-        if not is_array and not isinstance(leaf, numbers.Number):
-            found = f"dtype {leaf.dtype}" if kind else f"{leaf!r}"
-            raise TypeError(
-                f"a leaf must be an array of numbers, got {found} at "
-                f"{jax.tree_util.keystr(path) or 'the top'}; keep texts and objects out of the tree"
-            )
 
 
 def batch_specs(batch: Any, rows: list[int | None], axes: tuple[str, ...]) -> Any:

@@ -114,7 +114,7 @@ def test_what_is_not_here_yet_is_not_here(porting_map):
 def test_names_in_the_tables_by_hand_are_pytorchs():
     known = {name for names in torch_names().values() for name in names}
     known |= {*vars(torch.nn.Module), *vars(torch.distributed), *vars(torch), "torchrun"}
-    known |= {"FullyShardedDataParallel", "ZeroRedundancyOptimizer", "set_epoch"}
+    known |= {"FullyShardedDataParallel", "ZeroRedundancyOptimizer", "set_epoch", "DTensor"}
     text = page("from_pytorch.md")
     _, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
     for section in sections[1:]:  # the loop's own table is in expressions

@@ -389,3 +389,35 @@ def test_a_parameter_that_never_had_a_gradient_is_left_alone():
     pair.carry_over(1)
     assert not np.any(pair.state.exp_avg["a_head"]["weight"][...])
     assert np.any(pair.state.exp_avg["x_mix"]["weight"][...])
+
+
+# --- a count per parameter ----------------------------------------------------------------------
+
+COUNTED = [case for case in CASES if case.why not in ("lbfgs", "muon")]
+
+
+@pytest.mark.parametrize("case", COUNTED, ids=lambda case: case.why)
+def test_parameters_that_joined_later_cross_with_their_own_steps(case):
+    own = case.options.get("ours", {})
+    pair = Pair(
+        case,
+        lambda: ja.optimizers.count_per_parameter(
+            lookup("jaxaccel", case.function)(**case.kwargs, **own)
+        ),
+    )
+    for k, waits in enumerate((True, False)):  # the last layer joins in the second step
+        pair.everything["a_head.weight"].requires_grad_(not waits)
+        pair.step_theirs(k)
+    pair.carry_over(STEPS)
+    train_on(pair, range(STEPS, 2 * STEPS))
+    pair.carry_back()
+    train_on(pair, range(2 * STEPS, 3 * STEPS))
+
+
+def test_one_step_for_all_refuses_them():
+    pair = Pair(CASES[1])
+    for k, waits in enumerate((True, False)):
+        pair.everything["a_head.weight"].requires_grad_(not waits)
+        pair.step_theirs(k)
+    with pytest.raises(ValueError, match=r"different step.*count_per_parameter"):
+        pair.carry_over(STEPS)
