@@ -46,6 +46,7 @@ _OF_CLASS: dict[Any, Kind] = {
 _SCALARS = (float, np.number, np.ndarray, jax.Array)
 
 _NAMES = {
+    jax.sharding.Mesh: "jax.sharding.Mesh",
     nnx.Module: "nnx.Module",
     nnx.Rngs: "nnx.Rngs",
     Generator: "jaxaccel.random.Generator",

@@ -239,7 +239,9 @@ def check_arrays(name: str, tree: Any) -> None:
         if not _is_array(leaf):
             kind = f"{type(leaf).__module__}.{type(leaf).__name__}"
             remedy = "pass tensor.numpy()" if kind == "torch.Tensor" else "pass arrays or numbers"
-            raise TypeError(f"{name}{jax.tree_util.keystr(path)} is a {kind}; {remedy}")
+            found = f"an array of {leaf.dtype}" if isinstance(leaf, np.ndarray) else f"a {kind}"
+            where = name + jax.tree_util.keystr(path)
+            raise TypeError(f"{where} is {found}, {leaf!r:.60}; {remedy}")
 
 
 def _is_array(leaf: Any) -> bool:

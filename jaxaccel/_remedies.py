@@ -50,6 +50,7 @@ OF_ARGUMENT = {
         "For a seed: nnx.Rngs(seed), or jaxaccel.random.manual_seed(seed) for PyTorch's own "
         "numbers; for a key: nnx.Rngs(key)"
     ),
+    "mesh": "jaxaccel.parallel.make_mesh() makes one of all devices",
     "dtype": "PyTorch's torch.float32 is jnp.float32",
 }
 """Arguments -> how they are made."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.sharding import Mesh
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_gradient_function
 from jaxaccel._processes import check_global
 from jaxaccel._rows import row_axes
@@ -27,7 +27,7 @@ MAKE_GLOBAL = {
 """How an array that one of several processes holds alone becomes part of the whole."""
 
 
-@checked
+@checked_but("gradient_fn", "axis")
 def data_parallel(
     gradient_fn: GradientFunction,
     mesh: Mesh,

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import as_integer
 
 
-@checked
+@checked_but("shape", "devices")
 def make_mesh(
     shape: Mapping[str, int] | None = None, *, devices: Sequence[Any] | None = None
 ) -> Mesh:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked, checked_but
 from jaxaccel._checks import check_arrays
 from jaxaccel._processes import is_global, shared_array
 from jaxaccel._rows import count_rows, row_axes
@@ -60,7 +60,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     )
 
 
-@checked
+@checked_but("axis")
 def shard_batch(
     tree: Any,
     mesh: Mesh,

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_gradient_function, check_positive_integer
 from jaxaccel._math import compute_dtype
 from jaxaccel._rows import (
@@ -24,7 +24,7 @@ from jaxaccel._tree import is_none
 from jaxaccel._types import Count, GradientFunction, Gradients, Params
 
 
-@checked
+@checked_but("gradient_fn", "steps")
 def accumulate(
     gradient_fn: GradientFunction,
     steps: Count,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_arrays, check_function
 from jaxaccel._math import compute_dtype
 from jaxaccel._processes import check_global, is_global
@@ -22,7 +22,7 @@ from jaxaccel.parallel import shard_batch
 from jaxaccel.training._train_state import TrainState
 
 
-@checked
+@checked_but("metric_fn", "batches")
 def evaluate(
     metric_fn: Callable[[Any, Any, Any], dict[str, jax.Array]],
     params: Params,

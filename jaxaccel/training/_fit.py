@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_function
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import StateT
@@ -26,7 +26,7 @@ class History(NamedTuple):
     ``evaluate`` returned."""
 
 
-@checked
+@checked_but("step", "batches", "evaluate")
 def fit(
     step: Callable[[StateT, Any], tuple[StateT, dict[str, jax.Array]]],
     state: StateT,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._check_trees import check_parameters
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_key, check_loss_function
 from jaxaccel._math import compute_dtype
 from jaxaccel._selectors import path_test, paths_of, selected
@@ -20,7 +20,7 @@ OWN_METRICS = ("loss", "grad_norm", "lr", "found_inf", "loss_scale")
 """Names that the step writes, and everything below ``lr/``."""
 
 
-@checked
+@checked_but("loss_fn")
 def gradients(loss_fn: LossFunction, trainable: Any = None) -> GradientFunction:
     r"""Return the gradient function of a loss function.
 

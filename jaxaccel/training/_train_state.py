@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_transformation
 from jaxaccel._tree import initial_step, short_repr
 from jaxaccel._types import Key, Params
@@ -35,7 +35,7 @@ class TrainState(NamedTuple):
     __repr__ = short_repr
 
 
-@checked
+@checked_but("tx")
 def train_state(
     params: Params,
     tx: optax.GradientTransformation,

@@ -13,7 +13,7 @@ import optax
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import (
     check_arrays,
     check_gradient_function,
@@ -34,7 +34,7 @@ MAKE_GLOBAL = {
 """How an array that one of several processes holds alone becomes part of the whole."""
 
 
-@checked
+@checked_but("gradient_fn", "tx")
 def train_step(
     gradient_fn: GradientFunction,
     tx: optax.GradientTransformation,

@@ -171,7 +171,19 @@ ANYTHING = {
 }
 """Arguments whose annotation lets everything pass -> why."""
 
+ROLES = {
+    "gradient_fn": "takes a gradient function",
+    "loss_fn": "takes a loss function",
+    "tx": "takes a transformation",
+    "batches": "batch",
+    "shape": "mesh axis",
+}
+"""Arguments -> how the function calls what it takes there."""
+
 PYTORCHS = (
+    "batch is a builtins.str",
+    "a batch to evaluate must have rows",
+    "mesh axis 'a' must be a whole number",
     "Error(s) in loading state_dict for Linear",
     "num_samples should be",
     "replacement should be",
@@ -191,7 +203,7 @@ PYTORCHS = (
     "Module Linear does not have a parametrization on no such word",
     "Unknown image set 'no such word'",
 )
-"""Texts of PyTorch's, which need not name the argument or the value."""
+"""Texts of PyTorch's, and of what is inside a value: they need not name argument and value."""
 
 
 def wrong_values(name, argument, annotation):
@@ -218,7 +230,7 @@ def refusal_of(call, argument, value):
             return None
         if not isinstance(error, (TypeError, ValueError)):
             return f"is refused with {type(error).__name__}: {error}"
-        if argument not in str(error):
+        if argument not in str(error) and ROLES.get(argument, argument) not in str(error):
             return f"is refused without the argument's name ({where}): {error}"
         if not any(word in str(error) for word in words_of(value)):
             return f"is refused without the value ({where}): {error}"
