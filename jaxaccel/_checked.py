@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import math
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar, cast
@@ -12,10 +14,12 @@ from typing import Any, NamedTuple, TypeVar, cast
 from jaxaccel._annotations import kind_of
 from jaxaccel._call_repr import in_brief
 from jaxaccel._kinds import ANYTHING, Kind, MisfitError
-from jaxaccel._remedies import remedy_for_value, remedy_for_word
+from jaxaccel._remedies import left_out_first, remedy_for_value, remedy_for_word
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_PACKAGE = __name__.partition(".")[0] + "."
+_RAISE = dis.opmap["RAISE_VARARGS"]
 _EMPTY = inspect.Parameter.empty
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -41,7 +45,16 @@ def checked(function: F) -> F:
     return _checked(function, ())
 
 
-def _checked(function: F, by_body: tuple[str, ...]) -> F:
+def checked_after(function: F) -> F:
+    """Check as :func:`checked` a function whose own texts for a wrong value come first.
+
+    For those that do nothing but make something, such as schedules and layers: where a value does
+    not fit, the body has its say; what it would accept, or would trip over, is refused here.
+    """
+    return _checked(function, (), body_first=True)
+
+
+def _checked(function: F, by_body: tuple[str, ...], body_first: bool = False) -> F:
     """Return the function behind its checks."""
     arguments: _Arguments | None = None
 
@@ -61,7 +74,10 @@ def _checked(function: F, by_body: tuple[str, ...]) -> F:
                 given += map(arguments.others.fit, args[len(given) :])
             named = {name: arguments.by_name[name].fit(value) for name, value in kwargs.items()}
         except MisfitError:
-            raise _refusal(function, arguments, args, kwargs) from None
+            name, value, refusal = _refusal(function, arguments, args, kwargs)
+            if body_first and not left_out_first(function, value):
+                _let_body_refuse(name, value, function, args, kwargs)
+            raise refusal from None
         try:
             return function(*given, **named)
         except TypeError as error:
@@ -124,6 +140,28 @@ def _or_as_it_is(kind: Kind) -> Kind:
     return Kind(kind.what, kind.types, take)
 
 
+def _let_body_refuse(
+    name: str,
+    value: Any,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
+    """Raise what the library itself says of an argument; nothing where it trips or accepts."""
+    try:
+        function(*args, **kwargs)
+    except Exception as error:
+        trace = cast(types.TracebackType, error.__traceback__)
+        while trace.tb_next is not None:
+            trace = trace.tb_next
+        frame = trace.tb_frame  # the innermost one: was it a ``raise`` of ours?
+        is_raised = frame.f_code.co_code[trace.tb_lasti] == _RAISE
+        is_ours = frame.f_globals.get("__name__", "").startswith(_PACKAGE)
+        words = (repr(value), str(value), type(value).__name__)
+        if is_raised and is_ours and name in str(error) and any(w in str(error) for w in words):
+            raise
+
+
 # --- texts --------------------------------------------------------------------------------------
 
 
@@ -132,8 +170,8 @@ def _refusal(
     arguments: _Arguments,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-) -> TypeError:
-    """Return the error for the first value that is not of its argument's kind.
+) -> tuple[str, Any, TypeError]:
+    """Return the first value that is not of its argument's kind: name, value and error.
 
     Its first line is as PyTorch's own for what it has in C++.
     """
@@ -153,9 +191,13 @@ def _refusal(
             )
             position = f" (position {place})" if place else ""
             remedy = remedy_for_value(function, name, kind.what, value, place == 1)
-            return TypeError(
-                f"{_owner(function, args)}(): argument '{name}'{position} must be {kind.what}, "
-                f"{_found(kind, value)}\nGot {in_brief(value)}; {remedy or f'give {kind.what}'}"
+            return (
+                name,
+                value,
+                TypeError(
+                    f"{_owner(function, args)}(): argument '{name}'{position} must be {kind.what}, "
+                    f"{_found(kind, value)}\nGot {in_brief(value)}; {remedy or f'give {kind.what}'}"
+                ),
             )
     raise AssertionError("every value fits")
 

@@ -67,9 +67,7 @@ def remedy_for_word(function: str, word: str, known: Iterable[str]) -> str | Non
 
 def remedy_for_value(function: Any, name: str, what: str, value: Any, is_first: bool) -> str | None:
     """Return how a value of the wrong kind is made into the right one."""
-    room = function.__module__.split(".")[1] if "." in function.__module__ else ""
-    if room in ("optimizers", "schedules") and is_first and _holds_parameters(value):
-        word = "params" if room == "optimizers" else "optimizer"
+    if is_first and (word := left_out_first(function, value)):
         return LEFT_OUT[word].format(function.__name__)
     if name in OF_ARGUMENT:
         return OF_ARGUMENT[name]
@@ -86,11 +84,12 @@ def remedy_for_value(function: Any, name: str, what: str, value: Any, is_first: 
     return None
 
 
-def _holds_parameters(value: Any) -> bool:
-    """Return whether somebody gives what PyTorch changes in place: parameters, an optimizer."""
-    return isinstance(value, (Mapping, Iterable, jax.Array, np.ndarray)) and not isinstance(
-        value, str
-    )
+def left_out_first(function: Any, value: Any) -> str | None:
+    """Return PyTorch's name of a first argument that it changes in place, if that is given."""
+    room = function.__module__.partition(".")[2].partition(".")[0]
+    words = {"optimizers": "params", "schedules": "optimizer"}
+    is_held = isinstance(value, (Mapping, Iterable, jax.Array, np.ndarray))
+    return words.get(room) if is_held and not isinstance(value, str) else None
 
 
 def _of_torch(value: Any) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Generator, Initializer, Key
 
 
-@checked
+@checked_after
 def constant(val: float) -> Initializer:
     """Fill an array with a number.
 
@@ -36,7 +36,7 @@ def constant(val: float) -> Initializer:
     return init
 
 
-@checked
+@checked_after
 def ones() -> Initializer:
     """Fill an array with ones.
 
@@ -54,7 +54,7 @@ def ones() -> Initializer:
     return constant(1.0)
 
 
-@checked
+@checked_after
 def zeros() -> Initializer:
     """Fill an array with zeros.
 

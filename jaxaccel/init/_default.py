@@ -7,13 +7,13 @@ from typing import Any
 
 import jax
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
 from jaxaccel.init._kaiming import kaiming_uniform
 
 
-@checked
+@checked_after
 def default_weight(*, layout: str = "flax") -> Initializer:
     r"""Draw weights as PyTorch's Linear and Conv layers do.
 
@@ -50,7 +50,7 @@ def default_weight(*, layout: str = "flax") -> Initializer:
     return kaiming_uniform(a=math.sqrt(5), layout=layout)
 
 
-@checked
+@checked_after
 def default_bias(fan_in: int) -> Initializer:
     r"""Draw biases as PyTorch's Linear and Conv layers do.
 

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_positive_integer
 from jaxaccel._layout import check_layout, from_torch, shape_in_torch
 from jaxaccel._types import Generator, Initializer, Key
 
 
-@checked
+@checked_after
 def dirac(groups: int = 1, *, layout: str = "flax") -> Initializer:
     """Return the kernel of a convolution that passes its input channels on.
 

@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Generator, Initializer, Key
 
 
-@checked
+@checked_after
 def eye() -> Initializer:
     """Return the identity matrix: a linear layer passes on as many inputs as it has outputs for.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 
 _LINEAR = frozenset(
     {
@@ -20,7 +20,7 @@ _LINEAR = frozenset(
 )
 
 
-@checked
+@checked_but("param")
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     r"""Return the factor by which a nonlinearity asks for larger initial weights.
 

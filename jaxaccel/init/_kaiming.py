@@ -8,14 +8,14 @@ from typing import Any
 
 import jax
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._layout import check_layout, fans
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
 from jaxaccel.init._gain import calculate_gain
 
 
-@checked
+@checked_after
 def kaiming_uniform(
     a: float = 0,
     mode: str = "fan_in",
@@ -70,7 +70,7 @@ def kaiming_uniform(
     return init
 
 
-@checked
+@checked_after
 def kaiming_normal(
     a: float = 0,
     mode: str = "fan_in",

@@ -6,14 +6,14 @@ from typing import Any
 
 import jax
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_std
 from jaxaccel._layout import check_layout
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
 
 
-@checked
+@checked_after
 def normal(mean: float = 0.0, std: float = 1.0, *, layout: str = "flax") -> Initializer:
     r"""Draw from a normal distribution, not truncated.
 

@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._layout import check_layout, from_torch, shape_in_torch
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
 
 
-@checked
+@checked_after
 def orthogonal(gain: float = 1, *, layout: str = "flax") -> Initializer:
     r"""Draw an orthogonal matrix, all of them being equally likely.
 

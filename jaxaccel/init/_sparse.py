@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_std
 from jaxaccel._layout import check_layout, from_torch, shape_in_torch
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
 
 
-@checked
+@checked_after
 def sparse(sparsity: float, std: float = 0.01, *, layout: str = "flax") -> Initializer:
     r"""Draw from a normal distribution, and zero as many weights of each input.
 

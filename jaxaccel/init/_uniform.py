@@ -6,13 +6,13 @@ from typing import Any
 
 import jax
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._layout import check_layout
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
 
 
-@checked
+@checked_after
 def uniform(a: float = 0.0, b: float = 1.0, *, layout: str = "flax") -> Initializer:
     r"""Draw from a uniform distribution.
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import jax
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._layout import check_layout, fans
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
 
 
-@checked
+@checked_after
 def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
     r"""Draw weights uniformly, with a variance between the one for fan_in and for fan_out.
 
@@ -60,7 +60,7 @@ def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
     return init
 
 
-@checked
+@checked_after
 def xavier_normal(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
     r"""Draw weights from a normal, with a variance between the one for fan_in and for fan_out.
 

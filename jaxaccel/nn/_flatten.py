@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked, checked_after
 
 
 class Flatten(nnx.Module):
@@ -43,7 +43,7 @@ class Flatten(nnx.Module):
         [[1.0, 2.0, 10.0, 20.0]]
     """
 
-    @checked
+    @checked_after
     def __init__(self, start_dim: int = 1, end_dim: int = -1, *, channel_axis: int | None = -1):
         if start_dim > end_dim and (start_dim < 0) == (end_dim < 0):
             raise ValueError("flatten() has invalid args: start_dim cannot come after end_dim")
@@ -95,7 +95,7 @@ class Unflatten(nnx.Module):
         (2, 4, 5, 3)
     """
 
-    @checked
+    @checked_after
     def __init__(self, dim: int, unflattened_size: Sequence[int], *, channel_axis: int | None = -1):
         if not isinstance(unflattened_size, (tuple, list)):
             raise TypeError(

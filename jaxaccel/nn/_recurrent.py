@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 from flax import nnx
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 from jaxaccel._types import DType, Generator
 from jaxaccel.nn._recurrent_scan import (
     Recurrent,
@@ -17,6 +19,9 @@ from jaxaccel.nn._recurrent_scan import (
 )
 
 _CELLS = {"tanh": tanh_cell, "relu": relu_cell}
+
+
+_IN_PYTORCHS_WORDS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout")
 
 
 class RNN(Recurrent):
@@ -79,7 +84,7 @@ class RNN(Recurrent):
 
     reads_any_layout = True
 
-    @checked
+    @checked_but(*_IN_PYTORCHS_WORDS)
     def __init__(
         self,
         input_size: int,
@@ -102,9 +107,12 @@ class RNN(Recurrent):
         sizes = (input_size, hidden_size, num_layers)
         super().__init__(1, *sizes, bias, batch_first, dropout, bidirectional, dtype, rngs)
 
-    @checked
+    @checked_but("hx", "lengths")
     def __call__(
-        self, input: jax.Array, hx: jax.Array | None = None, lengths: jax.Array | None = None
+        self,
+        input: jax.Array,
+        hx: jax.Array | None = None,
+        lengths: Sequence[int] | jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         """Return the outputs of all steps and the last states."""
         states = None if hx is None else (hx,)
@@ -158,7 +166,7 @@ class LSTM(Recurrent):
 
     reads_any_layout = True
 
-    @checked
+    @checked_but(*_IN_PYTORCHS_WORDS)
     def __init__(
         self,
         input_size: int,
@@ -176,12 +184,12 @@ class LSTM(Recurrent):
         sizes, options = (input_size, hidden_size, num_layers), (bias, batch_first, dropout)
         super().__init__(4, *sizes, *options, bidirectional, dtype, rngs, proj_size)
 
-    @checked
+    @checked_but("hx", "lengths")
     def __call__(
         self,
         input: jax.Array,
         hx: tuple[jax.Array, jax.Array] | None = None,
-        lengths: jax.Array | None = None,
+        lengths: Sequence[int] | jax.Array | None = None,
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         """Return the outputs of all steps and the last states."""
         if hx is not None and not (isinstance(hx, (tuple, list)) and len(hx) == 2):
@@ -228,7 +236,7 @@ class GRU(Recurrent):
 
     reads_any_layout = True
 
-    @checked
+    @checked_but(*_IN_PYTORCHS_WORDS)
     def __init__(
         self,
         input_size: int,
@@ -245,9 +253,12 @@ class GRU(Recurrent):
         sizes = (input_size, hidden_size, num_layers)
         super().__init__(3, *sizes, bias, batch_first, dropout, bidirectional, dtype, rngs)
 
-    @checked
+    @checked_but("hx", "lengths")
     def __call__(
-        self, input: jax.Array, hx: jax.Array | None = None, lengths: jax.Array | None = None
+        self,
+        input: jax.Array,
+        hx: jax.Array | None = None,
+        lengths: Sequence[int] | jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         """Return the outputs of all steps and the last states."""
         states = None if hx is None else (hx,)

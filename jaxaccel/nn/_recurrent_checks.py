@@ -92,7 +92,7 @@ def check_states(
             )
 
 
-def check_lengths(lengths: jax.Array | None, batch: int) -> None:
+def check_lengths(lengths: Sequence[int] | jax.Array | None, batch: int) -> None:
     """Raise unless there is an integer for each sequence."""
     if lengths is None:
         return
@@ -108,7 +108,7 @@ def check_lengths(lengths: jax.Array | None, batch: int) -> None:
 def _check_type(kind: type, **values: Any) -> None:
     """Raise unless all values are of this type."""
     for name, value in values.items():
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise TypeError(
                 f"{name} should be of type {kind.__name__}, got: {type(value).__name__}"
             )

@@ -88,7 +88,7 @@ def run(
     input: jax.Array,
     states: States | None,
     sizes: tuple[int, ...],
-    lengths: jax.Array | None,
+    lengths: Sequence[int] | jax.Array | None,
 ) -> tuple[jax.Array, States]:
     """Run all layers over a batch of sequences, or over one.
 

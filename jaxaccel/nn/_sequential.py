@@ -7,7 +7,7 @@ from typing import Any, overload
 
 from flax import nnx
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 
 
 class Sequential(nnx.Module):
@@ -45,7 +45,7 @@ class Sequential(nnx.Module):
         (['0.weight', '0.bias', '2.weight', '2.bias'], (3, 2))
     """
 
-    @checked
+    @checked_but("args")
     def __init__(self, *args: Callable[..., Any] | Mapping[str, Callable[..., Any]]):
         if len(args) == 1 and isinstance(args[0], Mapping):
             layers: dict[str, Any] = dict(args[0])

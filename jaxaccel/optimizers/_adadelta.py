@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import (
     check_eps,
     check_lr,
@@ -46,7 +46,7 @@ class AdadeltaState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def adadelta(
     lr: Hyperparameter = 1.0,
     rho: DecayFactor = 0.9,

@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_non_negative, check_params_given, known_value
 from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._layout import Layouts, axis_from_torch, check_layouts, layout_at
@@ -51,7 +51,7 @@ class AdafactorState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def adafactor(
     lr: Hyperparameter = 1e-2,
     beta2_decay: Hyperparameter = -0.8,

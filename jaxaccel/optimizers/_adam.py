@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import (
     check_betas,
     check_eps,
@@ -49,7 +49,7 @@ class AdamState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def adam(
     lr: Hyperparameter = 1e-3,
     betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),

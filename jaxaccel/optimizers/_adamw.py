@@ -5,13 +5,13 @@ from __future__ import annotations
 import optax
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import DecayFactor, Hyperparameter
 from jaxaccel.optimizers._adam import adam
 
 
 @shows_call
-@checked
+@checked_after
 def adamw(
     lr: Hyperparameter = 1e-3,
     betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),

@@ -12,7 +12,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_lr, check_params_given, check_weight_decay, known_value
 from jaxaccel._counts import map_counts, next_counts, renewed, schedule_step
 from jaxaccel._math import in_dtype, is_zero, value_at, values_at
@@ -50,7 +50,7 @@ class ASGDState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def asgd(
     lr: Hyperparameter = 1e-2,
     lambd: Hyperparameter = 1e-4,

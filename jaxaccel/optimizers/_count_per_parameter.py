@@ -10,7 +10,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_state
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_transformation
 from jaxaccel._counts import schedule_step
 from jaxaccel._tree import (
@@ -39,7 +39,7 @@ class CountPerParameterState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def count_per_parameter(tx: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
     """Let every parameter count its own steps: those in which a gradient reached it.
 

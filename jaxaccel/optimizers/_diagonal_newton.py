@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_lr, check_non_negative, known_value
 from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._math import bias_correction, ema, in_dtype, is_zero, values_at
@@ -32,7 +32,7 @@ class DiagonalNewtonState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def diagonal_newton(
     lr: Hyperparameter = 1.0,
     damping: Hyperparameter = 1e-4,

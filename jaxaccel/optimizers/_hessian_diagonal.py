@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_positive_integer
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Key, Params
 
 
-@checked
+@checked_after
 def hessian_diagonal(
     loss_fn: Callable[[Params], Any],
     params: Params,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._tree import holds_hyperparams
 from jaxaccel._types import State
 from jaxaccel.optimizers._held import Scheduled, decoded, in_force, replaced
@@ -24,7 +24,7 @@ class _Group(NamedTuple):
     """Scalars; those that a schedule writes are marked as :class:`Scheduled`."""
 
 
-@checked
+@checked_after
 def has_hyperparams(state: State) -> bool:
     """Return whether a state holds hyperparameters that can be read and changed.
 
@@ -52,7 +52,7 @@ def has_hyperparams(state: State) -> bool:
     return next(_holders(state), None) is not None
 
 
-@checked
+@checked_after
 def get_hyperparams(state: State) -> tuple[dict[str, Any], ...]:
     """Return the hyperparameters that a state holds, one dictionary a group.
 
@@ -91,7 +91,7 @@ def get_hyperparams(state: State) -> tuple[dict[str, Any], ...]:
     return tuple({"name": group.name, **decoded(group.held)} for group in _groups(state))
 
 
-@checked
+@checked_after
 def set_hyperparams(state: StateT, group: int | str | None = None, **values: Any) -> StateT:
     """Return the state with other hyperparameters from the next update on.
 

@@ -14,7 +14,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_lr, check_params_given, check_positive_integer, known_value
 from jaxaccel._counts import schedule_step
 from jaxaccel._math import in_dtype, value_at
@@ -83,7 +83,7 @@ WholeTransformation: TypeAlias = Annotated[
 
 
 @shows_call
-@checked
+@checked_after
 def lbfgs(
     lr: Hyperparameter = 1,
     max_iter: int = 20,

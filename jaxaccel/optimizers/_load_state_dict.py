@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._tree import is_none
 from jaxaccel._types import Params, State
 from jaxaccel.optimizers._load_entries import count, loaded, with_step
@@ -21,7 +21,7 @@ from jaxaccel.optimizers._torch_params import TorchParam, by_index, torch_params
 from jaxaccel.optimizers._torch_units import replaced, units_of
 
 
-@checked
+@checked_after
 def load_state_dict(
     state: State,
     params: Params,

@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_slot, check_state
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import (
     check_params_given,
     check_positive_integer,
@@ -38,7 +38,7 @@ class LookaheadState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def lookahead(
     tx: optax.GradientTransformation, k: Count = 5, alpha: Hyperparameter = 0.5
 ) -> optax.GradientTransformationExtraArgs:

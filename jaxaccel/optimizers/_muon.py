@@ -13,7 +13,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_non_negative, check_params_for_decay, known_value
 from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._layout import Layouts, check_layouts, input_axis, layout_at, output_axis
@@ -45,7 +45,7 @@ class MuonState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def muon(
     lr: Hyperparameter = 1e-3,
     weight_decay: Hyperparameter = 0.1,

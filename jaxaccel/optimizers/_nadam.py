@@ -13,7 +13,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import (
     check_betas,
     check_eps,
@@ -67,7 +67,7 @@ class NAdamState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def nadam(
     lr: Hyperparameter = 2e-3,
     betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 
 
-@checked
+@checked_after
 def no_decay(path: str, leaf: Any) -> bool:
     """Return whether a parameter is a bias or a norm's scale, which weight decay usually spares.
 

@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_gradients, check_parameters, check_state
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_factory
 from jaxaccel._counts import schedule_step
 from jaxaccel._math import is_zero
@@ -38,7 +38,7 @@ class ParamGroupsState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def param_groups(
     optimizer: Callable[..., optax.GradientTransformationExtraArgs],
     groups: Sequence[Mapping[str, Any]],

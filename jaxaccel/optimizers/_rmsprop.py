@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import (
     check_eps,
     check_lr,
@@ -49,7 +49,7 @@ class RMSpropState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def rmsprop(
     lr: Hyperparameter = 1e-2,
     alpha: DecayFactor = 0.99,

@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_lr, known_value
 from jaxaccel._counts import next_counts, of_leaves, schedule_step
 from jaxaccel._math import in_dtype, value_at, values_at
@@ -40,7 +40,7 @@ class RpropState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def rprop(
     lr: Hyperparameter = 1e-2,
     etas: tuple[Hyperparameter, Hyperparameter] = (0.5, 1.2),

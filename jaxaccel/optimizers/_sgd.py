@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_parameters, check_update
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import (
     check_lr,
     check_non_negative,
@@ -43,7 +43,7 @@ class SGDState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def sgd(
     lr: Hyperparameter = 1e-3,
     momentum: BufferDecay = 0,

@@ -13,7 +13,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_gradients, check_parameters, check_state
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_betas, check_positive
 from jaxaccel._counts import next_counts, of_leaves, schedule_step
 from jaxaccel._math import bias_correction, ema, in_dtype, values_at
@@ -50,7 +50,7 @@ class SparseAdamState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def sparse_adam(
     lr: Hyperparameter = 1e-3,
     betas: tuple[DecayFactor, DecayFactor] = (0.9, 0.999),

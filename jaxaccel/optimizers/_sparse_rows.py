@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._math import compute_dtype
 from jaxaccel._tree import short_repr
 from jaxaccel._types import Params, Updates
@@ -25,7 +25,7 @@ class SparseRows(NamedTuple):
     __repr__ = short_repr
 
 
-@checked
+@checked_after
 def apply_sparse_updates(params: Params, updates: Updates) -> Params:
     """Add updates to the parameters: to whole arrays, or to the rows that an update names.
 

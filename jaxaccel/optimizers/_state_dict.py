@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._host_arrays import host_array
 from jaxaccel._layout import to_torch
 from jaxaccel._tree import is_none
@@ -21,7 +21,7 @@ from jaxaccel.optimizers._torch_params import TorchParam, grouped, torch_params,
 from jaxaccel.optimizers._torch_units import Units, units_of
 
 
-@checked
+@checked_after
 def state_dict(
     state: State,
     params: Params,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Schedule
 from jaxaccel.schedules._combine import InChain, Node, members_of, shared_lr, starts_of
 from jaxaccel.schedules._inputs import known_total_steps
@@ -18,10 +18,8 @@ from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
 
 @shows_call
-@checked
-def chained_scheduler(
-    schedulers: Sequence[Callable[[Any], Any]], *, total_steps: Count | None = None
-) -> Schedule:
+@checked_after
+def chained_scheduler(schedulers: Sequence[Any], *, total_steps: Count | None = None) -> Schedule:
     r"""Let several schedules change the learning rate in turns, all of them at every step.
 
     .. math::

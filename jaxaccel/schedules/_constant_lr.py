@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._ending import ending
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
@@ -14,7 +14,7 @@ from jaxaccel.schedules._schedule import Curve, Scheduler, Start, make_schedule,
 
 
 @shows_call
-@checked
+@checked_after
 def constant_lr(lr: Scalar, factor: Scalar = 1.0 / 3, total_iters: Count = 5) -> Schedule:
     r"""Hold a share of the learning rate for some steps, then the whole.
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
@@ -14,7 +14,7 @@ from jaxaccel.schedules._schedule import Curve, Next, Scheduler, Start, make_sch
 
 
 @shows_call
-@checked
+@checked_after
 def cosine_annealing_lr(lr: Scalar, T_max: Count, eta_min: Scalar = 0.0) -> Schedule:
     r"""Swing the learning rate between ``lr`` and ``eta_min`` on a cosine.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._inputs import known_lr, plain
@@ -16,7 +16,7 @@ from jaxaccel.schedules._table import count_up_to, reachable, read_table
 
 
 @shows_call
-@checked
+@checked_after
 def cosine_annealing_warm_restarts(
     lr: Scalar, T_0: Count, T_mult: Count = 1, eta_min: Scalar = 0.0
 ) -> Schedule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._cosine_schedule_with_warmup import known_lengths
@@ -15,7 +15,7 @@ from jaxaccel.schedules._warmup import after_warmup
 
 
 @shows_call
-@checked
+@checked_after
 def cosine_with_hard_restarts_schedule_with_warmup(
     lr: Scalar, num_warmup_steps: Count, num_training_steps: Count, num_cycles: Count = 1
 ) -> Schedule:

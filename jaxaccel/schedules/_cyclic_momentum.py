@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._cyclic import cycle_height
 from jaxaccel.schedules._inputs import known_number
@@ -14,7 +14,7 @@ from jaxaccel.schedules._schedule import absolute_schedule
 
 
 @shows_call
-@checked
+@checked_after
 def cyclic_momentum(
     step_size_up: Count = 2000,
     step_size_down: Count | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Scalar, Schedule
 from jaxaccel.schedules._inputs import known_lr, known_number
 from jaxaccel.schedules._power import power
@@ -13,7 +13,7 @@ from jaxaccel.schedules._schedule import factor_schedule
 
 
 @shows_call
-@checked
+@checked_after
 def exponential_lr(lr: Scalar, gamma: Scalar) -> Schedule:
     r"""Multiply the learning rate by ``gamma`` at every step.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._inputs import known_count, known_lr
 from jaxaccel.schedules._schedule import multiple_of_base
@@ -13,7 +13,7 @@ from jaxaccel.schedules._warmup import after_warmup
 
 
 @shows_call
-@checked
+@checked_after
 def inverse_sqrt(lr: Scalar, num_warmup_steps: Count, timescale: Count | None = None) -> Schedule:
     r"""Raise the learning rate from 0 to ``lr`` on a line, then divide it by a growing root.
 

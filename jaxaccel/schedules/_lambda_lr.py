@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Scalar, Schedule
 from jaxaccel.schedules._inputs import known_lr
 from jaxaccel.schedules._schedule import multiple_of_base
@@ -14,7 +14,7 @@ from jaxaccel.schedules._user_function import call_at, check_function
 
 
 @shows_call
-@checked
+@checked_after
 def lambda_lr(lr: Scalar, lr_lambda: Callable[[Any], Any]) -> Schedule:
     r"""Multiply the learning rate by a function of the step.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
@@ -13,7 +13,7 @@ from jaxaccel.schedules._schedule import factor_schedule
 
 
 @shows_call
-@checked
+@checked_after
 def linear_lr(
     lr: Scalar,
     start_factor: Scalar = 1.0 / 3,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
 from jaxaccel.schedules._power import power
@@ -17,7 +17,7 @@ from jaxaccel.schedules._table import count_up_to
 
 
 @shows_call
-@checked
+@checked_after
 def multi_step_lr(lr: Scalar, milestones: Iterable[Count], gamma: Scalar = 0.1) -> Schedule:
     r"""Multiply the learning rate by ``gamma`` at every milestone.
 

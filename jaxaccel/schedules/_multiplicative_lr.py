@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._inputs import known_lr, known_total_steps
 from jaxaccel.schedules._schedule import Curve, Scheduler, Start, make_schedule, multiplied_by
@@ -18,7 +18,7 @@ from jaxaccel.schedules._user_function import call_at, check_function
 
 
 @shows_call
-@checked
+@checked_after
 def multiplicative_lr(
     lr: Scalar, lr_lambda: Callable[[int], Any], *, total_steps: Count | None = None
 ) -> Schedule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._inputs import known_number
 from jaxaccel.schedules._one_cycle import cycle_curve, last_step, make_cycle
@@ -13,7 +13,7 @@ from jaxaccel.schedules._schedule import absolute_schedule
 
 
 @shows_call
-@checked
+@checked_after
 def one_cycle_momentum(
     total_steps: Count | None = None,
     epochs: Count | None = None,

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import known_value
 from jaxaccel._math import Complement, value_at
 from jaxaccel._tree import holds_hyperparams, zeros_like
@@ -60,7 +60,7 @@ class Preview(NamedTuple):
         return figure
 
 
-@checked
+@checked_but("schedule")
 def preview(
     schedule: Callable[[Any], Any]
     | Mapping[str, Any]

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_eps
 from jaxaccel._tree import initial_scalar, initial_step, next_step, short_repr, update_leaves
 from jaxaccel._types import Count, Params, Scalar, State, Updates
@@ -50,7 +50,7 @@ class Plateau(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def reduce_lr_on_plateau(
     lr: Scalar,
     mode: Literal["min", "max"] = "min",

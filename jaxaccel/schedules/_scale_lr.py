@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_positive_integer
 from jaxaccel._types import Count, Scalar
 from jaxaccel.schedules._inputs import known_number, plain
 
 
-@checked
+@checked_after
 def scale_lr(
     base_lr: Scalar,
     base_batch_size: Count,

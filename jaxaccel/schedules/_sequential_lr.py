@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Schedule
 from jaxaccel.schedules._combine import (
     InSequence,
@@ -26,10 +26,10 @@ from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
 
 @shows_call
-@checked
+@checked_after
 def sequential_lr(
-    schedulers: Sequence[Callable[[Any], Any]],
-    milestones: Sequence[Count],
+    schedulers: Sequence[Any],
+    milestones: Sequence[Any],
     *,
     total_steps: Count | None = None,
 ) -> Schedule:

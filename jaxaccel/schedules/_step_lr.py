@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
 from jaxaccel.schedules._power import power
@@ -13,7 +13,7 @@ from jaxaccel.schedules._schedule import factor_schedule
 
 
 @shows_call
-@checked
+@checked_after
 def step_lr(lr: Scalar, step_size: Count, gamma: Scalar = 0.1) -> Schedule:
     r"""Multiply the learning rate by ``gamma`` every ``step_size`` steps.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._inputs import known_count, known_lr
 from jaxaccel.schedules._schedule import Curve, multiple_of_base
 
 
 @shows_call
-@checked
+@checked_after
 def warmup(lr: Scalar, num_warmup_steps: Count) -> Schedule:
     r"""Raise the learning rate on a straight line from 0 to ``lr``, then hold it.
 

@@ -7,7 +7,7 @@ import warnings
 from typing import Any, Literal
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._cosine_phase import cosine_phase, known_cycles
 from jaxaccel.schedules._inputs import known_count, known_lr, known_number
@@ -15,7 +15,7 @@ from jaxaccel.schedules._schedule import multiple_of_base
 
 
 @shows_call
-@checked
+@checked_after
 def warmup_stable_decay(
     lr: Scalar,
     num_warmup_steps: Count,

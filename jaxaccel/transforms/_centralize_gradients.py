@@ -8,7 +8,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_state
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._layout import Layouts, check_layouts, layout_at, output_axis
 from jaxaccel._math import compute_dtype
 from jaxaccel._tree import is_none, path_name
@@ -16,7 +16,7 @@ from jaxaccel._types import Params, State, Updates
 
 
 @shows_call
-@checked
+@checked_after
 def centralize_gradients(
     conv_only: bool = False, layout: Layouts = "flax"
 ) -> optax.GradientTransformationExtraArgs:

@@ -13,7 +13,7 @@ from jax.core import Tracer
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_state
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after, checked_but
 from jaxaccel._checks import check_non_negative
 from jaxaccel._counts import schedule_step
 from jaxaccel._math import compute_dtype, in_dtype, value_at, widest
@@ -40,7 +40,7 @@ class ClipGradNormState(NamedTuple):
     __repr__ = short_repr
 
 
-@checked
+@checked_but("norm_type")
 def get_total_norm(
     tensors: Updates,
     norm_type: float = 2.0,
@@ -91,7 +91,7 @@ def get_total_norm(
     if not leaves:
         return jnp.zeros((), jnp.float32)
     dtype = _norm_dtype(leaves)
-    order = float(norm_type)
+    order = _order(norm_type)
     wide = [_wide(leaf) for leaf in leaves]
     axes = [()] * len(leaves) if axis_name is None else axes_to_reduce(tensors, axis_name)
     norms = [norm.astype(dtype) for norm in norms_over(wide, axes, order, _vector_norm)]
@@ -105,7 +105,7 @@ def get_total_norm(
     return total_norm
 
 
-@checked
+@checked_after
 def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array) -> Updates:
     r"""Scale gradients whose norm is known by :math:`\min(1, c / (\lVert g \rVert + 10^{-6}))`.
 
@@ -144,7 +144,7 @@ def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array
 
 
 @shows_call
-@checked
+@checked_but("norm_type")
 def clip_grad_norm(
     max_norm: Hyperparameter,
     norm_type: float = 2.0,
@@ -192,7 +192,7 @@ def clip_grad_norm(
         https://arxiv.org/abs/1211.5063
     """
     check_non_negative("max_norm", max_norm, "Invalid max_norm value")
-    norm_type = float(norm_type)
+    norm_type = _order(norm_type)
     over: dict[str, Any] = {} if axis_name is None else {"axis_name": axis_name}
 
     @takes_shapes
@@ -261,3 +261,13 @@ def _raise_if_nonfinite(total_norm: Any, norm_type: float) -> None:
             "so it cannot be clipped. To disable this error and scale the gradients by the "
             "non-finite norm anyway, set `error_if_nonfinite=False`"
         )
+
+
+def _order(norm_type: Any) -> float:
+    """Return the order of a norm, which may be the text "inf", as PyTorch reads it."""
+    if isinstance(norm_type, (bool, np.bool_)):
+        raise TypeError(f"norm_type must be a number or 'inf', got {norm_type}")
+    try:
+        return float(norm_type)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error)) from None

@@ -10,7 +10,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_state
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_non_negative
 from jaxaccel._counts import schedule_step
 from jaxaccel._math import in_dtype, value_at
@@ -28,7 +28,7 @@ class ClipGradValueState(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def clip_grad_value(clip_value: Hyperparameter) -> optax.GradientTransformationExtraArgs:
     r"""Clamp every gradient entry to :math:`[-c, c]`; NaN stays NaN.
 

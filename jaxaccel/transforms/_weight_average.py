@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_after
 from jaxaccel._checks import known_value
 from jaxaccel._math import compute_dtype, ema, in_dtype, one_minus, value_at, widest
 from jaxaccel._tree import initial_step, next_step, short_repr, takes_shapes
@@ -37,7 +37,7 @@ class WeightAverage(NamedTuple):
 
 
 @shows_call
-@checked
+@checked_after
 def exponential_moving_average(decay: Hyperparameter = 0.999) -> WeightAverage:
     r"""Average the weights with exponentially decaying shares.
 
@@ -93,7 +93,7 @@ def exponential_moving_average(decay: Hyperparameter = 0.999) -> WeightAverage:
 
 
 @shows_call
-@checked
+@checked_after
 def stochastic_weight_average() -> WeightAverage:
     r"""Average the weights with equal shares.
 

@@ -177,10 +177,19 @@ ROLES = {
     "tx": "takes a transformation",
     "batches": "batch",
     "shape": "mesh axis",
+    "param": "negative_slope",
 }
 """Arguments -> how the function calls what it takes there."""
 
 PYTORCHS = (
+    "float() argument must be a string or a real number",
+    "could not convert string to float",
+    "only 0-dimensional arrays can be converted to Python scalars",
+    "only one element tensors can be converted to Python scalars",
+    "Sequential Schedulers expects number of schedulers provided to be one more than",
+    "SequentialLR at index 0 should be a schedule",
+    "ChainedScheduler at index 0 should be a schedule",
+    "dropout should be a number in range",
     "batch is a builtins.str",
     "a batch to evaluate must have rows",
     "mesh axis 'a' must be a whole number",
@@ -241,7 +250,11 @@ def refusal_of(call, argument, value):
 def words_of(value):
     """Return how a value may be named in a text."""
     kind = type(value).__name__
-    return [repr(value), str(value), in_brief(value), kind] if kind != "str" else [value]
+    if kind == "str":
+        return [value, " str", "'str'"]
+    items = [repr(item) for item in value] if isinstance(value, list) else []
+    shape = [f"got shape {value.shape}"] if isinstance(value, np.ndarray) else []
+    return [repr(value), str(value), in_brief(value), kind, *items, *shape]
 
 
 def function_faults(name, function):

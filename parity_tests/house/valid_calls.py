@@ -168,7 +168,7 @@ OWN = {
     "schedules.warmup_stable_decay": {"num_training_steps": 20},
     "schedules.preview": {"schedule": abs},
     "transforms.accumulate_gradients": {"tx": ja.optimizers.sgd(0.1)},
-    "init.calculate_gain": {"nonlinearity": "relu"},
+    "init.calculate_gain": {"nonlinearity": "leaky_relu"},
     "random.philox_uniform": {"words": lambda: ja.random.philox(0, 0, 2, 1).words},
     "precision.cast": {"apply": model_function, "policy": ja.precision.Policy()},
     "optimizers.load_state_dict": {

@@ -97,7 +97,7 @@ def test_a_seed_or_a_key_is_refused_by_every_layer_and_model(rngs):
         kwargs = {**case.kwargs, **case.options.get("own", {})}
         if "module" in takes:  # a parametrization
             kwargs = {"module": ja.nn.Linear(3, 2, rngs=nnx.Rngs(0))}
-        with pytest.raises(TypeError, match=r"rngs must be an nnx\.Rngs or a.*nnx\.Rngs\(seed\)"):
+        with pytest.raises(TypeError, match=r"nnx\.Rngs or [\s\S]*nnx\.Rngs\(seed\)"):
             function(**kwargs, rngs=rngs)
         refused += 1
     assert refused > 25

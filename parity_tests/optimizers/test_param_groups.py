@@ -540,11 +540,11 @@ WRONG = {
     ),
     "the parameters themselves": (
         lambda: param_groups(ja.optimizers.sgd, [{"params": params_of()}]),
-        ["group 0", "params", "named by their paths"],
+        ["group 0", "params", "regular expression"],
     ),
     "a mask of another structure": (
         lambda: param_groups(ja.optimizers.sgd, [{"params": {"x": True}}]).init(params_of()),
-        ["mask", "{'x': True}", "the paths"],
+        ["mask", "does not fit", "paths are"],
     ),
     "one group without a list": (
         lambda: param_groups(ja.optimizers.sgd, {"params": "bias"}),
