@@ -158,7 +158,9 @@ def _let_body_refuse(
         is_raised = frame.f_code.co_code[trace.tb_lasti] == _RAISE
         is_ours = frame.f_globals.get("__name__", "").startswith(_PACKAGE)
         words = (repr(value), str(value), type(value).__name__)
-        if is_raised and is_ours and name in str(error) and any(w in str(error) for w in words):
+        text = str(error)
+        named = text.startswith(name) or (name in text and any(word in text for word in words))
+        if is_raised and is_ours and named:
             raise
 
 

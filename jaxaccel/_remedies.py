@@ -88,7 +88,10 @@ def left_out_first(function: Any, value: Any) -> str | None:
     """Return PyTorch's name of a first argument that it changes in place, if that is given."""
     room = function.__module__.partition(".")[2].partition(".")[0]
     words = {"optimizers": "params", "schedules": "optimizer"}
-    is_held = isinstance(value, (Mapping, Iterable, jax.Array, np.ndarray))
+    if room == "schedules":
+        is_held = hasattr(value, "update") or hasattr(value, "param_groups")
+    else:
+        is_held = isinstance(value, (Mapping, Iterable, jax.Array, np.ndarray))
     return words.get(room) if is_held and not isinstance(value, str) else None
 
 

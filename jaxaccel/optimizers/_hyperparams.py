@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 
-from jaxaccel._checked import checked_after
+from jaxaccel._checked import checked, checked_after
 from jaxaccel._tree import holds_hyperparams
 from jaxaccel._types import State
 from jaxaccel.optimizers._held import Scheduled, decoded, in_force, replaced
@@ -91,7 +91,7 @@ def get_hyperparams(state: State) -> tuple[dict[str, Any], ...]:
     return tuple({"name": group.name, **decoded(group.held)} for group in _groups(state))
 
 
-@checked_after
+@checked
 def set_hyperparams(state: StateT, group: int | str | None = None, **values: Any) -> StateT:
     """Return the state with other hyperparameters from the next update on.
 

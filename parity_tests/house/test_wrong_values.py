@@ -248,13 +248,19 @@ def refusal_of(call, argument, value):
 
 
 def words_of(value):
-    """Return how a value may be named in a text."""
+    """Return how a value, or the first thing in it, may be named in a text."""
     kind = type(value).__name__
     if kind == "str":
         return [value, " str", "'str'"]
-    items = [repr(item) for item in value] if isinstance(value, list) else []
+    whole = [str(int(value))] if kind == "float" and value == int(value) else []
+    items = [*value] if isinstance(value, (list, np.ndarray)) else []
+    named = [
+        word
+        for item in items
+        for word in (repr(item), f"'{item}'", f"got {item}", f"of type {type(item).__name__}")
+    ]
     shape = [f"got shape {value.shape}"] if isinstance(value, np.ndarray) else []
-    return [repr(value), str(value), in_brief(value), kind, *items, *shape]
+    return [repr(value), str(value), in_brief(value), kind, *whole, *named, *shape]
 
 
 def function_faults(name, function):

@@ -176,7 +176,7 @@ OPTIMIZERS = [
             (
                 "two coefficients",
                 {"ns_coefficients": (2.0, -1.5)},
-                {"fragments": ("Coefficients must be a tuple of exactly 3 values", "(2.0, -1.5)")},
+                {"fragments": ("ns_coefficients", "tuple of 3", "(2.0, -1.5)")},
             ),
             (
                 "coefficients one number",
