@@ -92,7 +92,7 @@ def check_states(
             )
 
 
-def check_lengths(lengths: Sequence[int] | jax.Array | None, batch: int) -> None:
+def check_lengths(lengths: jax.Array | None, batch: int) -> None:
     """Raise unless there is an integer for each sequence."""
     if lengths is None:
         return
