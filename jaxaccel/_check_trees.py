@@ -35,6 +35,17 @@ def check_state(reader: str, kind: type, state: Any) -> None:
         )
 
 
+def check_in_use(reader: str, state: Any, **in_use: bool) -> None:
+    """Raise for the state of a call with other arguments: it has a field less, or one more."""
+    for name, wanted in in_use.items():
+        if (getattr(state, name) is not None) != wanted:
+            has = "lacks" if wanted else "has"
+            raise ValueError(
+                f"{reader} was made with other arguments than its state, which {has} {name}; call "
+                f"init of this {reader}, or make it with the arguments that the state was made with"
+            )
+
+
 def check_update(
     reader: str, kind: Any, updates: Any, state: Any, params: Any, *, slots_alike: bool = True
 ) -> None:

@@ -112,6 +112,7 @@ def paths_of_variables(model: nnx.Module) -> dict[str, tuple[str, ...]]:
     _collect(model, "", found, set())
     for owners in found.values():
         for path, module in owners if len(owners) > 1 else ():
+            _check_says(module, path)
             # What computes from several arrays has parameters of its own in PyTorch.
             if hasattr(module, "original1"):
                 raise ValueError(
@@ -121,6 +122,14 @@ def paths_of_variables(model: nnx.Module) -> dict[str, tuple[str, ...]]:
                 )
     every = [tuple(path for path, _ in owners) for owners in found.values()]
     return {path: paths for paths in every for path in paths}
+
+
+def _check_says(module: nnx.Module, path: str) -> None:
+    """Raise for a class that shares a kernel of ours and does not say how it reads it."""
+    name = path.rpartition(".")[2]
+    variable = getattr(module, name)
+    if "layout" in variable.get_metadata() and variable.ndim > 1:
+        layout_in_class(module, name)
 
 
 def _collect(

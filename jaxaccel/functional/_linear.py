@@ -118,7 +118,9 @@ def check_same_dtype(input: jax.Array, weight: jax.Array, bias: jax.Array | None
         if value is not None and value.dtype != input.dtype:
             raise TypeError(
                 f"expected input and {name} to have the same dtype, but got: "
-                f"{input.dtype} != {value.dtype}"
+                f"{input.dtype} != {value.dtype}\n"
+                f"Make the layer in it (dtype=jnp.{input.dtype}), or pass "
+                f"input.astype(jnp.{value.dtype})"
             )
 
 

@@ -87,8 +87,10 @@ def store_array(module: nnx.Module, name: str, array: jax.Array) -> None:
 def _is_kept_as_read(module: nnx.Module, name: str) -> bool:
     """Return whether a variable is kept in the layout in which its module reads it."""
     variable = getattr(module, name)
-    is_variable = isinstance(variable, nnx.Variable)
-    kept = variable.get_metadata("layout", None) if is_variable else variable.layout
+    if isinstance(variable, nnx.Variable):
+        kept = variable.get_metadata("layout", None)
+    else:  # a parametrization, or a plain array that somebody has put there
+        kept = getattr(variable, "layout", None)
     return kept is None or kept == layout_in_class(module, name)
 
 

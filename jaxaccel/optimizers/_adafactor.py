@@ -45,6 +45,7 @@ class AdafactorState(NamedTuple):
         ("row_var", "col_var", "variance"),
         shared=("step",),
         switches=("foreach",),
+        factors=("row_var", "col_var"),
     )
     own_counts = ("step",)
     __repr__ = short_repr

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._check_trees import check_parameters, check_update
+from jaxaccel._check_trees import check_in_use, check_parameters, check_update
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import (
     check_betas,
@@ -136,6 +136,7 @@ def adam(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         check_update("adam", AdamState, updates, state, params)
+        check_in_use("adam", state, max_exp_avg_sq=amsgrad)
         check_params_for_decay(weight_decay, params)
         step = next_counts(state.step, updates)
         at = schedule_step(extra, state.step)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._check_trees import check_parameters, check_update
+from jaxaccel._check_trees import check_in_use, check_parameters, check_update
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_lr, check_non_negative, known_value
 from jaxaccel._counts import next_counts, schedule_step
@@ -117,6 +117,7 @@ def diagonal_newton(
         **extra: object,
     ) -> tuple[Updates, State]:
         check_update("diagonal_newton", DiagonalNewtonState, updates, state, params)
+        check_in_use("diagonal_newton", state, hessian_diagonal=not is_zero(beta))
         if hessian_diagonal is None:
             raise ValueError(
                 "diagonal_newton needs the curvature: update(updates, state, params, "

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxaccel._host_arrays import cast, host_array
 from jaxaccel._layout import from_torch, shape_in_torch
-from jaxaccel.optimizers._state_dict import slots_of
+from jaxaccel.optimizers._state_dict import slots_of, torch_names
 from jaxaccel.optimizers._torch_fields import TorchFields
 from jaxaccel.optimizers._torch_params import TorchParam
 from jaxaccel.optimizers._torch_units import placed_like
@@ -38,9 +38,12 @@ def loaded(
     _check_keys(entries, counts, slots)
     numbers = {name: _numbers(name, state, entries, treedef) for name in counts if entries}
     for index, (param, entry) in entries.items():
-        for name, leaves in slots.items():
-            if leaves[param.leaf] is not None:
-                leaves[param.leaf] = _array(name, index, param, leaves[param.leaf], entry[name])
+        own = {name: leaves[param.leaf] for name, leaves in slots.items()}
+        names = torch_names(fields, own, param)
+        for name, old in own.items():
+            if old is not None:
+                there = names[name]
+                slots[name][param.leaf] = _array(there, index, param, old, entry[there])
     old = {name: treedef.flatten_up_to(getattr(state, name)) for name in slots}
     trees = {
         name: treedef.unflatten(

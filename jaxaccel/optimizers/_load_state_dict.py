@@ -84,7 +84,7 @@ def load_state_dict(
     calls = None if tx is None else calls_of(tx, units, state, params)
     entries, param_groups = _parts(state_dict)
     everything = torch_params(params, model, owners(units, calls))
-    check_layouts_agree(calls, everything)
+    check_layouts_agree(calls, everything, units.fields)
     indices = by_index(everything, param_groups)
     _check_entries(entries, indices)
     step = None if step is None else count("step", step)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._check_trees import check_parameters, check_update
+from jaxaccel._check_trees import check_in_use, check_parameters, check_update
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import (
     check_eps,
@@ -134,6 +134,7 @@ def rmsprop(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         check_update("rmsprop", RMSpropState, updates, state, params)
+        check_in_use("rmsprop", state, momentum_buffer=not is_zero(momentum), grad_avg=centered)
         check_params_for_decay(weight_decay, params)
         step = next_counts(state.step, updates)
         at = schedule_step(extra, state.step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._checked import checked_after
 from jaxaccel._host_arrays import host_array
-from jaxaccel._layout import to_torch
+from jaxaccel._layout import shape_in_torch, to_torch
 from jaxaccel._tree import is_none
 from jaxaccel._types import Params, State
 from jaxaccel.optimizers._torch_fields import FlatFields, TorchFields
@@ -82,7 +82,7 @@ def state_dict(
     units = units_of(state)
     calls = None if tx is None else calls_of(tx, units, state, params)
     everything = torch_params(params, model, owners(units, calls))
-    check_layouts_agree(calls, everything)
+    check_layouts_agree(calls, everything, units.fields)
     found = trained(everything) if trainable_only else everything
     if isinstance(units.fields, FlatFields):
         only = units.states[0]
@@ -113,14 +113,18 @@ def owners(units: Units, calls: Calls | None) -> Any:
     return lambda tree: [0] * len(jax.tree.leaves(tree, is_leaf=is_none))
 
 
-def check_layouts_agree(calls: Calls | None, found: Sequence[TorchParam]) -> None:
+def check_layouts_agree(
+    calls: Calls | None, found: Sequence[TorchParam], fields: TorchFields | FlatFields
+) -> None:
     """Raise when an optimizer was told another layout of kernels than the model has."""
     if calls is None:
         return
+    # Of a matrix that is factored, either layout has the same numbers.
+    fewest = 3 if isinstance(fields, TorchFields) and fields.factors else 2
     for group, members in grouped(trained(found)):
         layout = calls.of_group(group).get("layout")
         for param in members if layout is not None else []:
-            if param.named is None or len(param.named.arrays[0].torch_shape) < 2:
+            if param.named is None or len(param.named.arrays[0].torch_shape) < fewest:
                 continue
             told = layout(param.named.paths[0]) if callable(layout) else layout
             if told != param.layout:
@@ -135,6 +139,17 @@ def slots_of(state: Any, fields: TorchFields, treedef: Any) -> dict[str, list[An
     """Return the leaves of every slot in use, one a parameter (``None``: it has no such key)."""
     in_use = {name: getattr(state, name) for name in fields.per_parameter}
     return {name: leaves_of(tree, treedef) for name, tree in in_use.items() if tree is not None}
+
+
+def torch_names(fields: TorchFields, own: Mapping[str, Any], param: TorchParam) -> dict[str, str]:
+    """Return PyTorch's name for each array of a parameter: of two factors perhaps the other's."""
+    names = {name: name for name in own}
+    if fields.factors and all(own.get(name) is not None for name in fields.factors):
+        rows, columns = fields.factors
+        shapes = [shape_in_torch(np.shape(own[name]), param.layout) for name in fields.factors]
+        if len(shapes[0]) == 2 and (shapes[0][-1] != 1 or shapes[1][-2] != 1):
+            names |= {rows: columns, columns: rows}
+    return names
 
 
 def leaves_of(tree: Any, treedef: Any) -> list[Any]:
@@ -173,10 +188,11 @@ def _entries(
             entry[name] = (
                 int(number) if name in fields.shared_integers else number.astype(np.float32)
             )
+        names = torch_names(fields, own, param)
         for name, value in own.items():
             array = host_array(f"{name} of {param.name}", value)
             array = to_torch(array) if param.layout == "flax" else array
-            entry[name] = np.array(array, order="C")
+            entry[names[name]] = np.array(array, order="C")
         if entry:
             entries[leaf] = entry
     return entries

@@ -32,6 +32,9 @@ class TorchFields(NamedTuple):
     """Arguments by which PyTorch's groups are known from an optimizer's of the same state."""
     group_lacks: tuple[str, ...] = ()
     """Arguments of an optimizer of the same state that PyTorch's groups do not have."""
+    factors: tuple[str, str] | tuple[()] = ()
+    """A field of means over the last axis and one over the last but one: of a matrix that is kept
+    transposed each has what the other has there, and the numbers are the same."""
 
 
 class FlatFields(NamedTuple):

@@ -221,3 +221,17 @@ def test_a_shared_parameter_is_trained_by_any_of_its_names():
     for name in ("first.weight", "second.weight"):
         _, params, _ = ja.training.split_model(model, trainable=name)
         assert len(jax.tree.leaves(params)) == 1
+
+
+def test_flaxs_own_layer_does_not_say_how_it_reads():
+    """With a square table it would multiply by the transpose of what PyTorch multiplies by."""
+    table, layer = ja.nn.Embedding(3, 3, rngs=nnx.Rngs(0)), nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+    layer.kernel = table.weight
+    with pytest.raises(TypeError, match=r"use jaxaccel\.nn's"):
+        ja.training.split_model(nnx.List([table, layer]))
+
+
+def test_a_plain_array_may_stand_for_a_weight():
+    layer = ja.nn.Linear(2, 3, bias=False, rngs=nnx.Rngs(0))
+    layer.weight = jnp.ones((2, 3))
+    assert np.array_equal(layer(jnp.ones((1, 2))), np.full((1, 3), 2.0))

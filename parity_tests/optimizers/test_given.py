@@ -160,6 +160,31 @@ def test_a_state_of_another_kind(name):
         assert type(ALL[name].init(PARAMS)).__name__ in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "kwargs", "field"),
+    [
+        ("sgd", {"momentum": 0.9}, "momentum_buffer"),
+        ("rmsprop", {"momentum": 0.9}, "momentum_buffer"),
+        ("rmsprop", {"centered": True}, "grad_avg"),
+        ("adam", {"amsgrad": True}, "max_exp_avg_sq"),
+        ("adamw", {"amsgrad": True}, "max_exp_avg_sq"),
+        ("diagonal_newton", {"beta": 0.9}, "hessian_diagonal"),
+    ],
+)
+def test_a_state_of_other_arguments(name, kwargs, field):
+    """A run that goes on with a momentum that its state has no buffer for would have none."""
+    params, factory = {"w": jnp.ones(2)}, getattr(ja.optimizers, name)
+    plain, other = factory(0.1), factory(0.1, **kwargs)
+    if name == "diagonal_newton":
+        plain, other = factory(0.1, beta=0), other
+    for tx, state, has in (
+        (other, plain.init(params), f"lacks {field}"),
+        (plain, other.init(params), f"has {field}"),
+    ):
+        with pytest.raises(ValueError, match=f"which {has}"):
+            tx.update(params, state, params)
+
+
 def test_a_state_of_other_parameters():
     """One that would broadcast."""
     for name, tx in OPTIMIZERS.items():

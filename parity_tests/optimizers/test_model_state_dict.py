@@ -65,10 +65,6 @@ class Twin(torch.nn.Module):
         return ((self.a_head(torch.tanh(self.c_frozen(pooled))) - 1) ** 2).mean()
 
 
-def layout(path):
-    return "torch" if "table" in path else "flax"
-
-
 def is_trained(path, _=None):
     return "frozen" not in path
 
@@ -93,7 +89,7 @@ CASES = [
     case("rmsprop", "RMSprop", {"momentum": 0.9, "centered": True}),
     case("rprop", "Rprop", {}),
     case("asgd", "ASGD", {"lambd": 0.1, "t0": 2}),
-    case("adafactor", "Adafactor", {}, ours={"layout": layout}),
+    case("adafactor", "Adafactor", {}),  # of the table either layout has the same numbers
     case("muon", "Muon", {}, trained=is_matrix),
     case("lbfgs", "LBFGS", {"max_iter": 2, "history_size": 3}),
 ]

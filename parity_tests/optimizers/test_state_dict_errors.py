@@ -213,8 +213,8 @@ def test_out_and_in_refuse_the_same_arguments():
         (
             "another layout",
             (
-                ja.optimizers.adafactor().init(params), params,
-                {"model": model, "tx": ja.optimizers.adafactor(layout="torch")},
+                ja.optimizers.muon().init(params), params,
+                {"model": model, "tx": ja.optimizers.muon(layout="torch")},
             ),
             "z.weight is kept in the layout 'flax'",
         ),
