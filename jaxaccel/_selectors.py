@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import nnx
 
 from jaxaccel._tree import is_none, path_name
 
@@ -33,6 +34,12 @@ def path_test(name: str, selector: Any) -> Callable[[str, Any], bool] | None:
                 "as it stands with re.escape"
             ) from error
         return lambda path, leaf: search(path) is not None
+    if selector is ... or isinstance(selector, type) or _is_nnx_filter(selector):
+        raise TypeError(
+            f"{name} must be a regular expression, a predicate (path, leaf) -> bool or a mask, got "
+            f"{selector!r:.80}, a filter of nnx, which split_model takes; here paths are texts: "
+            'write "head", or lambda path, leaf: path.startswith("head.")'
+        )
     if callable(selector):
         return lambda path, leaf: bool(selector(path, leaf))
     leaves = jax.tree.leaves(selector, is_leaf=is_none)
@@ -42,6 +49,11 @@ def path_test(name: str, selector: Any) -> Callable[[str, Any], bool] | None:
             f"tree of bools like the parameters, or a prefix of it), got {selector!r:.80}"
         )
     return None
+
+
+def _is_nnx_filter(selector: Any) -> bool:
+    """Return whether something is one of nnx's filters, which see paths as tuples."""
+    return type(selector).__module__ == nnx.filterlib.__name__
 
 
 def selected(name: str, selector: Any, params: Any) -> list[bool]:

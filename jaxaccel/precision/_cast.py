@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._tree import is_frozen, map_unfrozen
@@ -30,6 +31,9 @@ def cast(apply: ModelFunction, policy: Policy) -> ModelFunction:
         ``output_dtype``. Running statistics are not cast; gradients arrive in the parameters' own
         dtype.
 
+    Raises:
+        TypeError: A dtype of the policy is not one of floating-point numbers.
+
     PyTorch:
         ``with torch.autocast(...): outputs = model(inputs)``, with one dtype for the whole model
         (:class:`Policy`), and the loss outside.
@@ -45,6 +49,8 @@ def cast(apply: ModelFunction, policy: Policy) -> ModelFunction:
         bfloat16 bfloat16
         float32
     """
+    for name, dtype in policy._asdict().items():
+        _check_floating(name, dtype)
 
     def cast_apply(
         params: Params, model_state: Any, *inputs: Any, **options: Any
@@ -59,6 +65,18 @@ def cast(apply: ModelFunction, policy: Policy) -> ModelFunction:
         return policy.cast_to_output(outputs), map_unfrozen(lambda x: x, new_state, model_state)
 
     return cast_apply
+
+
+def _check_floating(name: str, dtype: Any) -> None:
+    """Raise unless a policy's dtype is one of floating-point numbers."""
+    try:
+        is_floating = dtype is not None and jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+    except TypeError:
+        is_floating = False
+    if not is_floating:
+        raise TypeError(
+            f"{name} of a Policy must be a floating-point dtype such as jnp.bfloat16, got {dtype!r}"
+        )
 
 
 def _cast_arrays(tree: Any, policy: Policy) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 import torch
+from flax import nnx
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
@@ -239,6 +240,9 @@ def test_a_factory_that_was_called():
         ("(", ValueError, "not a regular expression"),
         ({"a": 1}, TypeError, "tree of bools"),
         (None, TypeError, "None"),
+        (nnx.PathContains("head"), TypeError, "PathContains"),  # it would see a text, not a path
+        (nnx.Param, TypeError, "nnx"),
+        (..., TypeError, "nnx"),
     ],
 )
 def test_a_selector_of_another_kind(selector, error, fragment):
