@@ -13,13 +13,22 @@ from jaxaccel._math import compute_dtype
 @jax.custom_jvp
 def with_gradient_of(carrier: jax.Array, value: jax.Array) -> jax.Array:
     """Return ``value`` with the derivative of ``carrier``, in both modes of differentiation."""
-    return value
+    return _varying_like(carrier, value)
 
 
 @with_gradient_of.defjvp
 def _jvp(primals: Any, tangents: Any) -> Any:
     """Return the value and the carrier's tangent."""
-    return primals[1], tangents[0]
+    # Inside shard_map each may vary over devices that share the other.
+    carrier, value = primals
+    return _varying_like(carrier, value), _varying_like(value, tangents[0])
+
+
+def _varying_like(like: jax.Array, array: jax.Array) -> jax.Array:
+    """Return an array as each device's own wherever another one is, inside ``shard_map``."""
+    varying = jax.typeof(like).manual_axis_type.varying
+    missing = tuple(varying - jax.typeof(array).manual_axis_type.varying)
+    return jax.lax.pcast(array, missing, to="varying") if missing else array
 
 
 def with_float32_sums(parameter: jax.Array, like: jax.Array) -> jax.Array:
@@ -37,9 +46,6 @@ def with_float32_sums(parameter: jax.Array, like: jax.Array) -> jax.Array:
     wide = compute_dtype(parameter.dtype)
     if parameter.dtype == wide:
         return parameter
-    varying = jax.typeof(like).manual_axis_type.varying
-    missing = tuple(varying - jax.typeof(parameter).manual_axis_type.varying)
     # Inside shard_map, devices sum what is small and in float32, and not what was broadcast.
-    own = parameter.astype(wide)
-    own = jax.lax.pcast(own, missing, to="varying") if missing else own
+    own = _varying_like(like, parameter.astype(wide))
     return jnp.broadcast_to(own, like.shape).astype(parameter.dtype)

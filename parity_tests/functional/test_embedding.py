@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
@@ -76,6 +77,32 @@ def test_forward_mode(options):
     (gradient,) = jax.vjp(call, weight)[1](cotangent)
     along, product = (tangent * cotangent).sum(), (gradient * direction).sum()
     assert_close(np.asarray(along), np.asarray(product), tol.LAYER_FLOAT64_OF_MAX)
+
+
+def test_each_device_of_a_mapped_axis_scales_the_rows_that_it_looks_up():
+    """Inside ``shard_map``, where devices share the table: the rows, and the gradients of all."""
+    ids, table = np.array([[0, 2], [3, 2]]), np.random.default_rng(0).normal(size=(4, 3))
+    weights = [torch.tensor(table, requires_grad=True) for _ in ids]
+    expected = [
+        F.embedding(torch.tensor(own), w * 1, max_norm=0.7)
+        for own, w in zip(ids, weights, strict=True)
+    ]
+    sum((rows**2).sum() for rows in expected).backward()
+
+    def loss(weight, ids):
+        rows = embedding(ids[0], weight, max_norm=0.7)
+        return jax.lax.psum((rows**2).sum(), "data"), rows
+
+    run = jax.shard_map(
+        jax.grad(loss, has_aux=True),
+        mesh=jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,)),
+        in_specs=(P(), P("data")),
+        out_specs=(P(), P("data")),
+    )
+    gradient, rows = jax.jit(run)(jnp.asarray(table), jnp.asarray(ids))
+    assert_close(np.asarray(rows), torch.cat(expected).detach().numpy(), tol.LAYER_FLOAT64_OF_MAX)
+    whole = sum(weight.grad for weight in weights)
+    assert_close(np.asarray(gradient), whole.numpy(), tol.LAYER_FLOAT64_OF_MAX)
 
 
 @pytest.mark.parametrize("index", [-1, 5, 2**31 - 1])

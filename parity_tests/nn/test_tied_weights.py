@@ -1,5 +1,7 @@
 """Layers that share a weight: PyTorch's numbers, one array, one optimizer state, both names."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_close
 
-FLOAT64 = jnp.float64
+FLOAT64, ATTENTION = jnp.float64, ("MultiheadAttention", 4, 2)
 
 
 class Ours(nnx.Module):
@@ -109,6 +111,58 @@ def test_tied_layers_train_as_pytorchs(why):
         assert list(found) == list(expected)
         for name, tensor in expected.items():
             assert_close(found[name], tensor, tol.NETWORK_FLOAT64_OF_NORM, what=name)
+
+
+READERS = {
+    # which array: (the layer that keeps it the other way and its sizes, name, reader and its sizes)
+    "weight of bilinear": (("Conv1d", 4, 3, 2), "weight", ("Bilinear", 4, 2, 3)),
+    "in_proj_weight of attention": (("Embedding", 12, 4), "in_proj_weight", ATTENTION),
+    "out_proj.weight of attention": (("Embedding", 4, 4), "out_proj.weight", ATTENTION),
+    "weight_ih_l0 of LSTM": (("Embedding", 12, 4), "weight_ih_l0", ("LSTM", 4, 3)),
+    "weight_hh_l0 of GRU": (("Embedding", 9, 3), "weight_hh_l0", ("GRU", 4, 3)),
+    "weight_ih_l0 of RNN": (("Embedding", 3, 4), "weight_ih_l0", ("RNN", 4, 3)),
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("why", READERS)
+def test_other_layers_read_an_array_that_is_kept_the_other_way(why):
+    """Bilinear forms, attention and recurrent layers: the numbers, and the shared gradient."""
+    (keeper, *sizes), name, (reader, *others) = READERS[why]
+    *above, last = name.split(".")
+
+    def tied(nn, lists, **options):
+        first, second = (
+            getattr(nn, keeper)(*sizes, **options),
+            getattr(nn, reader)(*others, **options),
+        )
+        setattr(functools.reduce(getattr, above, second), last, first.weight)
+        return lists([first, second])
+
+    theirs = tied(torch.nn, torch.nn.ModuleList).double()
+    ours = tied(ja.nn, nnx.List, dtype=FLOAT64, rngs=nnx.Rngs(0))
+    ja.nn.load_state_dict(ours, theirs.state_dict())
+    rng = np.random.default_rng(0)
+    shapes = {"Bilinear": [(5, 4), (5, 2)], "MultiheadAttention": [(3, 2, 4)] * 3}
+    inputs = [rng.normal(size=shape) for shape in shapes.get(reader, [(3, 2, 4)])]
+
+    def first_of(output):
+        return output[0] if isinstance(output, tuple) else output
+
+    expected = first_of(theirs[1](*map(torch.tensor, inputs)))
+    expected.sin().sum().backward()
+    apply, params, rest = ja.training.split_model(ours[1])
+
+    def loss(params):
+        output = first_of(apply(params, rest, *map(jnp.asarray, inputs), training=True)[0])
+        return jnp.sum(jnp.sin(output)), output
+
+    grads, found = jax.grad(loss, has_aux=True)(params)
+    assert_close(np.asarray(found), expected.detach().numpy(), tol.NETWORK_FLOAT64_OF_NORM)
+    carrier = nnx.clone(ours[1])
+    nnx.update(carrier, grads)
+    gradient = dict(theirs[1].named_parameters())[name].grad
+    assert_close(ja.nn.state_dict(carrier)[name], gradient, tol.NETWORK_FLOAT64_OF_NORM)
 
 
 class Head(nnx.Module):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from flax import nnx
+from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
@@ -117,3 +118,30 @@ def test_a_sum_over_rows_is_as_exact_as_pytorchs(case, dtype, no_draws):
             )
             text = f"{name} of {rows}: {ours_error:.2e}, PyTorch {own_error:.2e}"
             assert ours_error <= tol.OWN_ERROR_RATIO * own_error, text
+
+
+def test_devices_that_share_a_parameter_sum_its_gradient_in_float32():
+    """Inside ``shard_map``: their sums are added, and not their rows, each rounded to bfloat16.
+
+    Half of the rows add a part that a device's 1 would swallow, and the other half the same part.
+    """
+    part, rows = 2.0**-8 - 2.0**-12, 128
+    cotangent = np.zeros((2, rows, 1))
+    cotangent[0, : rows // 2], cotangent[1] = 1, part
+    layer = torch.nn.Linear(1, 1, dtype=torch.bfloat16)
+    whole = torch.tensor(cotangent, dtype=torch.bfloat16).reshape(-1, 1)
+    layer(torch.zeros_like(whole)).backward(whole)
+
+    def gradient(bias, cotangent):
+        zeros, weight = jnp.zeros_like(cotangent[0]), jnp.ones((1, 1), bias.dtype)
+        _, pullback = jax.vjp(lambda b: ja.functional.linear(zeros, weight, b), bias)
+        return pullback(cotangent[0])[0]
+
+    run = jax.shard_map(
+        gradient,
+        mesh=jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,)),
+        in_specs=(P(), P("data")),
+        out_specs=P(),
+    )
+    found = jax.jit(run)(jnp.zeros(1, jnp.bfloat16), jnp.asarray(cotangent, jnp.bfloat16))
+    assert float(found[0]) == float(layer.bias.grad[0]) == 64.5
