@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -20,10 +19,8 @@ SECONDS = 120
 """After which processes that wait for each other are ended, and what they wrote is shown."""
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    """Run the processes once, and return what each found."""
-    folder = tmp_path_factory.mktemp("processes")
+def found_in(folder):
+    """Run the processes, and return what each found."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -51,39 +48,6 @@ def found(tmp_path_factory):
     return [json.loads((folder / f"found.{rank}.json").read_text()) for rank in range(len(logs))]
 
 
-def trained_alone():
-    """Return what one process on one device finds, from whole batches."""
-    params, batches = process.problem()
-    tx = ja.optimizers.adamw(lr=process.LR, weight_decay=process.WEIGHT_DECAY)
-    step = ja.training.train_step(ja.training.gradients(process.loss_fn), tx, max_grad_norm=0.3)
-    state, losses = ja.training.train_state(jax.tree.map(jnp.asarray, params), tx), []
-    for batch in batches:
-        state, metrics = step(state, batch)
-        losses.append(float(metrics["loss"]))
-    rows = np.concatenate([batches[0]["x"], batches[1]["x"][:3]])
-    return state.params["w"], losses, np.mean(rows @ np.asarray(state.params["w"]))
-
-
-@pytest.mark.parametrize("run", process.RUNS)
-def test_own_rows_of_each_process_are_one_batch(found, run):
-    """A step, ``fit`` and ``evaluate``; accumulated, in two modes, both orders and axis types."""
-    weights, losses, prediction = trained_alone()
-    for of_process in found:
-        ours = of_process["trained"][run]
-        for name, expected in {
-            "params": weights,
-            "loss": losses,
-            "prediction": prediction,
-        }.items():
-            np.testing.assert_allclose(
-                ours[name], expected, rtol=tol.DEVICES_FLOAT64_OF_MAX, err_msg=f"{run} {name}"
-            )
-        assert ours == found[0]["trained"][run]
-        np.testing.assert_allclose(
-            ours["params"], of_process["ddp"], rtol=tol.DEVICES_FLOAT64_OF_MAX, err_msg="ddp"
-        )
-
-
 REFUSED = {
     "the whole batch": ["all 2 processes hand in the same 16 rows", "whole=True", "whole=False"],
     "different rows as the whole": ["whole=True", "rows differ", "leave it out"],
@@ -104,23 +68,40 @@ REFUSED = {
 }
 
 
-def test_what_would_be_taken_for_something_else_is_refused(found):
+def test_own_rows_of_each_process_are_one_batch(tmp_path):
+    """One test, and so one pair of processes: what they train, what they refuse, what comes out."""
+    found = found_in(tmp_path)
     for rank, of_process in enumerate(found):
-        texts = of_process["refused"]["texts"]
-        assert set(texts) == set(REFUSED)
-        for name, fragments in REFUSED.items():
-            for fragment in fragments:
-                assert fragment in texts[name], (rank, name, texts[name])
+        for run, ours in of_process["trained"].items():
+            assert ours == found[0]["trained"][run]
+            _check_run(run, ours, of_process["ddp"])
+        assert set(of_process["trained"]) == set(process.RUNS)
+        _check_texts(rank, of_process["refused"]["texts"])
+        _check_batches(of_process["refused"])
 
 
-def test_batches_of_several_processes(found):
+def _check_run(run, ours, ddp):
+    """A step, ``fit`` and ``evaluate``; accumulated, in two modes, both orders and axis types."""
+    for name, value in ours.items():
+        np.testing.assert_allclose(
+            value, ddp[name], rtol=tol.DEVICES_FLOAT64_OF_MAX, err_msg=f"{run} {name}"
+        )
+
+
+def _check_texts(rank, texts):
+    """What would be taken for something else is refused."""
+    assert set(texts) == set(REFUSED)
+    for name, fragments in REFUSED.items():
+        for fragment in fragments:
+            assert fragment in texts[name], (rank, name, texts[name])
+
+
+def _check_batches(refused):
     """Own rows add up, whole ones and those of processes that hold the same do not; keys too."""
-    for of_process in found:
-        refused = of_process["refused"]
-        assert refused["shapes"] == {
-            "own": [16, 5],
-            "whole": [16, 5],
-            "the same own rows": [8, 2],
-            "data inside a process": [16, 5],
-        }
-        assert refused["key"] == jax.random.key_data(jax.random.key(3)).tolist()
+    assert refused["shapes"] == {
+        "own": [16, 5],
+        "whole": [16, 5],
+        "the same own rows": [8, 2],
+        "data inside a process": [16, 5],
+    }
+    assert refused["key"] == jax.random.key_data(jax.random.key(3)).tolist()
