@@ -7,30 +7,42 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from jaxaccel._tree import Counts, next_step
 from jaxaccel._types import Updates
 
 
+def check_schedule_step(given: Any) -> None:
+    """Raise unless a given ``schedule_step`` is a number of ``scheduler.step()`` calls."""
+    is_number = isinstance(given, (int, np.integer, np.ndarray, jax.Array))
+    if not is_number or not jnp.issubdtype(jnp.result_type(given), jnp.integer) or np.ndim(given):
+        raise TypeError(
+            "schedule_step must be one integer, the number of scheduler.step() calls so far, got "
+            f"{given!r:.80}"
+        )
+    if not isinstance(given, Tracer) and given < 0:
+        raise ValueError(
+            "schedule_step must be at least 0, the number of scheduler.step() calls so far, got "
+            f"{given}"
+        )
+
+
 def schedule_step(extra: Mapping[str, Any], step: Any) -> Any:
     """Return where an update reads its schedules: at ``schedule_step=``, else at its own step."""
     given = extra.get("schedule_step")
     if given is not None:
+        check_schedule_step(given)
         return jnp.asarray(given)
-    if isinstance(step, Counts):
-        raise ValueError(
-            "every parameter has a step of its own in this state, so schedules have none to be "
-            "read at; call the update of count_per_parameter(...), or pass schedule_step="
-        )
-    return step
+    return step.of_all if isinstance(step, Counts) else step
 
 
 def next_counts(step: Any, grads: Updates) -> Any:
     """Return the steps after one more: of the parameters that a gradient reached, if apart."""
     if not isinstance(step, Counts):
         return next_step(step)
-    return renewed(Counts(jax.tree.map(next_step, step.of_leaves)), step, grads)
+    return renewed(Counts(*jax.tree.map(next_step, tuple(step))), step, grads)
 
 
 def renewed(new: Any, old: Any, grads: Updates) -> Any:
@@ -43,7 +55,7 @@ def renewed(new: Any, old: Any, grads: Updates) -> Any:
     reached = treedef.flatten_up_to(grads)
     news = treedef.flatten_up_to(new.of_leaves)
     chosen = [o if g is None else n for g, n, o in zip(reached, news, olds, strict=True)]
-    return Counts(treedef.unflatten(chosen))
+    return Counts(treedef.unflatten(chosen), new.of_all)
 
 
 def map_counts(function: Callable[..., Any], *counts: Any) -> Any:

@@ -233,6 +233,8 @@ class Counts(NamedTuple):
 
     of_leaves: Any
     """Scalars, in a tree like the parameters."""
+    of_all: jax.Array | None = None
+    """The count of the updates themselves, which schedules are read at; None of other numbers."""
 
     __repr__ = short_repr
 

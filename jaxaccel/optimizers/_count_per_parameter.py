@@ -10,36 +10,24 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_state
-from jaxaccel._checked import checked_after
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_transformation
-from jaxaccel._counts import schedule_step
-from jaxaccel._tree import (
-    Counts,
-    holds_hyperparams,
-    initial_step,
-    is_none,
-    next_step,
-    short_repr,
-    takes_shapes,
-)
+from jaxaccel._tree import Counts, holds_hyperparams, is_none, short_repr, takes_shapes
 from jaxaccel._types import Params, State, Updates
 
 
 class CountPerParameterState(NamedTuple):
     """State of :func:`count_per_parameter`."""
 
-    step: jax.Array
-    """int32 scalar: finished updates of the whole, which schedules are read at."""
     inner_state: State
     """State of the transformation inside. Where it had one step (NAdam: and a product, ASGD: and
     two more numbers) it has :class:`Counts`: a tree like the parameters."""
 
-    reads_schedules = True  # at its step
     __repr__ = short_repr
 
 
 @shows_call
-@checked_after
+@checked_but("tx")
 def count_per_parameter(tx: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
     """Let every parameter count its own steps: those in which a gradient reached it.
 
@@ -49,13 +37,14 @@ def count_per_parameter(tx: optax.GradientTransformation) -> optax.GradientTrans
     momentum. Whoever thaws parameters during a run wraps the optimizer in this, and each of them
     begins when its gradient does.
 
-    Schedules go on counting the updates of the whole (or ``schedule_step=``), as a scheduler does.
+    Schedules are read where they were: at the number of updates (or ``schedule_step=``), which
+    stays in ``Counts.of_all``.
 
     Args:
-        tx: An optimizer, or a chain or wrapper with optimizers inside, :func:`param_groups` too. A
-            state of your own takes part when its class says which fields are such counts
-            (``own_counts = ("step",)``, ``()`` for none); ``update`` then finds
-            :class:`Counts` there.
+        tx: An optimizer, or a chain or wrapper with optimizers inside, :func:`param_groups` too.
+            What is counted apart already stays so. A state of your own takes part when its class
+            says which fields are such counts (``own_counts = ("step",)``, ``()`` for none);
+            ``update`` then finds :class:`Counts` there.
 
     Returns:
         A transformation with a :class:`CountPerParameterState`. A leaf that gets its first gradient
@@ -78,22 +67,21 @@ def count_per_parameter(tx: optax.GradientTransformation) -> optax.GradientTrans
         >>> _, state = tx.update({"body": None, "head": jnp.ones(())}, state, params)
         >>> updates, state = tx.update(params, state, params)
         >>> print(updates["body"], state.inner_state.step)
-        -0.1 Counts(of_leaves={body: 1, head: 2})
+        -0.1 Counts(of_leaves={body: 1, head: 2}, of_all=2)
     """
     check_transformation("count_per_parameter", tx)
     inner = optax.with_extra_args_support(tx)
 
     @takes_shapes
     def init(params: Params) -> State:
-        return CountPerParameterState(initial_step(params), _counted(inner.init(params)))
+        return CountPerParameterState(_counted(inner.init(params)))
 
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
     ) -> tuple[Updates, State]:
         check_state("count_per_parameter", CountPerParameterState, state)
-        extra["schedule_step"] = schedule_step(extra, state.step)
         updates, inner_state = inner.update(updates, state.inner_state, params, **extra)
-        return updates, CountPerParameterState(next_step(state.step), inner_state)
+        return updates, CountPerParameterState(inner_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -101,8 +89,10 @@ def count_per_parameter(tx: optax.GradientTransformation) -> optax.GradientTrans
 def _counted(state: Any) -> Any:
     """Return a state with a count for every parameter wherever it has one for all."""
     if _is_state(state):
-        state = state._replace(**{name: _counted(part) for name, part in state._asdict().items()})
-        return _with_counts(state)
+        if getattr(state, "own_counts", None) is not None:
+            return _with_counts(state)  # what else it has are arrays
+        _check_counts_nothing(state)
+        return state._replace(**{name: _counted(part) for name, part in state._asdict().items()})
     return jax.tree.map(
         lambda node: _counted(node) if _is_state(node) else node, state, is_leaf=_is_state
     )
@@ -115,31 +105,42 @@ def _is_state(node: Any) -> bool:
 
 def _with_counts(state: Any) -> Any:
     """Return one state with its own counts apart."""
-    own_counts = getattr(state, "own_counts", None)
-    if own_counts is None:
-        _check_counts_nothing(state)
-        return state
-    trees = [x for name, x in state._asdict().items() if name not in own_counts and x is not None]
-    if not trees or not own_counts:
+    counts = {name: getattr(state, name) for name in state.own_counts}
+    trees = [x for name, x in state._asdict().items() if name not in counts and x is not None]
+    if not trees:
         return state  # nothing of it begins
 
-    def of_leaves(count: Any) -> Any:
+    def apart(count: Any) -> Any:
+        if isinstance(count, Counts):
+            return count
+
         def own(*leaves: Any) -> Any:
             return None if all(map(is_none, leaves)) else jnp.copy(count)
 
         tree = jax.tree.map(own, *trees, is_leaf=is_none)
-        return Counts(tree) if jax.tree.leaves(tree) else count
+        if not jax.tree.leaves(tree):
+            return count
+        return Counts(tree, count if jnp.issubdtype(count.dtype, jnp.integer) else None)
 
-    return state._replace(**{name: of_leaves(getattr(state, name)) for name in own_counts})
+    return state._replace(**{name: apart(count) for name, count in counts.items()})
 
 
 def _check_counts_nothing(state: Any) -> None:
-    """Raise for the state of an optimizer that does not say what it counts."""
-    if hasattr(state, "torch_fields") or (
-        hasattr(state, "count") and len(state) > 1 and not holds_hyperparams(state)
-    ):
+    """Raise for the state of an optimizer that does not say what it counts.
+
+    Optax's have a count beside averages; alone, or beside a random key, it is that of a schedule.
+    """
+    is_optax = "count" in state._fields and not holds_hyperparams(state)
+    if hasattr(state, "torch_fields") or (is_optax and _has_averages(state)):
         raise TypeError(
             f"{type(state).__name__} does not say which of its numbers every parameter could have "
             'of its own; say so in its class: own_counts = ("step",), and read it there, or leave '
             "it outside count_per_parameter"
         )
+
+
+def _has_averages(state: Any) -> bool:
+    """Return whether a state has floating-point arrays beside its count."""
+    others = [part for name, part in state._asdict().items() if name != "count"]
+    dtypes = [getattr(leaf, "dtype", type(leaf)) for leaf in jax.tree.leaves(others)]
+    return any(jnp.issubdtype(dtype, jnp.inexact) for dtype in dtypes)

@@ -186,7 +186,8 @@ def _finished(
     states: Sequence[Any], fields: Any, before: int, has_entries: bool, step: int | None
 ) -> int:
     """Return the number of finished updates of the whole."""
-    counts = [leaf for state in states for leaf in jax.tree.leaves(getattr(state, "step", None))]
+    steps = [getattr(state, "step", None) for state in states]
+    counts = jax.tree.leaves([getattr(step, "of_leaves", step) for step in steps])
     found = max(map(int, counts), default=before) if has_entries or step is not None else before
     kept = not isinstance(fields, FlatFields) and "step" in (
         *fields.shared,

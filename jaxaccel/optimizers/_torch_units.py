@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxaccel._host_arrays import cast
-from jaxaccel._tree import holds_hyperparams
+from jaxaccel._tree import Counts, holds_hyperparams
 from jaxaccel.optimizers._adam import AdamState
 from jaxaccel.optimizers._param_groups import ParamGroupsState
 from jaxaccel.optimizers._torch_fields import FlatFields, TorchFields
@@ -33,7 +33,8 @@ class Units(NamedTuple):
 
     def schedule_step(self) -> int:
         """Return the number of finished updates that schedules are read at."""
-        return int(self.states[0].step if self.step is None else self.step)
+        step = self.states[0].step if self.step is None else self.step
+        return int(step.of_all if isinstance(step, Counts) else step)
 
 
 def units_of(state: Any) -> Units:
@@ -66,7 +67,7 @@ def replaced(state: Any, states: Sequence[Any], hyperparams: Any, step: int) -> 
 
     def rebuilt(node: Any) -> Any:
         if _is_optimizer(node):
-            return next(new)
+            return _with_count_of_all(next(new), step)
         if not _is_state(node):
             return node
         parts = {name: below(part) for name, part in node._asdict().items()}
@@ -80,6 +81,15 @@ def replaced(state: Any, states: Sequence[Any], hyperparams: Any, step: int) -> 
         return jax.tree.map(rebuilt, part, is_leaf=_is_state)
 
     return below(state)
+
+
+def _with_count_of_all(state: Any, step: int) -> Any:
+    """Return an optimizer's state with the number of updates, where parameters have their own."""
+    counts = getattr(state, "step", None)
+    if not isinstance(counts, Counts):
+        return state
+    of_all = placed_like("step", counts.of_all, np.asarray(step))
+    return state._replace(step=counts._replace(of_all=of_all))
 
 
 def placed_like(name: str, old: Any, array: np.ndarray) -> jax.Array:

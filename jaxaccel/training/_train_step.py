@@ -20,6 +20,7 @@ from jaxaccel._checks import (
     check_non_negative,
     check_transformation,
 )
+from jaxaccel._counts import check_schedule_step
 from jaxaccel._processes import check_global
 from jaxaccel._tree import next_step, unmoved_like
 from jaxaccel._types import GradientFunction, Params, Step, Updates
@@ -78,7 +79,8 @@ def train_step(
             earlier step.
         TypeError: ``gradient_fn`` is a loss function or a model, ``tx`` is not a transformation,
             ``max_grad_norm`` is not a number; when called, the state is not a
-            :class:`TrainState`, or the batch or an extra argument is not made of arrays.
+            :class:`TrainState`, the batch or an extra argument is not made of arrays, or
+            ``schedule_step`` is not one integer.
 
     PyTorch:
         ``loss.backward(); clip_grad_norm_(...); optimizer.step(); scheduler.step()``. The schedule
@@ -241,6 +243,8 @@ def _is_deleted(leaf: Any) -> bool:
 
 def _check_extra(extra: dict[str, Any]) -> None:
     """Raise for an extra argument that a compiled program cannot be given."""
+    if extra.get("schedule_step") is not None:
+        check_schedule_step(extra["schedule_step"])
     for name, value in extra.items():
         for leaf in jax.tree.leaves(value):
             if callable(leaf) or isinstance(leaf, (str, bytes)):

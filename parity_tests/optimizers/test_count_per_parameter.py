@@ -1,5 +1,7 @@
 """Parameters that are thawed one by one against ``torch.optim``: each begins when it is reached."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,8 +87,12 @@ def alone(factory, kwargs):
     return count(factory(**kwargs))
 
 
-def in_groups(factory, kwargs):
-    return count(ja.optimizers.param_groups(factory, [{"params": "body|scale"}], **kwargs))
+def around_everything(factory, kwargs):
+    """Around groups, in wrappers that change nothing."""
+    groups = ja.optimizers.param_groups(factory, [{"params": "body|scale"}], **kwargs)
+    ahead = ja.optimizers.lookahead(groups, k=2, alpha=1.0)
+    chain = optax.chain(ja.transforms.clip_grad_norm(1e9), ahead)
+    return count(ja.transforms.accumulate_gradients(chain, 1))
 
 
 def in_everything(factory, kwargs):
@@ -134,7 +140,7 @@ def test_every_parameter_begins_when_its_gradient_does(case):
         judges = [run_torch(case, params, grads, added_late=False)]
         if "adagrad" not in case.function:  # PyTorch's raises a KeyError for a group added later
             judges.append(run_torch(case, params, grads, added_late=True))
-        for wrapper in (alone, in_groups, in_everything):
+        for wrapper in (alone, around_everything, in_everything):
             moved, states = run_jax(case, wrapper(factory, kwargs), params, grads)
             for judge in judges:
                 assert_same(case, moved, states, judge, wrapper.__name__)
@@ -157,3 +163,125 @@ def assert_same(case, moved, states, judge, what):
                     at_least,
                     f"{what}: {field} of {name} at {t}",
                 )
+
+
+class Named(NamedTuple):
+    """Parameters that are a NamedTuple, which has a method ``count``."""
+
+    body: jax.Array
+    head: jax.Array
+
+
+def first_update(tx, params, reached):
+    """Return the update of the head in the step after one that has reached what is named."""
+    ones = jax.tree.map(jnp.ones_like, params)
+    state = tx.init(params)
+    _, state = tx.update(ones._replace(**reached), state, params)
+    return tx.update(ones, state, params)[0].head
+
+
+ACCEPTED = {
+    "chain": lambda tx: optax.chain(ja.transforms.clip_grad_norm(1e9), tx),
+    "lookahead": lambda tx: ja.optimizers.lookahead(tx, 3),
+    "accumulate_gradients": lambda tx: ja.transforms.accumulate_gradients(tx, 1),
+    "apply_if_finite": lambda tx: optax.apply_if_finite(tx, 3),
+    "MultiSteps": lambda tx: optax.MultiSteps(tx, 1),
+    "add_noise": lambda tx: optax.chain(optax.add_noise(0.0, 0.5, jax.random.key(0)), tx),
+    "schedule": lambda tx: optax.chain(tx, optax.scale_by_schedule(lambda k: 1.0)),
+    "itself": count,
+    "itself in a chain": lambda tx: optax.chain(count(tx), optax.identity()),
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("wrapper", ACCEPTED)
+def test_the_count_goes_into_every_wrapper(wrapper):
+    """``None`` at first, then Adam's first update: the sign, and not a tenth of a sum."""
+    params = Named(jnp.ones(2), jnp.ones(2))
+    adam = ja.optimizers.adam(0.1, betas=(0.9, 0.99))
+    with jax.numpy_dtype_promotion("standard"):
+        tx = count(ACCEPTED[wrapper](adam))
+        if wrapper in ("apply_if_finite", "MultiSteps"):  # which take no None
+            assert jax.tree.leaves(tx.init(params), is_leaf=is_counts)
+            return
+        assert_close(first_update(tx, params, {"head": None}), -0.1 * np.ones(2), 1e-6)
+    late = first_update(adam, params, {"head": None})
+    assert np.all(late > -0.08), "what it would be without the count"
+
+
+def is_counts(node):
+    return isinstance(node, ja.optimizers.Counts)
+
+
+# --- schedules ----------------------------------------------------------------------------------
+
+
+def rising(k):
+    """A learning rate in any float."""
+    return 0.1 * (1.0 + (k if isinstance(k, int) else jnp.asarray(k, float)))
+
+
+SCHEDULED = {
+    "optimizer": lambda: count(ja.optimizers.adam(rising)),
+    "groups": lambda: count(ja.optimizers.param_groups(ja.optimizers.sgd, [], lr=rising)),
+    "groups of what counts": lambda: count(
+        ja.optimizers.param_groups(ja.optimizers.adam, [], lr=rising)
+    ),
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_schedules_of_counted_groups_are_told_as_pytorch_tells_them(name):
+    """The step moves by the rate of ``metrics``, and holds the one of the next."""
+    tx = SCHEDULED[name]()
+    gradient_fn = ja.training.gradients(lambda p, s, b: (jnp.sum(p["w"] * b), (s, {})))
+    step = ja.training.train_step(gradient_fn, tx, donate=False)
+    state = ja.training.train_state({"w": jnp.ones(())}, tx)
+    weight = torch.nn.Parameter(torch.ones((), dtype=torch.float64))
+    theirs = torch.optim.SGD([weight], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(theirs, lambda k: k + 1)
+    for k in range(3):
+        old = state.params["w"]
+        state, metrics = step(state, jnp.ones(()))
+        weight.grad = torch.ones_like(weight)
+        theirs.step()
+        scheduler.step()
+        assert np.isclose(old - state.params["w"], rising(k), rtol=1e-3)
+        found = ja.optimizers.state_dict(state.opt_state, state.params, tx=tx)
+        expected = theirs.state_dict()["param_groups"][0]["lr"]
+        assert np.isclose(found["param_groups"][0]["lr"], expected, rtol=1e-6)
+        if name != "optimizer":
+            assert np.isclose(metrics["lr"], rising(k), rtol=1e-6)
+            (group,) = ja.optimizers.get_hyperparams(state.opt_state)
+            assert np.isclose(group["lr"], expected, rtol=1e-6)
+
+
+def test_schedules_of_a_counted_optimizer_are_read_at_its_own_updates():
+    """Not at micro-batches: a wrapper that skips updates skips those of the schedule."""
+    params = {"w": jnp.ones(2)}
+    moved = []
+    for wrapper in (lambda tx: tx, count):
+        inner = ja.optimizers.adam(lr=rising)
+        tx = wrapper(ja.transforms.accumulate_gradients(inner, 2))
+        state, rows = tx.init(params), []
+        for _ in range(4):
+            updates, state = tx.update(params, state, params)
+            rows.append(updates["w"][0])
+        moved.append(rows)
+    assert np.allclose(moved[0], [0, -0.1, 0, -0.2], atol=1e-6)
+    assert np.array_equal(*moved)
+
+
+def test_an_earlier_state_brings_its_own_place_in_the_schedule():
+    tx = count(ja.optimizers.adam(rising))
+    params = {"w": jnp.ones(2), "late": jnp.ones(2)}
+    state, found = tx.init(params), []
+    for _ in range(4):
+        grads = {"w": jnp.ones(2), "late": None}
+        updates, state = tx.update(grads, state, params)
+        found.append((updates["w"], ja.optimizers.state_dict(state, params, tx=tx)))
+    early = ja.optimizers.load_state_dict(state, params, found[1][1], tx=tx)
+    assert early.inner_state.step.of_all == 2
+    updates, _ = tx.update(grads, early, params)
+    np.testing.assert_allclose(updates["w"], found[2][0], rtol=1e-6)

@@ -1,5 +1,7 @@
 """What an optimizer is given: shapes, numbers of other kinds, and what does not belong to it."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -260,6 +262,28 @@ def test_states_that_do_not_say_what_they_count():
             optimizers.count_per_parameter(tx).init(PARAMS)
 
 
+class OwnState(NamedTuple):
+    step: jax.Array
+    average: object
+
+
+@pytest.mark.parametrize("own_counts", [("step",), (), None])
+def test_a_state_that_says_what_it_counts(own_counts):
+    """One that says nothing stays as it is, unless it is known to count for averages."""
+    saying = type("Saying", (OwnState,), {"own_counts": own_counts})
+    tx = optax.GradientTransformation(
+        lambda params: saying(jnp.zeros((), jnp.int32), params),
+        lambda updates, state, params=None: (updates, state),
+    )
+    state = optimizers.count_per_parameter(optax.chain(tx, optimizers.sgd())).init(PARAMS)
+    found = state.inner_state[0]
+    assert type(found) is saying
+    assert isinstance(found.step, optimizers.Counts) == bool(own_counts)
+    if own_counts:
+        assert set(found.step.of_leaves) == set(PARAMS)
+    assert found.average is not None
+
+
 # --- where schedules are read -------------------------------------------------------------------
 
 SCHEDULED = {
@@ -310,6 +334,32 @@ def test_schedules_are_read_at_the_step_that_is_given(name):
     )
     other = second(decaying)
     assert not np.allclose(found["a"], other["a"], rtol=1e-4)
+
+
+WRONG_STEPS = {
+    "fraction": (-2.5, TypeError),
+    "float": (2.0, TypeError),
+    "text": ("x", TypeError),
+    "bool": (True, TypeError),
+    "several": (jnp.ones(3, int), TypeError),
+    "list": ([1], TypeError),
+    "negative": (-1, ValueError),
+    "negative array": (jnp.asarray(-3), ValueError),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_STEPS)
+def test_a_step_of_schedules_is_one_number_of_updates(wrong):
+    given, error = WRONG_STEPS[wrong]
+    for name in ("sgd", "param_groups", "count_per_parameter", "clip_grad_norm"):
+        tx = SCHEDULED[name](0.1)
+        with pytest.raises(error, match=r"schedule_step must be .* scheduler\.step\(\) calls"):
+            tx.update(PARAMS, tx.init(PARAMS), PARAMS, schedule_step=given)
+    gradient_fn = ja.training.gradients(lambda p, s, b: (jnp.sum(p * b), (s, {})))
+    step = ja.training.train_step(gradient_fn, optimizers.sgd())
+    state = ja.training.train_state(jnp.ones(()), optimizers.sgd())
+    with pytest.raises(error, match="schedule_step must be"):
+        step(state, jnp.ones(()), schedule_step=given)
 
 
 def test_the_metric_of_the_learning_rate_follows_the_given_step():
