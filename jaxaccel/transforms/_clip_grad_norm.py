@@ -78,8 +78,8 @@ def get_total_norm(
         ``torch.nn.utils.get_total_norm``: the same norm of norms. Norms of half-precision leaves
         are accumulated and kept in float32, where PyTorch rounds each to half precision. With
         ``axis_name``, what it returns for the ``DTensor`` gradients of ``fully_shard``, after
-        ``full_tensor()``. Left out: ``foreach``. Its derivative at a norm of 0 is 0, as
-        ``torch.linalg.vector_norm``'s.
+        ``full_tensor()``. Left out: ``foreach``. Its derivatives are those of
+        ``torch.linalg.vector_norm``: 0 at a norm of 0.
 
     Example:
         >>> import jax.numpy as jnp
@@ -240,15 +240,19 @@ def _vector_norm_jvp(order: float, primals: Any, tangents: Any) -> Any:
     """Return the norm and its derivative, which is PyTorch's: 0 for what is 0."""
     (array,), (tangent,) = primals, tangents
     norm, size = _vector_norm(array, order), jnp.abs(array)
-    share = size / jnp.where(norm == 0, jnp.ones_like(norm), norm)
+    divisor = jnp.where(norm == 0, jnp.ones_like(norm), norm)
+    share, unit = size / divisor, jnp.sign(array)
     if order == 0:
         weight = jnp.zeros_like(size)
     elif np.isinf(order):
         is_extreme = (size == norm).astype(size.dtype)
         weight = is_extreme / jnp.sum(is_extreme)
+    elif order >= 2:  # no sign of what is 0, whose second derivative would be lost
+        unit = array / divisor.astype(array.dtype)
+        weight = jnp.ones_like(size) if order == 2 else share ** (order - 2)
     else:
         weight = jnp.where(share == 0, jnp.ones_like(share), share) ** (order - 1)
-    direction = jnp.sign(array) * weight.astype(array.dtype)
+    direction = unit * weight.astype(array.dtype)
     return norm, jnp.sum((jnp.conj(direction) * tangent).real)
 
 

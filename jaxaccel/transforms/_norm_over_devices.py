@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -55,8 +56,7 @@ def norms_over(
     for group in sorted(set(axes) - {()}):
         members = [index for index, each in enumerate(axes) if each == group]
         if math.isinf(order):
-            own = jnp.stack([norm(leaves[index], order) for index in members])
-            whole = _extreme(own, group, order)
+            whole = _extremes(tuple(leaves[index] for index in members), group, order, norm)
         else:
             own = jnp.stack([_powers(leaves[index], order, norm) for index in members])
             summed = jax.lax.psum(own, group)
@@ -83,11 +83,32 @@ def _power(base: jax.Array, exponent: float) -> jax.Array:
     return jnp.where(is_zero, base, jnp.where(is_zero, jnp.ones_like(base), base) ** exponent)
 
 
-def _extreme(norms: jax.Array, axes: tuple[str, ...], order: float) -> jax.Array:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
+def _extremes(
+    leaves: tuple[jax.Array, ...], axes: tuple[str, ...], order: float, norm: Callable[..., Any]
+) -> jax.Array:
     """Return the largest or smallest over devices; NaN, which XLA's reductions lose, stays."""
+    norms = jnp.stack([norm(leaf, order) for leaf in leaves])
     found = jax.lax.pmax(norms, axes) if order > 0 else jax.lax.pmin(norms, axes)
     spoiled = jax.lax.psum(jnp.isnan(norms).astype(jnp.int32), axes) > 0
     return jnp.where(spoiled, jnp.full_like(found, jnp.nan), found)
+
+
+@_extremes.defjvp
+def _extremes_jvp(
+    axes: tuple[str, ...], order: float, norm: Callable[..., Any], primals: Any, tangents: Any
+) -> Any:
+    """Return the extremes and their derivative: shared by all entries that are as large."""
+    (leaves,), (moves,) = primals, tangents
+    extremes = _extremes(leaves, axes, order, norm)
+    counts, slopes = [], []
+    for leaf, move, extreme in zip(leaves, moves, extremes, strict=True):
+        is_extreme = jnp.abs(leaf) == extreme.astype(leaf.real.dtype)
+        slope = jnp.where(is_extreme, (jnp.conj(jnp.sign(leaf)) * move).real, 0.0)
+        counts.append(jnp.sum(is_extreme))
+        slopes.append(jnp.sum(slope))
+    count = jax.lax.psum(jnp.stack(counts), axes).astype(extremes.dtype)
+    return extremes, jax.lax.psum(jnp.stack(slopes), axes) / count
 
 
 def _is_axes(node: Any) -> bool:

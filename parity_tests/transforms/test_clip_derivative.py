@@ -1,5 +1,7 @@
 """Clipping inside a program that is differentiated: its derivative is PyTorch's, at 0 too."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,3 +58,26 @@ def test_derivative_of_clipping_is_pytorchs(order):
         expected = torch_derivative(leaves, weights, order)
         for ours, theirs in zip(found, expected, strict=True):
             assert_close(jnp.conj(ours), theirs, tol.TRANSFORM_FLOAT64_OF_MAX, 1.0, what)
+
+
+def torch_norm(array, order):
+    """Return PyTorch's norm of norms (its ``get_total_norm`` is without derivatives)."""
+    norm = torch.linalg.vector_norm(array, order)
+    return torch.linalg.vector_norm(norm[None], order)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("order", [2.0, 1.0, 3.0, 4.0, 5.5, float("inf"), -float("inf"), 0.0])
+def test_second_derivative_of_the_norm_is_pytorchs(order):
+    """That of an entry of 0 is not lost."""
+    for what in ("some zeros", "equal largest", "all zero"):
+        array = np.concatenate(GRADIENTS[what])
+        found = jax.hessian(lambda x: ja.transforms.get_total_norm(x, order))(jnp.asarray(array))
+        expected = torch.autograd.functional.hessian(
+            functools.partial(torch_norm, order=order), torch.tensor(array)
+        )
+        if bool(expected.isfinite().all()):
+            assert_close(found, expected.numpy(), tol.TRANSFORM_FLOAT64_OF_MAX, 1.0, what)
+        else:
+            assert what == "all zero", order
+    assert what == "all zero"

@@ -91,12 +91,41 @@ def test_the_derivative_is_that_of_the_whole_and_zero_at_zero():
             scaled = jax.tree.map(lambda x: x.real * scale, grads)
             return ja.transforms.get_total_norm(scaled, order, axis_name=axis_name)
 
-        return [jax.grad(norm)(at, order) for at in (0.0, 1.0) for order in (2.0, 0.5)]
+        return [jax.grad(norm)(at, order) for at in (0.0, 1.0) for order in (2.0, 0.5, INF)]
 
     found = mapped(functools.partial(slopes, ("data", "model")), True)(gradients())
     expected = jax.jit(functools.partial(slopes, None))(gradients())
-    assert [float(each) for each in found[:2]] == [0.0, 0.0]
+    assert [float(each) for each in found[:3]] == [0.0, 0.0, 0.0]
     np.testing.assert_allclose(found, expected, rtol=tol.DEVICES_FLOAT64_OF_MAX)
+
+
+def test_the_derivative_of_the_largest_is_shared_by_all_that_are_as_large():
+    """Entries on several devices, more on one than on another, as PyTorch's of the whole."""
+    orders = (INF, -INF)
+
+    def slopes(grads):
+        def norm(grads, order):
+            return ja.transforms.get_total_norm(grads, order, axis_name=axis_name(True))
+
+        return [jax.grad(norm)(grads, order) for order in orders]
+
+    grads = gradients()
+    grads["rows"][:3, 0] = grads["rows"][6, 1] = 50.0
+    grads["rows"][:, 2] = 0.5
+    grads["both axes"][[1, 2, 7], 0] = -30 - 40j
+    grads["columns"][1, :3] = 1e-3
+    grads["columns"][2, 0] = -1e-3
+    for order, found in zip(orders, mapped(slopes, True, [SPECS, SPECS])(grads), strict=True):
+        tensors = [each.requires_grad_() for each in of_torch(grads)]
+        norms = [torch.linalg.vector_norm(each, order) for each in tensors]
+        torch.linalg.vector_norm(torch.stack(norms), order).backward()
+        for name, theirs in zip(AXES, tensors, strict=False):
+            np.testing.assert_allclose(
+                np.conj(found[name]),
+                theirs.grad.numpy(),
+                rtol=tol.DEVICES_FLOAT64_OF_MAX,
+                err_msg=name,
+            )
 
 
 @pytest.mark.parametrize("types", [True, False], ids=["types known", "types unknown"])
