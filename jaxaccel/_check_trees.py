@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._donated import check_not_donated
 from jaxaccel._tree import is_none, path_name
 
 MOST_NAMED = 5
@@ -23,6 +24,7 @@ def check_parameters(params: Any) -> None:
                 f"Parameter {path_name(path)!r} has dtype {_dtype(path, leaf)}; keep it in "
                 "model_state, or leave it out with optax.masked"
             )
+    check_not_donated(params=params)
 
 
 def check_state(reader: str, kind: type, state: Any) -> None:
@@ -54,6 +56,7 @@ def check_update(
     ``slots_alike``: all fields of the state but its counts are trees like the parameters.
     """
     check_state(reader, kind, state)
+    check_not_donated(gradients=updates, state=state, params=params)
     others = ("step", *kind.own_counts)
     slots = [getattr(state, name) for name in kind._fields if name not in others]
     trees = [tree for tree in (params, *(slots if slots_alike else ())) if tree is not None]
@@ -120,7 +123,7 @@ def _side_by_side(reader: str, what: str, tree: Any, params: Any) -> tuple[Any, 
         raise ValueError(
             f"{reader}: the {what} and the parameters are different trees: "
             f"{_difference(tree, params) or error}; they must have the same structure"
-        ) from error
+        ) from None
     return [path for path, _ in pairs], [leaf for _, leaf in pairs], parts
 
 
@@ -138,7 +141,42 @@ def _difference(tree: Any, params: Any) -> str:
         for text, paths in (("they lack", missing), ("no parameter is named", unknown))
         if paths
     ]
-    return "; ".join(parts)
+    return "; ".join(parts) or _unlike(tree, params)
+
+
+def _unlike(tree: Any, params: Any) -> str:
+    """Return where two trees with the same paths are of different nodes: a class, its metadata."""
+    own, found = (jax.tree.structure(each, is_leaf=is_none) for each in (params, tree))
+    path = [each for each, _ in jax.tree.leaves_with_path(params, is_leaf=is_none)]
+    depth = 0
+    while own.node_data() == found.node_data():
+        pairs = zip(own.children(), found.children(), strict=True)
+        for own, found in pairs:
+            if own != found:
+                break
+            path = path[own.num_leaves :]
+        else:
+            return ""
+        depth += 1
+    where = repr(path_name(path[0][:depth])) if path and depth else "the whole"
+    (cls, of_own), (other, of_found) = (each.node_data() or (None, ()) for each in (own, found))
+    if cls is not other:
+        names = [each.__name__ if each else "an array" for each in (other, cls)]
+        return f"{where} is {names[0]}, for the parameters {names[1]}"
+    try:
+        of_own, of_found = dict(of_own), dict(of_found)
+    except (TypeError, ValueError):
+        return f"{where} is another {cls.__name__}"
+
+    def said(known: Any, key: str) -> str:
+        return f"{key}={known[key]!r:.60}" if key in known else f"no {key}"
+
+    differ = [
+        f"{said(of_found, key)}, for the parameters {said(of_own, key)}"
+        for key in sorted({*of_own, *of_found}, key=repr)
+        if said(of_own, key) != said(of_found, key)
+    ]
+    return f"the metadata of {where} differ: {'; '.join(differ)}"
 
 
 def _is_node(leaf: Any) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from flax import nnx
 from jax.core import Tracer
 
+from jaxaccel._donated import check_not_donated
 from jaxaccel._math import Complement, is_zero
 
 
@@ -217,6 +218,32 @@ def check_key(loss_fn: Any, key: Any) -> None:
         )
 
 
+def check_random_key(key: Any, *, may_be_raw: bool = True) -> None:
+    """Raise for what is not a random key, and where it must be typed for a raw one.
+
+    No function can tell a raw key from numbers, so that all devices would draw alike.
+    """
+    if key is None:
+        return
+    if isinstance(key, jax.Array):
+        is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if is_typed or (may_be_raw and key.dtype == np.uint32 and key.ndim):
+            return
+    elif may_be_raw and isinstance(key, np.ndarray) and key.dtype == np.uint32 and key.ndim:
+        return
+    raise TypeError(f"key must be a typed key, got {key!r:.80}; pass jax.random.key(seed)")
+
+
+def check_loss_scale(loss_scale: Any) -> None:
+    """Raise for what a loss cannot be multiplied with: all but one real number."""
+    if loss_scale is None:
+        return
+    if not _is_array(loss_scale) or jnp.shape(loss_scale) or jnp.iscomplexobj(loss_scale):
+        raise TypeError(
+            f"loss_scale must be one real number, got {loss_scale!r:.80}; leave it out for 1"
+        )
+
+
 def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of a function; of a callable without a signature, any."""
     try:
@@ -232,8 +259,9 @@ def _takes(name: str, function: Any) -> bool:
 
 
 def check_arrays(name: str, tree: Any) -> None:
-    """Raise for a leaf of a tree that JAX cannot compute with: a tensor of PyTorch, a text."""
+    """Raise for a leaf of a tree that JAX cannot compute with: a tensor, a text, what is donated."""
     if all(map(_is_array, jax.tree.leaves(tree))):
+        check_not_donated(**{name: tree})
         return
     for path, leaf in jax.tree.leaves_with_path(tree):
         if not _is_array(leaf):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 
 from jaxaccel._checked import checked, checked_after
+from jaxaccel._donated import check_not_donated
 from jaxaccel._tree import holds_hyperparams
 from jaxaccel._types import State
 from jaxaccel.optimizers._held import Scheduled, decoded, in_force, replaced
@@ -88,6 +89,7 @@ def get_hyperparams(state: State) -> tuple[dict[str, Any], ...]:
         0 0.25
         default 0.5
     """
+    check_not_donated(state=state)
     return tuple({"name": group.name, **decoded(group.held)} for group in _groups(state))
 
 
@@ -127,6 +129,7 @@ def set_hyperparams(state: StateT, group: int | str | None = None, **values: Any
         >>> print(updates)
         [-0.25 -0.25]
     """
+    check_not_donated(state=state)
     groups = _groups(state)
     chosen = range(len(groups)) if group is None else [_index(group, groups)]
     hyperparams = [

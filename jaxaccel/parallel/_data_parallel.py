@@ -6,12 +6,17 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 from jax.core import Tracer
 from jax.sharding import Mesh
 
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_gradient_function
+from jaxaccel._checks import (
+    check_arrays,
+    check_gradient_function,
+    check_loss_scale,
+    check_random_key,
+)
+from jaxaccel._donated import check_not_donated
 from jaxaccel._processes import check_global
 from jaxaccel._rows import row_axes
 from jaxaccel._types import AxisName, GradientFunction, Gradients, Params
@@ -131,13 +136,10 @@ def data_parallel(
         leaves = jax.tree.leaves((given, loss_scale, key))
         if mesh.is_multi_process and not any(isinstance(leaf, Tracer) for leaf in leaves):
             check_global(MAKE_GLOBAL, **given)
-        _check_key(key)
+        check_arrays("batch", batch)
+        check_not_donated(params=params, model_state=model_state)
+        check_loss_scale(loss_scale)
+        check_random_key(key, may_be_raw=False)
         return on_mesh(params, model_state, batch, loss_scale, key)
 
     return parallel
-
-
-def _check_key(key: Any) -> None:
-    """Raise for a raw key, which no function can tell from numbers, so that all draw alike."""
-    if key is not None and not jnp.issubdtype(jnp.result_type(key), jax.dtypes.prng_key):
-        raise TypeError(f"key must be a typed key, got {key!r}; pass jax.random.key(seed)")

@@ -9,7 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_gradient_function, check_positive_integer
+from jaxaccel._checks import (
+    check_arrays,
+    check_gradient_function,
+    check_loss_scale,
+    check_positive_integer,
+    check_random_key,
+)
 from jaxaccel._math import compute_dtype
 from jaxaccel._rows import (
     as_weight,
@@ -88,6 +94,9 @@ def accumulate(
     def accumulated(
         params: Params, model_state: Any, batch: Any, *, loss_scale: Any = None, key: Any = None
     ) -> Gradients:
+        check_arrays("batch", batch)
+        check_loss_scale(loss_scale)
+        check_random_key(key)
         part_at, seeds = _parts(batch, batch_axes, steps, weight)
 
         @jax.jit  # so that it is traced once, in whichever form and for all parts

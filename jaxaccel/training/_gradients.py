@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from jaxaccel._check_trees import check_parameters
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_key, check_loss_function
+from jaxaccel._checks import check_arrays, check_key, check_loss_function, check_loss_scale
+from jaxaccel._donated import check_not_donated
 from jaxaccel._math import compute_dtype
 from jaxaccel._selectors import path_test, paths_of, selected
 from jaxaccel._tree import is_none
@@ -76,7 +77,9 @@ def gradients(loss_fn: LossFunction, trainable: Any = None) -> GradientFunction:
         params: Params, model_state: Any, batch: Any, *, loss_scale: Any = None, key: Any = None
     ) -> Gradients:
         check_key(loss_fn, key)
+        check_loss_scale(loss_scale)
         given = {} if key is None else {"key": key}
+        check_not_donated(params=params, model_state=model_state, batch=batch)
         chosen, with_chosen = _moving(trainable, params)
         check_parameters(chosen)
 
@@ -124,6 +127,7 @@ def _unpacked(returned: Any) -> tuple[jax.Array, Any, dict[str, Any]]:
             "a loss function must return (loss, (model_state, metrics)), metrics a dict, which may "
             f"be empty; got {jax.tree.map(jnp.shape, returned)}"
         ) from error
+    check_arrays("loss", loss)
     loss = jnp.asarray(loss)
     if loss.shape != () or not jnp.issubdtype(loss.dtype, jnp.floating):
         raise TypeError(
@@ -131,11 +135,16 @@ def _unpacked(returned: Any) -> tuple[jax.Array, Any, dict[str, Any]]:
             f"{loss.shape}; take its mean over the batch"
         )
     for name, metric in named.items():
+        if not isinstance(name, str):
+            raise TypeError(
+                f"the names of metrics must be texts, got {name!r}; return {{str({name!r}): ...}}"
+            )
         if name in OWN_METRICS or name.startswith("lr/"):
             raise ValueError(
                 f"the loss function returns a metric {name!r}, which is the step's own; name it "
                 f"otherwise (the step's own are {', '.join(OWN_METRICS)})"
             )
+        check_arrays(f"metric {name!r}", metric)
         if not jnp.issubdtype(jnp.result_type(metric), jnp.floating):
             raise TypeError(
                 f"metric {name!r} must be a floating-point mean over the batch, got dtype "

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._checked import checked
+from jaxaccel._donated import check_not_donated
 from jaxaccel._named_arrays import paths_of_variables
 from jaxaccel._selectors import path_test
 from jaxaccel._tree import path_name
@@ -109,6 +110,7 @@ def merge(model: nnx.Module, params: Params, model_state: Any = ()) -> None:
         [2.]
     """
     _check_fits(model, params, model_state)
+    check_not_donated(params=params, model_state=model_state)
     for tree in (params, model_state):
         if jax.tree.leaves(tree):
             nnx.update(model, jax.tree.map(jnp.copy, tree))

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_transformation
+from jaxaccel._donated import check_not_donated
 from jaxaccel._tree import initial_step, short_repr
 from jaxaccel._types import Key, Params
 from jaxaccel.parallel import replicate
@@ -81,6 +82,7 @@ def train_state(
         )
     if key is not None and not jnp.issubdtype(jnp.result_type(key), jax.dtypes.prng_key):
         raise TypeError(f"key must be a typed key, got {key!r}; pass jax.random.key(seed)")
+    check_not_donated(params=params, model_state=model_state, key=key)
     place = functools.partial(jax.tree.map, jnp.copy)
     if mesh is not None:
         place = functools.partial(replicate, mesh=mesh)

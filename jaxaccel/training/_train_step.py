@@ -21,6 +21,7 @@ from jaxaccel._checks import (
     check_transformation,
 )
 from jaxaccel._counts import check_schedule_step
+from jaxaccel._donated import is_donated
 from jaxaccel._processes import check_global
 from jaxaccel._tree import next_step, unmoved_like
 from jaxaccel._types import GradientFunction, Params, Step, Updates
@@ -229,16 +230,11 @@ def _check_state(state: Any) -> None:
             f"a step takes a TrainState, got {type(state).__name__}; make one with "
             "training.train_state(params, tx), and call step(state, batch)"
         )
-    if any(map(_is_deleted, jax.tree.leaves(state))):
+    if any(map(is_donated, jax.tree.leaves(state))):
         raise ValueError(
             "the state was given to an earlier step, which has overwritten it; go on with the "
             "state that the step returned, or make it with train_step(..., donate=False)"
         )
-
-
-def _is_deleted(leaf: Any) -> bool:
-    """Return whether an array's buffer is gone."""
-    return isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and leaf.is_deleted()
 
 
 def _check_extra(extra: dict[str, Any]) -> None:

@@ -12,9 +12,9 @@ import optax
 from jax.core import Tracer
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._check_trees import check_state
+from jaxaccel._check_trees import check_parameters, check_state
 from jaxaccel._checked import checked_after, checked_but
-from jaxaccel._checks import check_non_negative
+from jaxaccel._checks import check_arrays, check_non_negative
 from jaxaccel._counts import schedule_step
 from jaxaccel._math import compute_dtype, in_dtype, value_at, widest
 from jaxaccel._tree import (
@@ -87,6 +87,7 @@ def get_total_norm(
         >>> print(ja.transforms.get_total_norm({"w": jnp.array([3.0]), "b": jnp.array([4.0])}))
         5.0
     """
+    check_arrays("tensors", tensors)
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(tensors)]
     if not leaves:
         return jnp.zeros((), jnp.float32)
@@ -197,6 +198,7 @@ def clip_grad_norm(
 
     @takes_shapes
     def init(params: Params) -> State:
+        check_parameters(params)
         return ClipGradNormState(
             step=initial_step(params),
             total_norm=initial_scalar(params, _norm_dtype(jax.tree.leaves(params))),
@@ -220,6 +222,12 @@ def clip_grad_norm(
 
 def _norm_dtype(leaves: list[Any]) -> Any:
     """Return the dtype of the norm: the widest real dtype among the leaves, at least float32."""
+    for leaf in leaves:
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+            raise TypeError(
+                "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+                f"{jnp.result_type(leaf)}\nA norm is that of gradients: leave out what has none"
+            )
     reals = [jnp.finfo(jnp.result_type(leaf)).dtype for leaf in leaves]
     return widest(jnp.float32, *reals)
 

@@ -146,6 +146,35 @@ def test_gradients_that_do_not_fit(name):
             tx.update(grads, state, PARAMS, **extras(name, PARAMS))
 
 
+ONES = jnp.ones(2)
+UNLIKE = {
+    "metadata": (
+        {"a": nnx.Param(ONES), "b": {"c": nnx.Param(ONES, layout="flax")}},
+        {"a": nnx.Param(ONES), "b": {"c": nnx.Param(ONES)}},
+        "the metadata of 'b.c' differ: layout='flax', for the parameters no layout",
+    ),
+    "kind of variable": (
+        {"b": nnx.BatchStat(ONES)},
+        {"b": nnx.Param(ONES)},
+        "'b' is BatchStat, for the parameters Param",
+    ),
+    "no variable": ({"b": ONES}, {"b": nnx.Param(ONES)}, "'b' is an array, for the parameters"),
+    "list": ({"a": ONES, "b": [ONES]}, {"a": ONES, "b": (ONES,)}, "'b' is list, for the"),
+    "the whole": ([ONES], (ONES,), "the whole is list, for the parameters tuple"),
+}
+"""Gradients and parameters whose paths are the same -> what is said of them."""
+
+
+@pytest.mark.parametrize("what", UNLIKE)
+def test_trees_of_the_same_paths_that_differ_say_where(what):
+    grads, params, text = UNLIKE[what]
+    tx = optimizers.sgd()
+    with pytest.raises(ValueError, match="different trees") as raised:
+        tx.update(grads, tx.init(params), params)
+    assert text in str(raised.value)
+    assert "custom node" not in str(raised.value)
+
+
 def test_real_gradients_of_complex_parameters():
     params = {"a": jnp.ones(2, complex)}
     for name in ("sgd", "adam", "asgd", "lbfgs", "lookahead"):

@@ -186,10 +186,6 @@ WRONG = {
         lambda: ja.parallel.replicate(jnp.ones(8), None),
         ["mesh", "Mesh", "None"],
     ),
-    "an abstract mesh": (
-        lambda: parallel(mesh=mesh().abstract_mesh),
-        ["mesh", "AbstractMesh"],
-    ),
     "a mesh of manual axes": (
         lambda: ja.parallel.shard_batch(jnp.ones(8), explicit(AxisType.Manual)),
         ["automatic or explicit", "['data']", "make_mesh()"],
