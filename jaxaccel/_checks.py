@@ -259,7 +259,7 @@ def _takes(name: str, function: Any) -> bool:
 
 
 def check_arrays(name: str, tree: Any) -> None:
-    """Raise for a leaf of a tree that JAX cannot compute with: a tensor, a text, what is donated."""
+    """Raise for a leaf of a tree that JAX cannot compute with: a tensor, a text, donated."""
     if all(map(_is_array, jax.tree.leaves(tree))):
         check_not_donated(**{name: tree})
         return
