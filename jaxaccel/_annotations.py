@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 
 from jaxaccel._kinds import (
     ANYTHING,
@@ -24,6 +25,7 @@ from jaxaccel._kinds import (
     NONE,
     SCALAR,
     TEXT,
+    WHOLE,
     Kind,
     MisfitError,
     misfit,
@@ -37,7 +39,7 @@ _OF_CLASS: dict[Any, Kind] = {
     str: TEXT,
     jax.Array: ARRAY,
     np.ndarray: ARRAY,
-    np.integer: INT,
+    np.integer: WHOLE,
     np.number: FLOAT,
     type(None): NONE,
     Any: ANYTHING,
@@ -47,6 +49,7 @@ _SCALARS = (float, np.number, np.ndarray, jax.Array)
 
 _NAMES = {
     jax.sharding.Mesh: "jax.sharding.Mesh",
+    jax.sharding.AbstractMesh: "jax.sharding.AbstractMesh",
     nnx.Module: "nnx.Module",
     nnx.Rngs: "nnx.Rngs",
     Generator: "jaxaccel.random.Generator",
@@ -137,7 +140,8 @@ def _several(kind: Kind, is_iterable: bool) -> Kind:
             if value.dtype.kind not in "iuf":
                 raise MisfitError
             kind.fit(value.dtype.type(0))
-            return value
+            is_known = not isinstance(value, Tracer)
+            return tuple(value.tolist()) if is_known and kind.types & {int, float} else value
         if not isinstance(value, (list, tuple)):
             wanted = abc.Iterable if is_iterable else abc.Sequence
             return value if isinstance(value, wanted) else misfit(value)

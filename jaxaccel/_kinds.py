@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from jaxaccel._checks import as_integer
 from jaxaccel._math import Complement
@@ -51,6 +52,15 @@ def _take_int(value: Any) -> int:
     if found is None:
         raise MisfitError
     return found
+
+
+def _take_whole(value: Any) -> Any:
+    found = as_integer(value)
+    if found is not None:
+        return found
+    if isinstance(_take_float(value), Tracer) or not float(value).is_integer():
+        raise MisfitError
+    return value
 
 
 def _take_float(value: Any) -> Any:
@@ -97,6 +107,8 @@ def _take_scalar(value: Any) -> Any:
 ANYTHING = Kind("anything", set(), lambda value: value)
 BOOL = Kind("bool", {bool}, _take_bool)
 INT = Kind("int", {int}, _take_int)
+WHOLE = Kind("int", {int}, _take_whole)
+"""A count, of which PyTorch often also takes ``10.0``; the body says where it does not."""
 FLOAT = Kind("float", {float, int}, _take_float)
 TEXT = Kind("str", {str}, lambda value: value if isinstance(value, str) else misfit(value))
 ARRAY = Kind("array", set(), _take_array)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import jax
 from jax.core import Tracer
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import (
@@ -35,7 +35,7 @@ MAKE_GLOBAL = {
 @checked_but("gradient_fn", "axis")
 def data_parallel(
     gradient_fn: GradientFunction,
-    mesh: Mesh,
+    mesh: Mesh | AbstractMesh,
     *,
     axis: AxisName = "data",
     mode: Literal["jit", "shard_map", "pmap"] = "jit",
@@ -64,7 +64,8 @@ def data_parallel(
 
     Args:
         gradient_fn: A gradient function (``training.gradients``), maybe wrapped already.
-        mesh: The mesh, with automatic or explicit axes.
+        mesh: The mesh, with automatic or explicit axes; an abstract one, without devices, where
+            the result is only lowered, ahead of time.
         axis: The mesh axis that the batch is split over, or a tuple of them. Parameters may be
             sharded over the others, except under ``"pmap"``.
         mode: The notation. ``"pmap"``, JAX's oldest, needs a mesh of one automatic axis in one
@@ -134,7 +135,8 @@ def data_parallel(
     ) -> Gradients:
         given = {"params": params, "model_state": model_state, "batch": batch}
         leaves = jax.tree.leaves((given, loss_scale, key))
-        if mesh.is_multi_process and not any(isinstance(leaf, Tracer) for leaf in leaves):
+        is_multi_process = isinstance(mesh, Mesh) and mesh.is_multi_process
+        if is_multi_process and not any(isinstance(leaf, Tracer) for leaf in leaves):
             check_global(MAKE_GLOBAL, **given)
         check_arrays("batch", batch)
         check_not_donated(params=params, model_state=model_state)

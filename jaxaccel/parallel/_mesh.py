@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import as_integer
@@ -70,12 +70,8 @@ def make_mesh(
     )
 
 
-def check_mesh(mesh: Any) -> None:
-    """Raise unless a mesh is one of devices whose axes are not mapped already."""
-    if not isinstance(mesh, Mesh):
-        raise TypeError(
-            f"mesh must be a jax.sharding.Mesh, got {mesh!r}; make one with parallel.make_mesh()"
-        )
+def check_mesh(mesh: Mesh | AbstractMesh) -> None:
+    """Raise for a mesh whose axes are mapped already."""
     pairs = zip(mesh.axis_names, mesh.axis_types, strict=True)
     manual = [name for name, kind in pairs if kind is AxisType.Manual]
     if manual:

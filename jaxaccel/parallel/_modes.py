@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxaccel._types import GradientFunction, Gradients
 from jaxaccel.parallel._placement import batch_specs
@@ -19,7 +19,9 @@ Local: TypeAlias = Callable[..., Gradients]
 """``(params, model_state, batch, scale, key) -> Gradients``, positional."""
 
 
-def by_sharding(gradient_fn: GradientFunction, mesh: Mesh, axes: tuple[str, ...]) -> Local:
+def by_sharding(
+    gradient_fn: GradientFunction, mesh: Mesh | AbstractMesh, axes: tuple[str, ...]
+) -> Local:
     """Say where the batch lives; the compiler finds the collectives."""
     explicit = _explicit_axes(mesh)
 
@@ -41,7 +43,7 @@ def by_sharding(gradient_fn: GradientFunction, mesh: Mesh, axes: tuple[str, ...]
     return run
 
 
-def by_shard_map(local: Local, mesh: Mesh, axes: tuple[str, ...]) -> Local:
+def by_shard_map(local: Local, mesh: Mesh | AbstractMesh, axes: tuple[str, ...]) -> Local:
     """Run on each device's rows; the other axes of the mesh stay as they are."""
 
     def run(rows: list[int | None], *arguments: Any) -> Gradients:
@@ -62,7 +64,7 @@ def by_shard_map(local: Local, mesh: Mesh, axes: tuple[str, ...]) -> Local:
     return run
 
 
-def by_pmap(local: Local, mesh: Mesh, axes: tuple[str, ...]) -> Local:
+def by_pmap(local: Local, mesh: Mesh | AbstractMesh, axes: tuple[str, ...]) -> Local:
     """Run on each device's rows, which get an axis of their own: JAX's oldest notation."""
     if len(mesh.shape) != 1:
         raise ValueError(
@@ -76,6 +78,11 @@ def by_pmap(local: Local, mesh: Mesh, axes: tuple[str, ...]) -> Local:
     if jax.process_count() > 1:
         raise ValueError(
             f"mode 'pmap' runs in one process, got {jax.process_count()}; use 'shard_map'"
+        )
+    if not isinstance(mesh, Mesh):
+        raise ValueError(
+            f"mode 'pmap' needs a mesh of devices, got {mesh!r:.80}; use 'shard_map', or "
+            "parallel.make_mesh()"
         )
     devices = list(mesh.devices.flat)
 
@@ -149,13 +156,15 @@ def _automatic(function: Local, explicit: tuple[str, ...], everywhere: Any) -> L
     return run
 
 
-def _explicit_axes(mesh: Mesh) -> tuple[str, ...]:
+def _explicit_axes(mesh: Mesh | AbstractMesh) -> tuple[str, ...]:
     """Return the axes whose shardings are part of the arrays' types."""
     pairs = zip(mesh.axis_names, mesh.axis_types, strict=True)
     return tuple(name for name, kind in pairs if kind is AxisType.Explicit)
 
 
-def _on_explicit_axes(arguments: Any, specs: Any, mesh: Mesh, axes: tuple[str, ...]) -> Any:
+def _on_explicit_axes(
+    arguments: Any, specs: Any, mesh: Mesh | AbstractMesh, axes: tuple[str, ...]
+) -> Any:
     """Return the arguments where a mesh with explicit axes wants them: it moves nothing itself.
 
     The batch is split; everything else has no axis of ``axes`` any more.

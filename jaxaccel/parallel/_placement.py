@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from jaxaccel._checked import checked, checked_but
 from jaxaccel._checks import check_arrays
@@ -124,7 +124,7 @@ def shard_batch(
     )
 
 
-def known_axes(mesh: Mesh, axis: AxisName) -> tuple[str, ...]:
+def known_axes(mesh: Mesh | AbstractMesh, axis: AxisName) -> tuple[str, ...]:
     """Return one or more axis names as a tuple; raise unless the mesh has them."""
     check_mesh(mesh)
     is_several = isinstance(axis, (tuple, list)) and len(set(map(repr, axis))) == len(axis)
@@ -147,7 +147,7 @@ def batch_specs(batch: Any, rows: list[int | None], axes: tuple[str, ...]) -> An
 
 
 def check_batch_divides(
-    batch: Any, rows: list[int | None], mesh: Mesh, axes: tuple[str, ...]
+    batch: Any, rows: list[int | None], mesh: Mesh | AbstractMesh, axes: tuple[str, ...]
 ) -> None:
     """Raise unless the leaves have as many rows as each other, a multiple of the axes' size."""
     count, devices = count_rows(batch, rows), math.prod(mesh.shape[name] for name in axes)

@@ -186,6 +186,14 @@ WRONG = {
         lambda: ja.parallel.replicate(jnp.ones(8), None),
         ["mesh", "Mesh", "None"],
     ),
+    "an abstract mesh to shard over": (
+        lambda: ja.parallel.shard_batch(jnp.ones(8), mesh().abstract_mesh),
+        ["mesh", "AbstractMesh", "make_mesh()"],
+    ),
+    "pmap on an abstract mesh": (
+        lambda: parallel(mesh=mesh().abstract_mesh, mode="pmap"),
+        ["'pmap'", "mesh of devices", "'shard_map'"],
+    ),
     "a mesh of manual axes": (
         lambda: ja.parallel.shard_batch(jnp.ones(8), explicit(AxisType.Manual)),
         ["automatic or explicit", "['data']", "make_mesh()"],
