@@ -33,7 +33,7 @@ class Units(NamedTuple):
 
     def schedule_step(self) -> int:
         """Return the number of finished updates that schedules are read at."""
-        step = self.states[0].step if self.step is None else self.step
+        step: Any = self.states[0].step if self.step is None else self.step
         return int(step.of_all if isinstance(step, Counts) else step)
 
 
