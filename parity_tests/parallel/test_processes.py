@@ -1,4 +1,4 @@
-"""Two real processes of two devices each: one process's numbers, and DistributedDataParallel's."""
+"""Two real processes of two devices each: the numbers of PyTorch's DistributedDataParallel."""
 
 import json
 import os
