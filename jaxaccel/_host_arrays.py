@@ -1,4 +1,4 @@
-"""Arrays of any library as NumPy's, and casts that change no number but by rounding."""
+"""Arrays of any library as NumPy's, casts that change no number but by rounding, and back."""
 
 from __future__ import annotations
 
@@ -142,3 +142,14 @@ def _wide(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind in "biufc":
         return array
     return array.astype(np.float32 if jnp.issubdtype(array.dtype, jnp.floating) else np.int32)
+
+
+def placed_like(old: Any, array: np.ndarray) -> jax.Array:
+    """Return an array as JAX's; where another's placement was chosen, it has it too.
+
+    It is a copy: the caller may go on to change its own array, or the tensor behind it.
+    """
+    new = jnp.array(array)
+    if isinstance(old, jax.Array) and old.committed:
+        return jax.device_put(new, old.sharding)
+    return new

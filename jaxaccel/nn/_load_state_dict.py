@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from jaxaccel._checked import checked
-from jaxaccel._host_arrays import cast, host_array
+from jaxaccel._host_arrays import cast, host_array, placed_like
 from jaxaccel._layout import from_torch
 from jaxaccel._named_arrays import NamedArray, named_arrays, paths_of_variables
 
@@ -119,9 +118,12 @@ def load_state_dict(
     if problems:
         listed = "\n\t".join(problems)
         raise ValueError(f"Error(s) in loading state_dict for {type(model).__name__}:\n\t{listed}")
-    placed = [(variable, _placed(variable, value)) for variable, value in values]
+    placed = [(variable, _placed(variable[...], value)) for variable, value in values]
     for variable, new in placed:
-        variable[...] = new
+        if isinstance(new, jax.Array):
+            variable[...] = new
+        else:
+            variable.set_value(new)  # not in place: that array is the caller's, and maybe read-only
     return IncompatibleKeys(missing, unexpected)
 
 
@@ -201,12 +203,9 @@ def _converted(array: NamedArray, value: Any) -> np.ndarray:
     return from_torch(cast(place, np.asarray(found), array.variable.dtype), array.layout)
 
 
-def _placed(variable: nnx.Variable[jax.Array], value: np.ndarray) -> jax.Array:
-    """Return a variable's new numbers; where a placement was chosen, they have it too."""
-    old = variable[...]
-    # A copy: the caller may go on to change its own array, or the tensor behind it.
-    new = jnp.array(value)
-    return jax.device_put(new, old.sharding) if old.committed else new
+def _placed(old: Any, value: np.ndarray) -> Any:
+    """Return a variable's new numbers where its old ones are; NumPy's stay NumPy's."""
+    return placed_like(old, value) if isinstance(old, jax.Array) else np.array(value)
 
 
 def _hint(missing: list[str], unexpected: list[str], prefix: str) -> list[str]:

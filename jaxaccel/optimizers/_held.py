@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxaccel._checks import known_value
+from jaxaccel._host_arrays import placed_like
 from jaxaccel._math import Complement, one_minus, value_at
 from jaxaccel._tree import initial_scalar
 from jaxaccel._types import Number, Params
@@ -130,9 +131,9 @@ def _placed_like(old: Any, number: Any) -> Any:
     """Return a number as a scalar with another's dtype and sharding."""
     if not isinstance(old, jax.Array):
         return number  # a Python number that somebody wrote into optax's dictionary
-    if isinstance(old, Tracer) or isinstance(number, Tracer) or not old.committed:
+    if isinstance(old, Tracer) or isinstance(number, Tracer):
         return jnp.full_like(old, number)
-    return jax.device_put(np.full(old.shape, number, old.dtype), old.sharding)
+    return placed_like(old, np.full(old.shape, number, old.dtype))
 
 
 def restored(held: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from jaxaccel._layout import from_torch, shape_in_torch
 from jaxaccel.optimizers._state_dict import slots_of, torch_names
 from jaxaccel.optimizers._torch_fields import TorchFields
 from jaxaccel.optimizers._torch_params import TorchParam
-from jaxaccel.optimizers._torch_units import placed_like
+from jaxaccel.optimizers._torch_units import loaded_like
 
 
 def loaded(
@@ -62,7 +62,7 @@ def _array(name: str, index: int, param: TorchParam, old: Any, value: Any) -> ja
     array, expected = host_array(place, value), shape_in_torch(np.shape(old), param.layout)
     if array.shape != expected:
         raise ValueError(f"{place} has shape {array.shape}, expected {expected}")
-    return placed_like(place, old, from_torch(array, param.layout))
+    return loaded_like(place, old, from_torch(array, param.layout))
 
 
 def _check_keys(entries: Mapping[int, Any], counts: Any, slots: dict[str, list[Any]]) -> None:
@@ -93,14 +93,14 @@ def _numbers(name: str, state: Any, entries: Mapping[int, Any], treedef: Any) ->
             f"parameters have different {name} ({values}), and one {name} is kept for all; wrap "
             "the optimizer in count_per_parameter, which keeps one for each"
         )
-    return placed_like(name, old, np.asarray(next(iter(given.values()))))
+    return loaded_like(name, old, np.asarray(next(iter(given.values()))))
 
 
 def _with_leaves(name: str, old: Any, given: Mapping[Any, Any], treedef: Any) -> Any:
     """Return numbers by parameter with those that were given."""
     leaves = treedef.flatten_up_to(old.of_leaves)
     new = [
-        placed_like(name, was, np.asarray(given[leaf])) if leaf in given else was
+        loaded_like(name, was, np.asarray(given[leaf])) if leaf in given else was
         for leaf, was in enumerate(leaves)
     ]
     return old._replace(of_leaves=treedef.unflatten(new))
@@ -115,7 +115,7 @@ def with_step(state: Any, step: int | None, given: Any = None, treedef: Any = No
         )
     if hasattr(state.step, "of_leaves"):
         return state._replace(step=_with_leaves("step", state.step, given, treedef))
-    return state._replace(step=placed_like("step", state.step, np.asarray(step)))
+    return state._replace(step=loaded_like("step", state.step, np.asarray(step)))
 
 
 def _number(place: str, name: str, value: Any) -> Any:

@@ -13,7 +13,7 @@ from jaxaccel._layout import to_torch
 from jaxaccel._math import widest
 from jaxaccel.optimizers._torch_fields import FlatFields
 from jaxaccel.optimizers._torch_params import TorchParam, trained
-from jaxaccel.optimizers._torch_units import placed_like
+from jaxaccel.optimizers._torch_units import loaded_like
 
 
 def flat_order(found: Sequence[TorchParam]) -> np.ndarray | None:
@@ -79,10 +79,8 @@ def load_flat(
 ) -> Any:
     """Return LBFGS's state with the entry of its first parameter."""
     needed = [name for names in fields[:4] for name in names]
-    if (
-        entry.get("n_iter") == 0 and "ro" not in entry
-    ):  # it began where the gradient was already small enough
-        needed = ["func_evals"]
+    if entry.get("n_iter") == 0 and "ro" not in entry:
+        # It began where the gradient was already small enough.
         return state._replace(func_evals=_loaded("func_evals", state, index, entry))
     missing = [name for name in needed if name not in entry]
     if missing:
@@ -115,11 +113,11 @@ def load_flat(
         dtype = widest(old.dtype, *(row.dtype for row in rows))
         full = np.zeros(old.shape, dtype)
         full[:stored] = np.array(rows, dtype).reshape(full[:stored].shape)
-        return placed_like(name, old, full)
+        return loaded_like(name, old, full)
 
     single = (*fields.integers, *fields.numbers, *fields.arrays)
     return state._replace(
-        num_stored=placed_like("num_stored", state.num_stored, np.asarray(stored)),
+        num_stored=loaded_like("num_stored", state.num_stored, np.asarray(stored)),
         **{name: _loaded(name, state, index, entry, order) for name in single},
         **{name: ring(name) for name in fields.lists},
     )
@@ -130,7 +128,7 @@ def _loaded(
 ) -> jax.Array:
     """Return a field of the state with what the entry has for it."""
     place = f"{name} of state_dict[{index}]"
-    return placed_like(place, getattr(state, name), _in_our_order(place, entry[name], order))
+    return loaded_like(place, getattr(state, name), _in_our_order(place, entry[name], order))
 
 
 def _in_our_order(name: str, value: Any, order: np.ndarray | None) -> np.ndarray:

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxaccel._host_arrays import cast
+from jaxaccel._host_arrays import cast, placed_like
 from jaxaccel._tree import Counts, holds_hyperparams
 from jaxaccel.optimizers._adam import AdamState
 from jaxaccel.optimizers._param_groups import ParamGroupsState
@@ -74,7 +73,7 @@ def replaced(state: Any, states: Sequence[Any], hyperparams: Any, step: int) -> 
         if isinstance(node, ParamGroupsState) and hyperparams is not None:
             parts["hyperparams"] = hyperparams
         if getattr(type(node), "reads_schedules", False):
-            parts["step"] = placed_like("step", node.step, np.asarray(step))
+            parts["step"] = loaded_like("step", node.step, np.asarray(step))
         return node._replace(**parts)
 
     def below(part: Any) -> Any:
@@ -88,18 +87,15 @@ def _with_count_of_all(state: Any, step: int) -> Any:
     counts = getattr(state, "step", None)
     if not isinstance(counts, Counts):
         return state
-    of_all = placed_like("step", counts.of_all, np.asarray(step))
+    of_all = loaded_like("step", counts.of_all, np.asarray(step))
     return state._replace(step=counts._replace(of_all=of_all))
 
 
-def placed_like(name: str, old: Any, array: np.ndarray) -> jax.Array:
+def loaded_like(name: str, old: Any, array: np.ndarray) -> jax.Array:
     """Return a value with another's dtype and placement, when it has its shape."""
     if array.shape != np.shape(old):
         raise ValueError(f"{name} has shape {array.shape}, expected {np.shape(old)}")
-    new = cast(name, array, old.dtype)
-    if isinstance(old, jax.Array) and old.committed:
-        return jax.device_put(new, old.sharding)
-    return jnp.array(new)
+    return placed_like(old, cast(name, array, old.dtype))
 
 
 def _check_kind(state: Any, nodes: Sequence[Any], states: Sequence[Any]) -> None:

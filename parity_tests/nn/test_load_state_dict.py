@@ -56,6 +56,27 @@ def test_a_placed_array_and_a_rounded_one_come_in():
     assert layer.bias[...].tolist() == [np.float32(0.1), 0.0]
 
 
+class OfNumpy(nnx.Module):
+    """A user's own layer, whose parameter is an array of NumPy."""
+
+    torch_transposed = ()
+
+    def __init__(self, array):
+        self.scale = nnx.Param(array)
+
+
+def test_a_parameter_of_numpy_comes_in_and_stays_numpys():
+    """And neither array of the caller's is written to, or shared."""
+    own, value = np.ones(3), np.array([1.0, 2.0, 3.0])
+    own.setflags(write=False)
+    layer = OfNumpy(own)
+    ja.nn.load_state_dict(layer, {"scale": value})
+    value[:] = 0
+    assert own.tolist() == [1.0, 1.0, 1.0]
+    found = ja.nn.state_dict(layer)["scale"]
+    assert (found.tolist(), found.dtype) == ([1.0, 2.0, 3.0], np.float64)
+
+
 class Everything(nnx.Module):
     """Floats, an integer and a bool."""
 
