@@ -21,7 +21,7 @@ from jaxaccel._processes import check_global
 from jaxaccel._rows import row_axes
 from jaxaccel._types import AxisName, GradientFunction, Gradients, Params
 from jaxaccel.parallel._modes import by_pmap, by_shard_map, by_sharding
-from jaxaccel.parallel._per_device import per_device
+from jaxaccel.parallel._per_device import check_keys, per_device
 from jaxaccel.parallel._placement import check_batch_divides, known_axes
 
 MAKE_GLOBAL = {
@@ -90,7 +90,8 @@ def data_parallel(
             called, the axis' size does not divide the batch, the leaves disagree on the number of
             rows, or one of several processes hands in arrays that are only its own.
         TypeError: ``gradient_fn`` is a loss function, ``mesh`` is not a mesh; when called, ``key``
-            is a raw key, or ``weight`` returns anything but one real number.
+            is a raw key, ``model_state`` has one where devices have masks of their own, or
+            ``weight`` returns anything but one real number.
 
     PyTorch:
         ``torch.nn.parallel.DistributedDataParallel``: gradients are averaged over ranks (a sum in
@@ -142,6 +143,8 @@ def data_parallel(
         check_not_donated(params=params, model_state=model_state)
         check_loss_scale(loss_scale)
         check_random_key(key, may_be_raw=False)
+        if mode != "jit":
+            check_keys(model_state)
         return on_mesh(params, model_state, batch, loss_scale, key)
 
     return parallel

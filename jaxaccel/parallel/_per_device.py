@@ -7,10 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax import nnx
 
 from jaxaccel._math import as_complex, as_real_pairs
+from jaxaccel._processes import is_key
 from jaxaccel._rows import as_weight, scaled_by, seeds_of, share_of_gradient, share_of_metric
-from jaxaccel._tree import map_unfrozen
+from jaxaccel._tree import map_unfrozen, path_name
 from jaxaccel._types import GradientFunction, Gradients, Params
 
 
@@ -41,6 +44,36 @@ def per_device(
     return local
 
 
+def check_keys(model_state: Any) -> None:
+    """Raise for a raw key among the numbers of a state: all devices would draw alike.
+
+    It is taken for one by its dtype and shape, where no variable of flax says what it is.
+    """
+    nodes = jax.tree.leaves_with_path(model_state, is_leaf=_is_variable)
+    for path, node in nodes:
+        for below, leaf in jax.tree.leaves_with_path(node):
+            if not isinstance(node, nnx.RngCount) and _is_raw_key(leaf):
+                raise TypeError(
+                    f"model_state at {path_name((*path, *below))!r}, uint32 of shape "
+                    f"{jnp.shape(leaf)}, is a raw key, which cannot be told from numbers, so that "
+                    "all devices would draw the same; make it a typed one: jax.random.key(seed), "
+                    "or jax.random.wrap_key_data(key), as nnx.Rngs does (and give numbers that "
+                    "are not a key another dtype)"
+                )
+
+
+def _is_variable(node: Any) -> bool:
+    """Return whether a node of a state is one of flax's variables."""
+    return isinstance(node, nnx.Variable)
+
+
+def _is_raw_key(leaf: Any) -> bool:
+    """Return whether a leaf has the dtype and shape of raw keys."""
+    if getattr(leaf, "dtype", None) != np.uint32 or not leaf.shape:
+        return False
+    return leaf.shape[-1:] == jax.eval_shape(jax.random.PRNGKey, 0).shape
+
+
 def _seed(weight: Any, axes: tuple[str, ...]) -> jax.Array:
     """Return this device's factor on its loss."""
     weight = as_weight(weight)
@@ -62,7 +95,7 @@ def _own_key(leaf: jax.Array, index: jax.Array) -> jax.Array:
 
     The numbers are far from those of counters, which a model may fold into the same key.
     """
-    if not _is_key(leaf):
+    if not is_key(leaf):
         return leaf
     far = jnp.uint32(2**31) + index.astype(jnp.uint32)
     folded = jax.vmap(jax.random.fold_in, in_axes=(0, None))(leaf.reshape(-1), far)
@@ -79,7 +112,7 @@ def _mean(leaf: jax.Array, axes: tuple[str, ...]) -> jax.Array:
 def _shared(leaf: Any, index: jax.Array, axes: tuple[str, ...]) -> jax.Array:
     """Return a leaf of the new state for all: floats averaged, the rest the first device's."""
     leaf = jnp.asarray(leaf)
-    if _is_key(leaf):
+    if is_key(leaf):
         data = _shared(jax.random.key_data(leaf), index, axes)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     if jnp.issubdtype(leaf.dtype, jnp.inexact):
@@ -87,8 +120,3 @@ def _shared(leaf: Any, index: jax.Array, axes: tuple[str, ...]) -> jax.Array:
     if leaf.dtype == bool:
         return _shared(leaf.astype(jnp.int32), index, axes).astype(bool)
     return jax.lax.psum(jnp.where(index == 0, leaf, jnp.zeros_like(leaf)), axes)
-
-
-def _is_key(leaf: jax.Array) -> bool:
-    """Return whether a leaf is an array of typed random keys."""
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 from jax.sharding import AxisType
 
 import jaxaccel as ja
@@ -213,6 +214,20 @@ WRONG = {
             jnp.ones(()), (), jnp.ones(8), key=jax.random.PRNGKey(0)
         ),
         ["typed key", "jax.random.key(seed)"],
+    ),
+    "a raw key in a state": (
+        lambda: parallel(mode="shard_map")(
+            jnp.ones(()), {"noise": {"key": jax.random.PRNGKey(0)}}, jnp.ones(8)
+        ),
+        ["'noise.key'", "(2,)", "raw key", "jax.random.key(seed)", "wrap_key_data"],
+    ),
+    "raw keys in a variable": (
+        lambda: parallel(mode="pmap")(
+            jnp.ones(()),
+            nnx.State({"key": nnx.RngKey(jax.random.split(jax.random.PRNGKey(0), 3), tag="a")}),
+            jnp.ones(8),
+        ),
+        ["'key'", "(3, 2)", "raw key", "jax.random.key(seed)"],
     ),
     "weight of each row": (
         lambda: on(jnp.ones(8), mode="shard_map", weight=lambda rows: rows),

@@ -87,3 +87,31 @@ def test_masks_differ_by_device_part_and_step_and_repeat(loss, mode):
     if loss == "layer":
         counts = [leaf for leaf in jax.tree.leaves(state.model_state) if leaf.dtype == jnp.uint32]
         assert [int(count) for count in counts] == [2 * STEPS]
+
+
+@pytest.mark.parametrize("mode", ["jit", "shard_map", "pmap"])
+def test_a_raw_key_of_a_state_is_one_for_the_whole_batch_or_refused(mode):
+    """A device cannot tell it from numbers; counters of streams are never keys."""
+    loss_fn, _ = LOSSES["state"]
+    gradient_fn = ja.parallel.data_parallel(
+        ja.training.gradients(loss_fn), ja.parallel.make_mesh(), mode=mode
+    )
+    counts = {"count": nnx.RngCount(jnp.zeros((3, 2), jnp.uint32), tag="a")}
+    arguments = jnp.ones(FEATURES), {"key": jax.random.PRNGKey(3)}, jnp.ones((ROWS, FEATURES))
+    if mode == "jit":
+        found = gradient_fn(*arguments).grads
+        assert np.std(found) == pytest.approx(WANTED, rel=tol.MASK_STD_RELATIVE)
+    else:
+        with pytest.raises(
+            TypeError, match=r"model_state at 'key', uint32 of shape \(2,\), is a raw"
+        ):
+            gradient_fn(*arguments)
+
+    def counted(params, model_state, batch):
+        return jnp.mean(params * batch), (model_state, {})
+
+    run = ja.parallel.data_parallel(
+        ja.training.gradients(counted), ja.parallel.make_mesh(), mode=mode
+    )
+    kept = run(jnp.ones(()), nnx.State(counts), jnp.ones(ROWS)).model_state
+    assert kept["count"][...].tolist() == [[0, 0]] * 3
