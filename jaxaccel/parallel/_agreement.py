@@ -38,7 +38,12 @@ def check_rows(
     count, leaves = count_rows(batch, rows) or 0, jax.tree.leaves(batch)
     if any(map(is_global, leaves)):
         return
-    blocks = _blocks(mesh, axes)
+    blocks, process = _blocks(mesh, axes), jax.process_index()
+    if process not in blocks:
+        raise ValueError(
+            f"process {process} has no device in the mesh, which lies over {sorted(blocks)}; call "
+            "this in those processes alone, or make the mesh of the devices of all"
+        )
     if whole is not False and _has_all_processes(mesh):
         pairs = list(zip(leaves, rows, strict=True))
         form = str((jax.tree.structure(batch), [_form(leaf, axis) for leaf, axis in pairs]))
@@ -47,9 +52,9 @@ def check_rows(
         table = of_all_processes([_number(form), count, of_rows, others])
         _check_form(table[:, :1], "batches")
         _check_table(table[:, 1:].T.tolist(), blocks, bool(whole))
-    shares = len(frozenset().union(*blocks.values()) if whole else blocks[jax.process_index()])
+    shares = len(frozenset().union(*blocks.values()) if whole else blocks[process])
     if count % shares:
-        what = "the whole batch" if whole else f"process {jax.process_index()}'s part of a batch"
+        what = "the whole batch" if whole else f"process {process}'s part of a batch"
         raise ValueError(
             f"{what} has {count} rows, which cannot be split over {shares} devices of mesh axes "
             f"{axes}; drop the last, smaller batch or choose a multiple of {shares}"

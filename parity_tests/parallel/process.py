@@ -99,6 +99,7 @@ def refused(ja, rank, meshes):
     state = ja.training.train_state(params, tx, mesh=mesh)
     step = ja.training.train_step(parallel, tx)
     shard = ja.parallel.shard_batch
+    theirs = [device for device in jax.devices() if device.process_index != rank]
     calls = {
         "the whole batch": lambda: shard(batch, mesh),
         "different rows as the whole": lambda: shard(own(batch, rank), mesh, whole=True),
@@ -108,6 +109,7 @@ def refused(ja, rank, meshes):
         "other leaves without rows": lambda: shard({**own(batch, rank), "scale": rank}, mesh),
         "other dtypes": lambda: shard(x.astype(["f4", "f8"][rank]), mesh),
         "rows of two that hold the same": lambda: shard(own(x, rank), meshes["model"]),
+        "a mesh of others": lambda: shard(x, ja.parallel.make_mesh(devices=theirs)),
         "other parameters": lambda: ja.parallel.replicate({"w": params["w"] + rank}, mesh),
         "other trees": lambda: ja.parallel.replicate({f"w{rank}": params["w"]}, mesh),
         "local rows to a step": lambda: step(state, own(batch, rank)),

@@ -57,6 +57,7 @@ REFUSED = {
     "other leaves without rows": ["leaves that have no rows", "batch_axes"],
     "other dtypes": ["batches of different structures, shapes or dtypes"],
     "rows of two that hold the same": ["processes 0 and 1", "give both the same"],
+    "a mesh of others": ["has no device in the mesh", "make the mesh of the devices of all"],
     "other parameters": ["['w']", "same seed in every process"],
     "other trees": ["trees of different structures"],
     "local rows to a step": ["batch['x'] ", "shard_batch(batch, mesh)"],
