@@ -13,6 +13,14 @@ from jax.sharding import NamedSharding
 SAMPLE = 2**18
 """Of a leaf of a batch at most so many numbers are compared between processes."""
 
+MAKE_GLOBAL = {
+    "params": "parallel.replicate(params, mesh)",
+    "model_state": "parallel.replicate(model_state, mesh)",
+    "batch": "parallel.shard_batch(batch, mesh)",
+    "state": "training.train_state(..., mesh=mesh)",
+}
+"""How an array that one of several processes holds alone becomes part of the whole."""
+
 
 def is_global(leaf: Any) -> bool:
     """Return whether an array is part of one that lies over several processes."""

@@ -29,6 +29,11 @@ def is_none(leaf: Any) -> bool:
     return leaf is None
 
 
+def is_named_tuple(node: Any) -> bool:
+    """Return whether a node is a NamedTuple, as states are."""
+    return isinstance(node, tuple) and hasattr(node, "_fields")
+
+
 def holds_hyperparams(node: Any) -> bool:
     """Return whether a node is a NamedTuple with numbers in a field ``hyperparams``.
 
@@ -36,7 +41,7 @@ def holds_hyperparams(node: Any) -> bool:
     mappings, one a parameter group. A field of that name that holds something else, such as the
     configuration of a run, is the user's own.
     """
-    if not isinstance(node, tuple) or not hasattr(node, "_fields"):
+    if not is_named_tuple(node):
         return False
     held = getattr(node, "hyperparams", None)
     groups = held if type(held) is tuple and held else (held,)
@@ -241,7 +246,7 @@ class Counts(NamedTuple):
 
 def brief(node: Any) -> str:
     """Return a part of a state in brief, or an array."""
-    if isinstance(node, tuple) and hasattr(node, "_fields"):
+    if is_named_tuple(node):
         return short_repr(node)
     if type(node) in (tuple, list):
         items = ", ".join(map(brief, node))

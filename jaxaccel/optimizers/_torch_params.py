@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from flax import nnx
 
 from jaxaccel._named_arrays import NamedParameter, named_parameters
-from jaxaccel._tree import is_none, path_name
+from jaxaccel._selectors import paths_of
 from jaxaccel._types import Params
 
 
@@ -67,7 +66,7 @@ def _of_model(params: Params, model: Any, owners: Callable[[Any], list[int]]) ->
     named = named_parameters(model)
     index_of = {path: index for index, each in enumerate(named) for path in each.paths}
     leaves, groups = {}, {}
-    for leaf, (path, group) in enumerate(zip(_paths(params), owners(params), strict=True)):
+    for leaf, (path, group) in enumerate(zip(paths_of(params), owners(params), strict=True)):
         if path not in index_of:
             raise ValueError(
                 f"params has {path!r}, which is not a parameter of {type(model).__name__}; pass "
@@ -98,12 +97,7 @@ def _groups_of_all(
             "a group's params cannot say whether it has the parameters that are not trained: give "
             "a regular expression or a predicate instead of a mask, or pass trainable_only=True"
         ) from error
-    return {index_of[path]: group for path, group in zip(_paths(everything), groups, strict=True)}
-
-
-def _paths(tree: Any) -> list[str]:
-    """Return the path of every leaf."""
-    return [path_name(path) for path, _ in jax.tree.leaves_with_path(tree, is_leaf=is_none)]
+    return {index_of[path]: group for path, group in zip(paths_of(everything), groups, strict=True)}
 
 
 def trained(found: Sequence[TorchParam]) -> list[TorchParam]:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxaccel._host_arrays import cast, placed_like
-from jaxaccel._tree import Counts, holds_hyperparams
+from jaxaccel._tree import Counts, holds_hyperparams, is_named_tuple
 from jaxaccel.optimizers._adam import AdamState
 from jaxaccel.optimizers._param_groups import ParamGroupsState
 from jaxaccel.optimizers._torch_fields import FlatFields, TorchFields
@@ -67,7 +67,7 @@ def replaced(state: Any, states: Sequence[Any], hyperparams: Any, step: int) -> 
     def rebuilt(node: Any) -> Any:
         if _is_optimizer(node):
             return _with_count_of_all(next(new), step)
-        if not _is_state(node):
+        if not is_named_tuple(node):
             return node
         parts = {name: below(part) for name, part in node._asdict().items()}
         if isinstance(node, ParamGroupsState) and hyperparams is not None:
@@ -77,7 +77,7 @@ def replaced(state: Any, states: Sequence[Any], hyperparams: Any, step: int) -> 
         return node._replace(**parts)
 
     def below(part: Any) -> Any:
-        return jax.tree.map(rebuilt, part, is_leaf=_is_state)
+        return jax.tree.map(rebuilt, part, is_leaf=is_named_tuple)
 
     return below(state)
 
@@ -117,17 +117,12 @@ def _check_kind(state: Any, nodes: Sequence[Any], states: Sequence[Any]) -> None
 
 def _nodes(state: Any) -> Iterator[Any]:
     """Yield all NamedTuples in a state down to those of optimizers, outer before inner."""
-    for node in jax.tree.leaves(state, is_leaf=_is_state):
-        if _is_state(node):
+    for node in jax.tree.leaves(state, is_leaf=is_named_tuple):
+        if is_named_tuple(node):
             yield node
             if not _is_optimizer(node):
                 for part in node:
                     yield from _nodes(part)
-
-
-def _is_state(node: Any) -> bool:
-    """Return whether a node is a NamedTuple."""
-    return isinstance(node, tuple) and hasattr(node, "_fields")
 
 
 def _is_optimizer(node: Any) -> bool:

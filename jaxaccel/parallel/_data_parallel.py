@@ -17,19 +17,12 @@ from jaxaccel._checks import (
     check_random_key,
 )
 from jaxaccel._donated import check_not_donated
-from jaxaccel._processes import check_global
+from jaxaccel._processes import MAKE_GLOBAL, check_global
 from jaxaccel._rows import row_axes
 from jaxaccel._types import AxisName, GradientFunction, Gradients, Params
 from jaxaccel.parallel._modes import by_pmap, by_shard_map, by_sharding
 from jaxaccel.parallel._per_device import check_keys, per_device
 from jaxaccel.parallel._placement import check_batch_divides, known_axes
-
-MAKE_GLOBAL = {
-    "params": "parallel.replicate(params, mesh)",
-    "model_state": "parallel.replicate(model_state, mesh)",
-    "batch": "parallel.shard_batch(batch, mesh)",
-}
-"""How an array that one of several processes holds alone becomes part of the whole."""
 
 
 @checked_but("gradient_fn", "axis")

@@ -12,7 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_transformation
+from jaxaccel._checks import check_random_key, check_transformation
 from jaxaccel._donated import check_not_donated
 from jaxaccel._tree import initial_step, short_repr
 from jaxaccel._types import Key, Params
@@ -80,8 +80,7 @@ def train_state(
             f"params must be a tree of arrays, got {type(params).__name__}; of a model take those "
             "that training.split_model(model) returns: train_state(params, tx, model_state)"
         )
-    if key is not None and not jnp.issubdtype(jnp.result_type(key), jax.dtypes.prng_key):
-        raise TypeError(f"key must be a typed key, got {key!r}; pass jax.random.key(seed)")
+    check_random_key(key, may_be_raw=False)
     check_not_donated(params=params, model_state=model_state, key=key)
     place = functools.partial(jax.tree.map, jnp.copy)
     if mesh is not None:

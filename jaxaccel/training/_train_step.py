@@ -22,18 +22,12 @@ from jaxaccel._checks import (
 )
 from jaxaccel._counts import check_schedule_step
 from jaxaccel._donated import is_donated
-from jaxaccel._processes import check_global
+from jaxaccel._processes import MAKE_GLOBAL, check_global
 from jaxaccel._tree import next_step, unmoved_like
 from jaxaccel._types import GradientFunction, Params, Step, Updates
 from jaxaccel.training._learning_rates import learning_rates
 from jaxaccel.training._train_state import TrainState
 from jaxaccel.transforms import clip_grads_with_norm, get_total_norm
-
-MAKE_GLOBAL = {
-    "batch": "parallel.shard_batch(batch, mesh)",
-    "state": "training.train_state(..., mesh=mesh)",
-}
-"""How an array that one of several processes holds alone becomes part of the whole."""
 
 
 @checked_but("gradient_fn", "tx")
