@@ -59,7 +59,8 @@ def by_shard_map(local: Local, mesh: Mesh | AbstractMesh, axes: tuple[str, ...])
             out_specs=whole,
             axis_names=set(axes),
         )
-        return mapped(*arguments)
+        found = mapped(*arguments)
+        return found._replace(grads=jax.tree.map(_pinned, found.grads)) if others else found
 
     return run
 
@@ -154,6 +155,11 @@ def _automatic(function: Local, explicit: tuple[str, ...], everywhere: Any) -> L
         return found._replace(grads=treedef.unflatten(grads))
 
     return run
+
+
+def _pinned(leaf: jax.Array) -> jax.Array:
+    """Return an array where its type says that it is: beside automatic axes nobody sees to that."""
+    return jax.sharding.reshard(leaf, jax.typeof(leaf).sharding)
 
 
 def _explicit_axes(mesh: Mesh | AbstractMesh) -> tuple[str, ...]:

@@ -268,8 +268,16 @@ def test_a_loss_reduced_inside_needs_no_weight(mode):
         assert_same(wrapped(params, model_state, batch), whole, f"{mode} {name} ")
 
 
-@pytest.mark.parametrize("mode", ["jit", "shard_map"])
-def test_parameters_sharded_over_another_explicit_axis(mode):
+@pytest.mark.parametrize(
+    ("mode", "data"),
+    [
+        ("jit", AxisType.Explicit),
+        ("shard_map", AxisType.Explicit),
+        ("shard_map", AxisType.Auto),
+    ],
+    ids=["jit", "shard_map", "shard_map-automatic data"],
+)
+def test_parameters_sharded_over_another_explicit_axis(mode, data):
     """The gradient function need not name a sharding anywhere; gradients stay where they are."""
 
     def loss_fn(params, model_state, batch):
@@ -278,7 +286,7 @@ def test_parameters_sharded_over_another_explicit_axis(mode):
     rng = np.random.default_rng(0)
     params = {"w": rng.normal(size=(5, 6)), "v": rng.normal(size=6)}
     batch = jnp.asarray(rng.normal(size=(16, 5)))
-    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Explicit,) * 2)
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(data, AxisType.Explicit))
     specs = {"w": PartitionSpec(None, "model"), "v": PartitionSpec("model")}
     places = {name: NamedSharding(mesh, spec) for name, spec in specs.items()}
     wrapped = ja.training.accumulate(ja.training.gradients(loss_fn), 2, unroll=False)
