@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -75,8 +75,8 @@ def remedy_for_value(function: Any, name: str, what: str, value: Any, is_first: 
         return "a traced value is not known yet: name the argument in jax.jit's static_argnames"
     if type(value).__module__.partition(".")[0] == "torch":
         return _of_torch(value)
-    if "Transformation" in what and callable(value):
-        return f"call it: {getattr(value, '__name__', 'the factory')}(...)"
+    if isinstance(value, Iterator):
+        return f"an iterator is used up when it is read: give list({name})"
     if "array" in what:
         return _of_array(value)
     if what == "bool" and isinstance(value, str):

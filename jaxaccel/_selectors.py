@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 
 from jaxaccel._tree import is_none, path_name
 
@@ -43,7 +44,7 @@ def path_test(name: str, selector: Any) -> Callable[[str, Any], bool] | None:
     if callable(selector):
         return lambda path, leaf: bool(selector(path, leaf))
     leaves = jax.tree.leaves(selector, is_leaf=is_none)
-    if not leaves or not all(isinstance(leaf, (bool, np.bool_)) for leaf in leaves):
+    if not leaves or not all(map(_is_bool, leaves)):
         raise TypeError(
             f"{name} must be a regular expression, a predicate (path, leaf) -> bool or a mask (a "
             f"tree of bools like the parameters, or a prefix of it), got {selector!r:.80}"
@@ -54,6 +55,13 @@ def path_test(name: str, selector: Any) -> Callable[[str, Any], bool] | None:
 def _is_nnx_filter(selector: Any) -> bool:
     """Return whether something is one of nnx's filters, which see paths as tuples."""
     return type(selector).__module__ == nnx.filterlib.__name__
+
+
+def _is_bool(leaf: Any) -> bool:
+    """Return whether a leaf of a mask is one bool that is known now."""
+    if isinstance(leaf, (np.ndarray, jax.Array)) and not isinstance(leaf, Tracer):
+        return leaf.dtype == bool and leaf.ndim == 0
+    return isinstance(leaf, (bool, np.bool_))
 
 
 def selected(name: str, selector: Any, params: Any) -> list[bool]:

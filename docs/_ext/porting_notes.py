@@ -18,8 +18,7 @@ SAID_ONCE = re.compile(
     r"|the same distribution with a JAX key, the same bits with a ``Generator``\."
     r"|``device`` \(JAX places arrays\)(, and |, )?"
     r"|``step`` is one int32 for the whole tree[^.;]*[.;] ?"
-    r"|A leaf whose gradient is ``None`` stays as it is; thawed later, it needs "
-    r":func:`count_per_parameter`\."
+    r"|A leaf whose gradient is ``None`` stays as it is(; [^.]*:func:`count_per_parameter`[^.]*)?\."
     r"|(?:(?<=[.;)] )|^)(?:Where )?PyTorch raises ``(?:[^.]|\.(?! |$))*\.?"
 )
 """What holds of many functions, and stands above the tables."""

@@ -86,8 +86,8 @@ def adadelta(
         ``torch.optim.Adadelta``: same arguments, defaults, state keys, errors and numbers. Left
         out: ``foreach``, ``capturable`` and ``differentiable``, which say how and not what.
         ``step`` is one int32 for the whole tree, where PyTorch keeps a float32 per parameter. A
-        leaf whose gradient is ``None`` stays as it is; thawed later, it needs
-        :func:`count_per_parameter`.
+        leaf whose gradient is ``None`` stays as it is; a ``step`` of its own, which decides
+        nothing, it has inside :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp

@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_slot, check_state
-from jaxaccel._checked import checked_after
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import (
     check_params_given,
     check_positive_integer,
@@ -38,7 +38,7 @@ class LookaheadState(NamedTuple):
 
 
 @shows_call
-@checked_after
+@checked_but("tx", "k", "alpha")
 def lookahead(
     tx: optax.GradientTransformation, k: Count = 5, alpha: Hyperparameter = 0.5
 ) -> optax.GradientTransformationExtraArgs:
@@ -64,8 +64,8 @@ def lookahead(
 
     Raises:
         ValueError: ``k`` is below 1, or ``update`` is called without parameters.
-        TypeError: ``k`` is not an integer, or ``alpha`` is not a number, a JAX scalar or
-            a schedule.
+        TypeError: ``tx`` is not a transformation, ``k`` is not an integer, or ``alpha`` is not a
+            number, a JAX scalar or a schedule.
 
     PyTorch:
         ``torch.optim`` has no Lookahead; the numbers are the paper's formula around PyTorch's

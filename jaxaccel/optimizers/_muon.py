@@ -114,8 +114,7 @@ def muon(
         gradient's dtype and adds ``eps``). The iteration rounds to bfloat16 where PyTorch's does;
         in large matrices the order of its sums is another, and the last bits differ. PyTorch's
         kernels are (outputs, inputs), hence ``layout``. What PyTorch would find wrong at the first
-        step is found before it. A leaf whose gradient is ``None`` stays as it is; thawed later, it
-        needs :func:`count_per_parameter`.
+        step is found before it. A leaf whose gradient is ``None`` stays as it is.
 
     Example:
         >>> import jax.numpy as jnp

@@ -96,8 +96,8 @@ def rmsprop(
         schedule acts late), and epsilon outside the root. Left out: ``foreach``, ``capturable`` and
         ``differentiable``, which say how and not what. A momentum that a schedule takes through
         exactly 0 still passes the gradient through the buffer. ``step`` is one int32 for the whole
-        tree. A leaf whose gradient is ``None`` stays as it is; thawed later, it needs
-        :func:`count_per_parameter`.
+        tree. A leaf whose gradient is ``None`` stays as it is; a ``step`` of its own, which
+        decides nothing, it has inside :func:`count_per_parameter`.
 
     Example:
         >>> import jax.numpy as jnp

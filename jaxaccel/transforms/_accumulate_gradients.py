@@ -11,7 +11,7 @@ import optax
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_gradients, check_parameters, check_state
-from jaxaccel._checked import checked_after
+from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_positive_integer, check_transformation
 from jaxaccel._math import compute_dtype, in_dtype
 from jaxaccel._tree import (
@@ -41,7 +41,7 @@ class AccumulateGradientsState(NamedTuple):
 
 
 @shows_call
-@checked_after
+@checked_but("tx", "steps")
 def accumulate_gradients(
     tx: optax.GradientTransformation, steps: Count
 ) -> optax.GradientTransformationExtraArgs:
@@ -71,7 +71,7 @@ def accumulate_gradients(
 
     Raises:
         ValueError: ``steps`` is below 1.
-        TypeError: ``steps`` is not an integer.
+        TypeError: ``tx`` is not a transformation, or ``steps`` is not an integer.
 
     PyTorch:
         ``(loss / A).backward()`` on A micro-batches, then one ``optimizer.step()``: same numbers.

@@ -380,7 +380,7 @@ REMEDIES = {
     "an optimizer": (lambda x: ja.schedules.step_lr(x, 3), ja.optimizers.sgd(0.1), "as its lr"),
     "fused": (lambda x: ja.optimizers.adamw(fused=x), True, "XLA decides"),
     "a text for a switch": (lambda x: ja.optimizers.sgd(maximize=x), "False", "true in Python"),
-    "a factory": (lambda x: ja.optimizers.lookahead(x), ja.optimizers.sgd, "call it: sgd(...)"),
+    "a factory": (lambda x: ja.optimizers.lookahead(x), ja.optimizers.sgd, "first: sgd(...)"),
     "size_average": (
         lambda x: ja.functional.mse_loss(IMAGES, IMAGES, size_average=x),
         True,

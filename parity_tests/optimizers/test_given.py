@@ -259,6 +259,64 @@ def test_a_factory_that_was_not_called(call):
         CALLS[call](0.1)
 
 
+class Doubled:
+    """A transformation of somebody's own."""
+
+    def init(self, params):
+        return ()
+
+    def update(self, updates, state, params=None):
+        return jax.tree.map(lambda leaf: 2 * leaf, updates), state
+
+
+TAKERS = {
+    "lookahead": lambda tx: optimizers.lookahead(tx, 2),
+    "count": optimizers.count_per_parameter,
+    "accumulate": lambda tx: transforms.accumulate_gradients(tx, 1),
+    "count of accumulate": lambda tx: optimizers.count_per_parameter(
+        transforms.accumulate_gradients(tx, 1)
+    ),
+}
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+def test_whatever_has_init_and_update_is_a_transformation(taker):
+    with jax.numpy_dtype_promotion("standard"):
+        for tx, factor in (
+            (Doubled(), 2.0),
+            (optax.MultiSteps(optimizers.sgd(1.0), 1), -1.0),
+            (optax.GradientTransformation(Doubled().init, Doubled().update), 2.0),
+        ):
+            own = TAKERS[taker](tx)
+            updates, _ = own.update(PARAMS, own.init(PARAMS), PARAMS)
+            np.testing.assert_allclose(updates["b"], factor * PARAMS["b"])
+
+
+@pytest.mark.parametrize("true", [True, np.True_, np.array(True), jnp.array(True)])
+def test_masks_of_every_kind_of_bool(true):
+    mask = {"a": true, "b": ~np.array(true)}
+    tx = optimizers.param_groups(optimizers.sgd, [{"params": mask, "lr": 0.5}], lr=0.1)
+    updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+    assert float(updates["a"][0, 0]) == pytest.approx(-0.5)
+    assert float(updates["b"][0, 0]) == pytest.approx(-0.2)
+
+
+def test_masks_that_are_not_known_or_several():
+    for leaf in (jnp.array([True, False, True]), jnp.array(1)):
+        with pytest.raises(TypeError, match="tree of bools"):
+            optimizers.param_groups(optimizers.sgd, [{"params": {"a": leaf, "b": False}}])
+    with pytest.raises(TypeError, match="tree of bools"):
+        jax.jit(lambda leaf: optimizers.param_groups(optimizers.sgd, [{"params": leaf}]))(True)
+
+
+def test_groups_that_can_be_read_once():
+    """They are part of the call that is printed, pickled and given to PyTorch."""
+    groups = [{"params": "a", "lr": 0.5}]
+    with pytest.raises(TypeError, match=r"'groups'.*not generator(?s:.*)give list\(groups\)"):
+        optimizers.param_groups(optimizers.sgd, (group for group in groups))
+    optimizers.param_groups(optimizers.sgd, tuple(groups))
+
+
 def test_a_factory_that_was_called():
     with pytest.raises(TypeError, match=r"(?s)optimizer.*function.*adamw\(lr=0.001\)"):
         optimizers.param_groups(optimizers.adamw(1e-3), [])
