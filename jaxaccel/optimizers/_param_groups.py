@@ -107,12 +107,7 @@ def param_groups(
     def init(params: Params) -> State:
         check_parameters(params)
         owners = owners_of(selectors, params)
-        for index, selector in enumerate(selectors):
-            if owners and index not in owners:  # optax's tree.map_params has no parameters
-                raise ValueError(
-                    f"group {index} with params={selector!r} matches no parameter that an earlier "
-                    f"group has not taken; the paths are {', '.join(paths_of(params))}"
-                )
+        _check_each_matches(selectors, owners, params)
         hyperparams = tuple(written(kinds, group, params) for group in numbers)
         inner_states = tuple(
             optimizer(**group).init(_only(index, owners, params, params))
@@ -130,9 +125,8 @@ def param_groups(
         step, in_use = next_step(state.step), state.hyperparams
         is_counted = extra.get("schedule_step") is not None
         if is_counted:
-            at = schedule_step(extra, state.step)
-            in_use = tuple(rewritten(*both, at) for both in zip(in_use, numbers, strict=True))
-        found, inner_states, hyperparams = [], [], []
+            in_use = _all_rewritten(in_use, numbers, schedule_step(extra, state.step))
+        found, inner_states = [], []
         for index, (group, held) in enumerate(zip(arguments, in_use, strict=True)):
             own_updates, inner_state = optimizer(**{**group, **in_force(held)}).update(
                 _only(index, owners, updates, like),
@@ -142,9 +136,9 @@ def param_groups(
             )
             found.append(own_updates)
             inner_states.append(inner_state)
-            hyperparams.append(held if is_counted else rewritten(held, numbers[index], step))
+        hyperparams = in_use if is_counted else _all_rewritten(in_use, numbers, step)
         merged = _merged(owners, found, like)
-        return merged, ParamGroupsState(step, tuple(hyperparams), tuple(inner_states))
+        return merged, ParamGroupsState(step, hyperparams, tuple(inner_states))
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -182,6 +176,21 @@ def owners_of(selectors: Sequence[Any], params: Any) -> list[int]:
     columns = [selected('"params"', selector, params) for selector in selectors]
     default = [True] * len(jax.tree.leaves(params, is_leaf=is_none))
     return [row.index(True) for row in zip(*columns, default, strict=True)]
+
+
+def _check_each_matches(selectors: Sequence[Any], owners: list[int], params: Any) -> None:
+    """Raise for a group that has no parameter."""
+    for index, selector in enumerate(selectors):
+        if owners and index not in owners:  # optax's tree.map_params has no parameters
+            raise ValueError(
+                f"group {index} with params={selector!r} matches no parameter that an earlier "
+                f"group has not taken; the paths are {', '.join(paths_of(params))}"
+            )
+
+
+def _all_rewritten(held: Any, numbers: Sequence[Any], step: Any) -> tuple[dict[str, Any], ...]:
+    """Return the hyperparameters of all groups with what is scheduled read at a step."""
+    return tuple(rewritten(*both, step) for both in zip(held, numbers, strict=True))
 
 
 def _only(index: int, owners: list[int], tree: Any, like: Any) -> Any:

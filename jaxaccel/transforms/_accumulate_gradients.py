@@ -124,12 +124,11 @@ def accumulate_gradients(
             # The sum is done with: its buffer carries the updates out, instead of a second tree.
             return jax.tree.map(_carry, updates, moves, buffer, is_leaf=is_none), inner_state
 
-        def wait(buffer: Any, inner_state: Any) -> Any:
-            return buffer, inner_state
-
         is_full = jnp.logical_or(micro_step == steps, flush)
         steps_now = is_full & (total > 0)
-        buffer, inner_state = jax.lax.cond(steps_now, step, wait, buffer, state.inner_state)
+        buffer, inner_state = jax.lax.cond(
+            steps_now, step, lambda *waiting: waiting, buffer, state.inner_state
+        )
         update_leaf = functools.partial(_update_leaf, steps_now=steps_now)
         moves, buffer = update_leaves(update_leaf, updates, params, [buffer])
         micro_step, total = (jnp.where(is_full, jnp.zeros_like(x), x) for x in (micro_step, total))

@@ -282,8 +282,8 @@ MUTANTS = [
     Mutant(
         "a group's schedule lags by a step",
         "jaxaccel.optimizers._param_groups",
-        "rewritten(held, numbers[index], step)",
-        "rewritten(held, numbers[index], state.step)",
+        "_all_rewritten(in_use, numbers, step)",
+        "_all_rewritten(in_use, numbers, state.step)",
         quick_tier,
         "optimizers.adamw",
     ),
