@@ -147,7 +147,7 @@ MUTANTS = [
         "step off by one",
         ADAM,
         "state[1:], step=step)",
-        "state[1:], step=step + 1)",
+        "state[1:], step=jax.tree.map(lambda s: s + 1, step))",
         quick_tier,
         "optimizers.adam",
     ),
