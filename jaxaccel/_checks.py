@@ -36,7 +36,7 @@ def known_value(name: str, value: Any) -> float | None:
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         if value.size != 1:
             raise ValueError(f"{name} as an array must be 1-element, got shape {value.shape}")
-        if value.dtype != bool and not jnp.iscomplexobj(value):
+        if jnp.issubdtype(value.dtype, jnp.number) and not jnp.iscomplexobj(value):
             return float(value.reshape(()))
     elif isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value)
