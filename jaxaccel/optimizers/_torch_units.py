@@ -33,7 +33,7 @@ class Units(NamedTuple):
     def schedule_step(self) -> int:
         """Return the number of finished updates that schedules are read at."""
         step: Any = self.states[0].step if self.step is None else self.step
-        return int(getattr(step, "of_all", step))
+        return int(np.asarray(step.of_all if isinstance(step, Counts) else step))
 
 
 def units_of(state: Any) -> Units:
