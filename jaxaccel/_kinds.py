@@ -44,7 +44,8 @@ def misfit(value: Any) -> Any:
 def _take_bool(value: Any) -> bool:
     if isinstance(value, np.bool_):
         return bool(value)
-    raise MisfitError
+    is_known = isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, Tracer)
+    return bool(value) if is_known and value.dtype == bool and value.ndim == 0 else misfit(value)
 
 
 def _take_int(value: Any) -> int:
@@ -67,7 +68,8 @@ def _take_float(value: Any) -> Any:
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         return value
     # A number may be traced, or lie on a device.
-    if np.ndim(_take_array(value)) == 0 and value.dtype.kind not in "bc":
+    value = _take_array(value)
+    if np.ndim(value) == 0 and value.dtype.kind not in "bc":
         return value
     raise MisfitError
 
@@ -84,10 +86,12 @@ def _take_first(value: Any) -> Any:
     if isinstance(value, jax.Array):
         _JAX_ARRAYS.add(type(value))
         return _take_array(value)
-    dtype = getattr(value, "dtype", None)
-    # What stands for an array, such as a variable of nnx, says so.
-    if not isinstance(value, (np.ndarray, np.generic)) and not hasattr(value, "__jax_array__"):
-        raise MisfitError
+    if not isinstance(value, (np.ndarray, np.generic)):
+        # What stands for an array, such as a variable of nnx, says so; not all of JAX asks it.
+        return (
+            _take_array(value.__jax_array__()) if hasattr(value, "__jax_array__") else misfit(value)
+        )
+    dtype = value.dtype
     # bfloat16 and its kin are void to NumPy, but not np.void.
     if not isinstance(dtype, np.dtype) or dtype.kind in "OSUMm" or dtype.type is np.void:
         raise MisfitError

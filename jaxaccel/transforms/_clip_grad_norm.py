@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ class ClipGradNormState(NamedTuple):
 @checked_but("norm_type")
 def get_total_norm(
     tensors: Updates,
-    norm_type: float = 2.0,
+    norm_type: float | Literal["inf"] = 2.0,
     error_if_nonfinite: bool = False,
     *,
     axis_name: Any = None,
@@ -148,7 +148,7 @@ def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array
 @checked_but("norm_type")
 def clip_grad_norm(
     max_norm: Hyperparameter,
-    norm_type: float = 2.0,
+    norm_type: float | Literal["inf"] = 2.0,
     error_if_nonfinite: bool = False,
     *,
     axis_name: Any = None,
@@ -218,6 +218,14 @@ def clip_grad_norm(
         return clipped, new_state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _order(norm_type: Any) -> float:
+    """Return the order of a norm as a number: PyTorch takes a text for infinity."""
+    try:
+        return float(norm_type)
+    except ValueError:
+        raise ValueError(f"norm_type must be a number or 'inf', got {norm_type!r}") from None
 
 
 def _norm_dtype(leaves: list[Any]) -> Any:

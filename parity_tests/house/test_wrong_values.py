@@ -74,7 +74,7 @@ VALUES = {
 FITS = {
     bool: {"bool"},
     int: {"integer"},
-    np.integer: {"integer"},
+    np.integer: {"integer", "whole float"},
     float: {"integer", "float", "whole float"},
     np.number: {"integer", "float", "whole float"},
     str: set(),
