@@ -227,7 +227,7 @@ def _unbound(
     known = {*names, *(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)}
     for name, value in kwargs.items():
         if name not in known and inspect.Parameter.VAR_KEYWORD not in has:
-            remedy = remedy_for_word(owner, name, known)
+            remedy = remedy_for_word(function, name, known)
             return TypeError(
                 f"{owner}() has no argument '{name}', got {name}={in_brief(value)}; "
                 f"{remedy or f'it is {call}'}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 from jax.core import Tracer
 
 _NOT_HERE = "it says how PyTorch computes, and not what: leave it out, XLA decides"
 _STATE = "give parameters to the transformation: tx = {0}(...), state = tx.init(params)"
+_OF_LR = "give the learning rate as lr, and what this returns to the optimizer as its lr"
+_OF_SCHEDULE = "leave it out: what this returns is given to an optimizer as its lr"
 _READ_AT = "leave it out: a schedule is a function of the step, and goes on from the state's own"
 
 LEFT_OUT = {
@@ -20,30 +21,51 @@ LEFT_OUT = {
     "fused": _NOT_HERE,
     "capturable": _NOT_HERE,
     "differentiable": _NOT_HERE,
-    "params": _STATE,
-    "parameters": _STATE,
-    "optimizer": "give the learning rate as lr, and what this returns to the optimizer as its lr",
-    "last_epoch": _READ_AT,
-    "verbose": "leave it out: print what the schedule returns",
-    "generator": "give random numbers as rngs=, as key=, or to what this returns",
-    "tensor": "leave it out: what this returns makes a new array, init(key, shape, dtype)",
-    "size_average": 'say reduction="mean" or reduction="sum"',
-    "reduce": 'say reduction="none", "mean" or "sum"',
-    "sparse": "leave it out; for sparse gradients see ja.optimizers.sparse_adam",
     "out": "leave it out: the result is returned",
     "requires_grad": "leave it out: jax.grad says what is differentiated",
     "memory_format": "leave it out: channels are last, and XLA chooses the layout",
-    "process_group": "say axis_name=, the mapped axis of the mesh",
     "enable_nested_tensor": "leave it out: arrays have one length; mask the padding",
     "return_indices": "leave it out: the indices are not computed here",
     "pin_memory": "leave it out: ja.data.prefetch_to_device moves batches ahead of time",
     "num_workers": "leave it out, or use ja.data.data_loader_order's",
-    "train": "say training=",
-    "seed": "say rngs=nnx.Rngs(seed), key=jax.random.key(seed) or ja.random.manual_seed(seed)",
-    "key": "say rngs=nnx.Rngs(key)",
-    "learning_rate": "say lr=",
 }
-"""PyTorch's words that are no argument here -> what to do instead; {0} is the function."""
+"""PyTorch's words that are no argument of anything here -> what to do instead."""
+
+WHERE = {
+    "params": {"-> Transformation": _STATE},
+    "parameters": {"-> Transformation": _STATE},
+    "optimizer": {
+        "tx": "say tx=",
+        "lr -> Schedule": _OF_LR,
+        "lr -> Plateau": _OF_LR,
+        "-> Schedule": _OF_SCHEDULE,
+    },
+    "last_epoch": {"-> Schedule": _READ_AT},
+    "verbose": {"-> Schedule": "leave it out: print what the schedule returns"},
+    "generator": {
+        "rngs": "give it as rngs=",
+        "key": "give random numbers as key=",
+        "-> Initializer": "give it to what this returns, init(generator, shape)",
+    },
+    "tensor": {
+        "-> Initializer": "leave it out: what this returns makes an array, init(key, shape, dtype)"
+    },
+    "size_average": {"reduction": 'say reduction="mean" or reduction="sum"'},
+    "reduce": {"reduction": 'say reduction="none", "mean" or "sum"'},
+    "sparse": {"padding_idx": "leave it out; for sparse gradients see ja.optimizers.sparse_adam"},
+    "process_group": {"axis_name": "say axis_name=, the mapped axis of the mesh"},
+    "seed": {
+        "rngs": "say rngs=nnx.Rngs(seed), or rngs=ja.random.manual_seed(seed)",
+        "key": "say key=jax.random.key(seed)",
+        "generator": "say generator=ja.random.manual_seed(seed)",
+    },
+    "key": {"rngs": "say rngs=nnx.Rngs(key)"},
+    "learning_rate": {"lr": "say lr="},
+}
+"""Words -> what of a function they are left out beside -> what to do instead; {0} is the function.
+
+That is an argument of its own, what it returns, or both.
+"""
 
 OF_ARGUMENT = {
     "rngs": (
@@ -56,19 +78,30 @@ OF_ARGUMENT = {
 """Arguments -> how they are made."""
 
 
-def remedy_for_word(function: str, word: str, known: Iterable[str]) -> str | None:
+def remedy_for_word(function: Any, word: str, known: Iterable[str]) -> str | None:
     """Return what to do instead of naming an argument that a function lacks."""
     from difflib import get_close_matches
 
     if found := get_close_matches(word, list(known), n=1, cutoff=0.75):
         return f"did you mean {found[0]}?"
-    return LEFT_OUT[word].format(function) if word in LEFT_OUT else None
+    return LEFT_OUT.get(word) or _beside(function, word, known)
+
+
+def _beside(function: Any, word: str, known: Iterable[str]) -> str | None:
+    """Return what a word means to a function that has or returns something, if anything."""
+    returned = str(function.__annotations__.get("return", ""))
+    for what, remedy in WHERE.get(word, {}).items():
+        argument, _, kind = what.partition("-> ")
+        if kind in returned and (not argument or argument.strip() in known):
+            return remedy.format(function.__name__)
+    return None
 
 
 def remedy_for_value(function: Any, name: str, what: str, value: Any, is_first: bool) -> str | None:
     """Return how a value of the wrong kind is made into the right one."""
     if is_first and (word := left_out_first(function, value)):
-        return LEFT_OUT[word].format(function.__name__)
+        if remedy := _beside(function, word, [name]):
+            return remedy
     if name in OF_ARGUMENT:
         return OF_ARGUMENT[name]
     if isinstance(value, Tracer):
@@ -91,11 +124,16 @@ def left_out_first(function: Any, value: Any) -> str | None:
     if room == "schedules":
         is_held = hasattr(value, "update") or hasattr(value, "param_groups")
     else:
-        is_held = isinstance(value, (Mapping, Iterable, jax.Array, np.ndarray))
+        is_held = isinstance(value, (Mapping, Iterable)) and _dimensions(value) != 0
     return words.get(room) if is_held and not isinstance(value, str) else None
 
 
-def _of_torch(value: Any) -> str:
+def _dimensions(value: Any) -> int | None:
+    """Return the number of axes of an array, NumPy's, JAX's or PyTorch's."""
+    return getattr(value, "ndim", None)
+
+
+def _of_torch(value: Any) -> str | None:
     """Return how what PyTorch made becomes ours."""
     name = type(value).__name__
     if name == "PackedSequence":
@@ -105,6 +143,10 @@ def _of_torch(value: Any) -> str:
         )
     if name == "Generator":
         return "jaxaccel.random.manual_seed(seed) draws the same numbers"
+    if name == "dtype":
+        return OF_ARGUMENT["dtype"]
+    if not hasattr(value, "detach"):
+        return None
     return "jnp.asarray(tensor.detach().numpy()) makes an array of a tensor"
 
 

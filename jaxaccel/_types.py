@@ -37,10 +37,14 @@ def _is_key(value: Any) -> bool:
 
 
 def _is_dtype(value: Any) -> bool:
+    if not isinstance(value, (type, np.dtype, str)):
+        return False
     try:
-        return isinstance(value, (type, np.dtype, str)) and jnp.issubdtype(value, np.generic)
+        dtype = jnp.dtype(value)
     except TypeError:
         return False
+    # To NumPy every class and nobody's word is a dtype of objects; bfloat16 is void, not np.void.
+    return dtype.kind not in "OSUMm" and dtype.type is not np.void
 
 
 def _is_tree(value: Any) -> bool:
