@@ -263,13 +263,16 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _is_method(function: Callable[..., Any]) -> bool:
-    """Return whether a function is a constructor or a layer's call."""
-    return function.__name__.startswith("__")
+    """Return whether a function is a class' own: a constructor, a layer's call, another method."""
+    return "." in function.__qualname__.rpartition("<locals>.")[2]
 
 
 def _owner(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
     """Return what the user has called: a function, or the class of a layer."""
-    return type(args[0]).__name__ if _is_method(function) and args else function.__name__
+    if not _is_method(function) or not args:
+        return function.__name__
+    owner, name = type(args[0]).__name__, function.__name__
+    return owner if name.startswith("__") else f"{owner}.{name}"
 
 
 def _written(parameters: list[inspect.Parameter]) -> typing.Iterator[str]:

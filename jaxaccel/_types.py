@@ -36,7 +36,8 @@ def _is_key(value: Any) -> bool:
     return is_raw or jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
-def _is_dtype(value: Any) -> bool:
+def is_dtype(value: Any) -> bool:
+    """Return whether something is a dtype of numbers, by its name, its class or itself."""
     if not isinstance(value, (type, np.dtype, str)):
         return False
     try:
@@ -72,7 +73,7 @@ A leaf may be ``None``: no gradient reached it, and it is frozen.
 State: TypeAlias = Any
 """The state of a transformation: a NamedTuple whose fields have PyTorch's keys."""
 
-DType: TypeAlias = Annotated[Any, Meant("a dtype such as jnp.float32", _is_dtype)]
+DType: TypeAlias = Annotated[Any, Meant("a dtype such as jnp.float32", is_dtype)]
 """The dtype of new numbers: ``jnp.float32``, ``np.dtype("float32")``, ``"float32"``."""
 
 Key: TypeAlias = Annotated[Any, Meant("a JAX key such as jax.random.key(0)", _is_key)]

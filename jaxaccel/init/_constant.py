@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Generator, Initializer, Key
+from jaxaccel.init._drawing import drawing
 
 
 @checked_after
@@ -30,6 +31,7 @@ def constant(val: float) -> Initializer:
         [0.5, 0.5]
     """
 
+    @drawing
     def init(key: Key | Generator | None, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         return jnp.full(shape, val, dtype)
 

@@ -10,6 +10,7 @@ import jax
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
+from jaxaccel.init._drawing import drawing
 from jaxaccel.init._kaiming import kaiming_uniform
 
 
@@ -89,6 +90,7 @@ def default_bias(fan_in: int) -> Initializer:
         raise ValueError(f"Invalid fan_in value: {fan_in}")
     bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0
 
+    @drawing
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         return _draw.uniform(key, shape, dtype, -bound, bound)
 

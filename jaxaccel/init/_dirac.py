@@ -12,6 +12,7 @@ from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_positive_integer
 from jaxaccel._layout import check_layout, from_torch, shape_in_torch
 from jaxaccel._types import Generator, Initializer, Key
+from jaxaccel.init._drawing import drawing
 
 
 @checked_after
@@ -46,6 +47,7 @@ def dirac(groups: int = 1, *, layout: str = "flax") -> Initializer:
     groups = check_positive_integer("groups", groups)
     check_layout(layout)
 
+    @drawing
     def init(key: Key | Generator | None, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         if len(shape) not in (3, 4, 5):
             raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")

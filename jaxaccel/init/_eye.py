@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Generator, Initializer, Key
+from jaxaccel.init._drawing import drawing
 
 
 @checked_after
@@ -32,6 +33,7 @@ def eye() -> Initializer:
         [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
 
+    @drawing
     def init(key: Key | Generator | None, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         if len(shape) != 2:
             raise ValueError("Only tensors with 2 dimensions are supported")

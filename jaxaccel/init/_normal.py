@@ -11,6 +11,7 @@ from jaxaccel._checks import check_std
 from jaxaccel._layout import check_layout
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
+from jaxaccel.init._drawing import drawing
 
 
 @checked_after
@@ -51,6 +52,7 @@ def normal(mean: float = 0.0, std: float = 1.0, *, layout: str = "flax") -> Init
     check_std(std)
     check_layout(layout)
 
+    @drawing
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         return _draw.normal(key, shape, dtype, mean, std, layout)
 

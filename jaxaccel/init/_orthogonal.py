@@ -13,6 +13,7 @@ from jaxaccel._layout import check_layout, from_torch, shape_in_torch
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
+from jaxaccel.init._drawing import drawing
 
 
 @checked_after
@@ -61,6 +62,7 @@ def orthogonal(gain: float = 1, *, layout: str = "flax") -> Initializer:
     """
     check_layout(layout)
 
+    @drawing
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         if len(shape) < 2:
             raise ValueError("Only tensors with 2 or more dimensions are supported")

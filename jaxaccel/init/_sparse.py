@@ -13,6 +13,7 @@ from jaxaccel._checks import check_std
 from jaxaccel._layout import check_layout, from_torch, shape_in_torch
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
+from jaxaccel.init._drawing import drawing
 
 
 @checked_after
@@ -59,6 +60,7 @@ def sparse(sparsity: float, std: float = 0.01, *, layout: str = "flax") -> Initi
     check_std(std)
     check_layout(layout)
 
+    @drawing
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         if len(shape) != 2:
             raise ValueError("Only tensors with 2 dimensions are supported")

@@ -10,6 +10,7 @@ from jaxaccel._checked import checked_after
 from jaxaccel._layout import check_layout
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
+from jaxaccel.init._drawing import drawing
 
 
 @checked_after
@@ -67,6 +68,7 @@ def trunc_normal(
         raise ValueError(f"trunc_normal expects std > 0.0, but found std {std:g}")
     check_layout(layout)
 
+    @drawing
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         return _draw.trunc_normal(key, shape, dtype, mean, std, a, b, layout)
 

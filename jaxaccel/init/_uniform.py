@@ -10,6 +10,7 @@ from jaxaccel._checked import checked_after
 from jaxaccel._layout import check_layout
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
+from jaxaccel.init._drawing import drawing
 
 
 @checked_after
@@ -50,6 +51,7 @@ def uniform(a: float = 0.0, b: float = 1.0, *, layout: str = "flax") -> Initiali
     _draw.check_range(a, b)
     check_layout(layout)
 
+    @drawing
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         return _draw.uniform(key, shape, dtype, a, b, layout)
 

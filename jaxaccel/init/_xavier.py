@@ -11,6 +11,7 @@ from jaxaccel._checked import checked_after
 from jaxaccel._layout import check_layout, fans
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
+from jaxaccel.init._drawing import drawing
 
 
 @checked_after
@@ -53,6 +54,7 @@ def xavier_uniform(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
     """
     check_layout(layout)
 
+    @drawing
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         bound = math.sqrt(3.0) * _std(gain, shape, layout)
         return _draw.uniform(key, shape, dtype, -bound, bound, layout)
@@ -97,6 +99,7 @@ def xavier_normal(gain: float = 1.0, *, layout: str = "flax") -> Initializer:
     """
     check_layout(layout)
 
+    @drawing
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         return _draw.normal(key, shape, dtype, 0.0, _std(gain, shape, layout), layout)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked, checked_but
 from jaxaccel.random._bernoulli import bernoulli, dropout_mask
 from jaxaccel.random._exponential import exponential
 from jaxaccel.random._multinomial import multinomial
@@ -91,6 +91,7 @@ class Generator:
     multinomial = multinomial
     trunc_normal = trunc_normal
 
+    @checked_but("seed")
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of a seed from its beginning.
 
@@ -120,6 +121,7 @@ class Generator:
         self.next_normal = self.next_float = None
         return self
 
+    @checked
     def initial_seed(self) -> int:
         """Return the seed that the stream started from.
 
@@ -136,6 +138,7 @@ class Generator:
         """
         return self._seed
 
+    @checked
     def get_state(self) -> np.ndarray:
         """Return the state: all that the numbers to come depend on.
 
@@ -159,6 +162,7 @@ class Generator:
         used = 0 if self._is_fresh else twister["pos"]
         return pack(self._seed, twister["key"], used, self.next_normal, self.next_float)
 
+    @checked
     def set_state(self, new_state: Any) -> None:
         """Go on from a state.
 
@@ -192,6 +196,7 @@ class Generator:
         self.next_normal = float(state["normal_y"]) if state["normal_is_valid"] else None
         self.next_float = float(state["next_float"]) if state["next_float_is_valid"] else None
 
+    @checked
     def words32(self, n: int) -> np.ndarray:
         """Return the next words of the stream, which all draws are made of.
 
@@ -213,9 +218,12 @@ class Generator:
             array([2357136044, 2546248239], dtype=uint32)
         """
         check_no_trace()
+        if n < 0:
+            raise ValueError(f"Trying to create tensor with negative dimension {n}: [{n}]")
         self._is_fresh = self._is_fresh and n == 0
         return self._twister.integers(0, 1 << 32, n, np.uint32)
 
+    @checked
     def words64(self, n: int) -> np.ndarray:
         """Return numbers made of two words of the stream each; the first is the high half.
 
@@ -237,6 +245,8 @@ class Generator:
             array([2357136044], dtype=uint64)
         """
         check_no_trace()
+        if n < 0:
+            raise ValueError(f"Trying to create tensor with negative dimension {n}: [{n}]")
         self._is_fresh = self._is_fresh and n == 0
         return self._twister.integers(0, 1 << 64, n, np.uint64)
 

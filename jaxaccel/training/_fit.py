@@ -92,9 +92,9 @@ def fit(
     with _progress_bar(epochs) if progress else contextlib.nullcontext(_no_bar) as show:
         for epoch in range(epochs):
             start, on_device, rows = time.perf_counter(), [], []
-            for batch in batches(epoch):
+            for batch in _iterable(batches(epoch)):
                 rows.append(count_rows(batch, row_axes(batch, batch_axes)) or 1)
-                state, metrics = step(state, batch)
+                state, metrics = _pair(step(state, batch))
                 on_device.append(metrics)
                 show(epoch, len(on_device), summaries)
             if not on_device:
@@ -112,6 +112,26 @@ def fit(
             show(epoch + 1, 0, summaries)
     names = steps[0] if steps else ()
     return state, History({n: np.array([each[n] for each in steps]) for n in names}, summaries)
+
+
+def _iterable(found: Any) -> Any:
+    """Return the batches of an epoch; raise where a function of the epoch returns none."""
+    if not isinstance(found, Iterable) and not hasattr(found, "__getitem__"):
+        raise TypeError(
+            f"batches(epoch) must return an iterable of batches, got {found!r:.80}; "
+            "write lambda epoch: loader"
+        )
+    return found
+
+
+def _pair(found: Any) -> tuple[Any, Any]:
+    """Return what a step returns; raise for another form."""
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
+        raise TypeError(
+            f"step(state, batch) must return (state, metrics), got {found!r:.80}; make one with "
+            "training.train_step"
+        )
+    return found[0], found[1]
 
 
 def _no_bar(epoch: int, step: int, summaries: list[dict[str, float]]) -> None:
