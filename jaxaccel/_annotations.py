@@ -147,7 +147,8 @@ def _several(kind: Kind, is_iterable: bool) -> Kind:
             return value if isinstance(value, wanted) else misfit(value)
         return _rebuilt(value, map(kind.fit, value))
 
-    what = "iterable" if is_iterable else "tuple"
+    what = "tuple" if kind.types & {int, float} else "a list or tuple"
+    what = "an iterable" if is_iterable else what
     what = what if kind is ANYTHING else f"{what} of {_plural(kind.what)}"
     return Kind(what, set(), take, None if kind is ANYTHING else kind)
 
@@ -183,7 +184,7 @@ def _mapping(kind: Kind) -> Kind:
             kind.fit(each)
         return value
 
-    what = "mapping"
+    what = "a mapping"
     return Kind(what if kind is ANYTHING else f"{what} to {_plural(kind.what)}", set(), take)
 
 
@@ -193,20 +194,21 @@ def _instance(cls: Any) -> Kind:
         return FUNCTION if hasattr(cls, "__call__") else ANYTHING  # noqa: B004
     if not inspect.isclass(cls):
         return ANYTHING
-    known: set[type] = set()
 
     def take(value: Any) -> Any:
         if not isinstance(value, cls) or (cls is abc.Sized and isinstance(value, (str, bytes))):
             raise MisfitError
-        known.add(type(value))  # which is all that is asked of the next one
         return value
 
     package = cls.__module__.partition(".")[0]
     name = cls.__name__ if package in ("jaxaccel", "builtins") else f"{package}.{cls.__name__}"
-    return Kind(_NAMES.get(cls, name), known, take)
+    return Kind(_NAMES.get(cls, name), set(), take)
 
 
 def _plural(what: str) -> str:
     """Return the plural of what is said in words."""
+    plurals = {"str": "texts", "an array": "arrays", "a mapping": "mappings", "array": "arrays"}
     words = what.split(" or ")
-    return " and ".join(word if " " in word or word == "None" else f"{word}s" for word in words)
+    return " or ".join(
+        plurals.get(word, word if " " in word or word == "None" else f"{word}s") for word in words
+    )

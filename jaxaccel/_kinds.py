@@ -84,8 +84,9 @@ def _take_array(value: Any) -> Any:
 def _take_first(value: Any) -> Any:
     """Take an array of a type that was not there before, or one of NumPy's."""
     if isinstance(value, jax.Array):
-        _JAX_ARRAYS.add(type(value))
-        return _take_array(value)
+        if type(value).__module__.startswith("jax"):
+            _JAX_ARRAYS.add(type(value))
+        return value if isinstance(value.dtype, np.dtype) else misfit(value)
     if not isinstance(value, (np.ndarray, np.generic)):
         # What stands for an array, such as a variable of nnx, says so; not all of JAX asks it.
         return (
@@ -99,7 +100,7 @@ def _take_first(value: Any) -> Any:
 
 
 _JAX_ARRAYS: set[type] = set()
-"""The types of JAX arrays, and of tracers, that have come so far."""
+"""The types of JAX's own arrays, and tracers, that have come so far; a user's may go again."""
 
 
 def _take_scalar(value: Any) -> Any:

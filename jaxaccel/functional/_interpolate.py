@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -113,6 +114,8 @@ def _sizes(
     if sizes is None:
         assert factors is not None
         sizes = tuple(n * factor for n, factor in zip(spatial, factors, strict=True))
+    if not all(map(math.isfinite, sizes)):
+        raise ValueError(f"scale_factor must be made of finite numbers, got {scale_factor}")
     sizes = tuple(map(int, sizes))
     if min((*spatial, *sizes)) <= 0:
         raise ValueError(

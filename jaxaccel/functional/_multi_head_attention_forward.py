@@ -126,6 +126,8 @@ def multi_head_attention_forward(
     if use_separate_proj_weight:
         kdim, vdim = kernels[1].shape[0], kernels[2].shape[0]
     check_lengths(query, key, value, (embed_dim_to_check, kdim, vdim), batch_first)
+    if num_heads <= 0:
+        raise ValueError(f"num_heads must be greater than 0, got num_heads={num_heads}")
     if embed_dim_to_check % num_heads != 0:
         raise ValueError(f"embed_dim {embed_dim_to_check} not divisible by num_heads {num_heads}")
     dropout = dropout_p if training else 0.0, dropout_key

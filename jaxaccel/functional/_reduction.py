@@ -39,11 +39,26 @@ def result_dtype(input: jax.Array, *others: jax.Array | None) -> jnp.dtype:
 def as_pair(input: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return both in one shape, in float32 at least."""
     dtype = compute_dtype(result_dtype(input, target))
-    shape = jnp.broadcast_shapes(input.shape, target.shape)
+    shape = common_shape(input, target)
     return (
         jnp.broadcast_to(input, shape).astype(dtype),
         jnp.broadcast_to(target, shape).astype(dtype),
     )
+
+
+def common_shape(a: jax.Array, b: jax.Array) -> tuple[int, ...]:
+    """Return the shape that two arrays broadcast to, or raise in PyTorch's words."""
+    try:
+        return jnp.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        pairs = list(zip(reversed(a.shape), reversed(b.shape), strict=False))
+        place = next(i for i, (m, n) in enumerate(pairs) if m != n and 1 not in (m, n))
+        axis = max(a.ndim, b.ndim) - 1 - place
+        raise ValueError(
+            f"The size of tensor a ({pairs[place][0]}) must match the size of tensor b "
+            f"({pairs[place][1]}) at non-singleton dimension {axis}\n"
+            f"Got shapes {a.shape} and {b.shape}"
+        ) from None
 
 
 def magnitude(difference: jax.Array) -> jax.Array:
@@ -74,6 +89,10 @@ def check_weight_size(input: jax.Array, weight: jax.Array | None) -> None:
 def times(loss: jax.Array, weight: jax.Array) -> jax.Array:
     """Return the losses times the weights of their elements, which broadcast."""
     dtype = widest(loss.dtype, weight.dtype)
+    if common_shape(loss, weight) != loss.shape:
+        raise ValueError(
+            f"weight of shape {weight.shape} does not broadcast to the losses of shape {loss.shape}"
+        )
     return loss.astype(dtype) * jnp.broadcast_to(weight, loss.shape).astype(dtype)
 
 

@@ -129,6 +129,11 @@ def prelu(input: jax.Array, weight: jax.Array, *, channel_axis: int = -1) -> jax
     References:
         He, Zhang, Ren, Sun. Delving Deep into Rectifiers. 2015. https://arxiv.org/abs/1502.01852
     """
+    if input.ndim > 1 and not -input.ndim <= channel_axis < input.ndim:
+        raise ValueError(
+            f"channel_axis={channel_axis} is not an axis of an input of shape {input.shape}; leave "
+            "it out where channels are last, as here, or say 1 where they are second, as in PyTorch"
+        )
     channels = input.shape[channel_axis] if input.ndim > 1 else 1
     if weight.size != 1 and (weight.ndim != 1 or weight.size != channels):
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any, TypeVar, cast
 
-from jaxaccel._checks import as_integer
+from jaxaccel._shapes import checked_shape
 from jaxaccel._types import is_dtype
 
 InitT = TypeVar("InitT")
@@ -22,24 +22,9 @@ def drawing(init: InitT) -> InitT:
 
     @functools.wraps(draw)
     def checked_init(key: Any, shape: Any, dtype: Any = float) -> Any:
-        return draw(key, _checked_shape(shape), _checked_dtype(dtype))
+        return draw(key, checked_shape(shape), _checked_dtype(dtype))
 
     return cast(InitT, checked_init)
-
-
-def _checked_shape(shape: Any) -> tuple[int, ...]:
-    """Return a shape as a tuple of Python's integers."""
-    is_several = hasattr(shape, "__len__") and not isinstance(shape, (str, bytes, dict))
-    found = [as_integer(size) for size in shape] if is_several else [None]
-    sizes = tuple(size for size in found if size is not None)
-    if len(sizes) < len(found):
-        raise TypeError(f"shape must be a tuple of ints, got {shape!r:.80}")
-    for size in sizes:
-        if size < 0:
-            raise ValueError(
-                f"Trying to create tensor with negative dimension {size}: {list(sizes)}"
-            )
-    return sizes
 
 
 def _checked_dtype(dtype: Any) -> Any:

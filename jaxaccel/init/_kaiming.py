@@ -17,7 +17,7 @@ from jaxaccel.init._gain import calculate_gain
 
 @checked_after
 def kaiming_uniform(
-    a: float = 0,
+    a: float | None = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
     *,
@@ -29,7 +29,8 @@ def kaiming_uniform(
         U(-b, b), \qquad b = \text{gain} \sqrt{3 / \text{fan}}
 
     Args:
-        a: The negative slope of the rectifier that follows; used by ``"leaky_relu"`` only.
+        a: The negative slope of the rectifier that follows; used by ``"leaky_relu"`` only,
+            None for 0.01.
         mode: ``"fan_in"`` keeps the variance on the way forward, ``"fan_out"`` on the way back.
         nonlinearity: A name that :func:`calculate_gain` knows.
         layout: ``"flax"`` for kernels ``(*k, I, O)``, ``"torch"`` for ``(O, I, *k)``.
@@ -72,7 +73,7 @@ def kaiming_uniform(
 
 @checked_after
 def kaiming_normal(
-    a: float = 0,
+    a: float | None = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
     *,
@@ -118,7 +119,7 @@ def kaiming_normal(
     return init
 
 
-def _checked(a: float, mode: str, nonlinearity: str, layout: str) -> tuple[str, float]:
+def _checked(a: float | None, mode: str, nonlinearity: str, layout: str) -> tuple[str, float]:
     """Check the arguments; return the mode in lower case and the gain."""
     mode = mode.lower()
     valid_modes = ["fan_in", "fan_out"]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._checked import checked
+from jaxaccel._shapes import checked_shape
 from jaxaccel._types import DType
 from jaxaccel.functional import (
     hardshrink,
@@ -112,7 +113,8 @@ class PReLU(nnx.Module):
         self.num_parameters = num_parameters
         self.init = init
         self.channel_axis = channel_axis
-        self.weight = nnx.Param(jnp.full((num_parameters,), init, parameter_dtype(dtype)))
+        shape = checked_shape((num_parameters,))
+        self.weight = nnx.Param(jnp.full(shape, init, parameter_dtype(dtype)))
 
     @checked
     def __call__(self, input: jax.Array) -> jax.Array:

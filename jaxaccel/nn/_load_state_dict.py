@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jaxaccel._checked import checked
+from jaxaccel._checked import checked_but
 from jaxaccel._host_arrays import cast, host_array, placed_like
 from jaxaccel._layout import from_torch
 from jaxaccel._named_arrays import NamedArray, named_arrays, paths_of_variables
@@ -28,7 +28,7 @@ class IncompatibleKeys(NamedTuple):
     """In the mapping, but not in the model."""
 
 
-@checked
+@checked_but("state_dict")
 def load_state_dict(
     model: nnx.Module,
     state_dict: Mapping[str, Any],
@@ -87,7 +87,10 @@ def load_state_dict(
         [1.0, 2.0]
     """
     if not isinstance(state_dict, Mapping):
-        raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        raise TypeError(
+            f"Expected state_dict to be dict-like, got {type(state_dict)}.\n"
+            "Give what model.state_dict() of PyTorch, or nn.state_dict(model), returns"
+        )
     paths_of_variables(model)  # raises where layers cannot share what they share
     arrays = list(named_arrays(model))
     sources, unexpected = _sources(arrays, state_dict, prefix, ignore)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._shapes import checked_shape
 from jaxaccel.nn._arguments import parameter_dtype
 
 
@@ -38,7 +39,7 @@ class NormBase(nnx.Module):
         self.track_running_stats = track_running_stats
         self.channel_axis = channel_axis
         self.use_running_average = False
-        dtype, shape = parameter_dtype(dtype), (num_features,)
+        dtype, shape = parameter_dtype(dtype), checked_shape((num_features,))
         self.weight: nnx.Param[jax.Array] | None = nnx.data(None)
         self.bias: nnx.Param[jax.Array] | None = nnx.data(None)
         self.running_mean: nnx.BatchStat[jax.Array] | None = nnx.data(None)

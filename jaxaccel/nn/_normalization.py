@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._checked import checked
+from jaxaccel._shapes import checked_shape
 from jaxaccel._types import DType
 from jaxaccel.functional import group_norm, layer_norm, local_response_norm, rms_norm
 from jaxaccel.nn._arguments import parameter_dtype, value_of
@@ -57,7 +58,7 @@ class LayerNorm(nnx.Module):
     ):
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
         dtype = parameter_dtype(dtype)
-        self.normalized_shape = tuple(shape)
+        self.normalized_shape = checked_shape(shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         self.weight: nnx.Param[jax.Array] | None = nnx.data(None)
@@ -117,7 +118,7 @@ class RMSNorm(nnx.Module):
         dtype: DType | None = None,
     ):
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape = tuple(shape)
+        self.normalized_shape = checked_shape(shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         self.weight: nnx.Param[jax.Array] | None = nnx.data(None)

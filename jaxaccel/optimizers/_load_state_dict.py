@@ -112,12 +112,8 @@ def load_state_dict(
     return replaced(state, states, hyperparams, finished)
 
 
-def _parts(state_dict: Any) -> tuple[dict[int, Any], list[Mapping[str, Any]] | None]:
+def _parts(state_dict: Mapping[Any, Any]) -> tuple[dict[int, Any], list[Mapping[str, Any]] | None]:
     """Return the entries and the groups of PyTorch's state, empty groups left out."""
-    if not isinstance(state_dict, Mapping):
-        raise TypeError(
-            f"state_dict must be what optimizer.state_dict() returns, got {type(state_dict)}"
-        )
     if "state" not in state_dict:
         return _with_indices(state_dict), None
     extra = [key for key in state_dict if key not in ("state", "param_groups")]

@@ -14,7 +14,6 @@ from jax.sharding import Mesh
 
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_arrays, check_function
-from jaxaccel._donated import check_not_donated
 from jaxaccel._math import compute_dtype
 from jaxaccel._processes import check_global, is_global
 from jaxaccel._rows import count_rows, row_axes
@@ -97,7 +96,8 @@ def evaluate(
             f"batches must be an iterable, one pass over the set, got {batches!r:.80}; a function "
             "of the epoch is called first"
         )
-    check_not_donated(params=params, model_state=model_state)
+    check_arrays("params", params)
+    check_arrays("model_state", model_state)
     size, sums = 0, []
     is_of_all = mesh is None and any(map(is_global, jax.tree.leaves((params, model_state))))
     for batch in batches:

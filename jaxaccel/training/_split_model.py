@@ -166,7 +166,13 @@ def _predicate(trainable: Any) -> Callable[[Any, Any], bool]:
         test = path_test("trainable", trainable)
         assert test is not None
         return lambda path, leaf: test(_dotted(path), leaf[...])
-    return nnx.filterlib.to_predicate(trainable)
+    try:
+        return nnx.filterlib.to_predicate(trainable)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"trainable must be a regular expression, a function (path, leaf) -> bool or a filter "
+            f"of nnx, got {trainable!r:.80}"
+        ) from None
 
 
 def _dotted(path: Any) -> str:

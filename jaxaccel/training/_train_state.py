@@ -12,7 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_random_key, check_transformation
+from jaxaccel._checks import check_arrays, check_random_key, check_transformation
 from jaxaccel._donated import check_not_donated
 from jaxaccel._tree import initial_step, short_repr
 from jaxaccel._types import Key, Params
@@ -81,7 +81,9 @@ def train_state(
             "that training.split_model(model) returns: train_state(params, tx, model_state)"
         )
     check_random_key(key, may_be_raw=False)
-    check_not_donated(params=params, model_state=model_state, key=key)
+    check_arrays("params", params)
+    check_arrays("model_state", model_state)
+    check_not_donated(key=key)
     place = functools.partial(jax.tree.map, jnp.copy)
     if mesh is not None:
         place = functools.partial(replicate, mesh=mesh)

@@ -210,6 +210,8 @@ PYTORCHS = (
     "approximate argument must be either none or tanh",
     'Only "zeros" padding mode is supported for ConvTranspose',
     "Module Linear does not have a parametrization on no such word",
+    "negative_slope",
+    "Expected state_dict to be dict-like",
     "Unknown image set 'no such word'",
 )
 """Texts of PyTorch's, and of what is inside a value: they need not name argument and value."""
