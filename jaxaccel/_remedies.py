@@ -99,9 +99,9 @@ def _beside(function: Any, word: str, known: Iterable[str]) -> str | None:
 
 def remedy_for_value(function: Any, name: str, what: str, value: Any, is_first: bool) -> str | None:
     """Return how a value of the wrong kind is made into the right one."""
-    if is_first and (word := left_out_first(function, value)):
-        if remedy := _beside(function, word, [name]):
-            return remedy
+    word = left_out_first(function, value) if is_first else None
+    if word and (remedy := _beside(function, word, [name])):
+        return remedy
     if name in OF_ARGUMENT:
         return OF_ARGUMENT[name]
     if isinstance(value, Tracer):

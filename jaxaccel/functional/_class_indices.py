@@ -14,7 +14,7 @@ def classes_last(array: jax.Array, class_axis: int) -> jax.Array:
     """Return the array with its classes on the last axis; one axis alone is that of the classes."""
     if array.ndim == 0:
         raise ValueError("Expected 1 or more dimensions (got 0)")
-    if not -array.ndim <= class_axis < array.ndim:
+    if array.ndim > 1 and not -array.ndim <= class_axis < array.ndim:
         raise ValueError(
             f"class_axis={class_axis} is not an axis of an input of shape {array.shape}; leave it "
             "out where classes are last, as here, or say 1 where they are second, as in PyTorch"

@@ -7,6 +7,7 @@ what raises runs: nothing is compiled.
 import collections.abc as abc
 import inspect
 import os
+import re
 import traceback
 import types
 import typing
@@ -181,7 +182,7 @@ ROLES = {
 }
 """Arguments -> how the function calls what it takes there."""
 
-PYTORCHS = (
+EVERYWHERE = (
     "float() argument must be a string or a real number",
     "could not convert string to float",
     "only 0-dimensional arrays can be converted to Python scalars",
@@ -190,31 +191,37 @@ PYTORCHS = (
     "SequentialLR at index 0 should be a schedule",
     "ChainedScheduler at index 0 should be a schedule",
     "dropout should be a number in range",
-    "batch is a builtins.str",
-    "a batch to evaluate must have rows",
-    "mesh axis 'a' must be a whole number",
-    "Error(s) in loading state_dict for Linear",
-    "num_samples should be",
-    "replacement should be",
-    "batch_size should be",
-    "drop_last should be",
-    "weights should be",
-    "only 'strong_wolfe' is supported",
-    "Adjust learning rate function no such word is not supported",
-    "Mode no such word not supported",
-    "mode is invalid and scale_fn is None",
-    "threshold mode no such word is unknown!",
-    "Unknown warmup type: no such word",
-    "Unknown decay type: no such word",
-    "mode has to be one of sum, mean or max",
-    "approximate argument must be either none or tanh",
-    'Only "zeros" padding mode is supported for ConvTranspose',
-    "Module Linear does not have a parametrization on no such word",
-    "negative_slope",
-    "Expected state_dict to be dict-like",
-    "Unknown image set 'no such word'",
 )
-"""Texts of PyTorch's, and of what is inside a value: they need not name argument and value."""
+"""Texts of PyTorch's and Python's own, of several functions."""
+MODES = ("mode is invalid and scale_fn is None",)
+TYPES = ("Unknown warmup type: no such word", "Unknown decay type: no such word")
+SLOPES = ("negative_slope", "Mode no such word not supported")
+GELU = ("approximate argument must be either none or tanh",)
+BAG = ("mode has to be one of sum, mean or max",)
+ZEROS = ('Only "zeros" padding mode is supported for ConvTranspose',)
+OWN_TEXTS = {
+    "optimizers.lbfgs": ("only 'strong_wolfe' is supported",),
+    "optimizers.muon": ("Adjust learning rate function no such word is not supported",),
+    "schedules.cyclic_lr": MODES,
+    "schedules.cyclic_momentum": MODES,
+    "schedules.reduce_lr_on_plateau": ("threshold mode no such word is unknown!",),
+    "schedules.warmup_stable_decay": TYPES,
+    "init.calculate_gain": SLOPES,
+    "init.kaiming_uniform": SLOPES,
+    "init.kaiming_normal": SLOPES,
+    "functional.embedding_bag": BAG,
+    "functional.gelu": GELU,
+    **{f"nn.ConvTranspose{axes}d": ZEROS for axes in (1, 2, 3)},
+    "nn.GELU": GELU,
+    "nn.EmbeddingBag": BAG,
+    "nn.remove_parametrizations": (
+        "Module Linear does not have a parametrization on no such word",
+    ),
+    "data.load": ("Unknown image set 'no such word'",),
+    "training.evaluate": ("batch is a builtins.str", "a batch to evaluate must have rows"),
+    "parallel.make_mesh": ("mesh axis 'a' must be a whole number",),
+}
+"""Function -> PyTorch's texts, and those of what is inside a value: they need not name both."""
 
 
 def wrong_values(name, argument, annotation):
@@ -227,7 +234,14 @@ def wrong_values(name, argument, annotation):
     return {word: value for word, value in VALUES.items() if word not in fits}
 
 
-def refusal_of(call, argument, value):
+def names(text, argument):
+    """Return whether a text names an argument; a letter must not be taken for a word."""
+    forms = (f"'{argument}'", f"{argument}=", f"needs {argument},", f"got {argument} twice")
+    is_word = len(argument) > 2 and re.search(rf"\b{re.escape(argument)}\b", text)
+    return bool(is_word) or any(form in text for form in (*forms, ROLES.get(argument, forms[0])))
+
+
+def refusal_of(call, argument, value, function=""):
     """Return what is wrong with how a call refuses a value; None where it is as it should be."""
     try:
         call()
@@ -237,11 +251,11 @@ def refusal_of(call, argument, value):
         line = traceback.extract_tb(error.__traceback__)[-1].line
         if not last[0].f_code.co_filename.startswith(LIBRARY) or not line.startswith("raise"):
             return f"is refused by {where} and not by us: {type(error).__name__}: {error}"
-        if str(error).startswith(PYTORCHS):
+        if str(error).startswith((*EVERYWHERE, *OWN_TEXTS.get(function, ()))):
             return None
         if not isinstance(error, (TypeError, ValueError)):
             return f"is refused with {type(error).__name__}: {error}"
-        if argument not in str(error) and ROLES.get(argument, argument) not in str(error):
+        if not names(str(error), argument):
             return f"is refused without the argument's name ({where}): {error}"
         if not any(word in str(error) for word in words_of(value)):
             return f"is refused without the value ({where}): {error}"
@@ -262,7 +276,11 @@ def words_of(value):
         for word in (repr(item), f"'{item}'", f"got {item}", f"of type {type(item).__name__}")
     ]
     shape = [f"got shape {value.shape}"] if isinstance(value, np.ndarray) else []
-    return [repr(value), str(value), in_brief(value), kind, *whole, *named, *shape]
+    # "must be int or None" says None of an argument, and not of a value.
+    said = ["=None"] if value is None else [repr(value), str(value), in_brief(value)]
+    places = ("got", "Got", "not", "found", "type", "is a", "model", "function", "not a")
+    placed = [f"{place} {word}" for place in places for word in {kind, repr(value)}]
+    return [*said, str(type(value)), *placed, *whole, *named, *shape]
 
 
 def function_faults(name, function):
@@ -279,7 +297,7 @@ def function_faults(name, function):
             yield f"{name}.{argument}", "its annotation says nothing, or ANYTHING explains too much"
         for word, value in wrong.items():
             fault = refusal_of(
-                lambda v=value, a=argument: function(**{**given, a: v}), argument, value
+                lambda v=value, a=argument: function(**{**given, a: v}), argument, value, name
             )
             if fault:
                 yield f"{name}({argument}={word})", fault
@@ -323,15 +341,28 @@ def test_every_argument_refuses_what_is_wrong():
     )
 
 
+def arrays_in(annotation):
+    """Yield the parts of an annotation, and of what its tuples hold."""
+    for part in parts(annotation):
+        if typing.get_origin(part) is tuple:
+            for item in typing.get_args(part):
+                yield from arrays_in(item)
+        yield part
+
+
 def call_faults(name, layer):
     """Yield what is wrong with how a layer refuses what is not an array, when it is called."""
     given, _ = valid_arguments(name, layer)
     made = layer(**given)
     hints = typing.get_type_hints(layer.__call__, include_extras=True)
-    arrays = [n for n in inspect.signature(made).parameters if hints.get(n) is jax.Array]
-    for argument in arrays:
-        others = {each: np.ones((2, 3), np.float32) for each in arrays if each != argument}
-        for word in ("none", "float", "text", "texts", "objects", "torch tensor", "object"):
+    taken = inspect.signature(made).parameters
+    needed = [n for n in taken if hints.get(n) is jax.Array]
+    # Masks and states may be None, or several arrays.
+    optional = [n for n in taken if n not in needed and jax.Array in arrays_in(hints.get(n))]
+    words = ("none", "float", "text", "objects", "torch tensor", "object", "mapping")
+    for argument in (*needed, *optional):
+        others = {each: np.ones((2, 3), np.float32) for each in needed if each != argument}
+        for word in words if argument in needed else words[1:]:
             value = VALUES[word]
             fault = refusal_of(lambda: made(**others, **{argument: value}), argument, value)  # noqa: B023
             if fault:
@@ -388,8 +419,119 @@ REMEDIES = {
         True,
         'reduction="mean"',
     ),
+    "a tensor as lr": (lambda x: ja.optimizers.sgd(lr=x), torch.tensor(0.1), "jnp.asarray("),
+    "an optimizer of a step": (
+        lambda x: ja.training.train_step(abs, optimizer=x),
+        ja.optimizers.sgd(0.1),
+        "say tx=",
+    ),
+    "parameters of a layer": (lambda x: ja.nn.Linear(params=x), 3, "it is Linear(in_features"),
+    "a key of a gradient function": (
+        lambda x: ja.training.accumulate(abs, 2, key=x),
+        3,
+        "it is accumulate(gradient_fn",
+    ),
+    "a key of a layer": (lambda x: ja.nn.Linear(2, 3, key=x), 3, "say rngs=nnx.Rngs(key)"),
+    "a list as a mapping": (
+        lambda x: ja.optimizers.param_groups(ja.optimizers.sgd, x),
+        {"params": "."},
+        "must be a list or tuple of mappings",
+    ),
     "a misspelt word": (lambda x: ja.optimizers.adam(weight_decays=x), 0.1, "did you mean weight_"),
 }
+
+
+KEY = jax.random.key(0)
+NORMAL = ja.init.normal()
+STEP_LR = ja.schedules.step_lr(0.1, 3)
+SGD = ja.optimizers.sgd(0.1)
+GRADIENT_FN = ja.training.gradients(lambda p, state, batch: (np.float32(1) * p, (state, {})))
+
+
+def losing(metrics, loss=None):
+    """Return a loss function with other metrics, or another loss."""
+    return ja.training.gradients(
+        lambda p, state, batch: (p if loss is None else loss, (state, metrics))
+    )
+
+
+def fit(step, batches):
+    ja.training.fit(step, ja.training.train_state(1.0, SGD), batches, progress=False)
+
+
+MADE = {
+    "a shape that is a text": (
+        lambda: NORMAL(KEY, "ab"),
+        "shape must be a tuple of ints, got 'ab'",
+    ),
+    "a shape of texts": (lambda: NORMAL(KEY, ("a",)), "shape must be a tuple of ints"),
+    "a negative size": (lambda: NORMAL(KEY, (-2,)), "negative dimension -2: [-2]"),
+    "no dtype": (lambda: NORMAL(KEY, (2,), "nope"), "dtype must be a dtype such as jnp.float32"),
+    "a constant of objects": (
+        lambda: ja.init.constant(1.0)(None, (2,), object),
+        "dtype must be a dtype",
+    ),
+    "negative features": (lambda: ja.nn.Linear(-4, 2, rngs=GENERATOR), "dimension -4: [2, -4]"),
+    "a negative norm": (lambda: ja.nn.LayerNorm(-4), "negative dimension -4: [-4]"),
+    "negative statistics": (lambda: ja.nn.BatchNorm1d(-4), "negative dimension -4: [-4]"),
+    "a list as a dtype": (lambda: ja.nn.Linear(2, 2, dtype=list, rngs=GENERATOR), "'dtype'"),
+    "objects as a dtype": (lambda: ja.functional.softmax(IMAGES, -1, dtype=object), "'dtype'"),
+    "a step that is a text": (lambda: STEP_LR("x"), "step must be an integer"),
+    "a step that is a fraction": (lambda: STEP_LR(0.5), "step must be an integer"),
+    "a state of texts": (lambda: SGD.update(1.0, "x", 1.0), "needs a SGDState"),
+    "parameters of texts": (lambda: SGD.init({"a": "x"}), "'a' must be an array or a number"),
+    "a clip of integers": (
+        lambda: ja.transforms.clip_grad_norm(1.0).init(np.ones(2, int)),
+        "Only Tensors of floating point and complex dtype",
+    ),
+    "the norm of shapes": (
+        lambda: ja.transforms.get_total_norm(jax.ShapeDtypeStruct((2,), np.float32)),
+        "tensors is a jax",
+    ),
+    "the norm of keys": (lambda: ja.transforms.get_total_norm(KEY), "floating point or complex"),
+    "a scale of a text": (lambda: GRADIENT_FN(1.0, (), 1.0, loss_scale="x"), "loss_scale must be"),
+    "a batch of a text": (
+        lambda: ja.training.accumulate(GRADIENT_FN, 2)(1.0, (), "x"),
+        "batch is a builtins.str, 'x'",
+    ),
+    "a key of a text": (
+        lambda: ja.training.accumulate(GRADIENT_FN, 2)(1.0, (), IMAGES, key="x"),
+        "key must be a typed key, got 'x'",
+    ),
+    "a metric of a number": (lambda: losing({1: 1.0})(1.0, (), 1.0), "names of metrics must be"),
+    "a metric of a text": (lambda: losing({"a": "x"})(1.0, (), 1.0), "metric 'a' is a"),
+    "a loss of a text": (lambda: losing({}, "x")(1.0, (), 1.0), "loss is a builtins.str"),
+    "no batches": (lambda: fit(lambda s, b: (s, {}), lambda epoch: None), "got None"),
+    "no metrics": (lambda: fit(lambda s, b: None, lambda epoch: [IMAGES]), "(state, metrics), got"),
+    "words of a text": (lambda: GENERATOR.words32("x"), "Generator.words32(): argument 'n'"),
+    "a state with an argument": (lambda: GENERATOR.get_state("x"), "Generator.get_state() takes 0"),
+    "a factor of infinity": (
+        lambda: ja.functional.interpolate(IMAGES, scale_factor=float("inf")),
+        "scale_factor must be made of finite numbers",
+    ),
+    "no axis of classes": (
+        lambda: ja.functional.cross_entropy(IMAGES, np.zeros((2, 8, 8), int), class_axis=9),
+        "class_axis=9 is not an axis",
+    ),
+    "targets that do not fit": (
+        lambda: ja.functional.mse_loss(IMAGES[0, 0], np.ones(3, np.float32)),
+        "The size of tensor a (8) must match the size of tensor b (3)",
+    ),
+    "no heads": (
+        lambda: ja.nn.MultiheadAttention(4, 0, rngs=GENERATOR),
+        "num_heads",
+    ),
+}
+"""What was raw inside of what a function makes, or of a value -> a part of our text."""
+
+
+def test_what_a_function_makes_refuses_in_our_words():
+    for why, (call, text) in MADE.items():
+        with pytest.raises((TypeError, ValueError)) as raised:
+            call()
+        *_, last = traceback.walk_tb(raised.value.__traceback__)
+        assert last[0].f_code.co_filename.startswith(LIBRARY), why
+        assert text in str(raised.value), (why, str(raised.value))
 
 
 def test_the_remedy_is_in_the_text():
