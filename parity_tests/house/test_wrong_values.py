@@ -471,7 +471,7 @@ MADE = {
         lambda: ja.init.constant(1.0)(None, (2,), object),
         "dtype must be a dtype",
     ),
-    "negative features": (lambda: ja.nn.Linear(-4, 2, rngs=GENERATOR), "dimension -4: [2, -4]"),
+    "negative features": (lambda: ja.nn.Linear(-4, 2, rngs=GENERATOR), "dimension -4: [-4, 2]"),
     "a negative norm": (lambda: ja.nn.LayerNorm(-4), "negative dimension -4: [-4]"),
     "negative statistics": (lambda: ja.nn.BatchNorm1d(-4), "negative dimension -4: [-4]"),
     "a list as a dtype": (lambda: ja.nn.Linear(2, 2, dtype=list, rngs=GENERATOR), "'dtype'"),
@@ -514,7 +514,7 @@ MADE = {
         "class_axis=9 is not an axis",
     ),
     "targets that do not fit": (
-        lambda: ja.functional.mse_loss(IMAGES[0, 0], np.ones(3, np.float32)),
+        lambda: ja.functional.kl_div(IMAGES[0, 0], np.ones(3, np.float32), "sum"),
         "The size of tensor a (8) must match the size of tensor b (3)",
     ),
     "no heads": (
