@@ -161,12 +161,12 @@ def _unlike(tree: Any, params: Any) -> str:
     where = repr(path_name(path[0][:depth])) if path and depth else "the whole"
     (cls, of_own), (other, of_found) = (each.node_data() or (None, ()) for each in (own, found))
     if cls is not other:
-        names = [each.__name__ if each else "an array" for each in (other, cls)]
+        names = [getattr(each, "__name__", "an array") for each in (other, cls)]
         return f"{where} is {names[0]}, for the parameters {names[1]}"
     try:
         of_own, of_found = dict(of_own), dict(of_found)
     except (TypeError, ValueError):
-        return f"{where} is another {cls.__name__}"
+        return f"{where} is another {getattr(cls, '__name__', 'node')}"
 
     def said(known: Any, key: str) -> str:
         return f"{key}={known[key]!r:.60}" if key in known else f"no {key}"
