@@ -220,14 +220,6 @@ def clip_grad_norm(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _order(norm_type: Any) -> float:
-    """Return the order of a norm as a number: PyTorch takes a text for infinity."""
-    try:
-        return float(norm_type)
-    except ValueError:
-        raise ValueError(f"norm_type must be a number or 'inf', got {norm_type!r}") from None
-
-
 def _norm_dtype(leaves: list[Any]) -> Any:
     """Return the dtype of the norm: the widest real dtype among the leaves, at least float32."""
     for leaf in leaves:
