@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def check_arguments(
@@ -44,6 +45,20 @@ def check_arguments(
         raise ValueError("proj_size should be a positive integer or zero to disable projections")
     if proj_size >= hidden_size:
         raise ValueError("proj_size has to be smaller than hidden_size")
+
+
+def check_kinds(states: Sequence[Any] | None, lengths: Any, layer: Any) -> None:
+    """Raise unless states are arrays, and lengths something that integers can be read from."""
+    kind = type(layer).__name__
+    for state in states or ():
+        if not isinstance(state, (jax.Array, np.ndarray)):
+            what = "a pair of arrays" if kind == "LSTM" else "an array"
+            raise TypeError(f"{kind}: hx must be {what} or None, got {state!r:.60}")
+    arrays = (jax.Array, np.ndarray, list, tuple)
+    if lengths is not None and not isinstance(lengths, arrays):
+        raise TypeError(
+            f"{kind}: lengths must be integers, one for each sequence, got {lengths!r:.60}"
+        )
 
 
 def check_input(input: jax.Array, states: tuple[jax.Array, ...] | None, layer: Any) -> None:

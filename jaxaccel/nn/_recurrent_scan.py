@@ -21,6 +21,7 @@ from jaxaccel.nn._dropout import Dropout
 from jaxaccel.nn._recurrent_checks import (
     check_arguments,
     check_input,
+    check_kinds,
     check_lengths,
     check_states,
 )
@@ -103,6 +104,7 @@ def run(
     Returns:
         The output and the final states, in the form of the input.
     """
+    check_kinds(states, lengths, layer)
     check_input(input, states, layer)
     batch_axis, is_batched = 0 if layer.batch_first else 1, input.ndim == 3
     lengths = None if lengths is None else jnp.asarray(lengths)
