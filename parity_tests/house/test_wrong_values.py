@@ -236,7 +236,14 @@ def wrong_values(name, argument, annotation):
 
 def names(text, argument):
     """Return whether a text names an argument; a letter must not be taken for a word."""
-    forms = (f"'{argument}'", f"{argument}=", f"needs {argument},", f"got {argument} twice")
+    forms = (
+        f"'{argument}'",
+        f"{argument}=",
+        f"needs {argument},",
+        f"got {argument} twice",
+        f"{argument} must",
+        f"{argument} as",
+    )
     is_word = len(argument) > 2 and re.search(rf"\b{re.escape(argument)}\b", text)
     return bool(is_word) or any(form in text for form in (*forms, ROLES.get(argument, forms[0])))
 
@@ -278,7 +285,19 @@ def words_of(value):
     shape = [f"got shape {value.shape}"] if isinstance(value, np.ndarray) else []
     # "must be int or None" says None of an argument, and not of a value.
     said = ["=None"] if value is None else [repr(value), str(value), in_brief(value)]
-    places = ("got", "Got", "not", "found", "type", "is a", "model", "function", "not a")
+    places = (
+        "got",
+        "got:",
+        "Got",
+        "mode",
+        "not",
+        "found",
+        "type",
+        "is a",
+        "model",
+        "function",
+        "not a",
+    )
     placed = [f"{place} {word}" for place in places for word in {kind, repr(value)}]
     return [*said, str(type(value)), *placed, *whole, *named, *shape]
 
