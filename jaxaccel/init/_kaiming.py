@@ -12,6 +12,7 @@ from jaxaccel._checked import checked_after
 from jaxaccel._layout import check_layout, fans
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init import _draw
+from jaxaccel.init._drawing import drawing
 from jaxaccel.init._gain import calculate_gain
 
 
@@ -64,6 +65,7 @@ def kaiming_uniform(
     """
     mode, gain = _checked(a, mode, nonlinearity, layout)
 
+    @drawing
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         bound = math.sqrt(3.0) * _std(gain, shape, mode, layout)
         return _draw.uniform(key, shape, dtype, -bound, bound, layout)
@@ -113,6 +115,7 @@ def kaiming_normal(
     """
     mode, gain = _checked(a, mode, nonlinearity, layout)
 
+    @drawing
     def init(key: Key | Generator, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
         return _draw.normal(key, shape, dtype, 0.0, _std(gain, shape, mode, layout), layout)
 

@@ -377,7 +377,11 @@ def call_faults(name, layer):
     taken = inspect.signature(made).parameters
     needed = [n for n in taken if hints.get(n) is jax.Array]
     # Masks and states may be None, or several arrays.
-    optional = [n for n in taken if n not in needed and jax.Array in arrays_in(hints.get(n))]
+    optional = [
+        n
+        for n in taken
+        if n not in (*needed, "hx", "lengths") and jax.Array in arrays_in(hints.get(n))
+    ]
     words = ("none", "float", "text", "objects", "torch tensor", "object", "mapping")
     for argument in (*needed, *optional):
         others = {each: np.ones((2, 3), np.float32) for each in needed if each != argument}
@@ -438,7 +442,6 @@ REMEDIES = {
         True,
         'reduction="mean"',
     ),
-    "a tensor as lr": (lambda x: ja.optimizers.sgd(lr=x), torch.tensor(0.1), "jnp.asarray("),
     "an optimizer of a step": (
         lambda x: ja.training.train_step(abs, optimizer=x),
         ja.optimizers.sgd(0.1),
