@@ -54,8 +54,8 @@ def check_kinds(states: Sequence[Any] | None, lengths: Any, layer: Any) -> None:
         if not isinstance(state, (jax.Array, np.ndarray)):
             what = "a pair of arrays" if kind == "LSTM" else "an array"
             raise TypeError(f"{kind}: hx must be {what} or None, got {state!r:.60}")
-    arrays = (jax.Array, np.ndarray, list, tuple)
-    if lengths is not None and not isinstance(lengths, arrays):
+    one_or_many = (jax.Array, np.ndarray, list, tuple, int, np.integer)
+    if lengths is not None and not isinstance(lengths, one_or_many):
         raise TypeError(
             f"{kind}: lengths must be integers, one for each sequence, got {lengths!r:.60}"
         )

@@ -106,7 +106,7 @@ WRONG = {
     ),
     "a bool as a key": (lambda: load({True: {}}), ["the key True"]),
     "text in the place of an entry": (lambda: load({0: "Adam"}), ["state_dict[0]", "str"]),
-    "a list": (lambda: load([1]), ["optimizer.state_dict()", "list"]),
+    "a list": (lambda: load([1]), ["state_dict", "a mapping", "not list"]),
     "a checkpoint with more in it": (
         lambda: load({"state": {}, "param_groups": [], "epoch": 3}),
         ["epoch", "nothing but"],
