@@ -12,7 +12,14 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_state
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_transformation
-from jaxaccel._tree import Counts, holds_hyperparams, is_none, short_repr, takes_shapes
+from jaxaccel._tree import (
+    Counts,
+    holds_hyperparams,
+    is_named_tuple,
+    is_none,
+    short_repr,
+    takes_shapes,
+)
 from jaxaccel._types import Params, State, Updates
 
 
@@ -88,19 +95,14 @@ def count_per_parameter(tx: optax.GradientTransformation) -> optax.GradientTrans
 
 def _counted(state: Any) -> Any:
     """Return a state with a count for every parameter wherever it has one for all."""
-    if _is_state(state):
+    if is_named_tuple(state):
         if getattr(state, "own_counts", None) is not None:
             return _with_counts(state)  # what else it has are arrays
         _check_counts_nothing(state)
         return state._replace(**{name: _counted(part) for name, part in state._asdict().items()})
     return jax.tree.map(
-        lambda node: _counted(node) if _is_state(node) else node, state, is_leaf=_is_state
+        lambda node: _counted(node) if is_named_tuple(node) else node, state, is_leaf=is_named_tuple
     )
-
-
-def _is_state(node: Any) -> bool:
-    """Return whether a node is a NamedTuple."""
-    return isinstance(node, tuple) and hasattr(node, "_fields")
 
 
 def _with_counts(state: Any) -> Any:

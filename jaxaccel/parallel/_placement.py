@@ -73,7 +73,7 @@ def shard_batch(
 
     Of several processes each hands in its own rows, and together they make up the batch, in the
     order of the mesh's devices. Whether that is so is asked of all of them with every batch: a few
-    numbers are exchanged, which takes about a millisecond and waits for the steps before.
+    numbers are exchanged, which waits for the steps before.
 
     Args:
         tree: A pytree of arrays with the same number of rows.

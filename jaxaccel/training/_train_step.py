@@ -132,7 +132,11 @@ def train_step(
             return run(state, batch, extra)  # part of a larger program
         if jax.process_count() > 1:
             check_global(MAKE_GLOBAL, state=state, batch=batch)
-        return compiled(state, batch, extra)
+        try:
+            return compiled(state, batch, extra)
+        except (RuntimeError, ValueError):
+            _check_not_overwritten(state)  # asked here, so that a step in order pays nothing for it
+            raise
 
     return step
 
@@ -218,12 +222,16 @@ def _place(sharding: Any) -> NamedSharding | None:
 
 
 def _check_state(state: Any) -> None:
-    """Raise for what is not a state, or one that an earlier step was allowed to overwrite."""
+    """Raise for what is not a state."""
     if not isinstance(state, TrainState):
         raise TypeError(
             f"a step takes a TrainState, got {type(state).__name__}; make one with "
             "training.train_state(params, tx), and call step(state, batch)"
         )
+
+
+def _check_not_overwritten(state: TrainState) -> None:
+    """Raise for a state that an earlier step was allowed to overwrite."""
     if any(map(is_donated, jax.tree.leaves(state))):
         raise ValueError(
             "the state was given to an earlier step, which has overwritten it; go on with the "

@@ -28,20 +28,7 @@ from parity_tests.harness.errors import assert_no_faults
 from parity_tests.house.valid_calls import GENERATOR, parameters, public, valid_arguments
 
 LIBRARY = str(Path(ja.__file__).parent)
-ROOMS = (
-    "optimizers",
-    "schedules",
-    "transforms",
-    "init",
-    "random",
-    "functional",
-    "nn",
-    "models",
-    "precision",
-    "data",
-    "training",
-    "parallel",
-)
+ROOMS = tuple(ja.__all__)
 
 
 class Stranger:
