@@ -23,12 +23,14 @@ __all__ = [
     "models",
     "precision",
     "parallel",
+    "aot",
     "data",
     "training",
 ]
 
 if TYPE_CHECKING:
     from jaxaccel import (
+        aot,
         data,
         functional,
         init,

@@ -197,6 +197,8 @@ OWN = {
         "gradient_fn": ja.training.gradients(loss_function),
         "mesh": mesh,
     },
+    "aot.topology_devices": {"topology": "tpu:v5e:2x2"},
+    "aot.report": {"compiled": lambda: jax.jit(abs).lower(1.0).compile()},
     "data.load": {"name": "mnist5k"},
     "data.random_sampler": {"generator": GENERATOR},
     "data.weighted_random_sampler": {"weights": [0.5, 0.5], "generator": GENERATOR},
