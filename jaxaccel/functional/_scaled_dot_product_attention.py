@@ -20,6 +20,14 @@ from jaxaccel.functional._attention_kernels import (
     runs_on_cudnn,
 )
 
+SHORT = 512
+"""The most keys with which all queries are computed at once, unless an implementation is named.
+
+Blocks compute the scores again in the backward pass, which on TPUs moves a quarter more bytes at
+every length. What they save is the weights that wait for that pass: with 512 keys half as many
+numbers as the rest of a transformer's layer keeps, and twice as many with 2,048.
+"""
+
 
 @checked
 def scaled_dot_product_attention(
@@ -43,9 +51,10 @@ def scaled_dot_product_attention(
     A query whose mask leaves no key gives zeros, and zero gradients. Scores and softmax are
     computed in at least float32.
 
-    The L x S scores never exist as a whole: 128 queries are computed at a time, and again in the
-    backward pass, in every mode of differentiation and under every sharding of batch, heads and L.
-    On NVIDIA GPUs cuDNN takes over where it can.
+    Memory is linear in L and in S. Beyond 512 keys the L x S scores never exist as a whole: 128
+    queries are computed at a time, and again in the backward pass, in every mode of differentiation
+    and under every sharding of batch, heads and L. Up to 512, all are computed at once, which moves
+    fewer bytes. On NVIDIA GPUs cuDNN takes over where it can.
 
     Args:
         query: (..., heads, L, E).
@@ -60,13 +69,14 @@ def scaled_dot_product_attention(
             ``value``, which then serve neighbouring heads.
         dropout_key: A JAX random key that draws the mask of ``dropout_p``.
         implementation: None for ``"cudnn"`` on an NVIDIA GPU of compute capability 8 or more where
-            it can, and otherwise ``"blockwise"``, which takes everything and runs everywhere.
-            ``"plain"`` computes all queries at once. ``"cudnn"`` takes bfloat16 and float16,
-            (N, heads, L, E) and E = Ev, a multiple of 8 up to 128; ``"flash"``, JAX's kernel for
-            TPUs, bfloat16 and float32, L and S multiples of 128, E = Ev up to 128 or a multiple
-            of it. Neither takes ``attn_mask`` or dropout or has a forward mode; ``"cudnn"``
-            shards over batch and heads alone, and ``"flash"`` on many devices belongs in
-            ``jax.shard_map``.
+            it can, and otherwise ``"plain"`` up to 512 keys and ``"blockwise"`` beyond. These take
+            everything and run everywhere: ``"plain"`` computes all queries at once,
+            ``"blockwise"`` 128 at a time, and again in the backward pass. ``"cudnn"`` takes
+            bfloat16 and float16, (N, heads, L, E) and E = Ev, a multiple of 8 up to 128;
+            ``"flash"``, JAX's kernel for TPUs, bfloat16 and float32, L and S multiples of 128,
+            E = Ev up to 128 or a multiple of it. Neither takes ``attn_mask`` or dropout or has a
+            forward mode; ``"cudnn"`` shards over batch and heads alone, and ``"flash"`` on many
+            devices belongs in ``jax.shard_map``.
 
     Returns:
         (..., heads, L, Ev), in the dtype of ``query``.
@@ -135,15 +145,17 @@ def attention(
         dropout_p=dropout_p,
         dropout_key=dropout_key,
     )
+    plain = functools.partial(in_blocks, at_once=max(query.shape[-2], 1))
     if implementation == "blockwise":
         return in_blocks(*arrays)
     if implementation == "plain":
-        return in_blocks(*arrays, at_once=max(query.shape[-2], 1))
+        return plain(*arrays)
     cudnn = functools.partial(cudnn_attention, is_causal=is_causal, scale=scale)
     if implementation is None:
+        own = plain if key.shape[-2] <= SHORT else in_blocks
         if obstacle(CUDNN, *arrays, masks, dropout_p) is None and runs_on_cudnn():
-            return jax.lax.platform_dependent(*arrays, cuda=cudnn, default=in_blocks)
-        return in_blocks(*arrays)
+            return jax.lax.platform_dependent(*arrays, cuda=cudnn, default=own)
+        return own(*arrays)
     limits = {"cudnn": CUDNN, "flash": FLASH}.get(implementation)
     if limits is None:
         raise ValueError(

@@ -45,6 +45,7 @@ def rows(cases):
 def small_blocks(monkeypatch):
     """Let blocks have two queries, so that every row has several and some have one to fill up."""
     monkeypatch.setattr(_attention_blocks, "QUERIES", 2)
+    monkeypatch.setattr(_scaled_dot_product_attention, "SHORT", 0)
 
 
 def draw(*shapes, dtype="float64", seed=0):
@@ -119,7 +120,8 @@ def test_blocks_of_their_own_size_equal_the_whole(kwargs):
     """300 queries: three blocks of 100; 257: three of 86, and a row to fill up."""
     for length in (300, 257):
         arrays = draw((2, length, 4), (2, 70, 4), (2, 70, 3), (2, length, 3))
-        whole, blocks = (jax.jit(step_of(name, **kwargs))(*arrays) for name in ("plain", None))
+        names = "plain", "blockwise"
+        whole, blocks = (jax.jit(step_of(name, **kwargs))(*arrays) for name in names)
         for found, judge in zip(blocks, whole, strict=True):
             assert_close(found, judge, tol.LAYER_FLOAT64_OF_MAX)
 
@@ -149,7 +151,7 @@ def test_blocks_outside_of_a_jit_are_traced_once(monkeypatch):
         _attention_blocks, "attend", lambda *args: traced.append(1) or original(*args)
     )
     for _ in range(2):
-        attend(*draw((150, 2), (3, 2), (3, 2)), scale=np.float64(0.5))
+        attend(*draw((150, 2), (3, 2), (3, 2)), scale=np.float64(0.5), implementation="blockwise")
         assert len(traced) == 1
 
 
@@ -172,6 +174,7 @@ def test_forward_mode_and_second_derivatives():
 def test_dropout_of_blocks(monkeypatch):
     """Rates and scaling; and the backward pass draws the masks of the forward pass again."""
     monkeypatch.setattr(_attention_blocks, "QUERIES", 8)
+    monkeypatch.setattr(_scaled_dot_product_attention, "SHORT", 0)
     assert_dropout_of_weights()
     v = jnp.eye(40)
     q, k = jnp.zeros((40, 4)), jnp.zeros((40, 4))
@@ -199,7 +202,16 @@ def test_memory_is_linear_in_the_length():
         return long / short
 
     assert growth("plain") > 40
-    assert growth(None) < 8.5
+    assert growth("blockwise") < 8.5
+
+
+def test_few_keys_are_seen_by_all_queries_at_once():
+    """The choice is by the keys: beyond 512 of them their weights would be most of a layer."""
+    for keys, loops in ((512, False), (513, True)):
+        arrays = draw((600, 4), (keys, 4), (keys, 4), (600, 4))
+        for kwargs in ({}, {"is_causal": True}):
+            text = jax.jit(step_of(**kwargs)).lower(*arrays).as_text()
+            assert ("stablehlo.while" in text) == loops
 
 
 def test_memory_of_the_layer_is_linear_without_weights():
@@ -209,7 +221,7 @@ def test_memory_of_the_layer_is_linear_without_weights():
         def loss(x):
             return jnp.sum(layer(x, x, x, None, need_weights)[0])
 
-        short, long = (temporary(jax.grad(loss), (1, n, 16)) for n in (512, 2048))
+        short, long = (temporary(jax.grad(loss), (1, n, 16)) for n in (1024, 4096))
         return long / short
 
     assert growth(True) > 10
@@ -236,7 +248,7 @@ def test_eight_devices_equal_one(axis, monkeypatch):
         jax.device_put(x, sharding)
         for x, sharding in zip(arrays, (own, of_keys, of_keys, own), strict=True)
     ]
-    program = compiled(step_of(is_causal=True), *placed)
+    program = compiled(step_of("blockwise", is_causal=True), *placed)
     names = set(re.findall(r"(all-\w+|collective-\w+|reduce-scatter)\(", program.as_text()))
     assert names == ({"all-reduce"} if axis == "queries" else set())
     for found, judge in zip(program(*placed), judges, strict=True):
