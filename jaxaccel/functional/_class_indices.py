@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxaccel._gradient import with_gradient_of
 from jaxaccel._math import compute_dtype
 
 
@@ -73,20 +74,40 @@ def as_indices(log_probs: jax.Array, target: jax.Array, ignore_index: int) -> ja
     return jnp.asarray(target.astype(np.promote_types(target.dtype, np.int32)))
 
 
+def number_at(index: jax.Array, array: jax.Array, stored: jax.Array) -> jax.Array:
+    """Return the number at each index of the last axis; the first one where the index is outside.
+
+    It is read from ``stored``, which is the array before it was widened, and no copy is. The
+    gradient asks each class whether it is the one, and so is part of the pass that computes the
+    rest of the array's gradient; a scatter would need one of its own.
+
+    Args:
+        index: Integers, in the array's shape without its last axis.
+        array: What is differentiated.
+        stored: The same numbers.
+    """
+    index = jnp.expand_dims(jnp.where(_inside(index, array.shape[-1]), index, 0), -1)
+    found = jnp.take_along_axis(jax.lax.stop_gradient(stored), index, -1)[..., 0]
+    classes = jax.lax.broadcasted_iota(index.dtype, array.shape, array.ndim - 1)
+    found_again = jnp.sum(jnp.where(classes == index, array, jnp.zeros_like(array)), -1)
+    return with_gradient_of(found_again, found.astype(array.dtype))
+
+
 def picked(
-    log_probs: jax.Array, index: jax.Array, weight: jax.Array | None, ignore_index: int
+    log_prob: jax.Array,
+    index: jax.Array,
+    classes: int,
+    weight: jax.Array | None,
+    ignore_index: int,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return minus the weighted log-probability at each index, and the weights: 0 where ignored."""
-    inside = (index >= 0) & (index < log_probs.shape[-1])
-    kept = index != ignore_index
-    safe = jnp.where(inside, index, jnp.zeros_like(index))
-    zero = jnp.zeros(index.shape, log_probs.dtype)
+    """Return minus the weighted log-probability of each index, and the weights: 0 where ignored."""
+    inside, kept = _inside(index, classes), index != ignore_index
+    zero = jnp.zeros_like(log_prob)
     weights = jnp.ones_like(zero)
     if weight is not None:
-        weights = jnp.asarray(weight, zero.dtype)[safe]
-    at_index = jnp.take_along_axis(log_probs, jnp.expand_dims(safe, -1), -1)[..., 0]
+        weights = jnp.asarray(weight, zero.dtype)[jnp.where(inside, index, 0)]
     # A compiled program cannot raise; nan is seen.
-    loss = jnp.where(inside, -weights * at_index, jnp.full_like(zero, jnp.nan))
+    loss = jnp.where(inside, -weights * log_prob, jnp.full_like(zero, jnp.nan))
     return jnp.where(kept, loss, zero), jnp.where(kept, weights, zero)
 
 
@@ -96,3 +117,8 @@ def class_mean(loss: jax.Array, weights: jax.Array, reduction: str) -> jax.Array
         return loss
     total = jnp.sum(loss)
     return total / jnp.sum(weights) if reduction == "mean" else total
+
+
+def _inside(index: jax.Array, classes: int) -> jax.Array:
+    """Return which integers are indices of classes."""
+    return (index >= 0) & (index < classes)

@@ -12,6 +12,7 @@ from jaxaccel.functional._class_indices import (
     check_weight,
     class_mean,
     classes_last,
+    number_at,
     picked,
 )
 from jaxaccel.functional._reduction import check_reduction, reduced, result_dtype
@@ -106,13 +107,16 @@ def _of_indices(
     reduction: str,
 ) -> jax.Array:
     """Return the loss where targets are indices."""
-    log_probs = jax.nn.log_softmax(logits.astype(compute_dtype(logits.dtype)), -1)
-    loss, weights = picked(log_probs, index, weight, ignore_index)
+    wide, classes = logits.astype(compute_dtype(logits.dtype)), logits.shape[-1]
+    # Neither the logits less their highest nor the log-probabilities exist as a whole.
+    highest = jax.lax.stop_gradient(jnp.max(wide, -1, keepdims=True, initial=-jnp.inf))
+    log_total = jnp.log(jnp.sum(jnp.exp(wide - highest), -1, keepdims=True))
+    log_prob = number_at(index, wide, logits) - highest[..., 0] - log_total[..., 0]
+    loss, weights = picked(log_prob, index, classes, weight, ignore_index)
     if label_smoothing > 0:
-        spread = -jnp.sum(_weighted(log_probs, weight), -1)
+        spread = -jnp.sum(_weighted(wide - highest - log_total, weight), -1)
         spread = jnp.where(index == ignore_index, jnp.zeros_like(spread), spread)
-        share = label_smoothing / log_probs.shape[-1]
-        loss = (1 - label_smoothing) * loss + share * spread
+        loss = (1 - label_smoothing) * loss + label_smoothing / classes * spread
     return class_mean(loss, weights, reduction)
 
 

@@ -11,6 +11,7 @@ from jaxaccel.functional._class_indices import (
     check_weight,
     class_mean,
     classes_last,
+    number_at,
     picked,
 )
 from jaxaccel.functional._reduction import check_reduction
@@ -66,6 +67,8 @@ def nll_loss(
     log_probs = classes_last(input, class_axis)
     check_weight(input, weight, log_probs.shape[-1])
     index = as_indices(log_probs, target, ignore_index)
-    log_probs = log_probs.astype(compute_dtype(input.dtype))
-    loss = class_mean(*picked(log_probs, index, weight, ignore_index), reduction)
+    wide = log_probs.astype(compute_dtype(input.dtype))
+    log_prob = number_at(index, wide, log_probs)
+    losses = picked(log_prob, index, log_probs.shape[-1], weight, ignore_index)
+    loss = class_mean(*losses, reduction)
     return loss.astype(input.dtype)

@@ -598,8 +598,8 @@ MUTANTS = [
             (
                 "smoothing spread over the other classes",
                 "_cross_entropy",
-                "label_smoothing / log_probs.shape[-1]",
-                "label_smoothing / (log_probs.shape[-1] - 1)",
+                "label_smoothing / classes",
+                "label_smoothing / (classes - 1)",
                 "functional.cross_entropy",
             ),
             (
