@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
@@ -17,7 +18,7 @@ from jaxaccel.functional._channels import (
     moved,
     scale_and_shift,
 )
-from jaxaccel.functional._moments import Moments, check_dtypes, moments
+from jaxaccel.functional._moments import Moments, check_dtypes, moments, moments_near
 
 
 class BatchNormResult(NamedTuple):
@@ -57,7 +58,10 @@ def batch_norm(
         r_\mu \leftarrow (1 - m) r_\mu + m \mu, \qquad
         r_{\sigma^2} \leftarrow (1 - m) r_{\sigma^2} + m \tfrac{n}{n - 1} \sigma^2
 
-    Statistics and arithmetic are in float32 at least, the variance in two passes.
+    Statistics and arithmetic are in float32 at least, the variance as exact as in two passes. One
+    pass takes the sums about the running mean, in the operation that computes the input; only where
+    that is more than a standard deviation off, for any channel, two follow. Without running
+    statistics, and in float64, there are always two.
 
     Args:
         input: Two or more dimensions, floating point.
@@ -115,7 +119,8 @@ def batch_norm(
     )
     # Only training leaves them undefined: checked above.
     if training or mean is None or var is None:
-        (shifted, delta, mean, var), unbiased = _batch_statistics(x, channel_axis, axis_name)
+        stats, unbiased = _batch_statistics(input, mean, channel_axis, axis_name)
+        shifted, delta, mean, var = stats
         new_mean = moved(running_mean, mean, momentum)
         new_var = moved(running_var, unbiased, momentum)
     else:
@@ -125,9 +130,9 @@ def batch_norm(
 
 
 def _batch_statistics(
-    x: jax.Array, channel_axis: int, axis_name: AxisName | None
+    x: jax.Array, guess: jax.Array | None, channel_axis: int, axis_name: AxisName | None
 ) -> tuple[Moments, jax.Array]:
-    """Return the moments of each channel and the unbiased variance."""
+    """Return the moments of each channel and the unbiased variance; ``guess`` is a mean or None."""
     axes = tuple(axis for axis in range(x.ndim) if axis != channel_axis)
     count = math.prod(x.shape[axis] for axis in axes)
     if axis_name is not None:
@@ -136,7 +141,10 @@ def _batch_statistics(
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {x.shape}"
         )
-    stats = moments(x, axes, axis_name)
+    if guess is None or x.dtype == jnp.float64:
+        stats = moments(x.astype(compute_dtype(x.dtype)), axes, axis_name)
+    else:
+        stats = moments_near(x, guess, axes, axis_name)
     return stats, stats.var * (count / (count - 1))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._math import compute_dtype
 from jaxaccel._types import AxisName
 
 
@@ -26,14 +28,61 @@ def moments(x: jax.Array, axes: tuple[int, ...], axis_name: AxisName | None = No
     """Return the moments of ``x`` in two passes, over a mapped axis too when it is named."""
     # The first mean is rounded; the second pass corrects it, which costs no further pass. As a
     # mere shift it needs no gradient.
-    shift = _mean(jax.lax.stop_gradient(x), axes)
-    if axis_name is not None:
-        shift = jax.lax.pmean(shift, axis_name)
+    (shift,) = _means((jax.lax.stop_gradient(x),), axes, axis_name)
     shifted = x - shift
-    delta, second = _mean(shifted, axes), _mean(shifted * shifted, axes)
-    if axis_name is not None:
-        delta, second = jax.lax.pmean((delta, second), axis_name)
+    delta, second = _means((shifted, shifted * shifted), axes, axis_name)
     return Moments(shifted, delta, shift + delta, second - delta * delta)
+
+
+def moments_near(
+    x: jax.Array, guess: jax.Array, axes: tuple[int, ...], axis_name: AxisName | None = None
+) -> Moments:
+    """Return the moments of ``x`` in one pass, where ``guess`` is near the mean, in float32.
+
+    The guess is known before the input is: so a compiler takes the sums where it computes the
+    input, a convolution's output, and need not read that again. They cancel as far as the guess is
+    off. Where it is by more than a standard deviation, which costs one bit, for any of the means,
+    the moments are those of :func:`moments`, at its cost.
+    """
+    shift, delta, var = _near(x, jax.lax.stop_gradient(guess), axes, axis_name)
+    shift = jax.lax.stop_gradient(shift)
+    return Moments(x.astype(compute_dtype(x.dtype)) - shift, delta, shift + delta, var)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def _near(
+    x: jax.Array, guess: jax.Array, axes: tuple[int, ...], axis_name: AxisName | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return a shift, the mean less the shift, and the variance."""
+    wide = x.astype(compute_dtype(x.dtype))
+    shifted = wide - guess
+    first, second = _means((shifted, shifted * shifted), axes, axis_name)
+    square = first * first
+    mean, var = guess + first, second - square
+    # Equal numbers have no variance, and are never nearer than rounding. What is nan is not near.
+    rounding = 4 * jnp.finfo(wide.dtype).eps * mean
+    near = jnp.all((square <= var) | (square <= rounding * rounding))
+
+    def in_one_pass(_: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return mean, (guess - mean) + first, jnp.maximum(var, 0.0)
+
+    def in_two_passes(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        _, delta, mean, var = moments(x.astype(wide.dtype), axes, axis_name)
+        return mean - delta, delta, var
+
+    # The input in its own dtype: a branch would read a copy in the wider one.
+    return jax.lax.cond(near, in_one_pass, in_two_passes, x)
+
+
+@_near.defjvp
+def _near_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangents: Any) -> Any:
+    """Return the moments and their tangents, which ask for no pass that found the moments."""
+    x, guess = primals
+    shift, delta, var = _near(x, guess, axes, axis_name)
+    shifted, moving = x.astype(shift.dtype) - shift, tangents[0].astype(shift.dtype)
+    of_delta, of_second = _means((moving, shifted * moving), axes, axis_name)
+    of_var = 2 * (of_second - delta * of_delta)
+    return (shift, delta, var), (jnp.zeros_like(shift), of_delta, of_var)
 
 
 def check_dtypes(input: jax.Array, **parameters: jax.Array | None) -> None:
@@ -51,6 +100,9 @@ def check_dtypes(input: jax.Array, **parameters: jax.Array | None) -> None:
             )
 
 
-def _mean(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-    """Return the mean over ``axes``, which are kept."""
-    return jnp.mean(x, axes, keepdims=True)
+def _means(
+    arrays: tuple[jax.Array, ...], axes: tuple[int, ...], axis_name: AxisName | None
+) -> tuple[jax.Array, ...]:
+    """Return the means over ``axes``, which are kept, and over a mapped axis where it is named."""
+    means = tuple(jnp.mean(x, axes, keepdims=True) for x in arrays)
+    return means if axis_name is None else jax.lax.pmean(means, axis_name)
