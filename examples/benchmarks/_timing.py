@@ -41,17 +41,23 @@ SHORTEST_TURN = 0.02
 
 
 @dataclasses.dataclass
-class Options:
+class Output:
     """What every benchmark can be told."""
+
+    json: Path | None = None
+    """Where to write the tables and what they were made on."""
+    smoke: bool = False
+    """Only show that it runs: smallest shapes, one round."""
+
+
+@dataclasses.dataclass
+class Options(Output):
+    """What a benchmark that takes times can be told."""
 
     rounds: int = 15
     """Rounds that count, after two that do not."""
     cores: int = 0
     """CPU cores to use, for JAX and PyTorch alike; 0 for all."""
-    json: Path | None = None
-    """Where to write the tables and what they were made on."""
-    smoke: bool = False
-    """Only show that it runs: smallest shapes, one round."""
 
 
 class Times(NamedTuple):
@@ -263,7 +269,7 @@ def version_of(package: str) -> str | None:
         return None
 
 
-def report(options: Options, tables: Iterable[Table], **facts: Any) -> None:
+def report(options: Output, tables: Iterable[Table], **facts: Any) -> None:
     """Print the tables as they come, and write them where ``--json`` says.
 
     Args:

@@ -16,34 +16,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from typing import Any
 
+import _timing as timing
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tyro
-from jax.experimental import topologies
-from jax.sharding import NamedSharding, PartitionSpec
-from rich.console import Console
-from rich.table import Table
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxaccel as ja
 
-QUIET = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-16",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "true",
-}
-"""Without these libtpu asks Google's cloud where it is."""
-
 IMPLEMENTATIONS = ("plain", None, "flash")
-CHIPS = {1: "v5e:1x1", 8: "v5e:2x4"}
+TOPOLOGIES = {1: "tpu:v5e:1x1", 8: "tpu:v5e:2x4"}
 SHARED = PartitionSpec("data")
 
 
 @dataclasses.dataclass
-class Args:
+class Args(timing.Output):
     """What to compile."""
 
     lengths: tuple[int, ...] = (1024, 2048, 4096, 8192)
@@ -60,20 +50,22 @@ class Args:
 
 def main(args: Args) -> None:
     """Print a table of memory."""
-    os.environ.update(QUIET)
-    table = Table("chips", "L", *(str(name) for name in IMPLEMENTATIONS))
-    for chips in CHIPS:
+    if args.smoke:
+        args = dataclasses.replace(args, lengths=(256,), batch=1, heads=1)
+    rows = []
+    for chips in TOPOLOGIES:
         for length in args.lengths:
-            cells = [temporary(name, length, chips, args) for name in IMPLEMENTATIONS]
-            table.add_row(str(chips), str(length), *cells)
-    Console(width=100).print("temporary MiB of a v5e chip, by implementation", table)
+            row: timing.Row = {"chips": chips, "L": length}
+            for name in IMPLEMENTATIONS:
+                row[name or "by default"] = temporary(name, length, chips, args)
+            rows.append(row)
+    table = timing.Table("temporary MiB of a v5e chip, by implementation", rows)
+    timing.report(args, [table])
 
 
-def temporary(implementation: str | None, length: int, chips: int, args: Args) -> str:
-    """Return the MiB of temporary memory of a step, or a dash if the chip has not enough."""
-    kwargs = {"chips_per_host_bounds": [1, 1, 1]} if chips == 1 else {}
-    topology = topologies.get_topology_desc(platform="tpu", topology_name=CHIPS[chips], **kwargs)
-    mesh = topologies.make_mesh(topology, (chips,), ("data",))
+def temporary(implementation: str | None, length: int, chips: int, args: Args) -> int | None:
+    """Return the MiB of temporary memory of a step, or None if the chip has not enough."""
+    mesh = Mesh(np.array(ja.aot.topology_devices(TOPOLOGIES[chips])), ("data",))
     shape = (chips * args.batch, args.heads, length, args.head_dim)
     array = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=NamedSharding(mesh, SHARED))
     run = functools.partial(step, implementation, args.causal)
@@ -84,8 +76,8 @@ def temporary(implementation: str | None, length: int, chips: int, args: Args) -
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        return "-"
-    return f"{compiled.memory_analysis().temp_size_in_bytes / 2**20:.0f}"
+        return None
+    return round(ja.aot.report(compiled).temporary_bytes / 2**20)
 
 
 def step(

@@ -21,18 +21,16 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import math
-import os
 import sys
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import _timing as timing
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import tyro
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import jaxaccel as ja
 
@@ -41,13 +39,13 @@ ALLOWED = 1.1
 
 
 @dataclasses.dataclass
-class Args:
+class Args(timing.Output):
     """What to compile, and for what."""
 
     compiler: Literal["tpu", "cpu"] = "tpu"
     """Whose figures; the TPU's needs libtpu, and the CPU's stand in without it."""
-    topology: str = "v5e:2x2"
-    """The TPU, a name that ``jax.experimental.topologies`` knows; one chip of it is used."""
+    topology: str = "tpu:v5e:1x1"
+    """The TPU, a name that ``ja.aot.topology_devices`` knows; one chip of it is used."""
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
     """Of the input; parameters and statistics are float32."""
     images: tuple[int, ...] = (256, 56, 56, 256)
@@ -66,9 +64,11 @@ class Contest(NamedTuple):
 
 def main(args: Args) -> None:
     """Print a table; fail where jaxaccel needs more than one pass more on a TPU."""
+    if args.smoke:
+        args = dataclasses.replace(args, compiler="cpu", images=(2, 4, 4, 32), tokens=(2, 4, 32))
     device = tpu_device(args.topology) if args.compiler == "tpu" else None
     where = "CPU" if device is None else args.topology
-    table = Table("function", "input", "of", "jaxaccel", "flax", "difference")
+    rows: list[timing.Row] = []
     behind = []
     contests = [
         (name, contest, dtype)
@@ -78,10 +78,12 @@ def main(args: Args) -> None:
     for name, (ours, flax, shape), dtype in track(contests, description=f"compiling for {where}"):
         for of, wrap in (("forward", forward), ("forward + backward", forward_and_backward)):
             own, theirs = (passes(wrap(f), shape, dtype, device) for f in (ours, flax))
-            table.add_row(name, dtype, of, f"{own:.2f}", f"{theirs:.2f}", f"{own - theirs:+.2f}")
+            row = {"function": name, "input": dtype, "of": of, "jaxaccel": own, "flax": theirs}
+            rows.append(row | {"difference": own - theirs})
             if own > theirs + ALLOWED:
                 behind.append(f"{name} {dtype} {of}")
-    Console(width=100).print(f"{where}: bytes accessed, over those of the input", table)
+    title = f"{where}: bytes accessed, over those of the input"
+    timing.report(args, [timing.Table(title, rows)])
     if behind and device is not None:
         sys.exit(f"more than one pass over flax's fast path: {', '.join(behind)}")
 
@@ -94,14 +96,7 @@ def tpu_device(topology: str) -> Any:
             "these are the CPU compiler's figures, which the promise is not about."
         )
         return None
-    from jax.experimental import topologies
-
-    # What libtpu would ask a TPU's host for; the type need not match the topology.
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-16")
-    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "true")
-    return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
+    return ja.aot.topology_devices(topology)[0]
 
 
 def contests_of(args: Args, dtype: str) -> dict[str, Contest]:
@@ -170,7 +165,7 @@ def passes(function: Any, shape: tuple[int, ...], dtype: str, device: Any) -> fl
 
     x, parameter = argument(shape, jnp.dtype(dtype)), argument(shape[-1:], jnp.float32)
     compiled = jax.jit(function).lower(x, parameter, parameter, x).compile()
-    return compiled.cost_analysis()["bytes accessed"] / (math.prod(shape) * x.dtype.itemsize)
+    return ja.aot.report(compiled).bytes_accessed / (math.prod(shape) * x.dtype.itemsize)
 
 
 if __name__ == "__main__":
