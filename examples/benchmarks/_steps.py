@@ -38,10 +38,12 @@ class Task(NamedTuple):
 
 
 class Step(NamedTuple):
-    """``run(state, batch) -> (state, metrics)``, to be jitted with the state donated."""
+    """``run(state, batch) -> (state, metrics)``."""
 
     run: Callable[[Any, Any], Any]
     state: Any
+    is_compiled: bool
+    """Whether ``run`` compiles itself; else it is to be jitted with the state donated."""
 
 
 def resnet10(width: int, batch: int) -> Task:
@@ -178,7 +180,8 @@ def jax_step(
 
     model = nnx.eval_shape(build) if is_abstract else build()
     run, start, parts = make(model, dtype)
-    return Step(run, jax.eval_shape(start, *parts) if is_abstract else start(*parts))
+    state = jax.eval_shape(start, *parts) if is_abstract else start(*parts)
+    return Step(run, state, is_compiled=side == OURS)
 
 
 def our_step(model: nnx.Module, dtype: Any) -> tuple[Any, Any, Any]:
@@ -241,7 +244,7 @@ def compiled_step(
     side: Literal["jaxaccel", "flax + optax"], task: Task, dtype: Any, device: Any
 ) -> Any:
     """Return the compiled step for a device that need not be there."""
-    run, state = jax_step(side, task, dtype, is_abstract=True)
+    run, state, _ = jax_step(side, task, dtype, is_abstract=True)
     place = jax.sharding.SingleDeviceSharding(device)
     arguments = abstract((state, batch_of(task)), place)
     return jax.jit(run, donate_argnums=0).lower(*arguments).compile()

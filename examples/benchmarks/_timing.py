@@ -125,6 +125,13 @@ def one_turn(run: Run, calls: int) -> tuple[float, float]:
     return (time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls
 
 
+def first_calls(runs: Mapping[str, Run]) -> dict[str, Times]:
+    """Return the seconds of the first call of each, which compiles."""
+    gc.collect()
+    found = {name: one_turn(run, 1) for name, run in runs.items()}
+    return {name: Times([wall], [cpu]) for name, (wall, cpu) in found.items()}
+
+
 def compile_in_turns(
     builds: Mapping[str, Run], rounds: int
 ) -> tuple[dict[str, Times], dict[str, Any]]:
@@ -157,7 +164,7 @@ def rows_of(
         times: By contender.
         peers: The contenders to whose time there is a ratio.
         limit: Seconds that the machine needs in any case; see ``Limits``.
-        compiling: Seconds of compiling; the ratio is to the first peer that has any.
+        compiling: Seconds of compiling, with the ratio to the first peer that has any.
     """
     compiling = compiling or {}
     compiled_peer = next((peer for peer in peers if peer in compiling), None)
@@ -173,7 +180,7 @@ def rows_of(
             row["compile s"] = statistics.median(compiling[name].wall)
             if compiled_peer:
                 theirs = statistics.median(compiling[compiled_peer].wall)
-                row[f"compile / {compiled_peer}"] = row["compile s"] / theirs
+                row["compile ratio"] = row["compile s"] / theirs
         rows.append(row)
     return rows
 
