@@ -30,7 +30,7 @@ from jaxaccel._kinds import (
     MisfitError,
     misfit,
 )
-from jaxaccel._types import Generator, Meant, Number, Schedule
+from jaxaccel._types import Generator, Meant, Number, Schedule, is_generator
 
 _OF_CLASS: dict[Any, Kind] = {
     bool: BOOL,
@@ -122,7 +122,8 @@ def _union(members: tuple[Any, ...]) -> Kind:
         raise MisfitError
 
     types_ = set[type]().union(*(kind.types for kind in kinds))
-    return Kind(" or ".join(dict.fromkeys(said)), types_, take, element)
+    is_number = any(kind.is_number for kind in kinds)
+    return Kind(" or ".join(dict.fromkeys(said)), types_, take, element, is_number)
 
 
 def _literal(words: tuple[Any, ...]) -> Kind:
@@ -141,13 +142,13 @@ def _several(kind: Kind, is_iterable: bool) -> Kind:
                 raise MisfitError
             kind.fit(value.dtype.type(0))
             is_known = not isinstance(value, Tracer)
-            return tuple(value.tolist()) if is_known and kind.types & {int, float} else value
+            return tuple(value.tolist()) if is_known and kind.is_number else value
         if not isinstance(value, (list, tuple)):
             wanted = abc.Iterable if is_iterable else abc.Sequence
             return value if isinstance(value, wanted) else misfit(value)
         return _rebuilt(value, map(kind.fit, value))
 
-    what = "tuple" if kind.types & {int, float} else "a list or tuple"
+    what = "tuple" if kind.is_number else "a list or tuple"
     what = "an iterable" if is_iterable else what
     what = what if kind is ANYTHING else f"{what} of {_plural(kind.what)}"
     return Kind(what, set(), take, None if kind is ANYTHING else kind)
@@ -200,6 +201,8 @@ def _instance(cls: Any) -> Kind:
             raise MisfitError
         return value
 
+    if cls is Generator:
+        return _meant(Meant(_NAMES[cls], is_generator))
     package = cls.__module__.partition(".")[0]
     name = cls.__name__ if package in ("jaxaccel", "builtins") else f"{package}.{cls.__name__}"
     return Kind(_NAMES.get(cls, name), set(), take)

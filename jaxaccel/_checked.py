@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from jaxaccel._annotations import kind_of
 from jaxaccel._call_repr import in_brief
 from jaxaccel._kinds import ANYTHING, Kind, MisfitError
-from jaxaccel._remedies import left_out_first, remedy_for_value, remedy_for_word
+from jaxaccel._remedies import is_too_large, left_out_first, remedy_for_value, remedy_for_word
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -172,7 +172,7 @@ def _refusal(
     arguments: _Arguments,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-) -> tuple[str, Any, TypeError]:
+) -> tuple[str, Any, Exception]:
     """Return the first value that is not of its argument's kind: name, value and error.
 
     Its first line is as PyTorch's own for what it has in C++.
@@ -188,6 +188,9 @@ def _refusal(
         try:
             kind.fit(value)
         except MisfitError:
+            if (kind.element or kind).is_number and is_too_large(value):
+                text = "Overflow when unpacking long long"
+                return name, value, ValueError(f"{text}: {name} is too large, got {value!r:.80}")
             place = (
                 by_position.index(name) + (not _is_method(function)) if name in by_position else 0
             )

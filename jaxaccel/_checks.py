@@ -18,6 +18,7 @@ from flax import nnx
 from jax.core import Tracer
 
 from jaxaccel._donated import check_not_donated
+from jaxaccel._functions import as_float, check_takes, name_of, taken_by, takes
 from jaxaccel._math import Complement, is_zero
 
 
@@ -31,7 +32,10 @@ def known_value(name: str, value: Any) -> float | None:
     if isinstance(value, Complement):
         distance = known_value(name, value.one_minus)
         return None if distance is None else 1.0 - distance
-    if callable(value) or isinstance(value, Tracer):
+    if isinstance(value, Tracer):
+        return None
+    if callable(value):
+        check_takes(name, "(step) -> number", value, 0)
         return None
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         if value.size != 1:
@@ -39,7 +43,7 @@ def known_value(name: str, value: Any) -> float | None:
         if jnp.issubdtype(value.dtype, jnp.number) and not jnp.iscomplexobj(value):
             return float(value.reshape(()))
     elif isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return float(value)
+        return as_float(name, value)
     raise TypeError(
         f"{name} must be a number, a JAX scalar or a schedule (a function of the step), "
         f"got {value!r}"
@@ -94,14 +98,15 @@ def check_std(std: float, error: type[Exception] = ValueError) -> None:
 def as_integer(value: Any) -> int | None:
     """Return an integer, NumPy's or that of an array of no axes too, as Python's; else None.
 
-    A bool is not a number here, as in PyTorch.
+    A bool is not a number here, as in PyTorch, nor is an integer of more than 64 bits.
     """
     if isinstance(value, bool):
         return None
     try:
-        return operator.index(value)
+        found = operator.index(value)
     except TypeError:
         return None
+    return found if -(2**63) <= found < 2**64 else None
 
 
 def check_positive_integer(name: str, value: Any) -> int:
@@ -163,13 +168,16 @@ def check_gradient_function(taker: str, function: Any) -> None:
         )
     if not callable(function):
         raise TypeError(f"{taker} takes a gradient function, got {function!r:.80}")
-    if not _takes("loss_scale", function):
-        name = getattr(function, "__name__", repr(function))
-        raise TypeError(
-            f"{taker} takes a gradient function (params, model_state, batch, *, loss_scale, key), "
-            f"got {name}, which takes no loss_scale; make one of a loss function with "
-            f"training.gradients({name})"
-        )
+    if takes(function, None, None, None, loss_scale=None, key=None):
+        return
+    name = name_of(function)
+    remedy = f"make one of a loss function with training.gradients({name})"
+    if takes(function, None, None) or "loss_scale" in _parameters(function):
+        remedy = "a step is made last, of a gradient function in all its wrappers"
+    raise TypeError(
+        f"{taker} takes a gradient function (params, model_state, batch, *, loss_scale, key), "
+        f"got {name}, which takes {taken_by(function)}; {remedy}"
+    )
 
 
 def check_loss_function(taker: str, function: Any) -> None:
@@ -186,10 +194,15 @@ def check_loss_function(taker: str, function: Any) -> None:
             f"{taker} takes a loss function, got a gradient function already, which takes "
             "loss_scale; hand that to training.train_step"
         )
+    if not any(takes(function, None, None, None, **key) for key in ({}, {"key": None})):
+        raise TypeError(
+            f"{taker} takes a loss function (params, model_state, batch) -> (loss, (model_state, "
+            f"metrics)), got {name_of(function)}, which takes {taken_by(function)}"
+        )
 
 
-def check_function(taker: str, name: str, function: Any, form: str) -> None:
-    """Raise unless an argument is a function, and none of another kind of those that exist."""
+def check_function(taker: str, name: str, function: Any, form: str, arguments: int) -> None:
+    """Raise unless an argument is a function of so many arguments, and none of another kind."""
     if not callable(function) or isinstance(function, nnx.Module):
         raise TypeError(
             f"{taker} takes {name} as a function {form}, got {type(function).__name__}: "
@@ -200,6 +213,7 @@ def check_function(taker: str, name: str, function: Any, form: str) -> None:
             f"{taker} takes {name} as a function {form}, got a gradient function; make a step of "
             "it with training.train_step(gradient_fn, tx)"
         )
+    check_takes(f"{taker}'s {name}", form, function, *[None] * arguments)
 
 
 def check_key(loss_fn: Any, key: Any) -> None:
@@ -216,22 +230,6 @@ def check_key(loss_fn: Any, key: Any) -> None:
             f"{name} needs key=, and there is none; make the state with "
             "train_state(..., key=jax.random.key(seed))"
         )
-
-
-def check_random_key(key: Any, *, may_be_raw: bool = True) -> None:
-    """Raise for what is not a random key, and where it must be typed for a raw one.
-
-    No function can tell a raw key from numbers, so that all devices would draw alike.
-    """
-    if key is None:
-        return
-    if isinstance(key, jax.Array):
-        is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-        if is_typed or (may_be_raw and key.dtype == np.uint32 and key.ndim):
-            return
-    elif may_be_raw and isinstance(key, np.ndarray) and key.dtype == np.uint32 and key.ndim:
-        return
-    raise TypeError(f"key must be a typed key, got {key!r:.80}; pass jax.random.key(seed)")
 
 
 def check_loss_scale(loss_scale: Any) -> None:

@@ -30,10 +30,18 @@ class Kind(NamedTuple):
     """Return any other value as the function gets it, or raise :class:`MisfitError`."""
     element: Kind | None = None
     """The kind of what a sequence holds."""
+    is_number: bool = False
+    """Whether it may be a number of Python's."""
 
     def fit(self, value: Any) -> Any:
         """Return a value as the function gets it, or raise :class:`MisfitError`."""
         return value if type(value) in self.types else self.take(value)
+
+
+_LIMIT = 2**63
+"""Integers are those of 64 bits, signed or, as seeds, not."""
+_LARGEST = 1024
+"""So many bits of an integer a float holds."""
 
 
 def misfit(value: Any) -> Any:
@@ -49,6 +57,8 @@ def _take_bool(value: Any) -> bool:
 
 
 def _take_int(value: Any) -> int:
+    if type(value) is int and -_LIMIT <= value < 2 * _LIMIT:
+        return value
     found = as_integer(value)
     if found is None:
         raise MisfitError
@@ -65,8 +75,10 @@ def _take_whole(value: Any) -> Any:
 
 
 def _take_float(value: Any) -> Any:
+    if type(value) is int:
+        return value if value.bit_length() <= _LARGEST else misfit(value)
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return value
+        return value if isinstance(value, (float, np.number)) else float(value)
     # A number may be traced, or lie on a device.
     value = _take_array(value)
     if np.ndim(value) == 0 and value.dtype.kind not in "bc":
@@ -111,19 +123,20 @@ def _take_scalar(value: Any) -> Any:
 
 ANYTHING = Kind("anything", set(), lambda value: value)
 BOOL = Kind("bool", {bool}, _take_bool)
-INT = Kind("int", {int}, _take_int)
-WHOLE = Kind("int", {int}, _take_whole)
+INT = Kind("int", set(), _take_int, is_number=True)
+WHOLE = Kind("int", set(), _take_whole, is_number=True)
 """A count, of which PyTorch often also takes ``10.0``; the body says where it does not."""
-FLOAT = Kind("float", {float, int}, _take_float)
+FLOAT = Kind("float", {float}, _take_float, is_number=True)
 TEXT = Kind("str", {str}, lambda value: value if isinstance(value, str) else misfit(value))
 ARRAY = Kind("array", set(), _take_array)
 NONE = Kind("None", {type(None)}, misfit)
 FUNCTION = Kind(
     "function", {types.FunctionType}, lambda value: value if callable(value) else misfit(value)
 )
-SCALAR = Kind("float or scalar array", {float, int}, _take_scalar)
+SCALAR = Kind("float or scalar array", {float, int}, _take_scalar, is_number=True)
 HYPERPARAMETER = Kind(
     "a number, a JAX scalar or a schedule (a function of the step)",
     {float, int},
     lambda value: value if callable(value) else _take_scalar(value),
+    is_number=True,
 )

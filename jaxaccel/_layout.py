@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
+from jaxaccel._functions import check_takes
+
 Layout: TypeAlias = Literal["flax", "torch"]
 """Where a kernel keeps its axes: ``"flax"`` is (*k, I, O), ``"torch"`` is (O, I, *k)."""
 
@@ -24,7 +26,9 @@ def check_layout(layout: str) -> None:
 
 def check_layouts(layout: Layouts) -> None:
     """Raise unless ``layout`` is a layout or a function."""
-    if not callable(layout):
+    if callable(layout):
+        check_takes("layout", '(path) -> "flax" or "torch"', layout, "")
+    else:
         check_layout(layout)
 
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, auto_axes
 
+from jaxaccel._functions import name_of, number_of
+
 
 class Complement(NamedTuple):
     """A decay factor held as its distance from 1, which an array keeps with all its digits.
@@ -45,23 +47,22 @@ def one_minus(beta: Any) -> Any:
     return beta.one_minus if isinstance(beta, Complement) else 1 - beta
 
 
-def value_at(hyperparameter: Any, step: Any) -> Any:
+def value_at(hyperparameter: Any, step: Any, name: str = "a hyperparameter") -> Any:
     """Return a hyperparameter's value, a scalar: a schedule read at ``step``, or what was given.
 
     Numbers and NumPy arrays become Python floats, because JAX gives the latter a dtype of their
     own. A :class:`Complement` stays one.
     """
     if isinstance(hyperparameter, Complement):
-        return Complement(value_at(hyperparameter.one_minus, step))
-    value: Any = hyperparameter(step) if callable(hyperparameter) else hyperparameter
-    if isinstance(value, (int, float, np.generic, np.ndarray)):
-        return float(np.asarray(value).reshape(()))
-    return jnp.reshape(value, ())
+        return Complement(value_at(hyperparameter.one_minus, step, name))
+    if not callable(hyperparameter):
+        return number_of(name, hyperparameter)
+    return number_of(f"{name}={name_of(hyperparameter)}", hyperparameter(step), "return")
 
 
 def values_at(step: Any, **hyperparameters: Any) -> dict[str, Any]:
     """Return the values of hyperparameters, each a scalar: see :func:`value_at`."""
-    return {name: value_at(each, step) for name, each in hyperparameters.items()}
+    return {name: value_at(each, step, name) for name, each in hyperparameters.items()}
 
 
 def is_zero(hyperparameter: Any) -> bool:

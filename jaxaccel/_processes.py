@@ -10,6 +10,8 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
+from jaxaccel._keys import is_key
+
 SAMPLE = 2**18
 """Of a leaf of a batch at most so many numbers are compared between processes."""
 
@@ -55,11 +57,6 @@ def as_host_array(leaf: Any) -> np.ndarray:
         leaf = jax.random.key_data(leaf)
     array = np.asarray(leaf)
     return array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False)
-
-
-def is_key(leaf: Any) -> bool:
-    """Return whether a leaf is an array of typed random keys."""
-    return isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def digest(leaves: Sequence[Any], largest: int | None = None) -> int:

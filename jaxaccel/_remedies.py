@@ -133,6 +133,13 @@ def _dimensions(value: Any) -> int | None:
     return getattr(value, "ndim", None)
 
 
+def is_too_large(value: Any) -> bool:
+    """Return whether an integer, or one of several, has more than 64 bits."""
+    if isinstance(value, (list, tuple)):
+        return any(map(is_too_large, value))
+    return isinstance(value, int) and value.bit_length() > 64
+
+
 def _of_torch(value: Any) -> str | None:
     """Return how what PyTorch made becomes ours."""
     name = type(value).__name__

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jax.core import Tracer
 
+from jaxaccel._functions import check_takes
 from jaxaccel._tree import is_none, path_name
 
 
@@ -42,7 +43,8 @@ def path_test(name: str, selector: Any) -> Callable[[str, Any], bool] | None:
             'write "head", or lambda path, leaf: path.startswith("head.")'
         )
     if callable(selector):
-        return lambda path, leaf: bool(selector(path, leaf))
+        check_takes(name, "(path, leaf) -> bool", selector, "", None)
+        return lambda path, leaf: _answer(name, selector(path, leaf))
     leaves = jax.tree.leaves(selector, is_leaf=is_none)
     if not leaves or not all(map(_is_bool, leaves)):
         raise TypeError(
@@ -50,6 +52,13 @@ def path_test(name: str, selector: Any) -> Callable[[str, Any], bool] | None:
             f"tree of bools like the parameters, or a prefix of it), got {selector!r:.80}"
         )
     return None
+
+
+def _answer(name: str, found: Any) -> bool:
+    """Return what a predicate says; raise where that is several things, or not known yet."""
+    if hasattr(found, "shape") and not _is_bool(found):
+        raise TypeError(f"{name} must return a bool that is known now, got {found!r:.80}")
+    return bool(found)
 
 
 def _is_nnx_filter(selector: Any) -> bool:

@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxaccel._keys import is_key, is_raw_key
+
 
 class Meant(NamedTuple):
     """What the annotation of an argument says about it, where no class can."""
@@ -27,13 +29,6 @@ class Meant(NamedTuple):
     """In words, after "must be"."""
     fits: Callable[[Any], bool]
     """Whether a value is so."""
-
-
-def _is_key(value: Any) -> bool:
-    if not isinstance(value, (jax.Array, np.ndarray)):
-        return isinstance(value, Generator)
-    is_raw = value.dtype == np.uint32 and value.ndim > 0
-    return is_raw or jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
 def is_dtype(value: Any) -> bool:
@@ -76,11 +71,10 @@ State: TypeAlias = Any
 DType: TypeAlias = Annotated[Any, Meant("a dtype such as jnp.float32", is_dtype)]
 """The dtype of new numbers: ``jnp.float32``, ``np.dtype("float32")``, ``"float32"``."""
 
-Key: TypeAlias = Annotated[Any, Meant("a JAX key such as jax.random.key(0)", _is_key)]
-"""A JAX random key, typed (``jax.random.key``) or raw (``jax.random.PRNGKey``).
-
-An initializer takes a :class:`Generator` in its place.
-"""
+Key: TypeAlias = Annotated[
+    Any, Meant("a JAX key such as jax.random.key(0)", lambda key: is_key(key) or is_raw_key(key))
+]
+"""A JAX random key, typed (``jax.random.key``) or raw (``jax.random.PRNGKey``)."""
 
 AxisName: TypeAlias = str | Sequence[str]
 """One or more mapped mesh axes over which a batch is spread."""
@@ -138,6 +132,12 @@ class Generator(Protocol):
     def randperm(self, n: int, /) -> np.ndarray:
         """Draw a permutation of 0 to n - 1 as ``torch.randperm`` does."""
         ...
+
+
+def is_generator(value: Any) -> bool:
+    """Return whether something draws PyTorch's bits."""
+    # An nnx.Rngs has every attribute that it is asked for, its class only its own.
+    return isinstance(value, Generator) and hasattr(type(value), "words32")
 
 
 class Number(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxaccel._checked import checked
 from jaxaccel._types import Key
@@ -163,7 +164,7 @@ def dropout3d(
 
 def _check_probability(p: float) -> None:
     """Check a probability, with PyTorch's text."""
-    if not 0 <= p <= 1:
+    if not isinstance(p, Tracer) and not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
@@ -176,11 +177,12 @@ def _dropped(
     key: Key | None,
 ) -> jax.Array:
     """Return the input times a mask of ``shape``, which is spread over it."""
-    if not training or p == 0:
+    is_traced = isinstance(p, Tracer)
+    if not training or (not is_traced and p == 0):
         return input
     if not jnp.issubdtype(input.dtype, jnp.inexact):
         raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
-    if p == 1:
+    if not is_traced and p == 1:
         return input * jnp.zeros((), input.dtype)
     if key is None:
         raise ValueError(
@@ -188,9 +190,10 @@ def _dropped(
             f"{name}(input, p, key=jax.random.key(0))"
         )
     # A float32 probability draws the same mask whether x64 is on or not.
-    kept = jax.random.bernoulli(key, np.float32(1 - p), shape)
+    kept = jax.random.bernoulli(key, jnp.asarray(1 - p, np.float32), shape)
     # The factor is rounded to the input's dtype before it multiplies, as in PyTorch.
-    noise = jnp.where(kept, jnp.asarray(1 / (1 - p), input.dtype), jnp.zeros((), input.dtype))
+    factor = 1 / jnp.where(p == 1, jnp.ones_like(p), 1 - p) if is_traced else 1 / (1 - p)
+    noise = jnp.where(kept, jnp.asarray(factor, input.dtype), jnp.zeros((), input.dtype))
     return input * noise
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from jaxaccel._checks import check_std
+from jaxaccel._keys import is_key, is_raw_key
 from jaxaccel._layout import from_torch, shape_in_torch
 from jaxaccel._math import compute_dtype
-from jaxaccel._types import Generator, Key
+from jaxaccel._types import Key, is_generator
 
 
 def uniform(
@@ -119,13 +119,10 @@ def check_range(low: float, high: float) -> None:
 
 def _is_generator(key: Any) -> bool:
     """Return whether a generator draws, and not a JAX key; raise for what is neither."""
-    # An nnx.Rngs has every attribute that it is asked for, and so the protocol's.
-    if isinstance(key, Generator) and not isinstance(key, nnx.Rngs):
+    if is_generator(key):
         return True
-    if isinstance(key, (jax.Array, np.ndarray)):
-        is_raw = key.dtype == jnp.uint32 and key.ndim > 0
-        if is_raw or jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-            return False
+    if is_key(key) or is_raw_key(key):
+        return False
     raise TypeError(
         "an initializer draws with a JAX key or a jaxaccel.random.Generator, but got "
         f"{type(key).__name__}. For a seed: jax.random.key(seed), or "

@@ -33,6 +33,11 @@ class VisionTransformer(nnx.Module):
         *,
         rngs: nnx.Rngs | Generator,
     ):
+        if min(image_size, patch_size) < 1:
+            raise ValueError(
+                f"image_size and patch_size must be at least 1, got image_size={image_size}, "
+                f"patch_size={patch_size}"
+            )
         if image_size % patch_size != 0:
             raise ValueError(
                 f"Input shape indivisible by patch size: image_size={image_size}, "

@@ -52,18 +52,7 @@ def params_key(rngs: nnx.Rngs | Generator) -> Key | Generator:
         >>> [round(x, 4) for x in layer.factor.tolist()]
         [0.9963, 1.2682]
     """
-    check_rngs(rngs)
     return rngs.params() if isinstance(rngs, nnx.Rngs) else rngs
-
-
-def check_rngs(rngs: Any) -> None:
-    """Raise unless random numbers can be drawn from it again and again."""
-    if not isinstance(rngs, (nnx.Rngs, Generator)):
-        raise TypeError(
-            "rngs must be an nnx.Rngs or a jaxaccel.random.Generator, but got "
-            f"{type(rngs).__name__}. For a seed: nnx.Rngs(seed), or "
-            "jaxaccel.random.manual_seed(seed) for PyTorch's own numbers; for a key: nnx.Rngs(key)"
-        )
 
 
 def array_of(module: nnx.Module, name: str) -> jax.Array:

@@ -11,7 +11,6 @@ from flax import nnx
 from jaxaccel._checked import checked
 from jaxaccel._types import Generator, Key
 from jaxaccel.functional import dropout, dropout1d, dropout2d, dropout3d
-from jaxaccel.nn._arguments import check_rngs
 
 
 class _Dropout(nnx.Module):
@@ -23,8 +22,6 @@ class _Dropout(nnx.Module):
     def __init__(self, p: float = 0.5, *, rngs: nnx.Rngs | Generator | None = None):
         if not 0 <= p <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-        if rngs is not None:
-            check_rngs(rngs)
         self.p = p
         self.deterministic = False
         self.rngs = rngs["dropout"].fork() if isinstance(rngs, nnx.Rngs) else nnx.data(None)

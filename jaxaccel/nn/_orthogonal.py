@@ -13,7 +13,7 @@ from jaxaccel._layout import from_torch, to_torch
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator
 from jaxaccel.init import normal
-from jaxaccel.nn._arguments import check_rngs, params_key
+from jaxaccel.nn._arguments import params_key
 from jaxaccel.nn._parametrize import Layer, parametrize, plain_parameter
 
 
@@ -76,7 +76,6 @@ def orthogonal(
         Lezcano-Casado. Trivializations for Gradient-Based Optimization on Manifolds. 2019.
         https://arxiv.org/abs/1909.09501
     """
-    check_rngs(rngs)
     variable, layout = plain_parameter(module, name)
     weight = variable[...]
     if weight.ndim < 2:

@@ -83,6 +83,11 @@ class Sequential(nnx.Module):
 
     def _check(self, name: Any, layer: Any) -> None:
         """Raise for a name or a layer that cannot be, with PyTorch's texts."""
+        if type(layer).__module__.partition(".")[0] == "torch":
+            raise TypeError(
+                f"{type(layer).__name__} is a layer of PyTorch, got {layer!r:.80} as {name!r}; "
+                f"jaxaccel.nn has the layers of this library"
+            )
         if not callable(layer):
             raise TypeError(f"{type(layer).__name__} is not a layer or another callable")
         if not isinstance(name, str):

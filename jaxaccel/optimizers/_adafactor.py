@@ -172,7 +172,7 @@ def adafactor(
         )
         update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
         # It depends on the leaf's own dtype, so it walks along like a slot.
-        eps1 = _eps1(None if eps[0] is None else value_at(eps[0], at), updates, params)
+        eps1 = _eps1(None if eps[0] is None else value_at(eps[0], at, "eps[0]"), updates, params)
         slots = (*state[1:], eps1)
         updates, *moments, _ = update_leaves(update_leaf, updates, params, slots, step=step)
         return updates, AdafactorState(step, *moments)

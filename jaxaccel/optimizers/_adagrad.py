@@ -117,7 +117,7 @@ def adagrad(
     def init(params: Params) -> State:
         check_parameters(params)
         step = initial_step(params)
-        start = value_at(initial_accumulator_value, step)
+        start = value_at(initial_accumulator_value, step, "initial_accumulator_value")
 
         def initial_sum(param):
             part = jnp.real(param)

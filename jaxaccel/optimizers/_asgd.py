@@ -122,7 +122,7 @@ def asgd(
     def init(params: Params) -> State:
         check_parameters(params)
         step = initial_step(params)
-        first_lr = jnp.asarray(value_at(lr, step), jnp.float32)
+        first_lr = jnp.asarray(value_at(lr, step, "lr"), jnp.float32)
         return ASGDState(
             step=step,
             eta=initial_scalar(params, np.float32) + first_lr,
@@ -138,7 +138,7 @@ def asgd(
         step = next_counts(state.step, updates)
         at = schedule_step(extra, state.step)
         now = values_at(at, lambd=lambd, weight_decay=weight_decay)
-        lr_now, alpha_now, t0_now = (value_at(each, at) for each in (lr, alpha, t0))
+        lr_now, alpha_now, t0_now = values_at(at, lr=lr, alpha=alpha, t0=t0).values()
         eta = map_counts(functools.partial(_first_eta, lr=lr_now), state.eta, step)
         next_eta = functools.partial(_next_eta, lr=lr_now, lambd=now["lambd"], alpha=alpha_now)
         etas = map_counts(next_eta, step)

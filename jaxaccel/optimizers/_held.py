@@ -33,22 +33,22 @@ def written(kinds: Mapping[str, Any], numbers: Mapping[str, Any], params: Params
             return number.astype(dtype)
         return initial_scalar(params, dtype, number)
 
-    return {name: _held(kinds[name], value, 0, place) for name, value in numbers.items()}
+    return {name: _held(name, kinds[name], value, 0, place) for name, value in numbers.items()}
 
 
 def rewritten(held: Mapping[str, Any], numbers: Mapping[str, Any], step: Any) -> dict[str, Any]:
     """Return a group's hyperparameters for the next update: what is scheduled is read anew."""
 
-    def renew(old: Any, value: Any) -> Any:
+    def renew(name: str, old: Any, value: Any) -> Any:
         if type(old) is tuple:
-            return tuple(map(renew, old, value))
+            return tuple(renew(name, *pair) for pair in zip(old, value, strict=True))
         if not isinstance(old, Scheduled):
             return old
         decays = isinstance(old.value, Complement)
         dtype = jax.tree.leaves(old)[0].dtype
-        return _held(Number(decays), value, step, lambda number: jnp.asarray(number, dtype))
+        return _held(name, Number(decays), value, step, lambda number: jnp.asarray(number, dtype))
 
-    return {name: renew(old, numbers[name]) for name, old in held.items()}
+    return {name: renew(name, old, numbers[name]) for name, old in held.items()}
 
 
 def in_force(held: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,20 +109,21 @@ def _replaced_one(name: str, held: Any, value: Any) -> Any:
     if callable(value):
         raise TypeError(f"{name} must be a number or a scalar, not a schedule, got {value!r}")
     known_value(name, value)
-    number = value_at(value, 0)
+    number = value_at(value, 0, name)
     if isinstance(held, Complement):
         return Complement(_placed_like(held.one_minus, one_minus(number)))
     return _placed_like(held, number)
 
 
-def _held(kind: Any, value: Any, step: Any, place: Callable[[Any], jax.Array]) -> Any:
+def _held(name: str, kind: Any, value: Any, step: Any, place: Callable[[Any], jax.Array]) -> Any:
     """Return a hyperparameter as the state holds it, its scalars made by ``place``."""
     if isinstance(value, (tuple, list)):
         kinds = kind if type(kind) is tuple else [kind] * len(value)
-        return tuple(_held(own, item, step, place) for own, item in zip(kinds, value, strict=True))
+        pairs = zip(kinds, value, strict=True)
+        return tuple(_held(name, own, item, step, place) for own, item in pairs)
     if value is None:
         return None
-    number = value_at(value, step)
+    number = value_at(value, step, name)
     held = Complement(place(one_minus(number))) if kind.decays else place(number)
     return Scheduled(held) if callable(value) else held
 

@@ -17,7 +17,8 @@ from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_lr, check_params_given, check_positive_integer, known_value
 from jaxaccel._counts import schedule_step
-from jaxaccel._math import in_dtype, value_at
+from jaxaccel._functions import check_takes, number_of
+from jaxaccel._math import in_dtype, values_at
 from jaxaccel._tree import (
     initial_scalar,
     initial_step,
@@ -216,6 +217,8 @@ def lbfgs(
         check_params_given(params, "lbfgs")
         if max_iter > 1 or line_search_fn is not None:
             _check_closure(value, value_fn)
+        if value_fn is not None:
+            check_takes("value_fn", "(params) -> loss", value_fn, params)
         grads, treedef = jax.tree.flatten(updates, is_leaf=is_none)
         leaves, dtype = treedef.flatten_up_to(params), state.d.dtype
         start = ravel(leaves, leaves, dtype)
@@ -226,11 +229,14 @@ def lbfgs(
 
         def loss_at(position: jax.Array) -> jax.Array:
             assert value_fn is not None
-            return jnp.reshape(value_fn(tree(position, leaves)), ()).astype(dtype)
+            loss = value_fn(tree(position, leaves))
+            return jnp.asarray(number_of("value_fn", loss, "return"), dtype)
 
         at = schedule_step(extra, state.step)
-        in_force = [value_at(x, at) for x in (lr, tolerance_grad, tolerance_change)]
-        lr_now, grad_now, change_now = in_dtype(dtype, *in_force)
+        in_force = values_at(
+            at, lr=lr, tolerance_grad=tolerance_grad, tolerance_change=tolerance_change
+        )
+        lr_now, grad_now, change_now = in_dtype(dtype, *in_force.values())
         rules = Rules(
             jax.value_and_grad(loss_at),
             lr_now,

@@ -109,7 +109,7 @@ def lookahead(
         update_leaf = functools.partial(
             _update_leaf,
             jumps=step % k == 0,
-            alpha=value_at(alpha, schedule_step(extra, state.step)),
+            alpha=value_at(alpha, schedule_step(extra, state.step), "alpha"),
         )
         updates, slow = update_leaves(update_leaf, updates, params, [state.slow])
         return updates, LookaheadState(step, slow, inner_state)

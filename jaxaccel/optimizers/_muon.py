@@ -154,7 +154,7 @@ def muon(
         update_leaf = functools.partial(
             _update_leaf,
             nesterov=nesterov,
-            ns_coefficients=[value_at(each, at) for each in ns_coefficients],
+            ns_coefficients=[value_at(each, at, "ns_coefficients") for each in ns_coefficients],
             ns_steps=ns_steps,
             **now,
         )

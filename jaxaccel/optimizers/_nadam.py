@@ -164,7 +164,9 @@ def nadam(
             at, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
         )
         momentum = functools.partial(
-            _momentum, beta1=now["beta1"], momentum_decay=value_at(momentum_decay, at)
+            _momentum,
+            beta1=now["beta1"],
+            momentum_decay=value_at(momentum_decay, at, "momentum_decay"),
         )
         mu_product, grad_share, exp_avg_share = map_counts(momentum, state.mu_product, step)
         update_leaf = functools.partial(

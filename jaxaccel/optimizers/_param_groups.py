@@ -14,6 +14,7 @@ from jaxaccel._check_trees import check_gradients, check_parameters, check_state
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_factory
 from jaxaccel._counts import schedule_step
+from jaxaccel._functions import check_takes
 from jaxaccel._math import is_zero
 from jaxaccel._selectors import path_test, paths_of, selected
 from jaxaccel._tree import initial_step, is_none, next_step, short_repr, takes_shapes
@@ -97,10 +98,10 @@ def param_groups(
     check_divisible(optimizer)
     selectors = [selector_of(index, group) for index, group in enumerate(groups)]
     arguments = [{**defaults, **group} for group in [*groups, {}]]
+    kinds = number_kinds(optimizer)
     for group in arguments:
         group.pop("params", None)
-        optimizer(**group)  # raises what is wrong with its arguments
-    kinds = number_kinds(optimizer)
+        _check_arguments(optimizer, group)
     numbers = [_numbers(optimizer, kinds, group) for group in arguments]
 
     @takes_shapes
@@ -152,6 +153,17 @@ def selector_of(index: int, group: Mapping[str, Any]) -> Any:
         )
     path_test(f'"params" of group {index}', group["params"])
     return group["params"]
+
+
+def _check_arguments(optimizer: Callable[..., Any], group: Mapping[str, Any]) -> None:
+    """Raise what an optimizer says about its arguments, or what is said about one's own."""
+    try:
+        optimizer(**group)
+    except TypeError as error:
+        # The call itself has failed where no frame of the function is in the traceback.
+        if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+            check_takes("optimizer", f"of {', '.join(group)}", optimizer, **group)
+        raise
 
 
 def _numbers(

@@ -108,7 +108,7 @@ def rprop(
     def init(params: Params) -> State:
         check_parameters(params)
         step = initial_step(params)
-        step_size = value_at(lr, step)
+        step_size = value_at(lr, step, "lr")
         return RpropState(
             step=step,
             prev=zeros_like(params),
@@ -129,7 +129,7 @@ def rprop(
         )
         update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
         step = next_counts(state.step, updates)
-        start = functools.partial(_started, lr=value_at(lr, at))
+        start = functools.partial(_started, lr=value_at(lr, at, "lr"))
         step_size = jax.tree.map(start, state.step_size, of_leaves(step, state.step_size))
         slots = (state.prev, step_size)
         updates, *slots = update_leaves(update_leaf, updates, params, slots)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._check_trees import check_gradients
 from jaxaccel._checked import checked_after
 from jaxaccel._math import compute_dtype
 from jaxaccel._tree import short_repr
@@ -44,7 +45,8 @@ def apply_sparse_updates(params: Params, updates: Updates) -> Params:
         rows outside the table are dropped.
 
     Raises:
-        ValueError: Indices and rows do not fit each other or the table.
+        ValueError: Indices and rows do not fit each other or the table, an array has another shape
+            than its parameter, or the trees differ.
         TypeError: Indices are not integers, or an update is of another type.
 
     PyTorch:
@@ -57,11 +59,14 @@ def apply_sparse_updates(params: Params, updates: Updates) -> Params:
         >>> print(ja.optimizers.apply_sparse_updates(jnp.ones(4), update))
         [0.  1.  1.5 1. ]
     """
+    check_gradients("apply_sparse_updates", updates, params, dense=False)
 
     def apply(param: Any, update: Any) -> Any:
         if update is None:
             return param
-        if isinstance(update, (jax.Array, np.ndarray)):
+        param = jnp.asarray(param)
+        if isinstance(update, (jax.Array, np.ndarray, np.generic, int, float)):
+            check_gradients("apply_sparse_updates", update, param)
             return (param + update).astype(param.dtype)
         indices, rows = as_sparse_rows(update, param)
         return param.at[indices].add(rows.astype(param.dtype), mode="drop")

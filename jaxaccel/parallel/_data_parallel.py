@@ -12,11 +12,12 @@ from jax.sharding import AbstractMesh, Mesh
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import (
     check_arrays,
+    check_function,
     check_gradient_function,
     check_loss_scale,
-    check_random_key,
 )
 from jaxaccel._donated import check_not_donated
+from jaxaccel._keys import check_random_key
 from jaxaccel._processes import MAKE_GLOBAL, check_global
 from jaxaccel._rows import row_axes
 from jaxaccel._types import AxisName, GradientFunction, Gradients, Params
@@ -108,6 +109,8 @@ def data_parallel(
         https://arxiv.org/abs/2006.15704
     """
     check_gradient_function("data_parallel", gradient_fn)
+    if weight is not None:
+        check_function("data_parallel", "weight", weight, "(batch) -> number", 1)
     axes = known_axes(mesh, axis)
     if mode == "jit":
         run = by_sharding(gradient_fn, mesh, axes)

@@ -7,11 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
+from jaxaccel._keys import is_key, is_raw_key
 from jaxaccel._math import as_complex, as_real_pairs
-from jaxaccel._processes import is_key
 from jaxaccel._rows import as_weight, scaled_by, seeds_of, share_of_gradient, share_of_metric
 from jaxaccel._tree import map_unfrozen, path_name
 from jaxaccel._types import GradientFunction, Gradients, Params
@@ -52,7 +51,7 @@ def check_keys(model_state: Any) -> None:
     nodes = jax.tree.leaves_with_path(model_state, is_leaf=_is_variable)
     for path, node in nodes:
         for below, leaf in jax.tree.leaves_with_path(node):
-            if not isinstance(node, nnx.RngCount) and _is_raw_key(leaf):
+            if not isinstance(node, nnx.RngCount) and _has_words_of_key(leaf):
                 raise TypeError(
                     f"model_state at {path_name((*path, *below))!r}, uint32 of shape "
                     f"{jnp.shape(leaf)}, is a raw key, which cannot be told from numbers, so that "
@@ -67,11 +66,9 @@ def _is_variable(node: Any) -> bool:
     return isinstance(node, nnx.Variable)
 
 
-def _is_raw_key(leaf: Any) -> bool:
+def _has_words_of_key(leaf: Any) -> bool:
     """Return whether a leaf has the dtype and shape of raw keys."""
-    if getattr(leaf, "dtype", None) != np.uint32 or not leaf.shape:
-        return False
-    return leaf.shape[-1:] == jax.eval_shape(jax.random.PRNGKey, 0).shape
+    return is_raw_key(leaf) and leaf.shape[-1:] == jax.eval_shape(jax.random.PRNGKey, 0).shape
 
 
 def _seed(weight: Any, axes: tuple[str, ...]) -> jax.Array:

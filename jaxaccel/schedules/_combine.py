@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from jaxaccel._functions import check_takes
 from jaxaccel.schedules._reduce_lr_on_plateau import Plateau
 from jaxaccel.schedules._schedule import Group, Scheduler, Start, constructed, scheduler_of
 from jaxaccel.schedules._user_function import call_at
@@ -81,9 +82,11 @@ def _member(combinator: str, index: int, scheduler: Any) -> Node:
             f"{combinator} at index {index} should be a schedule, a function of the step, "
             f"got {scheduler!r}"
         )
+    name = f"the function at index {index} of {combinator}"
+    check_takes(name, "(step) -> number", scheduler, 0)
 
     def curve(xp: Any, k: Any) -> Any:
-        return call_at(f"the function at index {index} of {combinator}", scheduler, xp, k)
+        return call_at(name, scheduler, xp, k)
 
     return Scheduler(
         None, lambda start: curve, lambda start: lambda xp, k, lr: curve(xp, k), "absolute"

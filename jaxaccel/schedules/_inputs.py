@@ -37,6 +37,8 @@ def known_lr(lr: Any) -> float:
 def known_count(name: str, value: Any, least: int) -> int:
     """Return ``value``, a whole number of at least ``least``, as an int."""
     known = known_number(name, value)
+    if known >= 2**63:
+        raise ValueError(f"{name} is too large, got {value!r:.80}")
     if not known.is_integer() or known < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
     return int(known)

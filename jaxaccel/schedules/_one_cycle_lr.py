@@ -92,8 +92,8 @@ def one_cycle_lr(
         total_steps, epochs, steps_per_epoch, pct_start, anneal_strategy, three_phase
     )
     max_lr = known_number("max_lr", max_lr)
-    initial_lr = max_lr / known_number("div_factor", div_factor)
-    min_lr = initial_lr / known_number("final_div_factor", final_div_factor)
+    initial_lr = max_lr / _divisor("div_factor", div_factor)
+    min_lr = initial_lr / _divisor("final_div_factor", final_div_factor)
 
     def values(start: Start) -> Curve:
         # PyTorch reads these from the group at every step: a later OneCycleLR replaces them.
@@ -103,3 +103,11 @@ def one_cycle_lr(
 
     writes = Group(initial_lr=initial_lr, max_lr=max_lr, min_lr=min_lr)
     return absolute_schedule(values, writes=writes, last_step=last_step(cycle))
+
+
+def _divisor(name: str, value: Scalar) -> float:
+    """Return a number that is not 0, with Python's text for one that is."""
+    known = known_number(name, value)
+    if known == 0:
+        raise ZeroDivisionError(f"float division by zero\n{name} must not be 0, got {value!r}")
+    return known

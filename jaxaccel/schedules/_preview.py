@@ -145,7 +145,7 @@ def _read(name: str, value: Any, steps: np.ndarray) -> Any:
     if scheduler_of(value) is not None:
         return value(steps)
     # Others may have branches in Python or be strict about types: plain ints suit them all.
-    return np.array([float(value_at(value, int(step))) for step in steps])
+    return np.array([float(value_at(value, int(step), name)) for step in steps])
 
 
 def _run(tx: Any, steps: np.ndarray, params: Any) -> tuple[Any, ...]:

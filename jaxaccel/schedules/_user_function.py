@@ -9,19 +9,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._functions import check_takes, number_of
+
 
 def call_at(name: str, function: Callable[[Any], Any], xp: Any, k: Any) -> Any:
     """Return the values of a user's function at the integers ``k``.
 
     Known integers are Python ints, as in PyTorch, and one at a time. Traced ones are JAX scalars.
     """
+
+    def value_at(step: Any) -> Any:
+        return number_of(name, function(step), "return")
+
     if xp is np:
-        values = [float(function(int(step))) for step in k.ravel()]
+        values = [float(value_at(int(step))) for step in k.ravel()]
         return np.array(values, dtype=np.float64).reshape(k.shape)
     try:
         # The user's own arithmetic mixes integers and floats.
         with jax.numpy_dtype_promotion("standard"):
-            call = lambda step: jnp.asarray(function(step)).astype(float)  # noqa: E731
+            call = lambda step: jnp.asarray(value_at(step)).astype(float)  # noqa: E731
             return call(k) if k.ndim == 0 else jax.vmap(call)(k.ravel()).reshape(k.shape)
     except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
         raise TypeError(
@@ -34,3 +40,4 @@ def check_function(name: str, function: Any) -> None:
     """Raise unless ``function`` can be called, with PyTorch's text."""
     if not callable(function):
         raise TypeError(f"{name} should be a function, but got {type(function).__name__}")
+    check_takes(name, "(step) -> number", function, 0)

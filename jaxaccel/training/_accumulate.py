@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import (
     check_arrays,
+    check_function,
     check_gradient_function,
     check_loss_scale,
     check_positive_integer,
-    check_random_key,
 )
+from jaxaccel._keys import check_random_key
 from jaxaccel._math import compute_dtype
 from jaxaccel._rows import (
     as_weight,
@@ -87,6 +88,8 @@ def accumulate(
         1.5
     """
     check_gradient_function("accumulate", gradient_fn)
+    if weight is not None:
+        check_function("accumulate", "weight", weight, "(part) -> number", 1)
     steps = check_positive_integer("accumulation steps", steps)
     if steps == 1:
         return gradient_fn

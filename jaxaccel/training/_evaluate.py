@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -85,7 +85,9 @@ def evaluate(
         >>> ja.training.evaluate(metric_fn, 0.0, (), batches)
         {'error': 3.0}
     """
-    check_function("evaluate", "metric_fn", metric_fn, "(params, model_state, batch) -> {...}")
+    check_function("evaluate", "metric_fn", metric_fn, "(params, model_state, batch) -> {...}", 3)
+    if weight is not None:
+        check_function("evaluate", "weight", weight, "(batch) -> array", 1)
     if isinstance(params, TrainState):
         raise TypeError(
             "evaluate takes params and model_state, got a TrainState; call "
@@ -128,6 +130,8 @@ def _sums(
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Return the weighted sum and the sum of weights of each metric over a batch."""
     weights = counts if weight is None else weight(batch)
+    check_arrays("weight(batch)", weights)
+    weights = jnp.asarray(weights)
 
     def total(name: str, metric: jax.Array) -> tuple[jax.Array, jax.Array]:
         if metric.shape[:1] != counts.shape:
@@ -143,6 +147,13 @@ def _sums(
         return jnp.sum(share * kept), jnp.sum(share)
 
     found = metric_fn(params, model_state, batch)
+    if not isinstance(found, Mapping):
+        raise TypeError(
+            "metric_fn must return {name: array}, one entry a row, got "
+            f"{jax.tree.map(jnp.shape, found) if jax.tree.leaves(found) else found}"
+        )
+    for name, metric in found.items():
+        check_arrays(f"metric {name!r}", metric)
     return {name: total(name, jnp.asarray(metric)) for name, metric in found.items()}
 
 
@@ -156,6 +167,11 @@ def _on_mesh(filled: Any, mesh: Mesh, axis: AxisName, batch_axes: Any, whole: An
 
 def _spread(of_rows: jax.Array, metric: jax.Array) -> jax.Array:
     """Return numbers of rows, or of entries, in a metric's shape."""
+    if of_rows.shape != metric.shape[: of_rows.ndim]:
+        raise ValueError(
+            f"weight must return an array of the metric's shape {metric.shape} or of its first "
+            f"axes, got shape {of_rows.shape}"
+        )
     shape = (*of_rows.shape, *(1,) * (metric.ndim - of_rows.ndim))
     return jnp.broadcast_to(of_rows.reshape(shape), metric.shape)
 

@@ -81,10 +81,10 @@ def fit(
         >>> print(history.steps["loss"])
         [9. 0.]
     """
-    check_function("fit", "step", step, "(state, batch) -> (state, metrics)")
-    check_function("fit", "batches", batches, "epoch -> iterable of batches: lambda epoch: loader")
+    check_function("fit", "step", step, "(state, batch) -> (state, metrics)", 2)
+    check_function("fit", "batches", batches, "(epoch) -> batches: lambda epoch: loader", 1)
     if evaluate is not None:
-        check_function("fit", "evaluate", evaluate, "state -> {name: number}")
+        check_function("fit", "evaluate", evaluate, "(state) -> {name: number}", 1)
     if epochs < 0:
         raise ValueError(f"epochs must be at least 0, got {epochs}")
     steps: list[dict[str, float]] = []

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._call_repr import in_brief
 from jaxaccel._checked import checked
 from jaxaccel._donated import check_not_donated
 from jaxaccel._named_arrays import paths_of_variables
@@ -65,12 +66,18 @@ def split_model(model: nnx.Module, trainable: Any = None) -> tuple[ModelFunction
     chosen = nnx.Param if trainable is None else _chosen(own, trainable, names)
     training_graph, params, model_state = nnx.split(own, chosen, ...)
 
+    @checked
     def apply(
         params: Params, model_state: Any, *inputs: Any, training: bool, **named: Any
     ) -> tuple[Any, Any]:
         graph = training_graph if training else eval_graph
-        # Copied, so that variables made outside a transformation are not changed inside it.
-        called = nnx.merge(graph, params, model_state, copy=True)
+        try:
+            # Copied, so that variables made outside a transformation are not changed inside it.
+            called = nnx.merge(graph, params, model_state, copy=True)
+        except (AttributeError, TypeError, ValueError):
+            _check_state(model_state)  # asked here, so that a call in order pays nothing for it
+            _check_fits(own, params, model_state, is_whole=True)
+            raise
         outputs = called(*inputs, **named)
         _, _, new_state = nnx.split(called, chosen, ...)
         return outputs, new_state
@@ -116,14 +123,25 @@ def merge(model: nnx.Module, params: Params, model_state: Any = ()) -> None:
             nnx.update(model, jax.tree.map(jnp.copy, tree))
 
 
-def _check_fits(model: nnx.Module, params: Params, model_state: Any) -> None:
+def _check_state(model_state: Any) -> None:
+    """Raise for what is not the rest of a model's state: the first input in its place, say."""
+    if not isinstance(model_state, (Mapping, tuple)):
+        raise TypeError(
+            f"model_state must be what split_model returned, got {in_brief(model_state)}; call "
+            "apply(params, model_state, *inputs, training=...)"
+        )
+
+
+def _check_fits(
+    model: nnx.Module, params: Params, model_state: Any, *, is_whole: bool = False
+) -> None:
     """Raise unless two trees together are a model's state; without the second, a part of it."""
     own, given = _shapes(nnx.state(model)), _shapes(params) | _shapes(model_state)
-    faults = [f"the model has no {path}" for path in given if path not in own]
+    faults = [f"the model has no {path or 'such array'}" for path in given if path not in own]
     for path, shape in own.items():
         if path not in given:
             # Without the second tree nobody can say which parameters are frozen, and stay.
-            if jax.tree.leaves(model_state) or not given:
+            if is_whole or jax.tree.leaves(model_state) or not given:
                 faults.append(f"{path} is missing")
         elif given[path] != shape:
             faults.append(f"{path} has shape {given[path]}, in the model {shape}")

@@ -12,8 +12,9 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_arrays, check_random_key, check_transformation
+from jaxaccel._checks import check_arrays, check_transformation
 from jaxaccel._donated import check_not_donated
+from jaxaccel._keys import check_random_key
 from jaxaccel._tree import initial_step, short_repr
 from jaxaccel._types import Key, Params
 from jaxaccel.parallel import replicate
@@ -88,4 +89,10 @@ def train_state(
     if mesh is not None:
         place = functools.partial(replicate, mesh=mesh)
     params, model_state, key = place((params, model_state, key))
-    return TrainState(initial_step(params), params, model_state, place(tx.init(params)), key)
+    return TrainState(
+        initial_step(params),
+        params,
+        model_state,
+        place(tx.init(params)),
+        key,
+    )

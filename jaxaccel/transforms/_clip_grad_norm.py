@@ -134,6 +134,12 @@ def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array
         [0.5999999  0.79999983]
     """
     check_non_negative("max_norm", max_norm, "Invalid max_norm value")
+    if isinstance(total_norm, (jax.Array, np.ndarray)) and total_norm.ndim:
+        raise ValueError(
+            f"scalar tensor expected to be 0 dim but it has {total_norm.ndim} dimensions and "
+            f"{total_norm.size} elements.\ntotal_norm must be one number, got shape "
+            f"{total_norm.shape}; get_total_norm(grads) returns it"
+        )
     (max_norm,) = in_dtype(total_norm.dtype, max_norm)
     coefficient = max_norm / (total_norm + 1e-6)
     # Where it is 1, the derivative is the quotient's, as that of torch.clamp is.
@@ -210,7 +216,7 @@ def clip_grad_norm(
         del params
         check_state("clip_grad_norm", ClipGradNormState, state)
         total_norm = get_total_norm(updates, norm_type, error_if_nonfinite, **over)
-        largest = value_at(max_norm, schedule_step(extra, state.step))
+        largest = value_at(max_norm, schedule_step(extra, state.step), "max_norm")
         clipped = clip_grads_with_norm(updates, largest, total_norm)
         new_state = ClipGradNormState(
             next_step(state.step), total_norm.astype(state.total_norm.dtype)

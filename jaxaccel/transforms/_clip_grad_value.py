@@ -75,7 +75,7 @@ def clip_grad_value(clip_value: Hyperparameter) -> optax.GradientTransformationE
                     f"clip_grad_value: complex gradients have no order to clip by (got a leaf of "
                     f"dtype {leaf.dtype}); use clip_grad_norm"
                 )
-        bound = value_at(clip_value, schedule_step(extra, state.step))
+        bound = value_at(clip_value, schedule_step(extra, state.step), "clip_value")
         (clipped,) = update_leaves(
             lambda _, grad: (_clamp(grad, *in_dtype(grad.dtype, bound)),), updates, None, ()
         )

@@ -87,7 +87,7 @@ def exponential_moving_average(decay: Hyperparameter = 0.999) -> WeightAverage:
         )
 
     def average(averaged, param, n_averaged, is_integer):
-        return _decaying(averaged, param, is_integer, decay=value_at(decay, n_averaged))
+        return _decaying(averaged, param, is_integer, decay=value_at(decay, n_averaged, "decay"))
 
     return _weight_average(average)
 

@@ -17,6 +17,8 @@ from parity_tests.harness.errors import assert_no_faults
 ROOT = Path(__file__).parents[2]
 CORE = (
     "_types",
+    "_functions",
+    "_keys",
     "_math",
     "_gradient",
     "_tree",
@@ -41,18 +43,20 @@ CORE = (
 )
 
 MAY_IMPORT = {
-    "_types": (),
-    "_math": ("_types",),
+    "_functions": (),
+    "_keys": (),
+    "_types": ("_keys",),
+    "_math": ("_types", "_functions"),
     "_gradient": ("_math",),
     "_tree": ("_types", "_math"),
     "_donated": ("_tree",),
     "_check_trees": ("_tree", "_donated"),
     "_counts": ("_types", "_tree"),
-    "_selectors": ("_tree",),
-    "_layout": ("_types",),
+    "_selectors": ("_functions", "_tree"),
+    "_layout": ("_types", "_functions"),
     "_rows": ("_types", "_math", "_tree", "_checks"),
-    "_processes": (),
-    "_checks": ("_types", "_math", "_donated"),
+    "_processes": ("_keys",),
+    "_checks": ("_types", "_functions", "_math", "_donated"),
     "_spatial": ("_checks",),
     "_shapes": ("_checks",),
     "_call_repr": ("_tree",),

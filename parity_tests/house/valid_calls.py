@@ -29,6 +29,14 @@ def model_function(params, model_state, x):
     return params * x, model_state
 
 
+def step_function(state, batch):
+    return state, {}
+
+
+def metric_function(params, model_state, batch):
+    return {}
+
+
 @functools.cache
 def linear():
     return ja.nn.Linear(3, 3, rngs=GENERATOR)
@@ -188,8 +196,8 @@ OWN = {
         "gradient_fn": ja.training.gradients(loss_function),
         "tx": ja.optimizers.sgd(0.1),
     },
-    "training.fit": {"step": abs, "state": MATRIX, "batches": abs},
-    "training.evaluate": {"metric_fn": abs, "model_state": (), "batches": [MATRIX]},
+    "training.fit": {"step": step_function, "state": MATRIX, "batches": abs},
+    "training.evaluate": {"metric_fn": metric_function, "model_state": (), "batches": [MATRIX]},
     "training.update_bn": {"loader": [MATRIX], "model": linear},
     "parallel.replicate": {"tree": MATRIX, "mesh": mesh},
     "parallel.shard_batch": {"tree": MATRIX, "mesh": mesh},
