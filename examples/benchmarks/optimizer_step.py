@@ -2,37 +2,33 @@
 
     python examples/benchmarks/optimizer_step.py
     python examples/benchmarks/optimizer_step.py --shapes resnet50 --optimizers adamw sgd
+    python examples/benchmarks/optimizer_step.py --compiler v5e --optimizers adamw adafactor
 
-The step is jitted and donates parameters and state. Every contender takes its turn in every round,
-and medians are compared; building and compiling is timed apart, also in turns. ``copy`` moves the
-bytes that the step must at least read and write.
+The step is jitted and donates parameters and state. The limit is a copy, in place, of the bytes
+that a step must at least read and write: parameters, gradients and state. All optimizers at GPT-2's
+size take more than five minutes.
 
-On 2 CPU cores (jax 0.10, optax 0.2.8) ratios to optax, of a step and of compiling: GPT-2 sgd 1.03
-to 1.09 in two runs and 1.06, adamw 0.99 and 0.77; ResNet-50 sgd 1.03 and 0.98, adamw 1.04 and 0.96,
-nadam 1.01 and 0.98, rprop 0.95 and 0.87; 1,000 leaves sgd 0.91 and 1.02, adamw 1.02 and 0.80, rprop
-1.04 and 0.90, nadam 1.00 and 0.73. PyTorch's fused AdamW took 0.6 of optax's time, its for-loop 1.9
-to 3.4 times. All optimizers at GPT-2's size take more than five minutes.
+With ``--compiler`` nothing runs: the vendor's compiler (the extra ``aot``; no TPU is needed) says
+how many bytes the step moves for each parameter. AdamW must move 28: it reads parameter, gradient
+and two moments, and writes all but the gradient, 4 bytes each.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import gc
 import inspect
-import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+import _timing as timing
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
 import tyro
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import jaxaccel as ja
 
@@ -79,89 +75,99 @@ NAMESAKES = {
 }
 """ASGD, LBFGS and SparseAdam have no namesake; ``sparse_adam.py`` times the last."""
 
+WRAPPED = {
+    "accumulate_gradients(adamw, 4)": (
+        lambda: ja.transforms.accumulate_gradients(J.adamw(LR), 4),
+        lambda: optax.MultiSteps(optax.adamw(LR), 4).gradient_transformation(),
+    )
+}
+"""What a compiler is also asked about; its figures count the branch that is rarely taken."""
+
+TOPOLOGIES = {"v5e": "tpu:v5e:1x1", "v6e": "tpu:v6e:1x1"}
+
 
 @dataclasses.dataclass
-class Args:
+class Args(timing.Options):
     """What to time."""
 
     shapes: tuple[Shapes, ...] = ("gpt2", "resnet50", "small")
     """GPT-2 124M, ResNet-50, and 1,000 leaves of 64 numbers."""
     optimizers: tuple[str, ...] = tuple(NAMESAKES)
     """Which optimizers."""
-    rounds: int = 15
-    """Rounds that count, after two that do not."""
     compile_rounds: int = 5
     """Times that each step is built and compiled."""
     with_torch: bool = True
     """Time PyTorch's for-loop, foreach and fused steps too."""
+    compiler: Literal["v5e", "v6e"] | None = None
+    """Compile for this TPU instead of taking times."""
 
 
 def main(args: Args) -> None:
     """Print a table per set of shapes."""
+    if args.smoke:
+        args = dataclasses.replace(args, compile_rounds=1, optimizers=("adamw", "sgd"))
+        args = dataclasses.replace(args, shapes=("small",))
+    timing.start(args)
     torch.manual_seed(0)
-    for shapes in args.shapes:
-        table = Table("optimizer", "contender", "step ms", "ratio", "compile s", "ratio")
-        for name in track(args.optimizers, description=shapes):
-            for row in time_one(name, leaves_of(shapes), args):
-                table.add_row(name, *row)
-        Console(width=100).print(f"{shapes}: ratios to optax", table)
+    make = figures if args.compiler else times
+    timing.report(args, (make(shapes, args) for shapes in args.shapes))
 
 
-def time_one(name: str, shapes: list[tuple[int, ...]], args: Args) -> list[tuple[str, ...]]:
-    """Return rows (contender, milliseconds, ratio, compile seconds, ratio)."""
+# ----------------------------------------------------------------------------------------- times
+
+
+def times(shapes: Shapes, args: Args) -> timing.Table:
+    """Return the table of a set of shapes."""
+    found = [
+        {"optimizer": name} | row
+        for name in track(args.optimizers, description=shapes)
+        for row in time_one(name, leaves_of(shapes, args.smoke), args)
+    ]
+    return timing.Table(f"{shapes}: one step", found)
+
+
+def time_one(name: str, shapes: list[tuple[int, ...]], args: Args) -> list[timing.Row]:
+    """Return the rows of an optimizer."""
     ours, namesake, torch_class, kwargs, matrices_only = NAMESAKES[name]
     if matrices_only:
         shapes = [shape for shape in shapes if len(shape) == 2]
     if not shapes:
         return []
-    compile_seconds: dict[str, list[float]] = {"jaxaccel": [], "optax": []}
     factories = {"jaxaccel": ours, "optax": namesake}
-    compiled: dict[str, Any] = {}
-    for _ in range(args.compile_rounds):
-        for contender, factory in factories.items():
-            seconds, compiled[contender] = build(factory, shapes)
-            compile_seconds[contender].append(seconds)
-    runs = {
-        contender: jax_run(factories[contender](), step, shapes)
-        for contender, step in compiled.items()
-    }
+    builds = {key: lambda make=make: build(make(), shapes) for key, make in factories.items()}
+    compiling, compiled = timing.compile_in_turns(builds, args.compile_rounds)
+    runs = {key: jax_run(factories[key](), step, shapes) for key, step in compiled.items()}
     like = jnp.zeros((64, 64))
     slots = round(sum(leaf.size for leaf in jax.tree.leaves(ours().init(like))) / like.size)
-    runs["copy"] = copy_run(shapes, reads=2 + slots, writes=1 + slots)
+    count = sum(int(np.prod(shape)) for shape in shapes)
+    runs["copy"] = timing.copy_run(4 * count * (3 + 2 * slots))
+    fused = ""
     if args.with_torch:
         accepted = inspect.signature(torch_class).parameters
         switch = {"foreach": False} if "foreach" in accepted else {}
         runs["torch for-loop"] = torch_run(torch_class, {**kwargs, **switch}, shapes)
-        for how in {"foreach", "fused"} & accepted.keys():
-            runs[f"torch {how}"] = torch_run(torch_class, {**kwargs, how: True}, shapes)
-    medians = {key: 1e3 * value for key, value in in_turns(runs, args.rounds).items()}
-    compiles = {key: float(np.median(value)) for key, value in compile_seconds.items()}
-    rows = []
-    for contender, median in medians.items():
-        row = [contender, f"{median:.2f}", f"{median / medians['optax']:.2f}"]
-        if contender in compiles:
-            seconds = compiles[contender]
-            row += [f"{seconds:.2f}", f"{seconds / compiles['optax']:.2f}"]
-        rows.append(tuple(row))
-    return rows
+        for how in ("foreach", "fused"):
+            if how in accepted:
+                runs[f"torch {how}"] = torch_run(torch_class, {**kwargs, how: True}, shapes)
+        fused = list(runs)[-1]  # the fastest
+    peers = [peer for peer in ("optax", "copy", fused) if peer]
+    return timing.rows_of(timing.in_turns(runs, args.rounds), peers, compiling=compiling)
 
 
-def build(factory: Callable[[], Any], shapes: list[tuple[int, ...]]) -> tuple[float, Any]:
-    """Return the seconds that tracing and compiling a donated step takes, and the step."""
-    jax.clear_caches()
-    gc.collect()  # or it falls on whoever's turn it happens to be
-    params = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    begin = time.perf_counter()
-    tx = factory()
+def build(tx: Any, shapes: list[tuple[int, ...]], sharding: Any = None) -> Any:
+    """Return a donated step, traced and compiled; for the device of ``sharding``, if any."""
+    params = [jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding) for shape in shapes]
 
     # Donated buffers go to the outputs in order: arguments in another one would be copied around.
     def step(params: Any, state: Any, grads: Any) -> Any:
         updates, state = tx.update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
-    state = jax.eval_shape(tx.init, params)
-    compiled = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
-    return time.perf_counter() - begin, compiled
+    state = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        jax.eval_shape(tx.init, params),
+    )
+    return jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
 
 
 def jax_run(tx: Any, step: Any, shapes: list[tuple[int, ...]]) -> Callable[[], None]:
@@ -176,22 +182,6 @@ def jax_run(tx: Any, step: Any, shapes: list[tuple[int, ...]]) -> Callable[[], N
     return once
 
 
-def copy_run(shapes: list[tuple[int, ...]], reads: int, writes: int) -> Callable[[], None]:
-    """Return a function that reads and writes as many arrays of these shapes."""
-    sources = [draw(shapes, seed) for seed in range(reads)]
-
-    @jax.jit
-    def copy(sources: Any) -> Any:
-        rest = jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *sources[writes - 1 :])
-        return [[leaf + 1 for leaf in source] for source in sources[: writes - 1]] + [rest]
-
-    def once() -> None:
-        nonlocal sources
-        jax.block_until_ready(copy(sources))
-
-    return once
-
-
 def torch_run(
     torch_class: Any, kwargs: dict[str, Any], shapes: list[tuple[int, ...]]
 ) -> Callable[[], None]:
@@ -202,15 +192,34 @@ def torch_run(
     return torch_class(tensors, lr=LR, **kwargs).step
 
 
-def in_turns(runs: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each run; all take their turn in each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(2 + rounds):
-        for name, once in runs.items():
-            begin = time.perf_counter()
-            once()
-            seconds[name].append(time.perf_counter() - begin)
-    return {name: float(np.median(times[2:])) for name, times in seconds.items()}
+# ------------------------------------------------------------------------- the compilers' figures
+
+
+def figures(shapes: Shapes, args: Args) -> timing.Table:
+    """Return what the steps move on a TPU that need not be there, for each parameter."""
+    (device,) = ja.aot.topology_devices(TOPOLOGIES[args.compiler or "v5e"])
+    place = jax.sharding.SingleDeviceSharding(device)
+    made = {name: NAMESAKES[name][:2] for name in args.optimizers}
+    made |= WRAPPED if "adamw" in made else {}
+    leaves, rows = leaves_of(shapes, args.smoke), []
+    for name, pair in track(made.items(), description=shapes):
+        wanted = [shape for shape in leaves if len(shape) == 2] if name == "muon" else leaves
+        count = sum(int(np.prod(shape)) for shape in wanted)
+        ours, theirs = (ja.aot.report(build(make(), wanted, place)) for make in pair)
+        rows.append(
+            {
+                "optimizer": name,
+                "bytes a parameter": ours.bytes_accessed / count,
+                "optax": theirs.bytes_accessed / count,
+                "ratio": ours.bytes_accessed / theirs.bytes_accessed,
+                "fusions": ours.fusions,
+                "optax's fusions": theirs.fusions,
+            }
+        )
+    return timing.Table(f"{shapes}, for {device.device_kind}, by its compiler", rows)
+
+
+# --------------------------------------------------------------------------------------- shapes
 
 
 def draw(shapes: list[tuple[int, ...]], seed: int) -> list[jax.Array]:
@@ -219,10 +228,10 @@ def draw(shapes: list[tuple[int, ...]], seed: int) -> list[jax.Array]:
     return [jnp.asarray(rng.standard_normal(shape, np.float32)) for shape in shapes]
 
 
-def leaves_of(shapes: Shapes) -> list[tuple[int, ...]]:
+def leaves_of(shapes: Shapes, smoke: bool = False) -> list[tuple[int, ...]]:
     """Return the shape of every parameter."""
     if shapes == "small":
-        return [(64,)] * 1000
+        return [(64,)] * (10 if smoke else 1000)
     if shapes == "gpt2":
         width, block = 768, [(768,), (768,)]
         block = [
