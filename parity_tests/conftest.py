@@ -40,11 +40,13 @@ import pytest  # noqa: E402
 
 from parity_tests.harness.compiled import forget_programs  # noqa: E402
 from parity_tests.harness.kept import keep_programs  # noqa: E402
+from parity_tests.harness.lowering import lower_sooner  # noqa: E402
 from parity_tests.harness.quick import PLANTED_BUG  # noqa: E402
 from parity_tests.registry import Case  # noqa: E402
 
 
 def pytest_configure(config):
+    lower_sooner()
     if ON_CPU:
         keep_programs(config)
 
@@ -80,6 +82,13 @@ LITTLE, MUCH, MORE = 0.7, 1.2, 0.4
 whenever this much has come on top."""
 
 _after_forgetting = 0.0
+
+
+def pytest_collection_finish():
+    """Look for garbage less often, and not among a million objects of torch, JAX and pytest."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.hookimpl(trylast=True)

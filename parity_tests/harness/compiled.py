@@ -1,6 +1,7 @@
 """What XLA and JAX are told, and one compilation for all rows that differ in numbers only."""
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -123,9 +124,24 @@ def _scan(run, values, *, num_consts, num_carry, length, reverse, unroll, **_):
     return [*carry, *steps]
 
 
-def run_without_x64(test_module, function):
-    """Return what a function of a test module prints where x64 is off and warnings are errors."""
-    code = f"from {test_module} import {function}; {function}()"
+def run_without_x64(*functions):
+    """Return what functions print, one after the other, where x64 is off and warnings are errors.
+
+    Each is "module.function". One process answers all: to start it takes longer than most of them.
+    """
+    code = f"""
+import contextlib, importlib, io, json
+from parity_tests.harness.lowering import lower_sooner
+
+lower_sooner()
+printed = []
+for name in {functions!r}:
+    module, _, function = name.rpartition(".")
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        getattr(importlib.import_module(module), function)()
+    printed.append(out.getvalue())
+print(json.dumps(printed))
+"""
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
@@ -142,4 +158,4 @@ def run_without_x64(test_module, function):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return json.loads(done.stdout.splitlines()[-1])

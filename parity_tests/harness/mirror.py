@@ -52,32 +52,35 @@ def torch_ref_inside(*rooms, branches=True):
     """
     ran = set()
     by_itself = jax.disable_jit() if branches else contextlib.nullcontext()
+    _mirrors(rooms)  # imports what it replaces
+    users = frozenset(name for name in sys.modules if name.startswith("jaxaccel."))
     with pytest.MonkeyPatch.context() as patch, by_itself:
-        for room in rooms:
-            for file in files_of(room):
-                _put_inside(patch, f"{room}.{file}", ran)
+        for user, key, file, function in _places(rooms, users):
+            name = f"{file}.{function.__name__}"
+            patch.setattr(user, key, _on_arrays(function, name, ran))
         yield ran
 
 
-def _put_inside(patch, file, ran):
-    """Replace the functions of one file of jaxaccel, wherever its room has imported them."""
-    pair = tuple(importlib.import_module(f"{p}.{file}") for p in ("torch_ref", "jaxaccel"))
-    users = tuple(m for name, m in sys.modules.items() if name.startswith("jaxaccel."))
-    for user, key, function in _places(*pair, users):
-        name = f"{file}.{function.__name__}"
-        patch.setattr(user, key, _on_arrays(function, name, ran))
+@functools.cache
+def _mirrors(rooms):
+    """Return {function of jaxaccel: (file, function of torch_ref)}."""
+    mirrors = {}
+    for file in (f"{room}.{file}" for room in rooms for file in files_of(room)):
+        theirs, ours = (importlib.import_module(f"{p}.{file}") for p in ("torch_ref", "jaxaccel"))
+        for name, function in mirrors_of(theirs).items():
+            mirrors[getattr(ours, name)] = (file, function)
+    return mirrors
 
 
 @functools.cache
-def _places(theirs, ours, users):
-    """Return (module, name in it, function of torch_ref) for all that a file's mirror replaces."""
-    functions = [(getattr(ours, name), own) for name, own in mirrors_of(theirs).items()]
+def _places(rooms, users):
+    """Return (module, name in it, file, function of torch_ref), wherever one has been imported."""
+    mirrors = _mirrors(rooms)
     return [
-        (user, key, function)
-        for own, function in functions
+        (sys.modules[user], key, *mirrors[value])
         for user in users
-        for key, value in vars(user).items()
-        if value is own
+        for key, value in vars(sys.modules[user]).items()
+        if inspect.isfunction(value) and value in mirrors
     ]
 
 

@@ -70,8 +70,8 @@ MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|opt|tmp|home|root|usr|mnt|Users)
 def run_by_a_user(script, *arguments, stdin=None):
     """Run Python in a fresh process with JAX's default flags; return what it prints.
 
-    XLA's stay as ``conftest`` sets them, and so does where compiled programs are kept: compiling
-    takes most of the time, and no example may depend on it.
+    XLA's stay as ``conftest`` sets them, and so does where compiled programs are kept, and how
+    they are lowered: compiling takes most of the time, and no example may depend on it.
     """
     kept = (FOLDER, *ENVIRONMENT)
     env = {k: v for k, v in os.environ.items() if k in kept or not k.startswith("JAX_")}
@@ -369,7 +369,9 @@ DOCTESTS = """
 import doctest, importlib, json, sys, warnings
 
 import jaxaccel, flax.nnx, jax.numpy
+from parity_tests.harness.lowering import lower_sooner
 
+lower_sooner()
 warnings.simplefilter("error")
 warnings.filterwarnings("ignore", sys.argv[1])
 reports = {}
@@ -393,7 +395,9 @@ BLOCKS = """
 import doctest, json, sys, traceback, warnings
 
 import jax
+from parity_tests.harness.lowering import lower_sooner
 
+lower_sooner()
 warnings.simplefilter("error")
 warnings.filterwarnings("ignore", sys.argv[1])
 flags, reports = dict(jax.config.values), {}

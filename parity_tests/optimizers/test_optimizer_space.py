@@ -201,14 +201,18 @@ def compiled(name, switches):
     return jax.jit(run, compiler_options=FAST_COMPILE)
 
 
-def run_torch(torch_class, kwargs, params, grads):
-    """Return the parameters, the initial ones first, and the state after each step."""
+def run_torch(torch_class, kwargs, params, grads, rounded=lambda leaf, t: leaf):
+    """Return the parameters, the initial ones first, and the state after each step.
+
+    ``rounded(leaf, step)`` is given what goes into a step.
+    """
     tensors = {name: torch.nn.Parameter(torch.tensor(leaf)) for name, leaf in params.items()}
     optimizer = getattr(torch.optim, torch_class)(tensors.values(), **kwargs)
     moved, states = [params], []
     for t in range(STEPS):
         for name, p in tensors.items():
-            p.grad = torch.tensor(grads[name][t])
+            p.data.copy_(torch.tensor(rounded(to_numpy(p), t)))
+            p.grad = torch.tensor(rounded(grads[name][t], STEPS + t))
         optimizer.step()
         moved.append({name: to_numpy(p) for name, p in tensors.items()})
         states.append(torch_state(optimizer, tensors))
@@ -235,7 +239,7 @@ def test_float64_run_equals_pytorch_at_every_step(space, data):
             jax.tree.map(jnp.asarray, numbers), params, grads
         )
         near, near_states = run_torch(
-            torch_class, {**numbers, **switches}, one_ulp_away(params), one_ulp_away(grads)
+            torch_class, {**numbers, **switches}, params, grads, one_ulp_away
         )
     slack = tol.BIAS_CORRECTION_ROUNDING / min(1 - beta for beta in numbers.get("betas", (0.0,)))
     for key, start in params.items():
@@ -256,10 +260,10 @@ def test_float64_run_equals_pytorch_at_every_step(space, data):
             assert error <= allowed, f"{field}/{key}: {error:.2e} > {allowed:.2e}"
 
 
-def one_ulp_away(leaves):
-    """Return the arrays with every number moved to one of its neighbours, or left."""
-    rng = np.random.default_rng(0)
-    return {
-        key: leaf * (1.0 + rng.integers(-1, 2, size=leaf.shape) * np.finfo(np.float64).eps)
-        for key, leaf in leaves.items()
-    }
+def one_ulp_away(leaf, seed):
+    """Return an array with every number moved to one of its neighbours, or left.
+
+    Each step rounds: what begins at zero has no neighbour, and after a step it has.
+    """
+    moves = np.random.default_rng(seed).integers(-1, 2, size=leaf.shape)
+    return leaf * (1.0 + moves * np.finfo(np.float64).eps)
