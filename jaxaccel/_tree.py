@@ -16,6 +16,7 @@ from flax import nnx
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from jaxaccel import _filled
 from jaxaccel._math import as_complex, as_real_pairs, compute_dtype
 
 InitT = TypeVar("InitT", bound=Callable[..., Any])
@@ -61,7 +62,7 @@ def _has_only_numbers(group: Mapping[str, Any]) -> bool:
 
 def zeros_like(params: Any) -> Any:
     """Return fresh zeros in the shape, dtype and sharding of each parameter."""
-    return jax.tree.map(lambda leaf: jnp.zeros_like(leaf, dtype=jnp.result_type(leaf)), params)
+    return jax.tree.map(_filled.zeros_like, params)
 
 
 def takes_shapes(init: InitT) -> InitT:
@@ -91,7 +92,7 @@ def initial_scalar(params: Any, dtype: Any, value: float = 0) -> jax.Array:
                 return jax.device_put(scalar, NamedSharding(leaf.sharding.mesh, PartitionSpec()))
             if isinstance(leaf.sharding, SingleDeviceSharding):
                 return jax.device_put(scalar, leaf.sharding)
-    return jnp.asarray(scalar)
+    return _filled.on_device(scalar)
 
 
 def initial_step(params: Any) -> jax.Array:

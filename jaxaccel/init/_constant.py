@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxaccel._checked import checked_after
+from jaxaccel._filled import filled
 from jaxaccel._types import Generator, Initializer, Key
 from jaxaccel.init._drawing import drawing
 
@@ -33,7 +33,7 @@ def constant(val: float) -> Initializer:
 
     @drawing
     def init(key: Key | Generator | None, shape: tuple[int, ...], dtype: Any = float) -> jax.Array:
-        return jnp.full(shape, val, dtype)
+        return filled(shape, val, dtype)
 
     return init
 

@@ -16,10 +16,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxaccel._checks import check_std
+from jaxaccel._filled import on_device
 from jaxaccel._keys import is_key, is_raw_key
 from jaxaccel._layout import from_torch, shape_in_torch
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Key, is_generator
+from jaxaccel.init._pieces import (
+    draws_in_pieces,
+    in_pieces,
+    in_range,
+    placed_by,
+    standard_normal,
+)
 
 
 def uniform(
@@ -36,11 +44,16 @@ def uniform(
     if _is_generator(key):
         return _placed(key.uniform(shape_in_torch(shape, layout), low, high, dtype), layout)
     wide = compute_dtype(dtype)
-    value = jax.random.uniform(key, shape, wide, low, high).astype(dtype)
-    if wide == dtype:
-        return value
-    # Rounding can reach the open end; PyTorch then takes the other one.
-    return jnp.where(value == jnp.asarray(high, dtype), jnp.asarray(low, dtype), value)
+    pieces = draws_in_pieces(key, shape, wide)
+    xp: Any = np if pieces else jnp
+    if pieces:
+        value = in_pieces(in_range, key, shape, wide, low, high).astype(dtype)
+    else:
+        value = jax.random.uniform(key, shape, wide, low, high).astype(dtype)
+    if wide != dtype:
+        # Rounding can reach the open end; PyTorch then takes the other one.
+        value = xp.where(value == xp.asarray(high, dtype), xp.asarray(low, dtype), value)
+    return placed_by(key, value) if pieces else value
 
 
 def normal(
@@ -57,6 +70,9 @@ def normal(
     if _is_generator(key):
         return _placed(key.normal(shape_in_torch(shape, layout), mean, std, dtype), layout)
     wide = compute_dtype(dtype)
+    if draws_in_pieces(key, shape, wide):
+        value = in_pieces(standard_normal, key, shape, wide)
+        return placed_by(key, (value * wide.type(std) + wide.type(mean)).astype(dtype))
     value = jax.random.normal(key, shape, wide)
     return (value * jnp.asarray(std, wide) + jnp.asarray(mean, wide)).astype(dtype)
 
@@ -87,6 +103,11 @@ def trunc_normal(
     sign = -1.0 if a + b > 2 * mean else 1.0
     ends = sorted(sign * (end - mean) / std for end in (a, b))
     low, high = (0.5 * math.erfc(-end / math.sqrt(2)) for end in ends)
+    if draws_in_pieces(key, shape, wide):
+        ndtri = jax.scipy.special.ndtri
+        value = in_pieces(in_range, key, shape, wide, low, high, then=ndtri)
+        value = value * wide.type(sign * std) + wide.type(mean)
+        return placed_by(key, np.clip(value, wide.type(a), wide.type(b)).astype(dtype))
     value = jax.scipy.special.ndtri(jax.random.uniform(key, shape, wide, low, high))
     value = value * jnp.asarray(sign * std, wide) + jnp.asarray(mean, wide)
     return jnp.clip(value, jnp.asarray(a, wide), jnp.asarray(b, wide)).astype(dtype)
@@ -96,7 +117,7 @@ def permutations(key: Key, n: int, count: int) -> jax.Array:
     """Return ``count`` permutations of 0 to n - 1, each a column."""
     if _is_generator(key):
         columns = [key.randperm(n) for _ in range(count)]
-        return jnp.asarray(np.array(columns, int).reshape(count, n).T)
+        return on_device(np.array(columns, int).reshape(count, n).T)
     ordered = jnp.broadcast_to(jnp.arange(n)[:, None], (n, count))
     return jax.random.permutation(key, ordered, independent=True)
 
@@ -133,4 +154,4 @@ def _is_generator(key: Any) -> bool:
 
 def _placed(array: np.ndarray, layout: str) -> jax.Array:
     """Put an array of PyTorch's layout on the device, in the layout asked for."""
-    return jnp.asarray(from_torch(array, layout))
+    return on_device(from_torch(array, layout))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._checked import checked
+from jaxaccel._filled import zeros_like
 from jaxaccel._gradient import with_float32_sums
 from jaxaccel._types import DType, Generator
 from jaxaccel.init import normal
@@ -56,7 +57,7 @@ class GPT(nnx.Module):
             for layer in block.linear_layers():
                 weights.append((layer.weight, linear))
                 if layer.bias is not None:
-                    layer.bias[...] = jnp.zeros_like(layer.bias[...])
+                    layer.bias[...] = zeros_like(layer.bias[...])
         weights.append((self.lm_head.weight, table))
         for block in blocks:
             weights += [(block.attn.c_proj.weight, scaled), (block.mlp.c_proj.weight, scaled)]

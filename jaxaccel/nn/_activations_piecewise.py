@@ -6,10 +6,10 @@ ReLU, LeakyReLU, PReLU, Threshold, Hardtanh, ReLU6, Hardsigmoid, Hardswish, Hard
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._checked import checked
+from jaxaccel._filled import filled
 from jaxaccel._shapes import checked_shape
 from jaxaccel._types import DType
 from jaxaccel.functional import (
@@ -114,7 +114,7 @@ class PReLU(nnx.Module):
         self.init = init
         self.channel_axis = channel_axis
         shape = checked_shape((num_parameters,))
-        self.weight = nnx.Param(jnp.full(shape, init, parameter_dtype(dtype)))
+        self.weight = nnx.Param(filled(shape, init, parameter_dtype(dtype)))
 
     @checked
     def __call__(self, input: jax.Array) -> jax.Array:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._checked import checked
+from jaxaccel._filled import filled
 from jaxaccel._types import DType, Generator, Initializer
 from jaxaccel.functional import multi_head_attention_forward
 from jaxaccel.init import xavier_normal, xavier_uniform
@@ -128,9 +128,9 @@ class MultiheadAttention(nnx.Module):
         self.v_proj_weight = draw(xavier, (self.vdim, embed_dim), not packed)
         self.in_proj_bias: nnx.Param[jax.Array] | None = nnx.data(None)
         if self.out_proj.bias is not None:
-            self.in_proj_bias = nnx.Param(jnp.zeros(3 * embed_dim, dtype))
+            self.in_proj_bias = nnx.Param(filled((3 * embed_dim,), 0, dtype))
             # Drawn all the same, as in PyTorch, so that what comes later gets the same numbers.
-            self.out_proj.bias[...] = jnp.zeros(embed_dim, dtype)
+            self.out_proj.bias[...] = filled((embed_dim,), 0, dtype)
         self.bias_k = draw(normal, (1, 1, embed_dim), add_bias_kv, "torch")
         self.bias_v = draw(normal, (1, 1, embed_dim), add_bias_kv, "torch")
 

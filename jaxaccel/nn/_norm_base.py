@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._filled import filled
 from jaxaccel._shapes import checked_shape
 from jaxaccel.nn._arguments import parameter_dtype
 
@@ -46,13 +47,13 @@ class NormBase(nnx.Module):
         self.running_var: nnx.BatchStat[jax.Array] | None = nnx.data(None)
         self.num_batches_tracked: nnx.BatchStat[jax.Array] | None = nnx.data(None)
         if affine:
-            self.weight = nnx.Param(jnp.ones(shape, dtype))
+            self.weight = nnx.Param(filled(shape, 1, dtype))
         if affine and bias:
-            self.bias = nnx.Param(jnp.zeros(shape, dtype))
+            self.bias = nnx.Param(filled(shape, 0, dtype))
         if track_running_stats:
-            self.running_mean = nnx.BatchStat(jnp.zeros(shape, dtype))
-            self.running_var = nnx.BatchStat(jnp.ones(shape, dtype))
-            self.num_batches_tracked = nnx.BatchStat(jnp.zeros((), int))
+            self.running_mean = nnx.BatchStat(filled(shape, 0, dtype))
+            self.running_var = nnx.BatchStat(filled(shape, 1, dtype))
+            self.num_batches_tracked = nnx.BatchStat(filled((), 0, int))
 
     def reset_running_stats(self) -> None:
         """Give the layer the running statistics of a new one, where it keeps any."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._checked import checked
+from jaxaccel._filled import filled
 from jaxaccel._shapes import checked_shape
 from jaxaccel._types import DType
 from jaxaccel.functional import group_norm, layer_norm, local_response_norm, rms_norm
@@ -64,9 +64,9 @@ class LayerNorm(nnx.Module):
         self.weight: nnx.Param[jax.Array] | None = nnx.data(None)
         self.bias: nnx.Param[jax.Array] | None = nnx.data(None)
         if elementwise_affine:
-            self.weight = nnx.Param(jnp.ones(self.normalized_shape, dtype))
+            self.weight = nnx.Param(filled(self.normalized_shape, 1, dtype))
         if elementwise_affine and bias:
-            self.bias = nnx.Param(jnp.zeros(self.normalized_shape, dtype))
+            self.bias = nnx.Param(filled(self.normalized_shape, 0, dtype))
 
     @checked
     def __call__(self, input: jax.Array) -> jax.Array:
@@ -123,7 +123,7 @@ class RMSNorm(nnx.Module):
         self.elementwise_affine = elementwise_affine
         self.weight: nnx.Param[jax.Array] | None = nnx.data(None)
         if elementwise_affine:
-            self.weight = nnx.Param(jnp.ones(self.normalized_shape, parameter_dtype(dtype)))
+            self.weight = nnx.Param(filled(self.normalized_shape, 1, parameter_dtype(dtype)))
 
     @checked
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -197,9 +197,9 @@ class GroupNorm(nnx.Module):
         self.weight: nnx.Param[jax.Array] | None = nnx.data(None)
         self.bias: nnx.Param[jax.Array] | None = nnx.data(None)
         if affine:
-            self.weight = nnx.Param(jnp.ones(num_channels, dtype))
+            self.weight = nnx.Param(filled((num_channels,), 1, dtype))
         if affine and bias:
-            self.bias = nnx.Param(jnp.zeros(num_channels, dtype))
+            self.bias = nnx.Param(filled((num_channels,), 0, dtype))
 
     @checked
     def __call__(self, input: jax.Array) -> jax.Array:

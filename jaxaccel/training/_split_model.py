@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._call_repr import in_brief
 from jaxaccel._checked import checked
 from jaxaccel._donated import check_not_donated
+from jaxaccel._filled import copied
 from jaxaccel._named_arrays import paths_of_variables
 from jaxaccel._selectors import path_test
 from jaxaccel._tree import path_name
@@ -120,7 +120,7 @@ def merge(model: nnx.Module, params: Params, model_state: Any = ()) -> None:
     check_not_donated(params=params, model_state=model_state)
     for tree in (params, model_state):
         if jax.tree.leaves(tree):
-            nnx.update(model, jax.tree.map(jnp.copy, tree))
+            nnx.update(model, jax.tree.map(copied, tree))
 
 
 def _check_state(model_state: Any) -> None:

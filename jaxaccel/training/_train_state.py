@@ -6,7 +6,6 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh
@@ -14,6 +13,7 @@ from jax.sharding import Mesh
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_arrays, check_transformation
 from jaxaccel._donated import check_not_donated
+from jaxaccel._filled import copied
 from jaxaccel._keys import check_random_key
 from jaxaccel._tree import initial_step, short_repr
 from jaxaccel._types import Key, Params
@@ -69,8 +69,7 @@ def train_state(
         ``model.state_dict()``, ``optimizer.state_dict()`` and the generator's state in one value.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> import jaxaccel as ja
+        >>>         >>> import jaxaccel as ja
         >>> state = ja.training.train_state({"w": jnp.ones(2)}, ja.optimizers.sgd())
         >>> print(state.step, state.opt_state)
         0 SGDState(step=0, momentum_buffer=None)
@@ -85,7 +84,7 @@ def train_state(
     check_arrays("params", params)
     check_arrays("model_state", model_state)
     check_not_donated(key=key)
-    place = functools.partial(jax.tree.map, jnp.copy)
+    place = functools.partial(jax.tree.map, copied)
     if mesh is not None:
         place = functools.partial(replicate, mesh=mesh)
     params, model_state, key = place((params, model_state, key))

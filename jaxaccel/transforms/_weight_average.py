@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import known_value
+from jaxaccel._filled import copied
 from jaxaccel._math import compute_dtype, ema, in_dtype, one_minus, value_at, widest
 from jaxaccel._tree import initial_step, next_step, short_repr, takes_shapes
 from jaxaccel._types import Hyperparameter, Params
@@ -138,7 +139,7 @@ def _weight_average(average: Callable[..., jax.Array]) -> WeightAverage:
 
     @takes_shapes
     def init(params: Params) -> AverageState:
-        return AverageState(initial_step(params), jax.tree.map(jnp.copy, params))
+        return AverageState(initial_step(params), jax.tree.map(copied, params))
 
     def update(state: AverageState, params: Params) -> AverageState:
         module = jax.tree.map(
