@@ -75,13 +75,14 @@ def cosine_annealing_lr(lr: Scalar, T_max: Count, eta_min: Scalar = 0.0) -> Sche
         return curve
 
     def next_lr(start: Start) -> Next:
-        def cosine(xp: Any, k: Any) -> Any:
-            return xp.cos(0.5 * math.pi * (k % (2 * T_max)) / T_max) ** 2
+        def cosine(xp: Any, phase: Any) -> Any:
+            return xp.cos(0.5 * math.pi * phase / T_max) ** 2
 
         def step(xp: Any, k: Any, lr: Any) -> Any:
-            rises = (k - 1 - T_max) % (2 * T_max) == 0
+            before = (k - 1) % (2 * T_max)
+            rises = before == T_max
             rise = (start.base_lr - eta_min) * math.sin(0.5 * math.pi / T_max) ** 2
-            ratio = cosine(xp, k) / xp.where(rises, 1.0, cosine(xp, k - 1))
+            ratio = cosine(xp, k % (2 * T_max)) / xp.where(rises, 1.0, cosine(xp, before))
             return xp.where(rises, lr + rise, eta_min + ratio * (lr - eta_min))
 
         return step

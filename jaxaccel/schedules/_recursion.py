@@ -12,7 +12,10 @@ import numpy as np
 
 from jaxaccel.schedules._combine import InSequence, Node
 from jaxaccel.schedules._schedule import Curve, Group, Scheduler, Start, constructed
+from jaxaccel.schedules._stretch import AT_ONCE, FEW, Line, take_many_steps, take_steps
 from jaxaccel.schedules._table import length_for, read_table, traced_length
+
+_Placed = tuple[tuple[int, ...], Scheduler]
 
 
 def recursive_curve(
@@ -38,20 +41,24 @@ def recursive_curve(
 def _run(node: Node, lr: float | None, length: int) -> tuple[np.ndarray, Exception | None]:
     """Return the values of ``length`` steps, or fewer and the error that PyTorch ends with."""
     # What PyTorch's objects and their optimizer hold; an object is known by its place in the tree.
-    run = SimpleNamespace(lr=lr, group=Group(lr=lr), base_lr={}, epoch={}, calls={}, lines=None)
+    run = SimpleNamespace(lr=lr, group=Group(lr=lr), base_lr={}, epoch={}, calls={}, began=False)
     _construct(node, (), run)
-    run.lines = {
-        place: _line(leaf, _start(place, run), length + len(place))
-        for place, leaf in _leaves(node, ())
-    }
-    values = [run.lr]
-    while len(values) < length:
-        try:
-            _step(node, (), run)
-        except (ValueError, ZeroDivisionError) as error:
-            return np.array(values), error
-        values.append(run.lr)
-    return np.array(values), None
+    run.began = True
+    values, left = [np.array([run.lr])], length - 1
+    while left > 0:
+        leaves, quiet = _undisturbed(node, (), run)
+        steps = int(min(quiet, left))
+        if steps > 0:
+            values += _take_steps(leaves, steps, run)
+        else:
+            steps = 1
+            try:
+                _step(node, (), run)
+            except (ValueError, ZeroDivisionError) as error:
+                return np.concatenate(values), error
+            values.append(np.array([run.lr]))
+        left -= steps
+    return np.concatenate(values), None
 
 
 def _construct(node: Node, place: tuple[int, ...], run: SimpleNamespace) -> None:
@@ -101,14 +108,50 @@ def _step(node: Node, place: tuple[int, ...], run: SimpleNamespace) -> None:
             _step(member, (*place, index), run)
 
 
+def _undisturbed(
+    node: Node, place: tuple[int, ...], run: SimpleNamespace
+) -> tuple[list[_Placed], float]:
+    """Return the leaves that step next, in their order, and for how many steps these do."""
+    if isinstance(node, Scheduler):
+        own = _own_step(place, node, run)
+        return [(place, node)], node.last_step - own if own >= 0 else 0
+    if isinstance(node, InSequence):
+        index = bisect_right(node.milestones, run.epoch[place])
+        leaves, steps = _undisturbed(node.members[index], (*place, index), run)
+        end = [*node.milestones, math.inf][index]
+        return leaves, min(steps, end - run.epoch[place] - 1)
+    found = [_undisturbed(each, (*place, index), run) for index, each in enumerate(node.members)]
+    return [leaf for leaves, _ in found for leaf in leaves], min(steps for _, steps in found)
+
+
+def _own_step(place: tuple[int, ...], leaf: Scheduler, run: SimpleNamespace) -> int:
+    """Return the step that a leaf is at."""
+    return run.calls[place] - 1 if leaf.counts_calls else run.epoch[place]
+
+
+def _take_steps(leaves: list[_Placed], steps: int, run: SimpleNamespace) -> list[np.ndarray]:
+    """Return the values of the next steps, in all of which the same leaves take part."""
+    values = []
+    take = take_steps if steps < FEW else take_many_steps
+    for start in range(0, steps, AT_ONCE):
+        count = min(AT_ONCE, steps - start)
+        lines = []
+        for place, leaf in leaves:
+            lines.append(_line(leaf, _own_step(place, leaf, run) + 1, count, _start(place, run)))
+            run.epoch[place] += count
+            run.calls[place] += count
+        values.append(take(lines, run.lr))
+        run.lr = float(values[-1][-1])
+    return values
+
+
 def _move(leaf: Scheduler, place: tuple[int, ...], run: SimpleNamespace) -> None:
     """Take a leaf's chainable step."""
-    k = run.calls[place] - 1 if leaf.counts_calls else run.epoch[place]
-    if run.lines is None or k > leaf.last_step:  # beyond it the step itself raises
+    k = _own_step(place, leaf, run)
+    if not run.began or k > leaf.last_step:  # beyond it the step itself raises
         run.lr = float(leaf.next(_start(place, run))(np, np.asarray(k), run.lr))
     else:
-        slopes, offsets = run.lines[place]
-        run.lr = slopes[k] * run.lr + offsets[k]
+        run.lr = float(take_steps([_line(leaf, k, 1, _start(place, run))], run.lr)[0])
 
 
 def _restart(leaf: Node, place: tuple[int, ...], run: SimpleNamespace) -> None:
@@ -123,17 +166,13 @@ def _start(place: tuple[int, ...], run: SimpleNamespace, entry: Any = "sequence"
     return Start(run.lr, run.base_lr[place], run.group, entry)
 
 
-def _line(leaf: Scheduler, start: Start, length: int) -> tuple[list[float], list[float]]:
-    """Return a leaf's first steps as slopes and offsets: each of them is linear in the lr.
-
-    Own step 0 is a constructor's; only its place is kept.
-    """
-    k = np.arange(1, min(length, leaf.last_step + 1))
-    zeros, ones = np.zeros(k.shape), np.ones(k.shape)
-    step = leaf.next(start)
-    offsets = zeros if leaf.kind == "factor" else step(np, k, zeros)
-    slopes = zeros if leaf.kind == "absolute" else step(np, k, ones) - offsets
-    return [math.nan, *slopes.tolist()], [math.nan, *offsets.tolist()]
+def _line(leaf: Scheduler, first: int, count: int, start: Start) -> Line:
+    """Return steps of a leaf as slopes and offsets: each of them is linear in the lr."""
+    k = np.arange(first, first + count)
+    of_zero_and_one = leaf.next(start)(np, k, np.array([[0.0], [1.0]]))
+    zero, one = np.broadcast_to(of_zero_and_one, (2, count))
+    offsets = np.zeros(count) if leaf.kind == "factor" else zero
+    return np.zeros(count) if leaf.kind == "absolute" else one - offsets, offsets
 
 
 def _leaves(node: Node, place: tuple[int, ...]) -> list[tuple[tuple[int, ...], Scheduler]]:

@@ -8,13 +8,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel.schedules._pieces import fit_pieces, read_pieces
+
+LARGEST = 1 << 16
+"""Bytes of the largest table that becomes part of a program as it is."""
+
 
 def read_table(xp: Any, values: np.ndarray, k: Any) -> Any:
-    """Return the values at ``k``; beyond the end the last one."""
-    if xp is not np:
-        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
-            values = xp.asarray(values.astype(jax.dtypes.canonicalize_dtype(float)))
-    return values[xp.minimum(k, len(values) - 1)]
+    """Return the values at ``k``; beyond the end the last one.
+
+    A traced step reads a long table from polynomials of its pieces, where those take less.
+    """
+    index = xp.minimum(k, len(values) - 1)
+    if xp is np:
+        return values[index]
+    dtype = jax.dtypes.canonicalize_dtype(float)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+        rounded = values.astype(dtype)
+    if rounded.nbytes > LARGEST and np.isfinite(rounded).all():
+        pieces = fit_pieces(values, dtype)
+        if pieces.nbytes(dtype) < rounded.nbytes:
+            return read_pieces(xp, pieces, index, dtype)
+    return xp.asarray(rounded)[index]
 
 
 def count_up_to(xp: Any, steps: np.ndarray, k: Any) -> Any:
