@@ -1,9 +1,10 @@
 """Programs for machines that are not here: the vendors' compilers, and what they say of a step."""
 
 from jaxaccel._names import teach
+from jaxaccel.aot._cache import compilation_cache
 from jaxaccel.aot._report import Report, report
 from jaxaccel.aot._topology import topology_devices
 
-__all__ = ["topology_devices", "report", "Report"]
+__all__ = ["compilation_cache", "topology_devices", "report", "Report"]
 
 teach(__name__)
