@@ -69,7 +69,8 @@ def train_state(
         ``model.state_dict()``, ``optimizer.state_dict()`` and the generator's state in one value.
 
     Example:
-        >>>         >>> import jaxaccel as ja
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
         >>> state = ja.training.train_state({"w": jnp.ones(2)}, ja.optimizers.sgd())
         >>> print(state.step, state.opt_state)
         0 SGDState(step=0, momentum_buffer=None)
