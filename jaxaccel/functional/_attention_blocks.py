@@ -25,7 +25,7 @@ def attend(
     masks: Sequence[jax.Array],
     positions: jax.Array | None,
     scale: float | None,
-    softmax: Callable[[jax.Array], jax.Array],
+    softmax: Callable[[jax.Array, Any], jax.Array],
     dropout_p: float,
     dropout_key: Key | None,
 ) -> tuple[jax.Array, jax.Array]:
@@ -43,7 +43,7 @@ def attend(
         masks = [*masks, jax.lax.expand_dims(seen, range(scores.ndim - 2))]
     for mask in masks:
         scores = scores + _as_bias(mask, wide)
-    weights = dropout(softmax(scores).astype(dtype), dropout_p, key=dropout_key)
+    weights = dropout(softmax(scores, dtype), dropout_p, key=dropout_key)
     return jnp.matmul(weights, value, preferred_element_type=wide).astype(dtype), weights
 
 
@@ -115,13 +115,28 @@ def _attend_in_turn(
     return output.reshape(*output.shape[:-3], rows * count, -1)[..., :length, :]
 
 
-def softmax_or_zeros(scores: jax.Array) -> jax.Array:
-    """Softmax over the last axis, but zeros where every score is -inf (and where there is none)."""
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def softmax_or_zeros(scores: jax.Array, dtype: Any) -> jax.Array:
+    """Softmax over the last axis, but zeros where every score is -inf (and where there is none).
+
+    The gradient is a formula in the weights, rounded to ``dtype`` as the values see them, so that
+    nothing else waits for the backward pass.
+    """
     highest = jnp.max(scores, -1, keepdims=True, initial=-jnp.inf)
     highest = jax.lax.stop_gradient(jnp.where(highest == -jnp.inf, 0.0, highest))
     shares = jnp.exp(scores - highest)
     total = jnp.sum(shares, -1, keepdims=True)
-    return shares / jnp.where(total == 0, 1.0, total)
+    return (shares / jnp.where(total == 0, 1.0, total)).astype(dtype)
+
+
+@softmax_or_zeros.defjvp
+def _softmax_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
+    """Return the weights and their tangent."""
+    (moving,) = tangents
+    weights = softmax_or_zeros(*primals, dtype)
+    wide = weights.astype(moving.dtype)
+    moved = wide * (moving - jnp.sum(wide * moving, -1, keepdims=True))
+    return weights, moved.astype(dtype)
 
 
 def _as_bias(mask: jax.Array, dtype: Any) -> jax.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -151,13 +152,18 @@ def multi_head_attention_forward(
     q, k, v = (_split_heads(x, num_heads) for x in (q, k, v))
     weights = None
     if need_weights:
-        output, weights = attend(q, k, v, masks, None, None, jax.nn.softmax, *dropout)
+        output, weights = attend(q, k, v, masks, None, None, _softmax, *dropout)
         weights = jnp.mean(weights, axis=1) if average_attn_weights else weights
         weights = weights if batched else weights[0]
     else:
         output = attention(q, k, v, masks, hinted, None, *dropout)
     output = linear(_joined_heads(output), out_proj_weight, out_proj_bias)
     return (jnp.moveaxis(output, 0, batch_axis) if batched else output[0]), weights
+
+
+def _softmax(scores: jax.Array, dtype: Any) -> jax.Array:
+    """Return the softmax over the last axis: NaN where every score is -inf, as in PyTorch."""
+    return jax.nn.softmax(scores).astype(dtype)
 
 
 def _given(kernels: Sequence[jax.Array | None]) -> list[jax.Array]:
