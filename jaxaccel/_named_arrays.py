@@ -71,6 +71,7 @@ def named_arrays(module: nnx.Module, name: str = "", path: str = "") -> Iterator
     Raises:
         TypeError: a variable holds something else than an array, or a module does not say in which
             layout it keeps one.
+        ValueError: a kernel has more axes than its layer gives it: the layer is a stack of several.
     """
     attributes = {each: getattr(module, each) for each in _attributes(module)}
     variables = {
@@ -85,11 +86,27 @@ def named_arrays(module: nnx.Module, name: str = "", path: str = "") -> Iterator
                 f"{name}{own} ({type(variable).__name__}) holds a {type(value).__name__}: give it "
                 "an array, or make it an nnx.Cache, which is left out"
             )
-        yield NamedArray(name + own, path + own, variable, layout_of(module, own), module)
+        layout = layout_of(module, own)
+        if layout == "flax":
+            _check_not_stacked(module, name + own, variable)
+        yield NamedArray(name + own, path + own, variable, layout, module)
     for own, value in attributes.items():
         if isinstance(value, nnx.Module):
             above = getattr(value, "torch_name_above", "")
             yield from named_arrays(value, f"{name}{above}{own}.", f"{path}{own}.")
+
+
+def _check_not_stacked(module: nnx.Module, name: str, kernel: nnx.Variable[jax.Array]) -> None:
+    """Raise for a kernel whose first axis counts layers, and would be taken for a spatial one."""
+    axes = getattr(module, "kernel_axes", None)
+    if axes is None or kernel.ndim == axes:
+        return
+    raise ValueError(
+        f"{name} has shape {kernel.shape}, and a kernel of {type(module).__name__} has {axes} axes: "
+        "it is a stack of layers, as nnx.vmap makes one, for which PyTorch has no names; take the "
+        "layers out one by one: graph, state = nnx.split(layers), and nnx.merge(graph, "
+        "jax.tree.map(lambda x: x[i], state))"
+    )
 
 
 def named_parameters(model: nnx.Module) -> list[NamedParameter]:

@@ -20,6 +20,14 @@ def paths_of(params: Any) -> list[str]:
     return [path_name(path) for path, _ in jax.tree.leaves_with_path(params, is_leaf=is_none)]
 
 
+def paths_in_words(params: Any) -> str:
+    """Return what a pattern can match, for whom it has matched nothing."""
+    return (
+        f"the paths are {', '.join(paths_of(params))}; a weight that layers share has only one "
+        "of its names in them"
+    )
+
+
 def path_test(name: str, selector: Any) -> Callable[[str, Any], bool] | None:
     """Return ``(path, leaf) -> bool`` of a pattern or a predicate, or None for a mask.
 

@@ -31,6 +31,11 @@ class Convolution(nnx.Module):
     axes: ClassVar[int]
     _convolve: ClassVar[Callable[..., jax.Array]]
 
+    @property
+    def kernel_axes(self) -> int:
+        """How many axes the kernel has."""
+        return self.axes + 2
+
     @checked
     def __init__(
         self,

@@ -80,6 +80,7 @@ class Linear(nnx.Module):
     """
 
     torch_transposed = ("weight",)
+    kernel_axes = 2
     reads_any_layout = True
 
     @checked

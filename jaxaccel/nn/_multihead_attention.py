@@ -79,6 +79,7 @@ class MultiheadAttention(nnx.Module):
     """
 
     reads_any_layout = True
+    kernel_axes = 2
     torch_transposed = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
     @checked

@@ -43,6 +43,7 @@ class Parametrized(nnx.Module):
         setattr(self, "0", parametrization)
         self.layout = layout
         self.torch_transposed = self._names() if layout == "flax" else ()
+        self.kernel_axes = self.ndim
 
     @property
     def originals(self) -> list[Any]:

@@ -36,6 +36,8 @@ Cell: TypeAlias = Callable[[jax.Array, jax.Array, States], States]
 class Recurrent(nnx.Module):
     """A recurrent layer: PyTorch's names for its parameters, registered and drawn in its order."""
 
+    kernel_axes = 2
+
     def __init__(
         self,
         gates: int,

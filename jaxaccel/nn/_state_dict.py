@@ -40,7 +40,8 @@ def state_dict(model: nnx.Module, *, prefix: str = "") -> dict[str, np.ndarray]:
     Raises:
         TypeError: a module holds a variable and has no ``torch_transposed`` (one of flax's own
             layers), or a variable holds something else than an array.
-        ValueError: an array was donated, or other processes have parts of it.
+        ValueError: an array was donated, other processes have parts of it, or a layer is a stack of
+            several (``nnx.vmap``), for which PyTorch has no names.
 
     PyTorch:
         ``torch.nn.Module.state_dict``: the same names, order and shapes. Left out: ``destination``

@@ -16,7 +16,7 @@ from jaxaccel._checks import check_factory
 from jaxaccel._counts import schedule_step
 from jaxaccel._functions import check_takes
 from jaxaccel._math import is_zero
-from jaxaccel._selectors import path_test, paths_of, selected
+from jaxaccel._selectors import path_test, paths_in_words, selected
 from jaxaccel._tree import initial_step, is_none, next_step, short_repr, takes_shapes
 from jaxaccel._types import Params, State, Updates
 from jaxaccel.optimizers._arguments import check_divisible, number_kinds
@@ -196,7 +196,7 @@ def _check_each_matches(selectors: Sequence[Any], owners: list[int], params: Any
         if owners and index not in owners:  # optax's tree.map_params has no parameters
             raise ValueError(
                 f"group {index} with params={selector!r} matches no parameter that an earlier "
-                f"group has not taken; the paths are {', '.join(paths_of(params))}"
+                f"group has not taken; {paths_in_words(params)}"
             )
 
 

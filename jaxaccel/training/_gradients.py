@@ -13,7 +13,7 @@ from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_arrays, check_key, check_loss_function, check_loss_scale
 from jaxaccel._donated import check_not_donated
 from jaxaccel._math import compute_dtype
-from jaxaccel._selectors import path_test, paths_of, selected
+from jaxaccel._selectors import path_test, paths_in_words, selected
 from jaxaccel._tree import is_none
 from jaxaccel._types import GradientFunction, Gradients, LossFunction, Params
 
@@ -103,8 +103,7 @@ def _moving(trainable: Any, params: Params) -> tuple[Any, Callable[[Any, bool], 
     is_chosen = selected("trainable", trainable, params)
     if not any(is_chosen):
         raise ValueError(
-            f"trainable={trainable!r} matches no parameter; the paths are "
-            f"{', '.join(paths_of(params))}"
+            f"trainable={trainable!r} matches no parameter; {paths_in_words(params)}"
         )
 
     def with_chosen(chosen: dict[str, Any], keep: bool) -> Params:
