@@ -102,9 +102,7 @@ def _moving(trainable: Any, params: Params) -> tuple[Any, Callable[[Any, bool], 
     leaves, treedef = jax.tree.flatten(params, is_leaf=is_none)
     is_chosen = selected("trainable", trainable, params)
     if not any(is_chosen):
-        raise ValueError(
-            f"trainable={trainable!r} matches no parameter; {paths_in_words(params)}"
-        )
+        raise ValueError(f"trainable={trainable!r} matches no parameter; {paths_in_words(params)}")
 
     def with_chosen(chosen: dict[str, Any], keep: bool) -> Params:
         return treedef.unflatten(

@@ -1,0 +1,183 @@
+"""What has no annotation of its own: what a function makes, what users' functions return, remedies."""
+
+import traceback
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+import jaxaccel as ja
+from parity_tests.house.valid_calls import GENERATOR
+
+LIBRARY = str(Path(ja.__file__).parent)
+
+IMAGES = np.ones((2, 3, 8, 8), np.float32)
+PACKED = torch.nn.utils.rnn.pack_sequence([torch.ones(2, 3)])
+REMEDIES = {
+    **{
+        f"{layer.__name__} of NCHW": (layer(3, *more), IMAGES, "pass x.transpose(0, 2, 3, 1)")
+        for layer, *more in (
+            (lambda n: ja.nn.Conv2d(n, 4, 3, rngs=GENERATOR),),
+            (lambda n: ja.nn.ConvTranspose2d(n, 4, 3, rngs=GENERATOR),),
+            (ja.nn.BatchNorm2d,),
+            (ja.nn.GroupNorm, 3),
+            (lambda n: ja.nn.InstanceNorm2d(n, affine=True),),
+        )
+    },
+    "PyTorch's weight": (
+        lambda x: ja.functional.linear(x, np.ones((4, 3), np.float32)),
+        np.ones((2, 3), np.float32),
+        "pass weight.T",
+    ),
+    "classes on axis 1": (
+        lambda x: ja.functional.cross_entropy(x, np.zeros((2, 8, 8), np.int32)),
+        IMAGES,
+        "pass input.transpose(0, 2, 3, 1), or say class_axis=1",
+    ),
+    **{
+        f"{layer.__name__} of a packed sequence": (
+            layer(3, 4, rngs=GENERATOR),
+            PACKED,
+            "pad_packed_sequence",
+        )
+        for layer in (ja.nn.RNN, ja.nn.LSTM, ja.nn.GRU)
+    },
+    "inplace": (lambda x: ja.nn.ReLU(inplace=x), True, "never changed in place"),
+    "inplace by position": (lambda x: ja.nn.Dropout(0.5, x), True, "inplace is left out"),
+    "parameters": (lambda x: ja.optimizers.adamw(x, 0.1), {"w": IMAGES}, "state = tx.init(params)"),
+    "an optimizer": (lambda x: ja.schedules.step_lr(x, 3), ja.optimizers.sgd(0.1), "as its lr"),
+    "fused": (lambda x: ja.optimizers.adamw(fused=x), True, "XLA decides"),
+    "a text for a switch": (lambda x: ja.optimizers.sgd(maximize=x), "False", "true in Python"),
+    "a factory": (lambda x: ja.optimizers.lookahead(x), ja.optimizers.sgd, "first: sgd(...)"),
+    "size_average": (
+        lambda x: ja.functional.mse_loss(IMAGES, IMAGES, size_average=x),
+        True,
+        'reduction="mean"',
+    ),
+    "an optimizer of a step": (
+        lambda x: ja.training.train_step(abs, optimizer=x),
+        ja.optimizers.sgd(0.1),
+        "say tx=",
+    ),
+    "parameters of a layer": (lambda x: ja.nn.Linear(params=x), 3, "it is Linear(in_features"),
+    "a key of a gradient function": (
+        lambda x: ja.training.accumulate(abs, 2, key=x),
+        3,
+        "it is accumulate(gradient_fn",
+    ),
+    "a key of a layer": (lambda x: ja.nn.Linear(2, 3, key=x), 3, "say rngs=nnx.Rngs(key)"),
+    "a list as a mapping": (
+        lambda x: ja.optimizers.param_groups(ja.optimizers.sgd, x),
+        {"params": "."},
+        "must be a list or tuple of mappings",
+    ),
+    "a misspelt word": (lambda x: ja.optimizers.adam(weight_decays=x), 0.1, "did you mean weight_"),
+}
+
+
+KEY = jax.random.key(0)
+NORMAL = ja.init.normal()
+STEP_LR = ja.schedules.step_lr(0.1, 3)
+SGD = ja.optimizers.sgd(0.1)
+GRADIENT_FN = ja.training.gradients(lambda p, state, batch: (np.float32(1) * p, (state, {})))
+
+
+def losing(metrics, loss=None):
+    """Return a loss function with other metrics, or another loss."""
+    return ja.training.gradients(
+        lambda p, state, batch: (p if loss is None else loss, (state, metrics))
+    )
+
+
+def fit(step, batches):
+    ja.training.fit(step, ja.training.train_state(1.0, SGD), batches, progress=False)
+
+
+MADE = {
+    "a shape that is a text": (
+        lambda: NORMAL(KEY, "ab"),
+        "shape must be a tuple of ints, got 'ab'",
+    ),
+    "a shape of texts": (lambda: NORMAL(KEY, ("a",)), "shape must be a tuple of ints"),
+    "a negative size": (lambda: NORMAL(KEY, (-2,)), "negative dimension -2: [-2]"),
+    "no dtype": (lambda: NORMAL(KEY, (2,), "nope"), "dtype must be a dtype such as jnp.float32"),
+    "a constant of objects": (
+        lambda: ja.init.constant(1.0)(None, (2,), object),
+        "dtype must be a dtype",
+    ),
+    "negative features": (lambda: ja.nn.Linear(-4, 2, rngs=GENERATOR), "dimension -4: [-4, 2]"),
+    "a negative norm": (lambda: ja.nn.LayerNorm(-4), "negative dimension -4: [-4]"),
+    "negative statistics": (lambda: ja.nn.BatchNorm1d(-4), "negative dimension -4: [-4]"),
+    "a list as a dtype": (lambda: ja.nn.Linear(2, 2, dtype=list, rngs=GENERATOR), "'dtype'"),
+    "objects as a dtype": (lambda: ja.functional.softmax(IMAGES, -1, dtype=object), "'dtype'"),
+    "a step that is a text": (lambda: STEP_LR("x"), "step must be an integer"),
+    "a step that is a fraction": (lambda: STEP_LR(0.5), "step must be an integer"),
+    "a state of texts": (lambda: SGD.update(1.0, "x", 1.0), "needs a SGDState"),
+    "parameters of texts": (lambda: SGD.init({"a": "x"}), "'a' must be an array or a number"),
+    "a clip of integers": (
+        lambda: ja.transforms.clip_grad_norm(1.0).init(np.ones(2, int)),
+        "Only Tensors of floating point and complex dtype",
+    ),
+    "the norm of shapes": (
+        lambda: ja.transforms.get_total_norm(jax.ShapeDtypeStruct((2,), np.float32)),
+        "tensors is a jax",
+    ),
+    "the norm of keys": (lambda: ja.transforms.get_total_norm(KEY), "floating point or complex"),
+    "a scale of a text": (lambda: GRADIENT_FN(1.0, (), 1.0, loss_scale="x"), "loss_scale must be"),
+    "a batch of a text": (
+        lambda: ja.training.accumulate(GRADIENT_FN, 2)(1.0, (), "x"),
+        "batch is a builtins.str, 'x'",
+    ),
+    "a key of a text": (
+        lambda: ja.training.accumulate(GRADIENT_FN, 2)(1.0, (), IMAGES, key="x"),
+        "key must be a typed key, got 'x'",
+    ),
+    "a metric of a number": (lambda: losing({1: 1.0})(1.0, (), 1.0), "names of metrics must be"),
+    "a metric of a text": (lambda: losing({"a": "x"})(1.0, (), 1.0), "metric 'a' is a"),
+    "a loss of a text": (lambda: losing({}, "x")(1.0, (), 1.0), "loss is a builtins.str"),
+    "no batches": (lambda: fit(lambda s, b: (s, {}), lambda epoch: None), "got None"),
+    "no metrics": (lambda: fit(lambda s, b: None, lambda epoch: [IMAGES]), "(state, metrics), got"),
+    "words of a text": (lambda: GENERATOR.words32("x"), "Generator.words32(): argument 'n'"),
+    "a state with an argument": (lambda: GENERATOR.get_state("x"), "Generator.get_state() takes 0"),
+    "a factor of infinity": (
+        lambda: ja.functional.interpolate(IMAGES, scale_factor=float("inf")),
+        "scale_factor must be made of finite numbers",
+    ),
+    "no axis of classes": (
+        lambda: ja.functional.cross_entropy(IMAGES, np.zeros((2, 8, 8), int), class_axis=9),
+        "class_axis=9 is not an axis",
+    ),
+    "targets that do not fit": (
+        lambda: ja.functional.kl_div(IMAGES[0, 0], np.ones(3, np.float32), "sum"),
+        "The size of tensor a (8) must match the size of tensor b (3)",
+    ),
+    "no heads": (
+        lambda: ja.nn.MultiheadAttention(4, 0, rngs=GENERATOR),
+        "num_heads",
+    ),
+}
+"""What was raw inside of what a function makes, or of a value -> a part of our text."""
+
+
+def test_what_a_function_makes_refuses_in_our_words():
+    for why, (call, text) in MADE.items():
+        with pytest.raises((TypeError, ValueError)) as raised:
+            call()
+        *_, last = traceback.walk_tb(raised.value.__traceback__)
+        assert last[0].f_code.co_filename.startswith(LIBRARY), why
+        assert text in str(raised.value), (why, str(raised.value))
+
+
+def test_the_remedy_is_in_the_text():
+    for why, (call, value, remedy) in REMEDIES.items():
+        with pytest.raises((TypeError, ValueError)) as raised:
+            call(value)
+        assert remedy in str(raised.value), (why, str(raised.value))
+
+
+def test_a_traced_switch_is_refused():
+    x = np.ones(2, np.float32)
+    with pytest.raises(TypeError, match="static_argnames"):
+        jax.jit(lambda training: ja.functional.dropout(x, 0.5, training))(True)
