@@ -182,27 +182,7 @@ def lbfgs(
     @takes_shapes
     def init(params: Params) -> State:
         check_parameters(params)
-        leaves = jax.tree.leaves(params)
-        dtype, n = flat_dtype(leaves), sum(map(real_size, leaves))
-        scalar = functools.partial(initial_scalar, params)
-
-        def zeros(*shape: int) -> jax.Array:
-            return jnp.broadcast_to(scalar(dtype), shape)
-
-        return LBFGSState(
-            step=initial_step(params),
-            func_evals=scalar(np.int32),
-            n_iter=scalar(np.int32),
-            d=zeros(n),
-            t=scalar(dtype),
-            old_dirs=zeros(history_size, n),
-            old_stps=zeros(history_size, n),
-            ro=zeros(history_size),
-            H_diag=scalar(dtype, 1),
-            prev_flat_grad=zeros(n),
-            prev_loss=scalar(dtype),
-            num_stored=scalar(np.int32),
-        )
+        return _initial_state(params, history_size)
 
     def update(
         updates: Updates,
@@ -221,53 +201,85 @@ def lbfgs(
             check_takes("value_fn", "(params) -> loss", value_fn, params)
         grads, treedef = jax.tree.flatten(updates, is_leaf=is_none)
         leaves, dtype = treedef.flatten_up_to(params), state.d.dtype
-        start = ravel(leaves, leaves, dtype)
-
-        def tree(vector: jax.Array, still: list[Any]) -> Any:
-            moving = zip(unravel(vector, leaves), still, grads, strict=True)
-            return treedef.unflatten([rest if g is None else leaf for leaf, rest, g in moving])
-
-        def loss_at(position: jax.Array) -> jax.Array:
-            assert value_fn is not None
-            loss = value_fn(tree(position, leaves))
-            return jnp.asarray(number_of("value_fn", loss, "return"), dtype)
-
+        tree = functools.partial(_in_tree, treedef, grads, leaves)
+        evaluate = _evaluation(value_fn, lambda position: tree(position, leaves), dtype)
         at = schedule_step(extra, state.step)
         in_force = values_at(
             at, lr=lr, tolerance_grad=tolerance_grad, tolerance_change=tolerance_change
         )
-        lr_now, grad_now, change_now = in_dtype(dtype, *in_force.values())
-        rules = Rules(
-            jax.value_and_grad(loss_at),
-            lr_now,
-            max_iter,
-            max_eval,
-            grad_now,
-            change_now,
-            line_search_fn,
-        )
-        flat_grad = ravel(grads, leaves, dtype)
-        last = jax.lax.while_loop(
-            lambda at: ~at.ended & (at.n_iter < max_iter),
-            functools.partial(iterate, rules=rules),
-            Iterate(
-                state=state._replace(step=next_step(state.step), func_evals=state.func_evals + 1),
-                position=start,
-                # p + (-0.0) is p for every p; p + 0.0 would turn -0.0 into 0.0.
-                moved=jnp.full_like(start, -0.0),
-                loss=jnp.asarray(math.nan if value is None else value, dtype).reshape(()),
-                flat_grad=flat_grad,
-                current_evals=jnp.ones((), jnp.int32),
-                n_iter=jnp.zeros((), jnp.int32),
-                ended=largest(flat_grad) <= rules.tolerance_grad,
-            ),
-        )
-        unmoved = [None if leaf is None else unmoved_like(leaf) for leaf in leaves]
-        # A short way keeps digits that the position has lost; a long one must end on the position.
-        short = jnp.abs(last.moved) < jnp.abs(start) / 2
-        return tree(jnp.where(short, last.moved, last.position - start), unmoved), last.state
+        numbers = in_dtype(dtype, *in_force.values())
+        rules = Rules(evaluate, max_iter, max_eval, line_search_fn, *numbers)
+        start, flat_grad = ravel(leaves, leaves, dtype), ravel(grads, leaves, dtype)
+        state, moved = _iterated(state, start, value, flat_grad, rules)
+        return tree(moved, [None if p is None else unmoved_like(p) for p in leaves]), state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _initial_state(params: Params, history_size: int) -> LBFGSState:
+    """Return the state before the first update, its vectors as long as all leaves together."""
+    leaves = jax.tree.leaves(params)
+    dtype, n = flat_dtype(leaves), sum(map(real_size, leaves))
+    scalar = functools.partial(initial_scalar, params)
+
+    def zeros(*shape: int) -> jax.Array:
+        return jnp.broadcast_to(scalar(dtype), shape)
+
+    return LBFGSState(
+        step=initial_step(params),
+        func_evals=scalar(np.int32),
+        n_iter=scalar(np.int32),
+        d=zeros(n),
+        t=scalar(dtype),
+        old_dirs=zeros(history_size, n),
+        old_stps=zeros(history_size, n),
+        ro=zeros(history_size),
+        H_diag=scalar(dtype, 1),
+        prev_flat_grad=zeros(n),
+        prev_loss=scalar(dtype),
+        num_stored=scalar(np.int32),
+    )
+
+
+def _in_tree(
+    treedef: Any, grads: list[Any], leaves: list[Any], vector: jax.Array, still: list[Any]
+) -> Any:
+    """Return a vector as a tree, and of ``still`` the leaves that no gradient reaches."""
+    moving = zip(unravel(vector, leaves), still, grads, strict=True)
+    return treedef.unflatten([rest if g is None else leaf for leaf, rest, g in moving])
+
+
+def _evaluation(value_fn: Any, tree: Callable[[jax.Array], Any], dtype: Any) -> Any:
+    """Return the function of a position that evaluates the loss there, and its gradient."""
+
+    def loss_at(position: jax.Array) -> jax.Array:
+        return jnp.asarray(number_of("value_fn", value_fn(tree(position)), "return"), dtype)
+
+    return jax.value_and_grad(loss_at)
+
+
+def _iterated(
+    state: State, start: jax.Array, value: Any, flat_grad: jax.Array, rules: Rules
+) -> tuple[State, jax.Array]:
+    """Iterate until a rule ends it; return the state, and the way from the start."""
+    last = jax.lax.while_loop(
+        lambda at: ~at.ended & (at.n_iter < rules.max_iter),
+        functools.partial(iterate, rules=rules),
+        Iterate(
+            state=state._replace(step=next_step(state.step), func_evals=state.func_evals + 1),
+            position=start,
+            # p + (-0.0) is p for every p; p + 0.0 would turn -0.0 into 0.0.
+            moved=jnp.full_like(start, -0.0),
+            loss=jnp.asarray(math.nan if value is None else value, start.dtype).reshape(()),
+            flat_grad=flat_grad,
+            current_evals=jnp.ones((), jnp.int32),
+            n_iter=jnp.zeros((), jnp.int32),
+            ended=largest(flat_grad) <= rules.tolerance_grad,
+        ),
+    )
+    # A short way keeps digits that the position has lost; a long one must end on the position.
+    short = jnp.abs(last.moved) < jnp.abs(start) / 2
+    return last.state, jnp.where(short, last.moved, last.position - start)
 
 
 def _check_closure(value: Any, value_fn: Any) -> None:

@@ -32,12 +32,12 @@ class Rules(NamedTuple):
     """What an iteration knows besides where it is: the loss, and the hyperparameters in force."""
 
     evaluate: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
-    lr: Any
     max_iter: int
     max_eval: int
+    line_search_fn: str | None
+    lr: Any
     tolerance_grad: Any
     tolerance_change: Any
-    line_search_fn: str | None
 
 
 def iterate(at: Iterate, rules: Rules) -> Iterate:

@@ -142,6 +142,7 @@ def nadam(
     check_betas(betas)
     check_weight_decay(weight_decay)
     check_non_negative("momentum_decay", momentum_decay, "Invalid momentum_decay value")
+    switches = {"maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
 
     @takes_shapes
     def init(params: Params) -> State:
@@ -169,22 +170,10 @@ def nadam(
             momentum_decay=value_at(momentum_decay, at, "momentum_decay"),
         )
         mu_product, grad_share, exp_avg_share = map_counts(momentum, state.mu_product, step)
-        update_leaf = functools.partial(
-            _update_leaf,
-            maximize=maximize,
-            decoupled_weight_decay=decoupled_weight_decay,
-            **now,
-        )
         mu_product = renewed(mu_product, state.mu_product, updates)
-        updates, *moments = update_leaves(
-            update_leaf,
-            updates,
-            params,
-            state[2:],
-            step=step,
-            grad_share=grad_share,
-            exp_avg_share=exp_avg_share,
-        )
+        update_leaf = functools.partial(_update_leaf, **switches, **now)
+        counts = {"step": step, "grad_share": grad_share, "exp_avg_share": exp_avg_share}
+        updates, *moments = update_leaves(update_leaf, updates, params, state[2:], **counts)
         return updates, NAdamState(step, mu_product, *moments)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -16,8 +16,7 @@ import jax
 import pytest
 
 from parity_tests.harness.quick import PLANTED_BUG, quick_tests
-from parity_tests.nn import rows_norm_layers as norm_layers
-from parity_tests.nn import test_norm_layers
+from parity_tests.nn import rows_fused_layers, test_norm_layers
 from parity_tests.optimizers import (
     test_contract,
     test_optimizers,
@@ -66,7 +65,7 @@ def mirror_run(row):
 
 
 def fused(row):
-    case = next(case for case in norm_layers.FUSED if case.id == row)
+    case = next(case for case in rows_fused_layers.FUSED if case.id == row)
     test_norm_layers.test_fused_layer_equals_pytorchs(case)
 
 

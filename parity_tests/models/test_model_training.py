@@ -116,14 +116,15 @@ def train_jax(case, twin, batches, dtype):
         return (optax.apply_updates(params, updates), rest, opt_state), (logits, loss)
 
     @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
-    def run(carry, batches):
-        return jax.lax.scan(step, carry, batches)
+    def run(params, rest, batches):
+        return jax.lax.scan(step, (params, rest, tx.init(params)), batches)
 
-    carry, (logits, losses) = run((params, rest, tx.init(params)), (inputs, jnp.asarray(labels)))
+    carry, (logits, losses) = run(params, rest, (inputs, jnp.asarray(labels)))
     nnx.update(model, *carry[:2])
     return Run(model, np.asarray(logits, np.float64), np.asarray(losses, np.float64))
 
 
+@pytest.mark.usefixtures("no_draws")
 def test_twenty_float64_steps_equal_pytorchs_and_go_back(problem):
     case, twin, batches, judge = problem
     found = train_jax(case, twin, batches, jnp.float64)
@@ -170,6 +171,7 @@ def distance(arrays, losses, judge):
     return np.sqrt(np.mean(np.square(errors)))
 
 
+@pytest.mark.usefixtures("no_draws")
 def test_twenty_float32_steps_are_as_far_from_float64_as_pytorchs(problem):
     case, twin, batches, judge = problem
     found = train_jax(case, twin, batches, jnp.float32)

@@ -1,13 +1,15 @@
 """Rows for the normalization layers of ``jaxaccel.nn``.
 
 ``kwargs`` go to both constructors; the options are those of ``harness/layer.py``. The rows of
-``BatchNorm2d`` and ``LayerNorm`` are in ``rows_layers.py``.
+``BatchNorm2d`` and ``LayerNorm`` are in ``rows_layers.py``; what is refused is in
+``rows_norm_errors.py``, and layers that a BatchNorm is fused into are in ``rows_fused_layers.py``.
 """
 
 from parity_tests.registry import Case
 
 
-def _rows(name, shape, rows, spatial=0, oracle=None):
+def layer_rows(name, shape, rows, spatial=0, oracle=None):
+    """Return a layer's rows; ``shape`` is that of the inputs, unless a row has its own."""
     common = {"shape": shape, "spatial": spatial}
     return [
         Case(f"nn.{name}", kwargs, f"torch.nn.{oracle or name}", why, {**common, **dict(*options)})
@@ -20,7 +22,7 @@ EVAL = {"mode": "eval"}
 
 def _batch_norm(name, shape, spatial, features=3):
     defaults = {"num_features": features}
-    return _rows(
+    return layer_rows(
         name,
         shape,
         [
@@ -44,7 +46,7 @@ def _batch_norm(name, shape, spatial, features=3):
 
 BATCH_NORM = [
     *_batch_norm("BatchNorm1d", (5, 3, 4), 1),
-    *_rows(
+    *layer_rows(
         "BatchNorm1d",
         (6, 3),
         [
@@ -54,7 +56,7 @@ BATCH_NORM = [
     ),
     *_batch_norm("BatchNorm3d", (2, 3, 2, 3, 2), 3),
     *_batch_norm("SyncBatchNorm", (4, 3, 2, 3), 2),
-    *_rows(
+    *layer_rows(
         "SyncBatchNorm",
         (6, 3),
         [
@@ -69,7 +71,7 @@ TRACKED = {"num_features": 3, "track_running_stats": True}
 
 
 def _instance_norm(name, shape, spatial):
-    return _rows(
+    return layer_rows(
         name,
         shape,
         [
@@ -95,7 +97,7 @@ INSTANCE_NORM = [
     *_instance_norm("InstanceNorm3d", (2, 3, 2, 3, 2), 3),
 ]
 
-GROUP_NORM = _rows(
+GROUP_NORM = layer_rows(
     "GroupNorm",
     (2, 6, 3, 2),
     [
@@ -111,7 +113,7 @@ GROUP_NORM = _rows(
     spatial=2,
 )
 
-LAYER_NORM = _rows(
+LAYER_NORM = layer_rows(
     "LayerNorm",
     (2, 4, 3, 5),
     [
@@ -121,7 +123,7 @@ LAYER_NORM = _rows(
     ],
 )
 
-RMS_NORM = _rows(
+RMS_NORM = layer_rows(
     "RMSNorm",
     (4, 3, 6),
     [
@@ -133,7 +135,7 @@ RMS_NORM = _rows(
     ],
 )
 
-LOCAL_RESPONSE_NORM = _rows(
+LOCAL_RESPONSE_NORM = layer_rows(
     "LocalResponseNorm",
     (2, 5, 3, 2),
     [
@@ -160,7 +162,7 @@ LAYERS = [
 CHANNELS_SECOND = [
     case._replace(options={**case.options, "spatial": 0, "own": {"channel_axis": 1}})
     for case in [
-        *_rows(
+        *layer_rows(
             "BatchNorm2d",
             (4, 3, 3, 2),
             [
@@ -168,10 +170,10 @@ CHANNELS_SECOND = [
                 ("channels second evaluation", {"num_features": 3}, EVAL),
             ],
         ),
-        *_rows("BatchNorm1d", (5, 3, 4), [("channels second", {"num_features": 3})]),
-        *_rows("BatchNorm3d", (2, 3, 2, 3, 2), [("channels second", {"num_features": 3})]),
-        *_rows("SyncBatchNorm", (4, 3, 2), [("channels second", {"num_features": 3})]),
-        *_rows(
+        *layer_rows("BatchNorm1d", (5, 3, 4), [("channels second", {"num_features": 3})]),
+        *layer_rows("BatchNorm3d", (2, 3, 2, 3, 2), [("channels second", {"num_features": 3})]),
+        *layer_rows("SyncBatchNorm", (4, 3, 2), [("channels second", {"num_features": 3})]),
+        *layer_rows(
             "InstanceNorm2d",
             (2, 3, 4, 3),
             [
@@ -180,12 +182,14 @@ CHANNELS_SECOND = [
                 ("channels second evaluation", TRACKED, EVAL),
             ],
         ),
-        *_rows("InstanceNorm1d", (4, 3, 5), [("channels second", AFFINE)]),
-        *_rows("InstanceNorm3d", (2, 3, 2, 3, 2), [("channels second", AFFINE)]),
-        *_rows(
+        *layer_rows("InstanceNorm1d", (4, 3, 5), [("channels second", AFFINE)]),
+        *layer_rows("InstanceNorm3d", (2, 3, 2, 3, 2), [("channels second", AFFINE)]),
+        *layer_rows(
             "GroupNorm", (2, 6, 3, 2), [("channels second", {"num_groups": 3, "num_channels": 6})]
         ),
-        *_rows("LocalResponseNorm", (2, 5, 3, 2), [("channels second", {"size": 3, "alpha": 1.0})]),
+        *layer_rows(
+            "LocalResponseNorm", (2, 5, 3, 2), [("channels second", {"size": 3, "alpha": 1.0})]
+        ),
     ]
 ]
 """PyTorch's own layout."""
@@ -193,7 +197,7 @@ CHANNELS_SECOND = [
 CASES = [*LAYERS, *CHANNELS_SECOND]
 
 TWENTY_BATCHES = [
-    *_rows(
+    *layer_rows(
         "BatchNorm1d",
         (4, 3, 5),
         [
@@ -202,22 +206,22 @@ TWENTY_BATCHES = [
         ],
         spatial=1,
     ),
-    *_rows("BatchNorm1d", (6, 3), [("twenty batches of vectors", {"num_features": 3})]),
-    *_rows("BatchNorm2d", (2, 3, 3, 2), [("twenty batches", {"num_features": 3})], spatial=2),
-    *_rows(
+    *layer_rows("BatchNorm1d", (6, 3), [("twenty batches of vectors", {"num_features": 3})]),
+    *layer_rows("BatchNorm2d", (2, 3, 3, 2), [("twenty batches", {"num_features": 3})], spatial=2),
+    *layer_rows(
         "BatchNorm3d",
         (2, 3, 2, 3, 2),
         [("twenty batches", {"num_features": 3, "momentum": None})],
         spatial=3,
     ),
-    *_rows("InstanceNorm1d", (4, 3, 5), [("twenty batches", TRACKED)], spatial=1),
-    *_rows("InstanceNorm2d", (2, 3, 4, 3), [("twenty batches", TRACKED)], spatial=2),
-    *_rows("InstanceNorm3d", (2, 3, 2, 3, 2), [("twenty batches", TRACKED)], spatial=3),
+    *layer_rows("InstanceNorm1d", (4, 3, 5), [("twenty batches", TRACKED)], spatial=1),
+    *layer_rows("InstanceNorm2d", (2, 3, 4, 3), [("twenty batches", TRACKED)], spatial=2),
+    *layer_rows("InstanceNorm3d", (2, 3, 2, 3, 2), [("twenty batches", TRACKED)], spatial=3),
 ]
 """Running statistics in training, then evaluation."""
 
 EIGHT_DEVICES = [
-    *_rows(
+    *layer_rows(
         "SyncBatchNorm",
         (16, 3, 2, 3),
         [
@@ -231,7 +235,7 @@ EIGHT_DEVICES = [
         spatial=2,
         oracle="BatchNorm2d",
     ),
-    *_rows(
+    *layer_rows(
         "SyncBatchNorm",
         (8, 3),
         [("eight devices of one value", {"num_features": 3, "bias": False})],
@@ -239,216 +243,3 @@ EIGHT_DEVICES = [
     ),
 ]
 """Without a process group torch.nn.SyncBatchNorm is a BatchNorm, and this the judge."""
-
-BAD = [
-    *_rows(
-        "GroupNorm",
-        (2, 6, 3),
-        [
-            ("groups no divisor", {"num_groups": 4, "num_channels": 6}),
-            ("groups negative", {"num_groups": -2, "num_channels": 6}),
-        ],
-    ),
-]
-"""Constructors that raise here at once; PyTorch raises there or when the layer is called."""
-
-BAD_INPUTS = [
-    *_rows(
-        "BatchNorm1d",
-        (2, 3, 4, 3),
-        [
-            ("four axes", {"num_features": 3}),
-            ("one axis", {"num_features": 3}, {"shape": (3,)}),
-            ("one value", {"num_features": 3}, {"shape": (1, 3)}),
-            (
-                "one value no running statistics evaluation",
-                {"num_features": 3, "track_running_stats": False},
-                {"shape": (1, 3), **EVAL},
-            ),
-            ("other channels", {"num_features": 3}, {"shape": (5, 4)}),
-        ],
-    ),
-    *_rows("BatchNorm3d", (2, 3, 4, 3), [("four axes", {"num_features": 3})]),
-    *_rows(
-        "SyncBatchNorm",
-        (3,),
-        [
-            ("one axis", {"num_features": 3}),
-            ("no channels", {"num_features": 3}, {"shape": (3, 0)}),
-            ("one value", {"num_features": 3}, {"shape": (1, 3)}),
-        ],
-    ),
-    *_rows(
-        "InstanceNorm1d",
-        (3,),
-        [
-            ("one axis", {"num_features": 3}),
-            ("other channels", AFFINE, {"shape": (2, 4, 4)}),
-            ("one sample of other channels", AFFINE, {"shape": (4, 4)}),
-        ],
-    ),
-    *_rows(
-        "InstanceNorm2d",
-        (3, 3),
-        [
-            ("two axes", {"num_features": 3}),
-            ("other channels", AFFINE, {"shape": (2, 4, 4, 4)}),
-            ("one sample of one value", {"num_features": 1}, {"shape": (1, 1, 1)}),
-        ],
-    ),
-    *_rows("InstanceNorm3d", (3, 3, 3), [("three axes", {"num_features": 3})]),
-    *_rows(
-        "GroupNorm",
-        (2, 4),
-        [
-            ("other channels", {"num_groups": 3, "num_channels": 6}),
-            ("one axis", {"num_groups": 3, "num_channels": 6}, {"shape": (6,)}),
-        ],
-    ),
-]
-"""Calls whose text is PyTorch's to the letter, in PyTorch's layout where the layer has one."""
-
-CONV = {"in_channels": 4, "out_channels": 6, "kernel_size": 3}
-SQUARE = {**CONV, "out_channels": 4}
-FUSED = [
-    *_rows("Conv1d", (2, 4, 6), [("fused", CONV, {"bn": "BatchNorm1d"})], spatial=1),
-    *_rows(
-        "Conv2d",
-        (2, 4, 5, 4),
-        [
-            ("fused", CONV, {"bn": "BatchNorm2d"}),
-            (
-                "fused no bias",
-                {**CONV, "bias": False},
-                {"bn": "BatchNorm2d", "quick": "the mean that a bias takes over"},
-            ),
-            (
-                "fused groups reflect",
-                {**CONV, "groups": 2, "padding": 1, "padding_mode": "reflect"},
-                {"bn": "SyncBatchNorm"},
-            ),
-            ("fused no affine", CONV, {"bn": "BatchNorm2d", "affine": False}),
-        ],
-        spatial=2,
-    ),
-    *_rows("Conv3d", (2, 4, 3, 4, 3), [("fused", CONV, {"bn": "BatchNorm3d"})], spatial=3),
-    *_rows("ConvTranspose1d", (2, 4, 5), [("fused", CONV, {"bn": "BatchNorm1d"})], spatial=1),
-    *_rows(
-        "ConvTranspose2d",
-        (2, 4, 3, 4),
-        [
-            ("fused", {**CONV, "stride": 2, "bias": False}, {"bn": "BatchNorm2d"}),
-            ("fused square", SQUARE, {"bn": "BatchNorm2d"}),
-            (
-                "fused groups",
-                {**CONV, "groups": 2},
-                {"bn": "BatchNorm2d", "unfused": "PyTorch broadcasts to another shape"},
-            ),
-        ],
-        spatial=2,
-    ),
-    *_rows(
-        "ConvTranspose3d",
-        (1, 4, 2, 3, 2),
-        [("fused", {**CONV, "kernel_size": 2}, {"bn": "BatchNorm3d"})],
-        spatial=3,
-    ),
-    *_rows(
-        "Linear",
-        (5, 4),
-        [
-            ("fused", {"in_features": 4, "out_features": 3}, {"bn": "BatchNorm1d"}),
-            (
-                "fused no bias",
-                {"in_features": 4, "out_features": 3, "bias": False},
-                {"bn": "BatchNorm1d"},
-            ),
-            (
-                "fused no affine",
-                {"in_features": 4, "out_features": 3},
-                {
-                    "bn": "BatchNorm1d",
-                    "affine": False,
-                    "unfused": "PyTorch multiplies with the weight that is None",
-                },
-            ),
-        ],
-    ),
-]
-"""Layers before a batch normalization; ``unfused`` says why PyTorch cannot fuse them."""
-
-LINEAR = {"in_features": 4, "out_features": 3}
-BAD_FUSIONS = [
-    Case(f"nn.{name}", kwargs, f"torch.nn.{name}", why, {"norm": norm, "text": text, **options})
-    for name, kwargs, common, rows in [
-        (
-            "Conv2d",
-            {**CONV, "out_channels": 3},
-            {"fuse": "fuse_conv_bn"},
-            [
-                ("training", {}, "Fusion only for eval!", {}),
-                (
-                    "no running statistics",
-                    {"track_running_stats": False},
-                    "bn.running_mean and bn.running_var must not be None",
-                    EVAL,
-                ),
-                (
-                    "not transposed",
-                    {},
-                    "transpose=True does not go with a Conv2d",
-                    {**EVAL, "transpose": {"transpose": True}, "unseen": "a shape, with luck"},
-                ),
-                (
-                    "one feature",
-                    {"num_features": 1},
-                    "got conv.out_channels=3 and bn.num_features=1",
-                    {**EVAL, "unseen": "broadcasts"},
-                ),
-                (
-                    "channels second",
-                    {"channel_axis": 1},
-                    "bn.channel_axis must be -1",
-                    {**EVAL, "unseen": "PyTorch's own layout"},
-                ),
-            ],
-        ),
-        (
-            "ConvTranspose2d",
-            {**CONV, "out_channels": 3},
-            {"fuse": "fuse_conv_bn"},
-            [
-                (
-                    "transposed",
-                    {},
-                    "transpose=False does not go with a ConvTranspose2d",
-                    {**EVAL, "unseen": "a shape, with luck"},
-                )
-            ],
-        ),
-        (
-            "Linear",
-            LINEAR,
-            {"fuse": "fuse_linear_bn"},
-            [
-                ("training", {}, "Fusion only for eval!", {}),
-                (
-                    "no running statistics",
-                    {"track_running_stats": False},
-                    "bn.running_mean and bn.running_var must not be None",
-                    EVAL,
-                ),
-                (
-                    "other features",
-                    {"num_features": 4},
-                    "To fuse, linear.out_features == bn.num_features or bn.num_features == 1, "
-                    "got linear.out_features=3 and bn.num_features=4",
-                    EVAL,
-                ),
-            ],
-        ),
-    ]
-    for why, changes, text, more in rows
-    for norm, options in [({"num_features": 3, **changes}, {**common, **more})]
-]
-"""``text``: the error's; ``unseen``: what PyTorch does instead of raising it."""

@@ -320,7 +320,7 @@ ERRORS = {
 SAME_BEGINNING = {
     "causal without mask": (lambda s: attention(s, X, call={"is_causal": True}), 46),
 }
-"""And how many letters are the same: PyTorch goes on with its names of dtypes or functions."""
+"""And how many letters are PyTorch's."""
 
 
 @pytest.mark.parametrize("why", ERRORS)

@@ -24,16 +24,9 @@ from parity_tests.harness.layer import (
     own_layer,
 )
 from parity_tests.harness.optimizer import lookup, oracle_of
-from parity_tests.nn.rows_norm_layers import (
-    BAD,
-    BAD_FUSIONS,
-    BAD_INPUTS,
-    CASES,
-    EIGHT_DEVICES,
-    FUSED,
-    LAYERS,
-    TWENTY_BATCHES,
-)
+from parity_tests.nn.rows_fused_layers import BAD_FUSIONS, FUSED
+from parity_tests.nn.rows_norm_errors import BAD, BAD_INPUTS
+from parity_tests.nn.rows_norm_layers import CASES, EIGHT_DEVICES, LAYERS, TWENTY_BATCHES
 from parity_tests.registry import Case
 
 DEFAULTS = [case for case in LAYERS if case.why == "defaults"]

@@ -1,9 +1,12 @@
 """Gradient centralization: the gradient of every output has mean zero."""
 
+import torch
+from torch.utils.hooks import RemovableHandle
+
 from torch_ref._math import compute_dtype
 
 
-def centralize_gradients(optimizer, conv_only=False):
+def centralize_gradients(optimizer: torch.optim.Optimizer, conv_only=False) -> RemovableHandle:
     """Let an optimizer subtract from the gradient of each output's weights its mean.
 
     It runs before every ``step()``, so behind clipping and ``GradScaler``'s unscaling; PyTorch's
