@@ -32,19 +32,22 @@ _COS = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 _LN2 = (-2.12194440e-4, 0.693359375)
 _QUARTER_PI = (0.78515625, 2.4187564849853515625e-4, 3.77489497744594108e-8)
 
+_EIGHT = np.dtype("V32")
+"""Eight numbers of 32 bits: half a block, which is copied in one piece."""
+
 _ONE_BITS, _SQRT_HALF_BITS, _MANTISSA = 0x3F800000, 0x3F3504F3, 0x7FFFFF
 
 
 def block_normals32(words: np.ndarray) -> np.ndarray:
     """Return the float32 normals of whole blocks of 16 words: 8 for the radius, 8 for the angle."""
-    first, second = _halves(words & np.uint32(0xFFFFFF))
-    radius = _log_of_complement(first)
+    eights = (words & np.uint32(0xFFFFFF)).view(_EIGHT)
+    radius = _log_of_complement(np.ascontiguousarray(eights[::2]).view(np.uint32))
     radius *= np.float32(-2)
     np.sqrt(radius, out=radius)
-    sine, cosine = _sincos_of_turns(second)
-    return _interleaved(
-        np.multiply(radius, cosine, out=cosine), np.multiply(radius, sine, out=sine)
-    )
+    sine, cosine = _sincos_of_turns(np.ascontiguousarray(eights[1::2]).view(np.uint32))
+    eights[::2] = np.multiply(radius, cosine, out=cosine).view(_EIGHT)
+    eights[1::2] = np.multiply(radius, sine, out=sine).view(_EIGHT)
+    return eights.view(np.float32)
 
 
 def block_normals64(words: np.ndarray) -> np.ndarray:
@@ -82,26 +85,26 @@ def _interleaved(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _log_of_complement(k: np.ndarray) -> np.ndarray:
     """Return float32 ``log(1 - k / 2**24)`` for uint32 k below 2**24."""
-    bits = (np.uint32(1 << 24) - k).view(np.int32).astype(np.float32).view(np.uint32)
+    x = (np.uint32(1 << 24) - k).view(np.int32).astype(np.float32)
     # The number as 2**exponent (1 + x) with 1 + x between the roots of 1/2 and 2.
+    bits = x.view(np.uint32)
     bits += np.uint32(_ONE_BITS - _SQRT_HALF_BITS)
-    exponent = (bits >> np.uint32(23)).view(np.int32).astype(np.float64)
-    exponent -= 127 + 24
+    exponent = (bits >> np.uint32(23)).view(np.int32).astype(np.float32)
+    exponent -= np.float32(127 + 24)
     bits &= np.uint32(_MANTISSA)
     bits += np.uint32(_SQRT_HALF_BITS)
-    x = (bits.view(np.float32) - np.float32(1)).astype(np.float64)
-    square = _to_float32(x * x)
-    low, high = _float32s(_LN2)
-    y = _to_float32(_polynomial(_LOG, x) * x)
-    y *= square
-    y += _to_float32(exponent * low)
-    y = _to_float32(y)
-    y -= 0.5 * square
-    y = _to_float32(y)
+    x -= np.float32(1)
+    square = x * x
+    low, high = map(np.float32, _LN2)
+    y = _polynomial(_LOG, x)
+    y *= x
+    y = _fused(y, square, exponent * low)
+    square *= np.float32(0.5)
+    y -= square
     y += x
-    y = _to_float32(y)
-    y += exponent * high
-    return y.astype(np.float32)
+    exponent *= high  # exact: a number of 5 bits and one of 9
+    y += exponent
+    return y
 
 
 def _sincos_of_turns(k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,20 +114,18 @@ def _sincos_of_turns(k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     angle *= np.float32(2.0 * math.pi)
     # The nearest multiple of pi / 2; in float64 the difference has no rounding before the last.
     quarter = (k + np.uint32(1 << 21)) >> np.uint32(22)
-    x = quarter.view(np.int32) * (-2.0 * sum(_float32s(_QUARTER_PI)))
-    x += angle
-    x = _to_float32(x)
-    square = _to_float32(x * x)
-    y = _to_float32(_polynomial(_COS, square) * square)
-    y *= square
-    y -= 0.5 * square
-    cosine = y.astype(np.float32)
+    wide = quarter.view(np.int32).astype(np.float64)
+    wide *= -2.0 * sum(_float32s(_QUARTER_PI))
+    wide += angle
+    x = wide.astype(np.float32)
+    square = x * x
+    cosine = _polynomial(_COS, square)
+    cosine *= square
+    cosine = _fused(cosine, square, np.float32(-0.5) * square)
     cosine += np.float32(1)
-    y = _to_float32(_polynomial(_SIN, square) * square)
-    y *= x
-    y += x
-    sine = y.astype(np.float32)
-    return _turned(sine, cosine, quarter)
+    sine = _polynomial(_SIN, square)
+    sine *= square
+    return _turned(_fused(sine, x, x), cosine, quarter)
 
 
 def _turned(
@@ -141,20 +142,26 @@ def _turned(
 
 
 def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
-    """Evaluate by Horner's rule, each step a fused multiply-add rounded to float32."""
+    """Evaluate by Horner's rule, each step a fused multiply-add."""
     first, *middle, last = _float32s(coefficients)
-    y = first * x
+    wide, y = x.astype(np.float64), np.empty_like(x)
+    total = first * wide
     for coefficient in middle:
-        y += coefficient
-        y = _to_float32(y)
-        y *= x
-    y += last
-    return _to_float32(y)
+        total += coefficient
+        y[...] = total
+        total[...] = y
+        total *= wide
+    total += last
+    y[...] = total
+    return y
 
 
-def _to_float32(values: np.ndarray) -> np.ndarray:
-    """Round float64 numbers to float32; they stay in a float64 array."""
-    return values.astype(np.float32).astype(np.float64)
+def _fused(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return ``x * y + z``."""
+    total = x.astype(np.float64)
+    total *= y
+    total += z
+    return total.astype(np.float32)
 
 
 def _float32s(numbers: tuple[float, ...]) -> list[float]:

@@ -17,7 +17,6 @@ _BLOCK = 16
 _CHUNK = 1 << 15
 """Numbers at a time, whole blocks: they stay in the processor's cache."""
 
-_F32 = np.dtype(np.float32)
 
 
 def randn(
@@ -153,7 +152,11 @@ def _block32(words: np.ndarray, mean: float, std: float) -> np.ndarray:
     if offset != 0:
         return fma32(normals, float(scale), float(offset))
     # Without an offset one product is rounded; the sum only makes 0.0 of -0.0.
-    return normals + offset if scale == 1 else rounded(normals * np.float64(scale) + offset, _F32)
+    with np.errstate(over="ignore"):
+        if scale != 1:
+            normals *= scale
+        normals += offset
+    return normals
 
 
 def _pairs(generator: Any, size: int, mean: float, std: float) -> np.ndarray:

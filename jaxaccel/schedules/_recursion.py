@@ -6,7 +6,7 @@ import functools
 import math
 from bisect import bisect_right
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,16 @@ from jaxaccel.schedules._schedule import Curve, Group, Scheduler, Start, constru
 from jaxaccel.schedules._stretch import AT_ONCE, FEW, Line, take_many_steps, take_steps
 from jaxaccel.schedules._table import length_for, read_table, traced_length
 
-_Placed = tuple[tuple[int, ...], Scheduler]
+
+class _Stretch(NamedTuple):
+    """Steps between two milestones, in which the same members take part."""
+
+    leaves: list[tuple[tuple[int, ...], Scheduler]]
+    """With their places, in the order in which they step."""
+    sequences: list[tuple[int, ...]]
+    """The places of the sequences that they are in."""
+    steps: float
+    """How many there are; with none, the next step reaches a milestone or the end of a leaf."""
 
 
 def recursive_curve(
@@ -46,10 +55,10 @@ def _run(node: Node, lr: float | None, length: int) -> tuple[np.ndarray, Excepti
     run.began = True
     values, left = [np.array([run.lr])], length - 1
     while left > 0:
-        leaves, quiet = _undisturbed(node, (), run)
-        steps = int(min(quiet, left))
+        stretch = _undisturbed(node, (), run)
+        steps = int(min(stretch.steps, left))
         if steps > 0:
-            values += _take_steps(leaves, steps, run)
+            values += _take_steps(stretch, steps, run)
         else:
             steps = 1
             try:
@@ -108,20 +117,22 @@ def _step(node: Node, place: tuple[int, ...], run: SimpleNamespace) -> None:
             _step(member, (*place, index), run)
 
 
-def _undisturbed(
-    node: Node, place: tuple[int, ...], run: SimpleNamespace
-) -> tuple[list[_Placed], float]:
-    """Return the leaves that step next, in their order, and for how many steps these do."""
+def _undisturbed(node: Node, place: tuple[int, ...], run: SimpleNamespace) -> _Stretch:
+    """Return what steps next."""
     if isinstance(node, Scheduler):
         own = _own_step(place, node, run)
-        return [(place, node)], node.last_step - own if own >= 0 else 0
+        return _Stretch([(place, node)], [], node.last_step - own if own >= 0 else 0)
     if isinstance(node, InSequence):
         index = bisect_right(node.milestones, run.epoch[place])
-        leaves, steps = _undisturbed(node.members[index], (*place, index), run)
-        end = [*node.milestones, math.inf][index]
-        return leaves, min(steps, end - run.epoch[place] - 1)
+        inner = _undisturbed(node.members[index], (*place, index), run)
+        left = [*node.milestones, math.inf][index] - run.epoch[place] - 1
+        return _Stretch(inner.leaves, [place, *inner.sequences], min(inner.steps, left))
     found = [_undisturbed(each, (*place, index), run) for index, each in enumerate(node.members)]
-    return [leaf for leaves, _ in found for leaf in leaves], min(steps for _, steps in found)
+    return _Stretch(
+        [leaf for inner in found for leaf in inner.leaves],
+        [sequence for inner in found for sequence in inner.sequences],
+        min(inner.steps for inner in found),
+    )
 
 
 def _own_step(place: tuple[int, ...], leaf: Scheduler, run: SimpleNamespace) -> int:
@@ -129,17 +140,19 @@ def _own_step(place: tuple[int, ...], leaf: Scheduler, run: SimpleNamespace) -> 
     return run.calls[place] - 1 if leaf.counts_calls else run.epoch[place]
 
 
-def _take_steps(leaves: list[_Placed], steps: int, run: SimpleNamespace) -> list[np.ndarray]:
-    """Return the values of the next steps, in all of which the same leaves take part."""
+def _take_steps(stretch: _Stretch, steps: int, run: SimpleNamespace) -> list[np.ndarray]:
+    """Return the values of the next steps, at most as many as the stretch has."""
     values = []
     take = take_steps if steps < FEW else take_many_steps
     for start in range(0, steps, AT_ONCE):
         count = min(AT_ONCE, steps - start)
         lines = []
-        for place, leaf in leaves:
+        for place, leaf in stretch.leaves:
             lines.append(_line(leaf, _own_step(place, leaf, run) + 1, count, _start(place, run)))
             run.epoch[place] += count
             run.calls[place] += count
+        for place in stretch.sequences:
+            run.epoch[place] += count
         values.append(take(lines, run.lr))
         run.lr = float(values[-1][-1])
     return values

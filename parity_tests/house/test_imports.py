@@ -21,6 +21,8 @@ CORE = (
     "_keys",
     "_math",
     "_gradient",
+    "_tracing",
+    "_filled",
     "_tree",
     "_donated",
     "_check_trees",
