@@ -116,7 +116,7 @@ def _sincos_of_turns(k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     quarter = (k + np.uint32(1 << 21)) >> np.uint32(22)
     wide = quarter.view(np.int32).astype(np.float64)
     wide *= -2.0 * sum(_float32s(_QUARTER_PI))
-    wide += angle
+    wide += angle.astype(np.float64)
     x = wide.astype(np.float32)
     square = x * x
     cosine = _polynomial(_COS, square)
@@ -131,13 +131,18 @@ def _sincos_of_turns(k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _turned(
     sine: np.ndarray, cosine: np.ndarray, quarter: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return sine and cosine after ``quarter`` more quarters of a turn, both changed in place."""
+    """Return sine and cosine after ``quarter`` more quarters of a turn, all changed in place."""
     sine_bits, cosine_bits = sine.view(np.uint32), cosine.view(np.uint32)
-    swap = (sine_bits ^ cosine_bits) & -(quarter & np.uint32(1))
+    swap = sine_bits ^ cosine_bits
+    swap &= -(quarter & np.uint32(1))
     sine_bits ^= swap
     cosine_bits ^= swap
-    sine_bits ^= (quarter & np.uint32(2)) << np.uint32(30)
-    cosine_bits ^= ((quarter + np.uint32(1)) & np.uint32(2)) << np.uint32(30)
+    sign = (quarter >> np.uint32(1)) << np.uint32(31)
+    sine_bits ^= sign
+    quarter += np.uint32(1)
+    np.right_shift(quarter, np.uint32(1), out=sign)
+    sign <<= np.uint32(31)
+    cosine_bits ^= sign
     return sine, cosine
 
 
@@ -159,8 +164,8 @@ def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
 def _fused(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Return ``x * y + z``."""
     total = x.astype(np.float64)
-    total *= y
-    total += z
+    total *= y.astype(np.float64)  # as NumPy would do by itself, and in smaller parts
+    total += z.astype(np.float64)
     return total.astype(np.float32)
 
 

@@ -18,7 +18,6 @@ _CHUNK = 1 << 15
 """Numbers at a time, whole blocks: they stay in the processor's cache."""
 
 
-
 def randn(
     generator: Any,
     shape: Any,

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from jaxaccel.random._dtypes import FLOATING, PARTS, ScalarType, check_supported, scalar_type
+from jaxaccel.random._dtypes import (
+    FLOATING,
+    PARTS,
+    ScalarType,
+    check_supported,
+    rounded,
+    scalar_type,
+)
 from jaxaccel.random._fill import layout_of
 from jaxaccel.random._fma import fma32, fma64
 
-_CHUNK = 1 << 14
+_CHUNK = 1 << 15
 """Numbers at a time: what is computed from them stays in the processor's cache."""
 
 
@@ -144,12 +152,40 @@ def _fill_single(generator: Any, values: np.ndarray, a: float, b: float) -> None
     """Fill values of at most single precision: in float32, rounded once at the end."""
     low, high = np.float32(a), np.float32(b)
     width, first, last = float(high - low), low.astype(values.dtype), high.astype(values.dtype)
+    if (width, a) == (1.0, 0.0):
+        between = unit32
+    elif _is_exact(width, float(low)):
+        between = functools.partial(_scaled, width=width, low=float(low))
+    else:
+        between = functools.partial(_fused, width=width, low=float(low))
+    largest = rounded(between(np.array([0xFFFFFF], np.uint32)), values.dtype)
     for part in chunks(values):
-        numbers = unit32(generator.words32(part.size))
-        if (width, a) != (1.0, 0.0):
-            numbers = fma32(numbers, width, float(low))
-        part[...] = numbers
-        part[part == last] = first
+        numbers = between(generator.words32(part.size))
+        part[...] = numbers if values.itemsize == 4 else numbers.astype(np.float32)
+        if largest == last:
+            part[part == last] = first
+
+
+def _is_exact(width: float, low: float) -> bool:
+    """Return whether a double holds every ``k * 2**-24 * width + low``, with float32 numbers."""
+    if width == 0 or low == 0:
+        return True
+    # All are multiples of what the smaller of the last places stands for, times 2**-24.
+    unit = min(float(np.spacing(np.float32(abs(x)))) for x in (width, low)) * 2.0**-24
+    return max(abs(low), abs(low + width)) < unit * 2.0**52
+
+
+def _scaled(words: np.ndarray, width: float, low: float) -> np.ndarray:
+    """Return what :func:`_fused` does, where the sum is exact in double precision."""
+    numbers = (words & np.uint32(0xFFFFFF)).view(np.int32).astype(np.float64)
+    numbers *= width * 2.0**-24
+    numbers += low
+    return numbers
+
+
+def _fused(words: np.ndarray, width: float, low: float) -> np.ndarray:
+    """Return float32 numbers of a range by a fused multiply-add."""
+    return fma32(unit32(words), width, low)
 
 
 def _fill_double(generator: Any, values: np.ndarray, a: float, b: float) -> None:
