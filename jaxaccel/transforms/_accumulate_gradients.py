@@ -33,10 +33,12 @@ class AccumulateGradientsState(NamedTuple):
     weight: jax.Array
     """Sum of their weights, a scalar in JAX's default float."""
     grad: Params
-    """Weighted sum of their gradients, like the parameters, in at least float32."""
+    """Weighted sum of their gradients, like the parameters, in at least float32. After a step it
+    still has what carried the update out, which counts for nothing: ``micro_step`` is 0."""
     inner_state: State
     """State of the transformation inside."""
 
+    is_elementwise = True
     __repr__ = short_repr
 
 
@@ -116,9 +118,17 @@ def accumulate_gradients(
     ) -> tuple[Updates, State]:
         check_state("accumulate_gradients", AccumulateGradientsState, state)
         check_gradients("accumulate_gradients", updates, state.grad)
-        micro_step, total, buffer = _collect(updates, state, weight)
+        if weight is not None:
+            weight = jnp.asarray(weight, state.weight.dtype).reshape(())
+        micro_step, total = state.micro_step + 1, state.weight + (1 if weight is None else weight)
+        add = functools.partial(_add, weight=weight, begins=state.micro_step == 0)
+
+        # Gradients are added inside of the branches: a pass over the buffer less.
+        def wait(buffer: Any, inner_state: Any) -> Any:
+            return jax.tree.map(add, updates, buffer, is_leaf=is_none), inner_state
 
         def step(buffer: Any, inner_state: Any) -> Any:
+            buffer, _ = wait(buffer, inner_state)
             mean = jax.tree.map(lambda g, s: _mean(g, s, total), updates, buffer, is_leaf=is_none)
             moves, inner_state = inner.update(mean, inner_state, params, **extra)
             # The sum is done with: its buffer carries the updates out, instead of a second tree.
@@ -126,9 +136,7 @@ def accumulate_gradients(
 
         is_full = jnp.logical_or(micro_step == steps, flush)
         steps_now = is_full & (total > 0)
-        buffer, inner_state = jax.lax.cond(
-            steps_now, step, lambda *waiting: waiting, buffer, state.inner_state
-        )
+        buffer, inner_state = jax.lax.cond(steps_now, step, wait, state.grad, state.inner_state)
         update_leaf = functools.partial(_update_leaf, steps_now=steps_now)
         moves, buffer = update_leaves(update_leaf, updates, params, [buffer])
         micro_step, total = (jnp.where(is_full, jnp.zeros_like(x), x) for x in (micro_step, total))
@@ -137,23 +145,19 @@ def accumulate_gradients(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _collect(updates: Updates, state: State, weight: Any) -> tuple[jax.Array, jax.Array, Params]:
-    """Return the count, the sum of weights and the weighted sum with one more micro-batch."""
-    if weight is not None:
-        weight = jnp.asarray(weight, state.weight.dtype).reshape(())
-    buffer = jax.tree.map(
-        lambda g, s: s if g is None else _add(g, s, weight), updates, state.grad, is_leaf=is_none
-    )
-    return state.micro_step + 1, state.weight + (1 if weight is None else weight), buffer
+def _add(grad, buffer, *, weight, begins):
+    """Return the weighted sum of one array's gradients with one more; weight 0 adds nothing.
 
-
-def _add(grad, buffer, weight):
-    """Return the weighted sum of one array's gradients with one more; weight 0 adds nothing."""
+    What is in the buffer at the first of them counts for nothing: it carried the last update out.
+    """
+    sum = jnp.where(begins, jnp.zeros_like(buffer), buffer)
+    if grad is None:
+        return sum
     grad = grad.astype(buffer.dtype)
     if weight is None:
-        return buffer + grad
+        return sum + grad
     (factor,) = in_dtype(buffer.dtype, weight)
-    return jnp.where(weight == 0, buffer, buffer + factor * grad)
+    return jnp.where(weight == 0, sum, sum + factor * grad)
 
 
 def _mean(grad, buffer, total):
@@ -167,10 +171,9 @@ def _carry(grad, move, buffer):
 
 
 def _update_leaf(param, grad, buffer, *, steps_now):
-    """Return the update of one array and its buffer, emptied once its update is out."""
+    """Return the update of one array, which its buffer carries, and the buffer."""
     del param, grad
-    nothing = jnp.zeros_like(buffer)
-    return jnp.where(steps_now, buffer, -nothing), jnp.where(steps_now, nothing, buffer)
+    return jnp.where(steps_now, buffer, -jnp.zeros_like(buffer)), buffer
 
 
 def _empty_buffer(param: jax.Array) -> jax.Array:

@@ -3,12 +3,18 @@
 import torch
 
 
-def _add(grad, buffer, weight):
-    """Return the weighted sum of one tensor's gradients with one more; weight 0 adds nothing."""
+def _add(grad, buffer, *, weight, begins):
+    """Return the weighted sum of one tensor's gradients with one more; weight 0 adds nothing.
+
+    What is in the buffer at the first of them counts for nothing: it carried the last update out.
+    """
+    sum = torch.zeros_like(buffer) if begins else buffer
+    if grad is None:
+        return sum
     grad = grad.to(buffer.dtype)
     if weight is None:
-        return buffer + grad
-    return torch.where(weight == 0, buffer, buffer + weight * grad)
+        return sum + grad
+    return sum if weight == 0 else sum + weight * grad
 
 
 def _mean(grad, buffer, total):
@@ -17,7 +23,6 @@ def _mean(grad, buffer, total):
 
 
 def _update_leaf(param, grad, buffer, *, steps_now):
-    """Return the update of one tensor and its buffer, emptied once its update is out."""
+    """Return the update of one tensor, which its buffer carries, and the buffer."""
     del param, grad
-    nothing = torch.zeros_like(buffer)
-    return (buffer, nothing) if steps_now else (-nothing, buffer)
+    return (buffer if steps_now else -torch.zeros_like(buffer)), buffer
