@@ -11,12 +11,15 @@ import numpy as np
 from flax import nnx
 from jax.core import Tracer
 
+from jaxaccel._check_packed import of_arrays
 from jaxaccel._functions import check_takes
+from jaxaccel._packed import has_packed, names_and_shapes
 from jaxaccel._tree import is_none, path_name
 
 
 def paths_of(params: Any) -> list[str]:
-    """Return the path of every parameter."""
+    """Return the path of every parameter, of packed ones too."""
+    params = names_and_shapes(params)
     return [path_name(path) for path, _ in jax.tree.leaves_with_path(params, is_leaf=is_none)]
 
 
@@ -82,7 +85,9 @@ def _is_bool(leaf: Any) -> bool:
 
 
 def selected(name: str, selector: Any, params: Any) -> list[bool]:
-    """Return for every parameter whether a selector selects it."""
+    """Return for every parameter, or for every buffer of packed ones, whether it is selected."""
+    if has_packed(params):
+        return of_arrays(name, selected(name, selector, names_and_shapes(params)), params)
     test = path_test(name, selector)
     if test is not None:
         leaves = jax.tree.leaves(params, is_leaf=is_none)

@@ -228,9 +228,12 @@ def _cast(array: jax.Array, dtype: Any) -> jax.Array:
 def short_repr(self: Any) -> str:
     """Return a NamedTuple of arrays in brief: shapes, dtypes and single numbers.
 
-    For a class body: ``__repr__ = short_repr``. Trees with many leaves are counted.
+    For a class body: ``__repr__ = short_repr``. Trees with many leaves are counted, and fields that
+    the class lists as ``hidden`` left out.
     """
-    fields = ", ".join(f"{name}={brief(value)}" for name, value in self._asdict().items())
+    hidden = getattr(type(self), "hidden", ())
+    shown = [(name, value) for name, value in self._asdict().items() if name not in hidden]
+    fields = ", ".join(f"{name}={brief(value)}" for name, value in shown)
     return f"{type(self).__name__}({fields})"
 
 
@@ -242,6 +245,7 @@ class Counts(NamedTuple):
     of_all: jax.Array | None = None
     """The count of the updates themselves, which schedules are read at; None of other numbers."""
 
+    is_elementwise = True
     __repr__ = short_repr
 
 

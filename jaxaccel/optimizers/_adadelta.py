@@ -42,6 +42,7 @@ class AdadeltaState(NamedTuple):
         switches=("capturable", "foreach", "differentiable"),
     )
     own_counts = ("step",)
+    is_elementwise = True
     __repr__ = short_repr
 
 

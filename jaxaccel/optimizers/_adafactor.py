@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_packed import check_not_packed
 from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_non_negative, check_params_given, known_value
@@ -137,6 +138,7 @@ def adafactor(
 
     @takes_shapes
     def init(params: Params) -> State:
+        check_not_packed("adafactor", params)
         check_parameters(params)
         for leaf in jax.tree.leaves(params):
             if jnp.iscomplexobj(leaf):

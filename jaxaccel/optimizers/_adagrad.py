@@ -40,6 +40,7 @@ class AdagradState(NamedTuple):
         switches=("foreach", "differentiable", "fused"),
     )
     own_counts = ("step",)
+    is_elementwise = True
     __repr__ = short_repr
 
 

@@ -45,6 +45,7 @@ class AdamState(NamedTuple):
         group_has=("amsgrad",),
     )
     own_counts = ("step",)
+    is_elementwise = True
     __repr__ = short_repr
 
 

@@ -42,6 +42,7 @@ class AdamaxState(NamedTuple):
         switches=("foreach", "differentiable", "capturable"),
     )
     own_counts = ("step",)
+    is_elementwise = True
     __repr__ = short_repr
 
 

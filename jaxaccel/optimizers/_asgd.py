@@ -46,6 +46,7 @@ class ASGDState(NamedTuple):
         switches=("foreach", "differentiable", "capturable"),
     )
     own_counts = ("step", "eta", "mu")
+    is_elementwise = True
     __repr__ = short_repr
 
 

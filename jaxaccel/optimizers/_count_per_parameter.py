@@ -30,6 +30,7 @@ class CountPerParameterState(NamedTuple):
     """State of the transformation inside. Where it had one step (NAdam: and a product, ASGD: and
     two more numbers) it has :class:`Counts`: a tree like the parameters."""
 
+    is_elementwise = True
     __repr__ = short_repr
 
 

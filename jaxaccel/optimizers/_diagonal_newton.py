@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_packed import check_not_packed
 from jaxaccel._check_trees import check_in_use, check_parameters, check_update
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_lr, check_non_negative, known_value
@@ -102,6 +103,7 @@ def diagonal_newton(
 
     @takes_shapes
     def init(params: Params) -> State:
+        check_not_packed("diagonal_newton", params)
         check_parameters(params)
         return DiagonalNewtonState(
             step=initial_step(params),

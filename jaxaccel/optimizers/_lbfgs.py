@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_packed import check_not_packed
 from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_lr, check_params_given, check_positive_integer, known_value
@@ -181,6 +182,7 @@ def lbfgs(
 
     @takes_shapes
     def init(params: Params) -> State:
+        check_not_packed("lbfgs", params)
         check_parameters(params)
         return _initial_state(params, history_size)
 

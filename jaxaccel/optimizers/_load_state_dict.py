@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxaccel._checked import checked_after
+from jaxaccel._packed import packed_as, unpacked
 from jaxaccel._tree import is_none
 from jaxaccel._types import Params, State
 from jaxaccel.optimizers._load_entries import count, loaded, with_step
@@ -80,6 +81,7 @@ def load_state_dict(
         >>> print(state.step, state.momentum_buffer)
         7 [3. 4.]
     """
+    packed_state, state, params = state, unpacked(state), unpacked(params)
     units = units_of(state)
     calls = None if tx is None else calls_of(tx, units, state, params)
     entries, param_groups = _parts(state_dict)
@@ -109,7 +111,7 @@ def load_state_dict(
     if param_groups is not None:
         check_groups(units, calls, param_groups, finished)
     hyperparams = loaded_hyperparams(units, calls, param_groups, finished)
-    return replaced(state, states, hyperparams, finished)
+    return packed_as(replaced(state, states, hyperparams, finished), packed_state)
 
 
 def _parts(state_dict: Mapping[Any, Any]) -> tuple[dict[int, Any], list[Mapping[str, Any]] | None]:

@@ -34,6 +34,7 @@ class LookaheadState(NamedTuple):
     inner_state: State
     """State of the transformation inside."""
 
+    is_elementwise = True
     __repr__ = short_repr
 
 

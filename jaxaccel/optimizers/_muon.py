@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_packed import check_not_packed
 from jaxaccel._check_trees import check_parameters, check_update
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_non_negative, check_params_for_decay, known_value
@@ -137,6 +138,7 @@ def muon(
 
     @takes_shapes
     def init(params: Params) -> State:
+        check_not_packed("muon", params)
         check_parameters(params)
         _check_matrices(params, "Muon only supports 2D parameters whereas we found a parameter")
         _check_real(params)

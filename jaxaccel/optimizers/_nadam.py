@@ -63,6 +63,7 @@ class NAdamState(NamedTuple):
         switches=("foreach", "capturable", "differentiable"),
     )
     own_counts = ("step", "mu_product")
+    is_elementwise = True
     __repr__ = short_repr
 
 

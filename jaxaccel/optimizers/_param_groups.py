@@ -35,6 +35,7 @@ class ParamGroupsState(NamedTuple):
     """Per group the optimizer's own state, over the parameters of that group."""
 
     reads_schedules = True  # at its step
+    is_elementwise = True
     __repr__ = short_repr
 
 

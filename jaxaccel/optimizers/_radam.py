@@ -53,6 +53,7 @@ class RAdamState(NamedTuple):
         group_lacks=("amsgrad",),
     )
     own_counts = ("step",)
+    is_elementwise = True
     __repr__ = short_repr
 
 

@@ -45,6 +45,7 @@ class RMSpropState(NamedTuple):
         switches=("capturable", "foreach", "differentiable"),
     )
     own_counts = ("step",)
+    is_elementwise = True
     __repr__ = short_repr
 
 

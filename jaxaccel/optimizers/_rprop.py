@@ -36,6 +36,7 @@ class RpropState(NamedTuple):
         switches=("foreach", "differentiable", "capturable"),
     )
     own_counts = ("step",)
+    is_elementwise = True
     __repr__ = short_repr
 
 

@@ -39,6 +39,7 @@ class SGDState(NamedTuple):
         switches=("foreach", "differentiable", "fused"),
     )
     own_counts = ("step",)
+    is_elementwise = True
     __repr__ = short_repr
 
 

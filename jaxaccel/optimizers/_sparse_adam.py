@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_packed import check_not_packed
 from jaxaccel._check_trees import check_gradients, check_parameters, check_state
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_betas, check_positive
@@ -129,6 +130,7 @@ def sparse_adam(
 
     @takes_shapes
     def init(params: Params) -> State:
+        check_not_packed("sparse_adam", params)
         check_parameters(params)
         _check_real(params)
         return SparseAdamState(

@@ -34,6 +34,7 @@ class PlateauState(NamedTuple):
     lr: jax.Array
     """Default float: the learning rate now, the one entry of PyTorch's ``_last_lr``."""
 
+    is_elementwise = True
     __repr__ = short_repr
 
 

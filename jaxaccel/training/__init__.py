@@ -1,12 +1,14 @@
 """From a loss function and an optimizer to a compiled step and a loop around it."""
 
 from jaxaccel._names import teach
+from jaxaccel._packed import Packed
 from jaxaccel._types import Gradients
 from jaxaccel.training._accumulate import accumulate
 from jaxaccel.training._evaluate import evaluate
 from jaxaccel.training._fit import History, fit
 from jaxaccel.training._gradients import gradients
 from jaxaccel.training._join_micro_batches import join_micro_batches
+from jaxaccel.training._packed import packed, packed_as, unpacked
 from jaxaccel.training._split_model import merge, split_model
 from jaxaccel.training._train_state import TrainState, train_state
 from jaxaccel.training._train_step import train_step
@@ -22,6 +24,10 @@ __all__ = [
     "TrainState",
     "train_state",
     "train_step",
+    "packed",
+    "unpacked",
+    "packed_as",
+    "Packed",
     "fit",
     "History",
     "evaluate",

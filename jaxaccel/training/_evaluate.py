@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_arrays, check_function
 from jaxaccel._math import compute_dtype
+from jaxaccel._packed import unpacked
 from jaxaccel._processes import check_global, is_global
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import AxisName, Params
@@ -146,7 +147,7 @@ def _sums(
         kept = jnp.where(counted, metric.astype(dtype), nothing)
         return jnp.sum(share * kept), jnp.sum(share)
 
-    found = metric_fn(params, model_state, batch)
+    found = metric_fn(unpacked(params), model_state, batch)
     if not isinstance(found, Mapping):
         raise TypeError(
             "metric_fn must return {name: array}, one entry a row, got "

@@ -13,6 +13,7 @@ from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_arrays, check_key, check_loss_function, check_loss_scale
 from jaxaccel._donated import check_not_donated
 from jaxaccel._math import compute_dtype
+from jaxaccel._packed import unpacked
 from jaxaccel._selectors import path_test, paths_in_words, selected
 from jaxaccel._tree import is_none
 from jaxaccel._types import GradientFunction, Gradients, LossFunction, Params
@@ -84,7 +85,7 @@ def gradients(loss_fn: LossFunction, trainable: Any = None) -> GradientFunction:
         check_parameters(chosen)
 
         def objective(chosen: Any) -> Any:
-            moved = with_chosen(chosen, True)
+            moved = unpacked(with_chosen(chosen, True))
             loss, model_state_, metrics = _unpacked(loss_fn(moved, model_state, batch, **given))
             scaled = loss if loss_scale is None else loss * jnp.asarray(loss_scale, loss.dtype)
             return scaled, Gradients(None, model_state_, {"loss": loss, **metrics})

@@ -16,6 +16,7 @@ from jaxaccel._checked import checked
 from jaxaccel._donated import check_not_donated
 from jaxaccel._filled import copied
 from jaxaccel._named_arrays import paths_of_variables
+from jaxaccel._packed import unpacked
 from jaxaccel._selectors import path_test
 from jaxaccel._tree import path_name
 from jaxaccel._types import ModelFunction, Params
@@ -71,6 +72,7 @@ def split_model(model: nnx.Module, trainable: Any = None) -> tuple[ModelFunction
         params: Params, model_state: Any, *inputs: Any, training: bool, **named: Any
     ) -> tuple[Any, Any]:
         graph = training_graph if training else eval_graph
+        params = unpacked(params)
         try:
             # Copied, so that variables made outside a transformation are not changed inside it.
             called = nnx.merge(graph, params, model_state, copy=True)
@@ -116,6 +118,7 @@ def merge(model: nnx.Module, params: Params, model_state: Any = ()) -> None:
         >>> print(model.weight[...])
         [2.]
     """
+    params = unpacked(params)
     _check_fits(model, params, model_state)
     check_not_donated(params=params, model_state=model_state)
     for tree in (params, model_state):

@@ -10,11 +10,13 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
+from jaxaccel._check_packed import check_elementwise
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_arrays, check_transformation
 from jaxaccel._donated import check_not_donated
 from jaxaccel._filled import copied
 from jaxaccel._keys import check_random_key
+from jaxaccel._packed import has_packed
 from jaxaccel._tree import initial_step, short_repr
 from jaxaccel._types import Key, Params
 from jaxaccel.parallel import replicate
@@ -51,7 +53,7 @@ def train_state(
     The arrays are copied, so that donating the state to the first step leaves the model alive.
 
     Args:
-        params: The initial parameters.
+        params: The initial parameters, as they are or :func:`packed`.
         tx: The optimizer, for its ``init``.
         model_state: What else the model carries (see :func:`split_model`).
         key: A typed key (``jax.random.key(seed)``) for a loss function that takes ``key=``, which
@@ -62,8 +64,9 @@ def train_state(
         A :class:`TrainState` in the parameters' dtypes, at step 0.
 
     Raises:
-        TypeError: ``key`` is not a typed key, ``tx`` was not called or is not a transformation, or
-            ``params`` is a model.
+        TypeError: ``key`` is not a typed key, ``tx`` was not called or is not a transformation,
+            ``params`` is a model, or it is packed and ``tx`` does not say that it treats every
+            number by itself.
 
     PyTorch:
         ``model.state_dict()``, ``optimizer.state_dict()`` and the generator's state in one value.
@@ -89,10 +92,7 @@ def train_state(
     if mesh is not None:
         place = functools.partial(replicate, mesh=mesh)
     params, model_state, key = place((params, model_state, key))
-    return TrainState(
-        initial_step(params),
-        params,
-        model_state,
-        place(tx.init(params)),
-        key,
-    )
+    opt_state = place(tx.init(params))
+    if has_packed(params):
+        check_elementwise(opt_state)
+    return TrainState(initial_step(params), params, model_state, opt_state, key)

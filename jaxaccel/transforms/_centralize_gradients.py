@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaccel._call_repr import shows_call
+from jaxaccel._check_packed import check_not_packed
 from jaxaccel._check_trees import check_state
 from jaxaccel._checked import checked_after
 from jaxaccel._layout import Layouts, check_layouts, layout_at, output_axis
@@ -70,6 +71,7 @@ def centralize_gradients(
     ) -> tuple[Updates, State]:
         del params, extra
         check_state("centralize_gradients", optax.EmptyState, state)
+        check_not_packed("centralize_gradients", updates)
 
         def centralize(path, grad):
             if grad is None or grad.ndim < fewest_dims:

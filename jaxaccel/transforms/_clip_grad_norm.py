@@ -17,6 +17,7 @@ from jaxaccel._checked import checked_after, checked_but
 from jaxaccel._checks import check_arrays, check_non_negative
 from jaxaccel._counts import schedule_step
 from jaxaccel._math import compute_dtype, in_dtype, value_at, widest
+from jaxaccel._packed import is_packed, stacked_leaves, unpacked
 from jaxaccel._tree import (
     initial_scalar,
     initial_step,
@@ -37,6 +38,7 @@ class ClipGradNormState(NamedTuple):
     total_norm: jax.Array
     """Norm of the last gradients before clipping (what ``clip_grad_norm_`` returns), a scalar."""
 
+    is_elementwise = True
     __repr__ = short_repr
 
 
@@ -93,10 +95,15 @@ def get_total_norm(
         return jnp.zeros((), jnp.float32)
     dtype = _norm_dtype(leaves)
     order = _order(norm_type)
-    wide = [_wide(leaf) for leaf in leaves]
-    axes = [()] * len(leaves) if axis_name is None else axes_to_reduce(tensors, axis_name)
-    norms = [norm.astype(dtype) for norm in norms_over(wide, axes, order, _vector_norm)]
-    total_norm = _vector_norm(jnp.stack(norms), order)
+    if axis_name is None:
+        norms = _norms_of_leaves(tensors, order, dtype)
+    else:
+        tensors = unpacked(tensors)
+        wide = [_wide(jnp.asarray(leaf)) for leaf in jax.tree.leaves(tensors)]
+        axes = axes_to_reduce(tensors, axis_name)
+        over_devices = norms_over(wide, axes, order, _vector_norm)
+        norms = jnp.stack([norm.astype(dtype) for norm in over_devices])
+    total_norm = _vector_norm(norms, order)
     if error_if_nonfinite:
         check = functools.partial(_raise_if_nonfinite, norm_type=order)
         if isinstance(total_norm, Tracer):
@@ -224,6 +231,23 @@ def clip_grad_norm(
         return clipped, new_state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _norms_of_leaves(tensors: Updates, order: float, dtype: Any) -> jax.Array:
+    """Return a vector of the norms of all leaves, of those in a buffer each by itself too."""
+
+    def norm(leaf: jax.Array) -> jax.Array:
+        return _vector_norm(_wide(leaf), order).astype(dtype)
+
+    parts = []
+    for node in jax.tree.leaves(tensors, is_leaf=is_packed):
+        if not is_packed(node):
+            parts.append(norm(jnp.asarray(node))[None])
+            continue
+        stacks = list(stacked_leaves(node))  # in the buffers' order, of one shape together
+        places = np.argsort([index for indices, _ in stacks for index in indices])
+        parts.append(jnp.concatenate([jax.vmap(norm)(stack) for _, stack in stacks])[places])
+    return jnp.concatenate(parts)
 
 
 def _norm_dtype(leaves: list[Any]) -> Any:

@@ -24,6 +24,7 @@ class ClipGradValueState(NamedTuple):
     step: jax.Array
     """int32 scalar: finished updates, for a scheduled ``clip_value``."""
 
+    is_elementwise = True
     __repr__ = short_repr
 
 

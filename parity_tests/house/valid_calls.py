@@ -191,6 +191,8 @@ OWN = {
     "training.gradients": {"loss_fn": loss_function},
     "training.accumulate": {"gradient_fn": ja.training.gradients(loss_function)},
     "training.join_micro_batches": {"batches": [MATRIX, MATRIX]},
+    "training.packed_as": {"tree": MATRIX, "like": MATRIX},
+    "training.unpacked": {"tree": MATRIX},
     "training.train_state": {"tx": ja.optimizers.sgd(0.1)},
     "training.train_step": {
         "gradient_fn": ja.training.gradients(loss_function),

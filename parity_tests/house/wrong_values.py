@@ -137,6 +137,10 @@ ANYTHING = {
         )
     },
     "training.fit.state": OF_THE_USER,
+    "training.packed.groups": "patterns, predicates, masks and mappings, as of param_groups",
+    "training.unpacked.tree": OF_THE_USER,
+    "training.packed_as.tree": OF_THE_USER,
+    "training.packed_as.like": OF_THE_USER,
     "parallel.replicate.tree": OF_THE_USER,
     "parallel.shard_batch.tree": OF_THE_USER,
 }

@@ -1,0 +1,196 @@
+"""Small leaves of a tree in a few long arrays: the arrays, and where in them each leaf lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.sharding import NamedSharding
+
+from jaxaccel._tree import short_repr
+
+
+@jax.tree_util.register_static
+class Layout(NamedTuple):
+    """Where the leaves of a tree lie in :class:`Packed`; the same object in all trees of a run."""
+
+    treedef: Any
+    """The tree's structure, in which ``None`` is a leaf."""
+    paths: tuple[str, ...]
+    """The name of every leaf."""
+    shapes: tuple[tuple[int, ...] | None, ...]
+    """The shape of every leaf."""
+    dtypes: tuple[Any, ...]
+    """The dtype of every leaf."""
+    members: tuple[tuple[int, ...], ...]
+    """For every buffer the indices of its leaves, in the order in which they lie there: leaves of
+    one shape are neighbours."""
+
+    @property
+    def others(self) -> list[int]:
+        """The indices of the leaves that are in no buffer."""
+        packed = {index for members in self.members for index in members}
+        return [index for index in range(len(self.paths)) if index not in packed]
+
+    def like(self, members: Sequence[int]) -> list[jax.ShapeDtypeStruct]:
+        """Return the shapes and dtypes of some leaves."""
+        return [jax.ShapeDtypeStruct(self.shapes[i], self.dtypes[i]) for i in members]
+
+
+class Packed(NamedTuple):
+    """A tree whose small leaves lie one after the other in a few long arrays.
+
+    It is a pytree of those arrays and of the large leaves: what treats every number by itself
+    treats it as any other tree. :func:`unpacked` returns the tree.
+    """
+
+    buffers: tuple[Any, ...]
+    """Vectors, each of leaves of one dtype, one place and one group of parameters."""
+    others: tuple[Any, ...]
+    """The leaves that are by themselves, in the tree's order."""
+    layout: Layout
+    """Where in the vectors each leaf lies: no array, the same in all trees of a run."""
+
+    own_counts = ()
+    hidden = ("layout",)
+    __repr__ = short_repr
+
+
+def is_packed(node: Any) -> bool:
+    """Return whether a node is a packed tree."""
+    return isinstance(node, Packed)
+
+
+def has_packed(tree: Any) -> bool:
+    """Return whether a packed tree is anywhere in a tree."""
+    return any(map(is_packed, jax.tree.leaves(tree, is_leaf=is_packed)))
+
+
+def unpacked(tree: Any) -> Any:
+    """Return a tree with what every packed tree in it holds in its place."""
+    return jax.tree.map(
+        lambda node: _unpacked(node) if is_packed(node) else node, tree, is_leaf=is_packed
+    )
+
+
+def _unpacked(packed: Packed) -> Any:
+    """Return the tree that a packed one holds."""
+    layout = packed.layout
+    leaves: list[Any] = [None] * len(layout.paths)
+    for index, leaf in zip(layout.others, packed.others, strict=True):
+        leaves[index] = leaf
+    for members, buffer in zip(layout.members, packed.buffers, strict=True):
+        for index, leaf in zip(members, _parts(buffer, layout.like(members)), strict=True):
+            leaves[index] = leaf
+    return layout.treedef.unflatten(leaves)
+
+
+def _parts(buffer: Any, like: Sequence[jax.ShapeDtypeStruct]) -> Sequence[Any]:
+    """Return the leaves that lie in a buffer, or what is there in the place of all of them."""
+    sizes = [math.prod(each.shape) for each in like]
+    if getattr(buffer, "shape", None) != (sum(sizes),):
+        return [buffer] * len(like)  # a count for all, None, nothing of this group
+    if isinstance(buffer, jax.ShapeDtypeStruct):
+        return [jax.ShapeDtypeStruct(each.shape, buffer.dtype) for each in like]
+    if isinstance(buffer, np.ndarray):
+        parts: Sequence[Any] = np.split(buffer, np.cumsum(sizes)[:-1])
+    else:
+        parts = jax.lax.split(buffer, sizes)  # of which the gradient is one concatenation
+    return [part.reshape(each.shape) for part, each in zip(parts, like, strict=True)]
+
+
+def packed_by(layout: Layout, tree: Any) -> Packed:
+    """Return a tree packed as a layout says: parameters, or what there is one of for each."""
+    leaves = layout.treedef.flatten_up_to(tree)
+    buffers = [_joined(members, leaves, layout) for members in layout.members]
+    return Packed(tuple(buffers), tuple(leaves[i] for i in layout.others), layout)
+
+
+def _joined(members: Sequence[int], leaves: Sequence[Any], layout: Layout) -> Any:
+    """Return some leaves as one vector, or what is in the place of all of them."""
+    own = [leaves[i] for i in members]
+    first = own[0]
+    if all(getattr(leaves[i], "shape", None) == layout.shapes[i] for i in members):
+        if isinstance(first, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct((sum(math.prod(x.shape) for x in own),), first.dtype)
+        return _placed_like(first, jnp.concatenate([jnp.ravel(leaf) for leaf in own]))
+    for index in members:
+        if not _is_same(first, leaves[index]):
+            raise ValueError(
+                f"{layout.paths[members[0]]!r} and {layout.paths[index]!r} are in one buffer, but "
+                f"one has {first!r:.60} and the other {leaves[index]!r:.60}; pack them in two: "
+                "training.packed(params, groups=[...])"
+            )
+    return first
+
+
+def _is_same(first: Any, other: Any) -> bool:
+    """Return whether two leaves are the same number, or the same kind of nothing."""
+    if not hasattr(first, "shape") or not hasattr(other, "shape"):
+        return type(first) is type(other)
+    is_known = not isinstance(first, Tracer) and not isinstance(other, Tracer)
+    return first is other or (is_known and np.array_equal(np.asarray(first), np.asarray(other)))
+
+
+def _placed_like(leaf: Any, buffer: jax.Array) -> jax.Array:
+    """Return a buffer on the mesh of its leaves."""
+    sharding = None if isinstance(leaf, Tracer) else getattr(leaf, "sharding", None)
+    if isinstance(sharding, NamedSharding):
+        return jax.device_put(buffer, NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))
+    return buffer
+
+
+def packed_as(tree: Any, like: Any) -> Any:
+    """Return a tree packed wherever another one of the same kind is."""
+    nodes, treedef = jax.tree.flatten(like, is_leaf=is_packed)
+    parts = treedef.flatten_up_to(tree)
+    return treedef.unflatten(
+        packed_by(node.layout, part) if is_packed(node) else part
+        for node, part in zip(nodes, parts, strict=True)
+    )
+
+
+def names_and_shapes(tree: Any) -> Any:
+    """Return a tree unpacked, with shapes and dtypes in the place of what is in buffers."""
+
+    def shapes(node: Any) -> Any:
+        if not is_packed(node):
+            return node
+        buffers = tuple(
+            jax.ShapeDtypeStruct((sum(math.prod(x.shape) for x in like),), like[0].dtype)
+            for like in map(node.layout.like, node.layout.members)
+        )
+        return _unpacked(node._replace(buffers=buffers))
+
+    return jax.tree.map(shapes, tree, is_leaf=is_packed)
+
+
+def stacked_leaves(packed: Packed) -> Iterator[tuple[list[int], Any]]:
+    """Yield (indices, array) of all leaves that there are: those of one shape on a new axis."""
+    layout = packed.layout
+    for index, leaf in zip(layout.others, packed.others, strict=True):
+        if hasattr(leaf, "shape"):
+            yield [index], jnp.asarray(leaf)[None]
+    for members, buffer in zip(layout.members, packed.buffers, strict=True):
+        if not hasattr(buffer, "shape"):
+            continue
+        runs = _runs(layout, members)
+        sizes = [len(run) * math.prod(layout.shapes[run[0]]) for run in runs]
+        for run, part in zip(runs, jax.lax.split(buffer, sizes), strict=True):
+            yield run, part.reshape(len(run), *layout.shapes[run[0]])
+
+
+def _runs(layout: Layout, members: Sequence[int]) -> list[list[int]]:
+    """Return neighbours of one shape."""
+    runs: list[list[int]] = []
+    for index in members:
+        if runs and layout.shapes[runs[-1][0]] == layout.shapes[index]:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return runs
