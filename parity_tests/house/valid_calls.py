@@ -207,6 +207,7 @@ OWN = {
         "gradient_fn": ja.training.gradients(loss_function),
         "mesh": mesh,
     },
+    "aot.compilation_cache": {},
     "aot.topology_devices": {"topology": "tpu:v5e:2x2"},
     "aot.report": {"compiled": lambda: jax.jit(abs).lower(1.0).compile()},
     "data.load": {"name": "mnist5k"},
