@@ -95,6 +95,8 @@ class Options:
     """Of the weights and of the order of the images."""
     output: Path = Path("outputs")
     """The folder for the plots."""
+    cache: bool = True
+    """Keep compiled programs on disk for the next run (``jaxaccel.aot.compilation_cache``)."""
     smoke: bool = False
     """Only see that everything runs: two seeds, two short epochs of a small net."""
 
@@ -132,6 +134,8 @@ class Run(NamedTuple):
 
 def main(options: Options) -> None:
     """Train from all schemes, and report."""
+    if options.cache:
+        ja.aot.compilation_cache()
     console = Console()
     options, task = set_up(options)
     steps = len(task.train[1]) // options.batch_size

@@ -90,6 +90,8 @@ class Options:
     """Of the weights and of the order of the images."""
     output: Path = Path("outputs")
     """The folder for the plot."""
+    cache: bool = True
+    """Keep compiled programs on disk for the next run (``jaxaccel.aot.compilation_cache``)."""
     smoke: bool = False
     """Only see that everything runs: two seeds, one short epoch of small nets."""
 
@@ -109,6 +111,8 @@ Runs: TypeAlias = dict[str, dict[str, Run]]
 
 def main(options: Options) -> None:
     """Train both nets with all normalizations, and report."""
+    if options.cache:
+        ja.aot.compilation_cache()
     console = Console()
     options, images = set_up(options)
     count = len(images.train_labels)

@@ -79,6 +79,8 @@ class Options:
     """For the initial weights and the order of images on both sides."""
     output: Path = Path("outputs")
     """Folder for the plot."""
+    cache: bool = True
+    """Keep compiled programs on disk for the next run (``jaxaccel.aot.compilation_cache``)."""
 
 
 class Distance(NamedTuple):
@@ -103,6 +105,8 @@ class Trace(NamedTuple):
 
 def main(options: Options) -> int:
     """Run the twins and their yardstick; return the exit status."""
+    if options.cache:
+        ja.aot.compilation_cache()
     console = Console(width=max(100, Console().width))
     images = ja.data.load(options.data, options.folder)
     judge = run_torch(options, images, "float64", "PyTorch float64")

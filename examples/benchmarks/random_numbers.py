@@ -1,88 +1,121 @@
-"""Time ten million random numbers against PyTorch's own: ratios, from one run, taken in turns.
+"""Time random numbers: PyTorch's own bits drawn without it, and models built from a seed.
 
     python examples/benchmarks/random_numbers.py
+    python examples/benchmarks/random_numbers.py --cores 1
 
-Both sides draw the same bits into new memory, on the CPU; PyTorch with one thread and with its
-default, which makes no difference to a stream that is serial.
-
-On 2 CPU cores (NumPy 2.4, PyTorch 2.13) uniforms took as long as PyTorch's, normals 5 times,
-integers and coin flips 0.8 times, and permutations 4 times as long; 30 seconds.
+The first table draws ten million numbers; both sides give the same bits in new memory, PyTorch on
+one thread, to which a serial stream holds it anyhow. The limit is what the machine needs to write
+the result. The second table builds models: from PyTorch's stream, with its bits, and from a JAX
+key; programs are compiled before.
 """
 
 from __future__ import annotations
 
-import time
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import _timing as timing
+import jax
 import numpy as np
 import torch
+import tyro
+from flax import nnx
 
 import jaxaccel as ja
+import torch_ref
 
-COUNT, ROUNDS = 10_000_000, 7
-LIMITS = {"uniform": 3.0, "normal": 8.0}
-"""What is promised, in PyTorch's own times."""
+OURS, KEY, PYTORCH, NUMPY = "jaxaccel", "jaxaccel, JAX key", "PyTorch", "NumPy, other numbers"
 
 
-def main() -> None:
-    """Print milliseconds, ratios to PyTorch, and how they compare with what is promised."""
-    ours = ja.random.manual_seed(0)
-    theirs = torch.Generator().manual_seed(0)
-    draws = {
-        "uniform": (lambda: ours.rand(COUNT), lambda: torch.rand(COUNT, generator=theirs)),
-        "normal": (lambda: ours.randn(COUNT), lambda: torch.randn(COUNT, generator=theirs)),
-        "randint": (
-            lambda: ours.randint(0, 1000, COUNT),
-            lambda: torch.randint(0, 1000, (COUNT,), generator=theirs),
-        ),
-        "bernoulli": (
-            lambda: ours.bernoulli(COUNT, 0.3),
-            lambda: torch.empty(COUNT).bernoulli_(0.3, generator=theirs),
-        ),
-        "randperm": (
-            lambda: ours.randperm(COUNT),
-            lambda: torch.randperm(COUNT, generator=theirs),
-        ),
+@dataclasses.dataclass
+class Args(timing.Options):
+    """What to draw."""
+
+    rounds: int = 7
+    """Rounds that count, after two that do not."""
+    count: int = 10_000_000
+    """Numbers of a draw."""
+    models: tuple[str, ...] = ("resnet10", "resnet50")
+    """Models to build."""
+
+
+def main(args: Args) -> None:
+    """Print both tables."""
+    timing.start(args)
+    if args.smoke:
+        args.count, args.models = 1000, ("resnet10",)
+    timing.report(args, (make(args) for make in (of_draws, of_models)))
+
+
+def of_draws(args: Args) -> timing.Table:
+    """Return the table of draws."""
+    ours, theirs = ja.random.manual_seed(0), torch.Generator().manual_seed(0)
+    numpys, count = np.random.default_rng(0), args.count
+    draws: dict[str, dict[str, Callable[[], Any]]] = {
+        "uniform": {
+            OURS: lambda: ours.uniform(count, -0.1, 0.1),
+            PYTORCH: lambda: torch.empty(count).uniform_(-0.1, 0.1, generator=theirs),
+            NUMPY: lambda: numpys.random(count, np.float32),
+        },
+        "normal": {
+            OURS: lambda: ours.randn(count),
+            PYTORCH: lambda: torch.randn(count, generator=theirs),
+            NUMPY: lambda: numpys.standard_normal(count, np.float32),
+        },
+        "randint": {
+            OURS: lambda: ours.randint(0, 1000, count),
+            PYTORCH: lambda: torch.randint(0, 1000, (count,), generator=theirs),
+        },
+        "bernoulli": {
+            OURS: lambda: ours.bernoulli(count, 0.3),
+            PYTORCH: lambda: torch.empty(count).bernoulli_(0.3, generator=theirs),
+        },
+        "randperm": {
+            OURS: lambda: ours.randperm(count),
+            PYTORCH: lambda: torch.randperm(count, generator=theirs),
+        },
     }
-    default = torch.get_num_threads()
-    for name, (our_draw, their_draw) in draws.items():
-        runs = {"jaxaccel": our_draw, "1": with_threads(1, their_draw)}
-        runs["default"] = with_threads(default, their_draw)
-        report(name, medians(runs), default)
+    written = timing.limits(args.smoke).seconds(moved=4 * count)
+    rows = []
+    for name, runs in draws.items():
+        times = timing.in_turns(with_one_thread(runs), args.rounds)
+        rows += [{"draw": name} | row for row in timing.rows_of(times, [PYTORCH], written)]
+    return timing.Table(f"{count:,} numbers", rows)
 
 
-def with_threads(count: int, draw: Callable[[], Any]) -> Callable[[], Any]:
-    """Return a draw of PyTorch's with a number of threads."""
-
-    def run() -> Any:
-        torch.set_num_threads(count)
-        return draw()
-
-    return run
-
-
-def medians(runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Return the median seconds of each run, taken in turns after one that is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(1 + ROUNDS):
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - begin)
-    return {name: float(np.median(times[1:])) for name, times in seconds.items()}
+def of_models(args: Args) -> timing.Table:
+    """Return the table of models."""
+    rows = []
+    for name in args.models:
+        build = getattr(ja.models, name)
+        runs = {
+            OURS: lambda build=build: built(build(rngs=ja.random.manual_seed(0))),
+            KEY: lambda build=build: built(build(rngs=nnx.Rngs(0))),
+            PYTORCH: lambda name=name: seeded(getattr(torch_ref.models, name)),
+        }
+        times = timing.in_turns(with_one_thread(runs), args.rounds)
+        rows += [{"model": name} | row for row in timing.rows_of(times, [PYTORCH])]
+    return timing.Table("models from a seed", rows)
 
 
-def report(name: str, seconds: dict[str, float], default: int) -> None:
-    """Print one line."""
-    one, many = (seconds["jaxaccel"] / seconds[key] for key in ("1", "default"))
-    text = (
-        f"{name:10} {1e3 * seconds['jaxaccel']:7.1f} ms, PyTorch {1e3 * seconds['1']:6.1f} ms: "
-        f"{one:5.2f} times PyTorch with 1 thread, {many:5.2f} with {default}"
-    )
-    limit = LIMITS.get(name)
-    print(text if limit is None else f"{text} (at most {limit:g}: {max(one, many) <= limit})")
+def built(model: nnx.Module) -> list[jax.Array]:
+    """Return a model's arrays, to be waited for."""
+    return jax.tree.leaves(nnx.state(model))
+
+
+def seeded(build: Callable[[], Any]) -> None:
+    """Build a model of PyTorch's."""
+    torch.manual_seed(0)
+    build()
+
+
+def with_one_thread(runs: dict[str, timing.Run]) -> dict[str, timing.Run]:
+    """Return the runs, PyTorch's on one thread."""
+    return {
+        name: timing.with_threads(1, run) if name == PYTORCH else run for name, run in runs.items()
+    }
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Args))

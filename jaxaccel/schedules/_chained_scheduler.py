@@ -29,7 +29,8 @@ def chained_scheduler(schedulers: Sequence[Any], *, total_steps: Count | None = 
     of them sets the learning rate, what came before it does not count: these have a closed form.
     A cosine among others is neither (``cosine_annealing_lr`` adds, past its end or with an
     ``eta_min``): a known step then runs the recursion, in double precision, and a traced one reads
-    a table of the first ``total_steps`` values.
+    a table of the first ``total_steps`` values. A table of more than 64 kB becomes polynomials of
+    its pieces, within 1e-6 of each value (5e-13 with x64), where they take less.
 
     Args:
         schedulers: The schedules, at least one, in the order of their construction. Those that

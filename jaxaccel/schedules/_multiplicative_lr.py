@@ -28,7 +28,8 @@ def multiplicative_lr(
         \eta_k = \eta \prod_{i=1}^{k} f(i)
 
     The product has no closed form. A known step multiplies up to itself, in double precision; a
-    traced one reads a table of the first ``total_steps`` values.
+    traced one reads a table of the first ``total_steps`` values, a long one as polynomials of its
+    pieces (see :func:`chained_scheduler`).
 
     Args:
         lr: The optimizer's learning rate :math:`\eta`, at least 0.

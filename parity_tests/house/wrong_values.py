@@ -118,6 +118,7 @@ OF_THE_USER = "a tree of the user's, which the body holds against the other tree
 ANYTHING = {
     "optimizers.no_decay.leaf": "whatever has a number of axes",
     "optimizers.load_state_dict.step": "a number for some optimizers, which the body asks for",
+    "aot.compilation_cache.folder": "any text is a folder that can be made",
     "data.prefetch_to_device.sharding": "what jax.device_put takes",
     "training.split_model.trainable": "a filter of nnx",
     "training.gradients.trainable": "as of split_model",
