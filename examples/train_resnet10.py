@@ -26,8 +26,8 @@ minutes, most of it spent on (a), and a test accuracy above 95 % in each stage. 
     c      bfloat16     128    5.3 s  133.9 ms       956     3.70x  96.7%  97.5%
 
 The first run compiles; later ones find the programs on disk, and the column ``compile`` shrinks
-(``--no-cache`` measures it). A CPU has no other device to overlap with: it gains from compilation, and in (c) from a larger
-batch. ``--smoke`` runs a few steps of a tiny net in about 40 seconds.
+(``--no-cache`` measures it). A CPU has no other device to overlap with: it gains from compilation,
+and in (c) from a larger batch. ``--smoke`` runs a few steps of a tiny net in about 40 seconds.
 """
 
 from __future__ import annotations
