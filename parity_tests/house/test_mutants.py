@@ -690,8 +690,8 @@ MUTANTS = [
             (
                 "cosine rises one step early in a chain",
                 "_cosine_annealing_lr",
-                "rises = (k - 1 - T_max)",
-                "rises = (k - T_max)",
+                "rises = before == T_max",
+                "rises = before == T_max - 1",
                 "chained_scheduler",
             ),
             (

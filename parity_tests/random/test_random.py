@@ -274,7 +274,9 @@ def test_bounds_at_the_ends_of_double_precision(bounds):
     Pair(1).filled("uniform", "uniform_", *bounds, shape=(500,), dtype="float64")
 
 
-@pytest.mark.parametrize("bounds", [(-1e38, 1e38), (-3e38, 1e37), (-1e-42, 1e-41)])
+@pytest.mark.parametrize(
+    "bounds", [(-1e38, 1e38), (-3e38, 1e37), (-1e-42, 1e-41), (1e-12, 1.0), (-1.0, -1e-12)]
+)
 def test_bounds_at_the_ends_of_single_precision(bounds):
     Pair(1).filled("uniform", "uniform_", *bounds, shape=(5000,), dtype="float32")
 
