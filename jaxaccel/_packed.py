@@ -104,18 +104,24 @@ def _parts(buffer: Any, like: Sequence[jax.ShapeDtypeStruct]) -> Sequence[Any]:
     return [part.reshape(each.shape) for part, each in zip(parts, like, strict=True)]
 
 
-def packed_by(layout: Layout, tree: Any) -> Packed:
-    """Return a tree packed as a layout says: parameters, or what there is one of for each."""
+def packed_by(layout: Layout, tree: Any, like: Sequence[Any] | None = None) -> Packed:
+    """Return a tree packed as a layout says: parameters, or what there is one of for each.
+
+    ``like`` has other trees' buffers, to tell counts from parameters that are single numbers.
+    """
     leaves = layout.treedef.flatten_up_to(tree)
-    buffers = [_joined(members, leaves, layout) for members in layout.members]
+    buffers = [
+        _joined(members, leaves, layout, like is None or getattr(like[index], "ndim", 0) == 1)
+        for index, members in enumerate(layout.members)
+    ]
     return Packed(tuple(buffers), tuple(leaves[i] for i in layout.others), layout)
 
 
-def _joined(members: Sequence[int], leaves: Sequence[Any], layout: Layout) -> Any:
+def _joined(members: Sequence[int], leaves: Sequence[Any], layout: Layout, is_vector: bool) -> Any:
     """Return some leaves as one vector, or what is in the place of all of them."""
     own = [leaves[i] for i in members]
     first = own[0]
-    if all(getattr(leaves[i], "shape", None) == layout.shapes[i] for i in members):
+    if is_vector and all(getattr(leaves[i], "shape", None) == layout.shapes[i] for i in members):
         if isinstance(first, jax.ShapeDtypeStruct):
             return jax.ShapeDtypeStruct((sum(math.prod(x.shape) for x in own),), first.dtype)
         return _placed_like(first, jnp.concatenate([jnp.ravel(leaf) for leaf in own]))
@@ -150,7 +156,7 @@ def packed_as(tree: Any, like: Any) -> Any:
     nodes, treedef = jax.tree.flatten(like, is_leaf=is_packed)
     parts = treedef.flatten_up_to(tree)
     return treedef.unflatten(
-        packed_by(node.layout, part) if is_packed(node) else part
+        packed_by(node.layout, part, node.buffers) if is_packed(node) else part
         for node, part in zip(nodes, parts, strict=True)
     )
 

@@ -6,7 +6,8 @@
 
 The step is jitted and donates parameters and state. The limit is a copy, in place, of the bytes
 that a step must at least read and write: parameters, gradients and state. All optimizers at GPT-2's
-size take more than five minutes.
+size take more than five minutes. ``packed`` is the step on ``training.packed`` parameters and their
+gradients, which a packed run has so.
 
 With ``--compiler`` nothing runs: the vendor's compiler (the extra ``aot``; no TPU is needed) says
 how many bytes the step moves for each parameter. AdamW must move 28: it reads parameter, gradient
@@ -75,6 +76,9 @@ NAMESAKES = {
 }
 """ASGD, LBFGS and SparseAdam have no namesake; ``sparse_adam.py`` times the last."""
 
+NEED_SHAPES = ("adafactor", "muon")
+"""What parameters cannot be packed for."""
+
 WRAPPED = {
     "accumulate_gradients(adamw, 4)": (
         lambda: ja.transforms.accumulate_gradients(J.adamw(LR), 4),
@@ -133,10 +137,17 @@ def time_one(name: str, shapes: list[tuple[int, ...]], args: Args) -> list[timin
         shapes = [shape for shape in shapes if len(shape) == 2]
     if not shapes:
         return []
-    factories = {"jaxaccel": ours, "optax": namesake}
-    builds = {key: lambda make=make: build(make(), shapes) for key, make in factories.items()}
+    factories = {"jaxaccel": (ours, list), "optax": (namesake, list)}
+    if name not in NEED_SHAPES:
+        factories["jaxaccel, packed"] = (ours, ja.training.packed)
+    builds = {
+        key: lambda make=make, pack=pack: build(make(), shapes, pack)
+        for key, (make, pack) in factories.items()
+    }
     compiling, compiled = timing.compile_in_turns(builds, args.compile_rounds)
-    runs = {key: jax_run(factories[key](), step, shapes) for key, step in compiled.items()}
+    runs = {
+        key: jax_run(make(), compiled[key], shapes, pack) for key, (make, pack) in factories.items()
+    }
     like = jnp.zeros((64, 64))
     slots = round(sum(leaf.size for leaf in jax.tree.leaves(ours().init(like))) / like.size)
     count = sum(int(np.prod(shape)) for shape in shapes)
@@ -154,25 +165,31 @@ def time_one(name: str, shapes: list[tuple[int, ...]], args: Args) -> list[timin
     return timing.rows_of(timing.in_turns(runs, args.rounds), peers, compiling=compiling)
 
 
-def build(tx: Any, shapes: list[tuple[int, ...]], sharding: Any = None) -> Any:
+def build(tx: Any, shapes: list[tuple[int, ...]], pack: Any = list, sharding: Any = None) -> Any:
     """Return a donated step, traced and compiled; for the device of ``sharding``, if any."""
-    params = [jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding) for shape in shapes]
+    params = on(sharding, jax.eval_shape(lambda: pack([jnp.zeros(shape) for shape in shapes])))
 
     # Donated buffers go to the outputs in order: arguments in another one would be copied around.
     def step(params: Any, state: Any, grads: Any) -> Any:
         updates, state = tx.update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
-    state = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        jax.eval_shape(tx.init, params),
-    )
+    state = on(sharding, jax.eval_shape(tx.init, params))
     return jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
 
 
-def jax_run(tx: Any, step: Any, shapes: list[tuple[int, ...]]) -> Callable[[], None]:
+def on(sharding: Any, shapes: Any) -> Any:
+    """Return shapes of arrays that are somewhere."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
+    )
+
+
+def jax_run(
+    tx: Any, step: Any, shapes: list[tuple[int, ...]], pack: Any = list
+) -> Callable[[], None]:
     """Return a function that takes one compiled step."""
-    params, grads = draw(shapes, 0), draw(shapes, 1)
+    params, grads = pack(draw(shapes, 0)), pack(draw(shapes, 1))
     state = tx.init(params)
 
     def once() -> None:
@@ -205,10 +222,14 @@ def figures(shapes: Shapes, args: Args) -> timing.Table:
     for name, pair in track(made.items(), description=shapes):
         wanted = [shape for shape in leaves if len(shape) == 2] if name == "muon" else leaves
         count = sum(int(np.prod(shape)) for shape in wanted)
-        ours, theirs = (ja.aot.report(build(make(), wanted, place)) for make in pair)
+        ours, theirs = (ja.aot.report(build(make(), wanted, list, place)) for make in pair)
+        row: timing.Row = {"optimizer": name}
+        if name not in NEED_SHAPES:
+            packed = ja.aot.report(build(pair[0](), wanted, ja.training.packed, place))
+            row["packed"] = packed.bytes_accessed / count
         rows.append(
-            {
-                "optimizer": name,
+            row
+            | {
                 "bytes a parameter": ours.bytes_accessed / count,
                 "optax": theirs.bytes_accessed / count,
                 "ratio": ours.bytes_accessed / theirs.bytes_accessed,

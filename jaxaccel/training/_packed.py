@@ -29,8 +29,10 @@ def packed(params: Params, *, below: Count = 16384, groups: Sequence[Any] = ()) 
     An optimizer's step on a thousand small arrays is a thousand small programs; on one array that
     holds their numbers it is one. Packed parameters are handed to :func:`train_state` as they are:
     gradients, averages and the optimizer's state are then packed too, and a loss function,
-    a metric function and a model see the tree that they know. Every number is what it is in a run
-    that is not packed, bit for bit.
+    a metric function and a model see the tree that they know. All operations, their order and so
+    the numbers are those of a run that is not packed, bit for bit; but where a compiler fuses the
+    end of the backward pass with the update (a product with a sum, a rounding to half precision
+    that it skips), it cannot across a buffer, and the last bit is another one.
 
     Args:
         params: The parameters.
