@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from jax.core import Tracer
 
+from jaxaccel._arrays import has_numbers
 from jaxaccel._kinds import (
     ANYTHING,
     ARRAY,
@@ -138,13 +139,15 @@ def _several(kind: Kind, is_iterable: bool) -> Kind:
         if isinstance(value, (str, bytes, abc.Mapping)):
             raise MisfitError
         if isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1:
-            if value.dtype.kind not in "iuf":
+            if not has_numbers(value.dtype) or value.dtype.kind not in "iuf":
                 raise MisfitError
             kind.fit(value.dtype.type(0))
             is_known = not isinstance(value, Tracer)
             return tuple(value.tolist()) if is_known and kind.is_number else value
         if not isinstance(value, (list, tuple)):
             wanted = abc.Iterable if is_iterable else abc.Sequence
+            if isinstance(value, jax.Array) and (isinstance(value, Tracer) or not value.ndim):
+                raise MisfitError  # iterated over on the host, where it has no axes, or no numbers
             return value if isinstance(value, wanted) else misfit(value)
         return _rebuilt(value, map(kind.fit, value))
 
@@ -197,7 +200,7 @@ def _instance(cls: Any) -> Kind:
         return ANYTHING
 
     def take(value: Any) -> Any:
-        if not isinstance(value, cls) or (cls is abc.Sized and isinstance(value, (str, bytes))):
+        if not isinstance(value, cls) or (cls is abc.Sized and not _has_length(value)):
             raise MisfitError
         return value
 
@@ -206,6 +209,11 @@ def _instance(cls: Any) -> Kind:
     package = cls.__module__.partition(".")[0]
     name = cls.__name__ if package in ("jaxaccel", "builtins") else f"{package}.{cls.__name__}"
     return Kind(_NAMES.get(cls, name), set(), take)
+
+
+def _has_length(value: Any) -> bool:
+    """Return whether something holds so many items: no text, no array without axes."""
+    return not isinstance(value, (str, bytes)) and getattr(value, "ndim", 1) > 0
 
 
 def _plural(what: str) -> str:

@@ -1,4 +1,4 @@
-"""What an update is given: a state of its own, and gradients that fit the parameters."""
+"""Trees that fit: arrays, a state of one's own, gradients like the parameters."""
 
 from __future__ import annotations
 
@@ -8,11 +8,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._arrays import is_array
 from jaxaccel._donated import check_not_donated
 from jaxaccel._tree import is_none, path_name
 
 MOST_NAMED = 5
 """Paths that an error lists."""
+
+
+def check_arrays(name: str, tree: Any) -> None:
+    """Raise for a leaf of a tree that JAX cannot compute with: a tensor, a text, donated."""
+    if all(map(is_array, jax.tree.leaves(tree))):
+        check_not_donated(**{name: tree})
+        return
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        if not is_array(leaf):
+            kind = f"{type(leaf).__module__}.{type(leaf).__name__}"
+            remedy = "pass tensor.numpy()" if kind == "torch.Tensor" else "pass arrays or numbers"
+            found = f"an array of {leaf.dtype}" if isinstance(leaf, np.ndarray) else f"a {kind}"
+            where = name + jax.tree_util.keystr(path)
+            raise TypeError(f"{where} is {found}, {leaf!r:.60}; {remedy}")
+
+
+def check_loss_scale(loss_scale: Any) -> None:
+    """Raise for what a loss cannot be multiplied with: all but one real number."""
+    if loss_scale is None:
+        return
+    if not is_array(loss_scale) or jnp.shape(loss_scale) or jnp.iscomplexobj(loss_scale):
+        raise TypeError(
+            f"loss_scale must be one real number, got {loss_scale!r:.80}; leave it out for 1"
+        )
 
 
 def check_parameters(params: Any) -> None:

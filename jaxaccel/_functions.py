@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import numbers
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax.core import Tracer
 
 _PACKAGE = __name__.partition(".")[0] + "."
@@ -113,3 +115,115 @@ def _signature(function: Any) -> inspect.Signature | None:
 def _is_of_this_library(function: Any) -> bool:
     """Return whether a function is one of ours, which make what is wanted and are not it."""
     return (getattr(function, "__module__", None) or "").startswith(_PACKAGE)
+
+
+def check_transformation(taker: str, tx: Any) -> None:
+    """Raise unless something has ``init`` and ``update``: a factory that was not called, say."""
+    if hasattr(tx, "init") and hasattr(tx, "update"):
+        return
+    if callable(tx):
+        name = getattr(tx, "__name__", type(tx).__name__)
+        raise TypeError(
+            f"{taker} takes a transformation, got the function {name}; call it first: {name}(...)"
+        )
+    raise TypeError(
+        f"{taker} takes a transformation, such as optimizers.sgd(lr=0.1), got {tx!r:.80}"
+    )
+
+
+def check_factory(taker: str, optimizer: Any) -> None:
+    """Raise for an optimizer that was called already, where the function is wanted."""
+    if hasattr(optimizer, "init") and hasattr(optimizer, "update"):
+        raise TypeError(
+            f"{taker} takes the optimizer's function, got what it returned: {optimizer!r:.80}; "
+            f"pass the function and its arguments: {taker}(adamw, groups, lr=...)"
+        )
+    if not callable(optimizer):
+        raise TypeError(f"{taker} takes an optimizer such as optimizers.adamw, got {optimizer!r}")
+
+
+def check_gradient_function(taker: str, function: Any) -> None:
+    """Raise unless a function takes ``loss_scale``: a loss function handed in by mistake."""
+    if isinstance(function, nnx.Module):
+        raise TypeError(
+            f"{taker} takes a gradient function, got the model {type(function).__name__}; write a "
+            "loss function that calls it, and pass training.gradients(loss_fn)"
+        )
+    if not callable(function):
+        raise TypeError(f"{taker} takes a gradient function, got {function!r:.80}")
+    if takes(function, None, None, None, loss_scale=None, key=None):
+        return
+    name = name_of(function)
+    remedy = f"make one of a loss function with training.gradients({name})"
+    if takes(function, None, None) or "loss_scale" in _parameters(function):
+        remedy = "a step is made last, of a gradient function in all its wrappers"
+    raise TypeError(
+        f"{taker} takes a gradient function (params, model_state, batch, *, loss_scale, key), "
+        f"got {name}, which takes {taken_by(function)}; {remedy}"
+    )
+
+
+def check_loss_function(taker: str, function: Any) -> None:
+    """Raise unless something can be a loss function: not a model, not a gradient function."""
+    if isinstance(function, nnx.Module) or not callable(function):
+        is_model = isinstance(function, nnx.Module)
+        found = f"the model {type(function).__name__}" if is_model else f"{function!r:.80}"
+        raise TypeError(
+            f"{taker} takes a loss function (params, model_state, batch) -> (loss, (model_state, "
+            f"metrics)), got {found}"
+        )
+    if "loss_scale" in _parameters(function):
+        raise TypeError(
+            f"{taker} takes a loss function, got a gradient function already, which takes "
+            "loss_scale; hand that to training.train_step"
+        )
+    if not any(takes(function, None, None, None, **key) for key in ({}, {"key": None})):
+        raise TypeError(
+            f"{taker} takes a loss function (params, model_state, batch) -> (loss, (model_state, "
+            f"metrics)), got {name_of(function)}, which takes {taken_by(function)}"
+        )
+
+
+def check_function(taker: str, name: str, function: Any, form: str, arguments: int) -> None:
+    """Raise unless an argument is a function of so many arguments, and none of another kind."""
+    if not callable(function) or isinstance(function, nnx.Module):
+        raise TypeError(
+            f"{taker} takes {name} as a function {form}, got {type(function).__name__}: "
+            f"{function!r:.80}"
+        )
+    if "loss_scale" in _parameters(function):
+        raise TypeError(
+            f"{taker} takes {name} as a function {form}, got a gradient function; make a step of "
+            "it with training.train_step(gradient_fn, tx)"
+        )
+    check_takes(f"{taker}'s {name}", form, function, *[None] * arguments)
+
+
+def check_key(loss_fn: Any, key: Any) -> None:
+    """Raise where there is a key that the loss function does not take, or none that it needs."""
+    own = _parameters(loss_fn).get("key")
+    name = getattr(loss_fn, "__name__", "loss function")
+    if key is not None and not _takes("key", loss_fn):
+        raise TypeError(
+            f"there is a key, but {name} takes no key=; leave key= out of train_state(...), or let "
+            "the loss function take it"
+        )
+    if key is None and own is not None and own.default is own.empty:
+        raise TypeError(
+            f"{name} needs key=, and there is none; make the state with "
+            "train_state(..., key=jax.random.key(seed))"
+        )
+
+
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a function; of a callable without a signature, any."""
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {"any": inspect.Parameter("any", inspect.Parameter.VAR_KEYWORD)}
+
+
+def _takes(name: str, function: Any) -> bool:
+    """Return whether a function takes a named argument."""
+    parameters = _parameters(function)
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -20,6 +20,11 @@ def is_raw_key(value: Any) -> bool:
     return is_array and value.dtype == np.uint32 and value.ndim > 0
 
 
+def is_one_key(value: Any) -> bool:
+    """Return whether something is one key, typed or raw, and not several."""
+    return (is_key(value) and value.ndim == 0) or (is_raw_key(value) and value.ndim == 1)
+
+
 def check_random_key(key: Any, *, may_be_raw: bool = True) -> None:
     """Raise for what is not a random key, and where it must be typed for a raw one.
 

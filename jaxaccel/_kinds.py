@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from jaxaccel._arrays import has_numbers
 from jaxaccel._checks import as_integer
 from jaxaccel._math import Complement
 
@@ -69,6 +70,8 @@ def _take_whole(value: Any) -> Any:
     found = as_integer(value)
     if found is not None:
         return found
+    if type(value) is int:
+        raise MisfitError
     if isinstance(_take_float(value), Tracer) or not float(value).is_integer():
         raise MisfitError
     return value
@@ -90,7 +93,7 @@ def _take_array(value: Any) -> Any:
     if type(value) not in _JAX_ARRAYS:
         return _take_first(value)
     # A random key has a dtype of JAX's own.
-    return value if isinstance(value.dtype, np.dtype) else misfit(value)
+    return value if has_numbers(value.dtype) else misfit(value)
 
 
 def _take_first(value: Any) -> Any:
@@ -98,17 +101,13 @@ def _take_first(value: Any) -> Any:
     if isinstance(value, jax.Array):
         if type(value).__module__.startswith("jax"):
             _JAX_ARRAYS.add(type(value))
-        return value if isinstance(value.dtype, np.dtype) else misfit(value)
+        return value if has_numbers(value.dtype) else misfit(value)
     if not isinstance(value, (np.ndarray, np.generic)):
         # What stands for an array, such as a variable of nnx, says so; not all of JAX asks it.
         return (
             _take_array(value.__jax_array__()) if hasattr(value, "__jax_array__") else misfit(value)
         )
-    dtype = value.dtype
-    # bfloat16 and its kin are void to NumPy, but not np.void.
-    if not isinstance(dtype, np.dtype) or dtype.kind in "OSUMm" or dtype.type is np.void:
-        raise MisfitError
-    return value
+    return value if has_numbers(value.dtype) else misfit(value)
 
 
 _JAX_ARRAYS: set[type] = set()

@@ -102,8 +102,8 @@ def _check_not_stacked(module: nnx.Module, name: str, kernel: nnx.Variable[jax.A
     if axes is None or kernel.ndim == axes:
         return
     raise ValueError(
-        f"{name} has shape {kernel.shape}, and a kernel of {type(module).__name__} has {axes} axes: "
-        "it is a stack of layers, as nnx.vmap makes one, for which PyTorch has no names; take the "
+        f"{name} has shape {kernel.shape}, a kernel of {type(module).__name__} {axes} axes: it is "
+        "a stack of layers, as nnx.vmap makes one, for which PyTorch has no names; take the "
         "layers out one by one: graph, state = nnx.split(layers), and nnx.merge(graph, "
         "jax.tree.map(lambda x: x[i], state))"
     )

@@ -267,3 +267,11 @@ def check_interpolation(
     sizes = () if size is None else (size if isinstance(size, Sequence) else (size,))
     if any(as_integer(number) is None for number in sizes):
         raise TypeError(f"expected size to be an int or a tuple of ints, got {size}")
+
+
+def channels_last_remedy(shape: tuple[int, ...], axis: int, expected: int) -> str:
+    """Return what to do where channels stand after the batch, as in PyTorch; "" elsewhere."""
+    if len(shape) < 3 or axis % len(shape) != len(shape) - 1 or shape[1] != expected:
+        return ""
+    axes = ", ".join(map(str, (0, *range(2, len(shape)), 1)))
+    return f"\nChannels are last here: got {tuple(shape)}; pass x.transpose({axes})."

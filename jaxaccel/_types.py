@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxaccel._keys import is_key, is_raw_key
+from jaxaccel._arrays import has_numbers, is_array
+from jaxaccel._keys import is_one_key
 
 
 class Meant(NamedTuple):
@@ -39,8 +40,8 @@ def is_dtype(value: Any) -> bool:
         dtype = jnp.dtype(value)
     except TypeError:
         return False
-    # To NumPy every class and nobody's word is a dtype of objects; bfloat16 is void, not np.void.
-    return dtype.kind not in "OSUMm" and dtype.type is not np.void
+    # To NumPy every class and nobody's word is a dtype of objects.
+    return has_numbers(dtype)
 
 
 def _is_tree(value: Any) -> bool:
@@ -48,10 +49,9 @@ def _is_tree(value: Any) -> bool:
 
 
 def _is_leaf(value: Any) -> bool:
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.dtype.kind not in "OSUMm"
-    is_number = isinstance(value, (int, float, complex)) and not isinstance(value, bool)
-    return is_number or isinstance(value, (jax.Array, jax.ShapeDtypeStruct))
+    return isinstance(value, jax.ShapeDtypeStruct) or (
+        not isinstance(value, bool) and is_array(value)
+    )
 
 
 _Tree: TypeAlias = Annotated[Any, Meant("a pytree of arrays", _is_tree)]
@@ -71,9 +71,7 @@ State: TypeAlias = Any
 DType: TypeAlias = Annotated[Any, Meant("a dtype such as jnp.float32", is_dtype)]
 """The dtype of new numbers: ``jnp.float32``, ``np.dtype("float32")``, ``"float32"``."""
 
-Key: TypeAlias = Annotated[
-    Any, Meant("a JAX key such as jax.random.key(0)", lambda key: is_key(key) or is_raw_key(key))
-]
+Key: TypeAlias = Annotated[Any, Meant("a JAX key such as jax.random.key(0)", is_one_key)]
 """A JAX random key, typed (``jax.random.key``) or raw (``jax.random.PRNGKey``)."""
 
 AxisName: TypeAlias = str | Sequence[str]

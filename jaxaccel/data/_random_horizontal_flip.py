@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxaccel._checked import checked
 from jaxaccel._types import Key
@@ -47,7 +48,7 @@ def random_horizontal_flip(key: Key, images: jax.Array | np.ndarray, p: float = 
         raise ValueError(
             f"random_horizontal_flip: images must be (N, H, W, C), got shape {images.shape}"
         )
-    if not 0.0 <= p <= 1.0:
+    if not isinstance(p, Tracer) and not 0.0 <= p <= 1.0:
         raise ValueError(f"random_horizontal_flip: p must be from 0 to 1, got {p}")
     # float32 by name: the default float, and with it the draw, would change with x64.
     return _flip(images, jax.random.uniform(key, (len(images),), jnp.float32) < p)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaccel._checks import channels_last_remedy
+from jaxaccel._spatial import channels_last_remedy
 
 
 def along_channels(value: jax.Array, x: jax.Array, channel_axis: int) -> jax.Array:

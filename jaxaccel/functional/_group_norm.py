@@ -7,8 +7,8 @@ import math
 import jax
 
 from jaxaccel._checked import checked
-from jaxaccel._checks import channels_last_remedy
 from jaxaccel._math import compute_dtype
+from jaxaccel._spatial import channels_last_remedy
 from jaxaccel.functional._channels import check_channel_axis, scale_and_shift
 from jaxaccel.functional._moments import check_dtypes, moments
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import jax
 
 from jaxaccel._checked import checked
-from jaxaccel._checks import channels_last_remedy
+from jaxaccel._spatial import channels_last_remedy
 from jaxaccel._types import DType
 from jaxaccel.functional import instance_norm
 from jaxaccel.nn._arguments import value_of

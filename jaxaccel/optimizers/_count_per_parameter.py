@@ -11,7 +11,7 @@ import optax
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_state
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_transformation
+from jaxaccel._functions import check_transformation
 from jaxaccel._tree import (
     Counts,
     holds_hyperparams,

@@ -8,8 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_positive_integer
+from jaxaccel._functions import check_takes, number_of
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Key, Params
 
@@ -71,12 +73,18 @@ def hessian_diagonal(
     """
     samples = check_positive_integer("samples", samples)
     batch_size = check_positive_integer("batch_size", batch_size)
+    check_takes("loss_fn", "(params) -> loss", loss_fn, params)
+    check_arrays("params", params)
     leaves, treedef = jax.tree.flatten(params)
     leaves = [jnp.asarray(leaf) for leaf in leaves]
     for leaf in leaves:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(f"a Hessian needs real floating-point parameters, got {leaf.dtype}")
-    gradient = jax.grad(lambda leaves: loss_fn(treedef.unflatten(leaves)))
+
+    def loss(leaves: list[jax.Array]) -> Any:
+        return jnp.asarray(number_of("loss_fn", loss_fn(treedef.unflatten(leaves)), "return"))
+
+    gradient = jax.grad(loss)
 
     def entries(index: jax.Array) -> list[jax.Array]:
         probe = _basis(leaves, index) if key is None else _signs(leaves, key, index)

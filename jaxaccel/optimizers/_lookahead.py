@@ -12,13 +12,9 @@ import optax
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_slot, check_state
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import (
-    check_params_given,
-    check_positive_integer,
-    check_transformation,
-    known_value,
-)
+from jaxaccel._checks import check_params_given, check_positive_integer, known_value
 from jaxaccel._counts import schedule_step
+from jaxaccel._functions import check_transformation
 from jaxaccel._math import lerp, value_at
 from jaxaccel._tree import initial_step, next_step, short_repr, takes_shapes, update_leaves
 from jaxaccel._types import Count, Hyperparameter, Params, State, Updates

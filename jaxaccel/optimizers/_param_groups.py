@@ -12,9 +12,8 @@ import optax
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_gradients, check_parameters, check_state
 from jaxaccel._checked import checked_after
-from jaxaccel._checks import check_factory
 from jaxaccel._counts import schedule_step
-from jaxaccel._functions import check_takes
+from jaxaccel._functions import check_factory, check_takes
 from jaxaccel._math import is_zero
 from jaxaccel._selectors import path_test, paths_in_words, selected
 from jaxaccel._tree import initial_step, is_none, next_step, short_repr, takes_shapes

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxaccel._check_trees import check_gradients
+from jaxaccel._check_trees import check_arrays, check_gradients
 from jaxaccel._checked import checked_after
 from jaxaccel._math import compute_dtype
 from jaxaccel._tree import short_repr
@@ -59,6 +59,7 @@ def apply_sparse_updates(params: Params, updates: Updates) -> Params:
         >>> print(ja.optimizers.apply_sparse_updates(jnp.ones(4), update))
         [0.  1.  1.5 1. ]
     """
+    check_arrays("params", params)
     check_gradients("apply_sparse_updates", updates, params, dense=False)
 
     def apply(param: Any, update: Any) -> Any:

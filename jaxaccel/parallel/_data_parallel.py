@@ -9,14 +9,10 @@ import jax
 from jax.core import Tracer
 from jax.sharding import AbstractMesh, Mesh
 
+from jaxaccel._check_trees import check_arrays, check_loss_scale
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import (
-    check_arrays,
-    check_function,
-    check_gradient_function,
-    check_loss_scale,
-)
 from jaxaccel._donated import check_not_donated
+from jaxaccel._functions import check_function, check_gradient_function
 from jaxaccel._keys import check_random_key
 from jaxaccel._processes import MAKE_GLOBAL, check_global
 from jaxaccel._rows import row_axes

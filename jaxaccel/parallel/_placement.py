@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
+from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked, checked_but
-from jaxaccel._checks import check_arrays
 from jaxaccel._processes import is_global, shared_array
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import AxisName

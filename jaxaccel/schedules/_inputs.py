@@ -51,6 +51,8 @@ def known_total_steps(total_steps: Any) -> int | None:
 
 def known_steps(step: Any, fractional: bool = False) -> np.ndarray:
     """Return a Python or NumPy step, or an array of them, as int64 (as float64 if allowed)."""
+    if isinstance(step, Tracer):
+        raise TypeError(f"step must be known now, got {step!r}")
     steps = np.asarray(step)
     whole = np.issubdtype(steps.dtype, np.integer)
     if not whole and not (fractional and np.issubdtype(steps.dtype, np.floating)):

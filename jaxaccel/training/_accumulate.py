@@ -8,14 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._check_trees import check_arrays, check_loss_scale
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import (
-    check_arrays,
-    check_function,
-    check_gradient_function,
-    check_loss_scale,
-    check_positive_integer,
-)
+from jaxaccel._checks import check_positive_integer
+from jaxaccel._functions import check_function, check_gradient_function
 from jaxaccel._keys import check_random_key
 from jaxaccel._math import compute_dtype
 from jaxaccel._rows import (

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_arrays, check_function
+from jaxaccel._functions import check_function
 from jaxaccel._math import compute_dtype
 from jaxaccel._packed import unpacked
 from jaxaccel._processes import check_global, is_global

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_function
+from jaxaccel._functions import check_function
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import StateT
 

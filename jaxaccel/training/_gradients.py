@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaccel._check_trees import check_parameters
+from jaxaccel._check_trees import check_arrays, check_loss_scale, check_parameters
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_arrays, check_key, check_loss_function, check_loss_scale
 from jaxaccel._donated import check_not_donated
+from jaxaccel._functions import check_key, check_loss_function
 from jaxaccel._math import compute_dtype
 from jaxaccel._packed import unpacked
 from jaxaccel._selectors import path_test, paths_in_words, selected

@@ -13,9 +13,9 @@ from jax.core import Tracer
 from jax.sharding import NamedSharding, SingleDeviceSharding
 
 from jaxaccel import _packed
-from jaxaccel._check_trees import check_parameters
+from jaxaccel._check_trees import check_arrays, check_parameters
 from jaxaccel._checked import checked
-from jaxaccel._checks import check_arrays, check_positive_integer
+from jaxaccel._checks import check_positive_integer
 from jaxaccel._packed import Layout, Packed, has_packed, packed_by
 from jaxaccel._selectors import path_test, paths_of, selected
 from jaxaccel._tree import is_none

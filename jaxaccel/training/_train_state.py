@@ -11,10 +11,11 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from jaxaccel._check_packed import check_elementwise
+from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_arrays, check_transformation
 from jaxaccel._donated import check_not_donated
 from jaxaccel._filled import copied
+from jaxaccel._functions import check_transformation
 from jaxaccel._keys import check_random_key
 from jaxaccel._packed import has_packed
 from jaxaccel._tree import initial_step, short_repr

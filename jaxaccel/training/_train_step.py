@@ -13,15 +13,12 @@ import optax
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import (
-    check_arrays,
-    check_gradient_function,
-    check_non_negative,
-    check_transformation,
-)
+from jaxaccel._checks import check_non_negative
 from jaxaccel._counts import check_schedule_step
 from jaxaccel._donated import is_donated
+from jaxaccel._functions import check_gradient_function, check_transformation
 from jaxaccel._processes import MAKE_GLOBAL, check_global
 from jaxaccel._tree import next_step, unmoved_like
 from jaxaccel._types import GradientFunction, Params, Step, Updates

@@ -12,7 +12,8 @@ import optax
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_gradients, check_parameters, check_state
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_positive_integer, check_transformation
+from jaxaccel._checks import check_positive_integer
+from jaxaccel._functions import check_transformation
 from jaxaccel._math import compute_dtype, in_dtype
 from jaxaccel._tree import (
     initial_scalar,

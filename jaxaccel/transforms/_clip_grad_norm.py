@@ -12,9 +12,9 @@ import optax
 from jax.core import Tracer
 
 from jaxaccel._call_repr import shows_call
-from jaxaccel._check_trees import check_parameters, check_state
+from jaxaccel._check_trees import check_arrays, check_parameters, check_state
 from jaxaccel._checked import checked_after, checked_but
-from jaxaccel._checks import check_arrays, check_non_negative
+from jaxaccel._checks import check_non_negative
 from jaxaccel._counts import schedule_step
 from jaxaccel._math import compute_dtype, in_dtype, value_at, widest
 from jaxaccel._packed import is_packed, stacked_leaves, unpacked
@@ -141,6 +141,7 @@ def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array
         [0.5999999  0.79999983]
     """
     check_non_negative("max_norm", max_norm, "Invalid max_norm value")
+    check_arrays("grads", grads)
     if isinstance(total_norm, (jax.Array, np.ndarray)) and total_norm.ndim:
         raise ValueError(
             f"scalar tensor expected to be 0 dim but it has {total_norm.ndim} dimensions and "
@@ -307,9 +308,10 @@ def _raise_if_nonfinite(total_norm: Any, norm_type: float) -> None:
 
 def _order(norm_type: Any) -> float:
     """Return the order of a norm, which may be the text "inf", as PyTorch reads it."""
-    if isinstance(norm_type, (bool, np.bool_)):
-        raise TypeError(f"norm_type must be a number or 'inf', got {norm_type}")
+    wanted = f"norm_type must be a number that is known now or 'inf', got {norm_type!r:.80}"
+    if isinstance(norm_type, (bool, np.bool_, Tracer)):
+        raise TypeError(wanted)
     try:
         return float(norm_type)
     except (TypeError, ValueError) as error:
-        raise type(error)(str(error)) from None
+        raise type(error)(f"{error}\n{wanted}") from None

@@ -1,4 +1,4 @@
-"""What has no annotation of its own: what a function makes, what users' functions return, remedies."""
+"""What no annotation says: what a function makes, what users' functions return, remedies."""
 
 import traceback
 from pathlib import Path

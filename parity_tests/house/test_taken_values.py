@@ -1,6 +1,7 @@
 """What the checks of arguments must let pass: numbers, arrays and functions of any make."""
 
 import copy
+import fractions
 import functools
 import pickle
 
@@ -95,6 +96,9 @@ TAKEN = {
         lambda x: ja.training.train_state(x, OPT.sgd()), X
     ),
     "a traced number": lambda: jax.eval_shape(F.leaky_relu, X, 0.1),
+    "a traced probability": lambda: jax.jit(lambda p: F.dropout(X, p, key=jax.random.key(0)))(0.5),
+    "a fraction as lr": lambda: OPT.sgd(fractions.Fraction(1, 10)).update(X, OPT.sgd().init(X), X),
+    "a fraction as a slope": lambda: F.leaky_relu(X, fractions.Fraction(1, 10)),
     "a traced learning rate": lambda: jax.eval_shape(lambda lr: OPT.sgd(lr).init(X), 0.1),
     "mapped layers": over_layers,
     "a rematerialized layer": lambda: nnx.remat(lambda layer, x: layer(x))(linear(), X),

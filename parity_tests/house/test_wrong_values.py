@@ -4,10 +4,7 @@ Only what raises runs: nothing is compiled.
 """
 
 import inspect
-import re
-import traceback
 import typing
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,90 +12,18 @@ import pytest
 
 import jaxaccel as ja
 from jaxaccel import _checked
-from jaxaccel._call_repr import in_brief
 from parity_tests.harness.errors import assert_no_faults
+from parity_tests.house.refusals import refusal_of
 from parity_tests.house.valid_calls import parameters, public, valid_arguments
 from parity_tests.house.wrong_values import (
     ANYTHING,
-    OWN_TEXTS,
-    ROLES,
     VALUES,
     Stranger,
     parts,
     wrong_values,
 )
 
-LIBRARY = str(Path(ja.__file__).parent)
 ROOMS = tuple(ja.__all__)
-EVERYWHERE = ()
-
-
-def names(text, argument):
-    """Return whether a text names an argument; a letter must not be taken for a word."""
-    forms = (
-        f"'{argument}'",
-        f"{argument}=",
-        f"needs {argument},",
-        f"got {argument} twice",
-        f"{argument} must",
-        f"{argument} as",
-    )
-    is_word = len(argument) > 2 and re.search(rf"\b{re.escape(argument)}\b", text)
-    return bool(is_word) or any(form in text for form in (*forms, ROLES.get(argument, forms[0])))
-
-
-def refusal_of(call, argument, value, function=""):
-    """Return what is wrong with how a call refuses a value; None where it is as it should be."""
-    try:
-        call()
-    except Exception as error:
-        *_, last = traceback.walk_tb(error.__traceback__)
-        where = f"{Path(last[0].f_code.co_filename).name}:{last[1]}"
-        line = traceback.extract_tb(error.__traceback__)[-1].line
-        if not last[0].f_code.co_filename.startswith(LIBRARY) or not line.startswith("raise"):
-            return f"is refused by {where} and not by us: {type(error).__name__}: {error}"
-        if str(error).startswith((*EVERYWHERE, *OWN_TEXTS.get(function, ()))):
-            return None
-        if not isinstance(error, (TypeError, ValueError)):
-            return f"is refused with {type(error).__name__}: {error}"
-        if not names(str(error), argument):
-            return f"is refused without the argument's name ({where}): {error}"
-        if not any(word in str(error) for word in words_of(value)):
-            return f"is refused without the value ({where}): {error}"
-        return None
-    return "is accepted"
-
-
-def words_of(value):
-    """Return how a value, or the first thing in it, may be named in a text."""
-    kind = type(value).__name__
-    if kind == "str":
-        return [value, " str", "'str'"]
-    whole = [str(int(value))] if kind == "float" and value == int(value) else []
-    items = [*value] if isinstance(value, (list, np.ndarray)) else []
-    named = [
-        word
-        for item in items
-        for word in (repr(item), f"'{item}'", f"got {item}", f"of type {type(item).__name__}")
-    ]
-    shape = [f"got shape {value.shape}"] if isinstance(value, np.ndarray) else []
-    # "must be int or None" says None of an argument, and not of a value.
-    said = ["=None"] if value is None else [repr(value), str(value), in_brief(value)]
-    places = (
-        "got",
-        "got:",
-        "Got",
-        "mode",
-        "not",
-        "found",
-        "type",
-        "is a",
-        "model",
-        "function",
-        "not a",
-    )
-    placed = [f"{place} {word}" for place in places for word in {kind, repr(value)}]
-    return [*said, str(type(value)), *placed, *whole, *named, *shape]
 
 
 def function_faults(name, function):

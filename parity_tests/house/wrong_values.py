@@ -1,4 +1,4 @@
-"""What every argument must refuse: chosen by its annotation, which must be explained if it is mute."""
+"""What every argument must refuse, by its annotation; one that says nothing must be explained."""
 
 import collections.abc as abc
 import os
@@ -106,7 +106,7 @@ TREES = {"params", "updates", "tensors", "grads"}
 
 TEXTS = {
     "scale_mode": "PyTorch reads it only beside a scale_fn",
-    "path": "any path is a path",
+    **dict.fromkeys(("path", "folder"), "any path is a path"),
     "axis": "names a mapped axis, as axis_name",
     "prefix": "any text may come before the names",
     "ignore": "any text is a pattern of names",
