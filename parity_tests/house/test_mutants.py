@@ -856,7 +856,7 @@ MUTANTS = [
     Mutant(
         "dropout without its scale",
         "jaxaccel.functional._dropout",
-        "jnp.asarray(1 / (1 - p), input.dtype)",
+        "jnp.asarray(factor, input.dtype)",
         "jnp.ones((), input.dtype)",
         quick_tier,
         "functional.dropout",
