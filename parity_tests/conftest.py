@@ -77,7 +77,7 @@ def pytest_collection_modifyitems(items):
 # --- memory -------------------------------------------------------------------------------------
 
 
-LITTLE, MUCH, MORE = 0.7, 1.2, 0.4
+LITTLE, MUCH, MORE = 1.0, 1.2, 0.4
 """GB up to which a worker forgets nothing, and from which on it forgets within a module too,
 whenever this much has come on top."""
 
