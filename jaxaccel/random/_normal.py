@@ -14,6 +14,8 @@ from jaxaccel.random._fill import Layout, layout_of
 from jaxaccel.random._fma import fma32, fma64
 
 _BLOCK = 16
+_TINY = 2.0**-80
+"""With a larger factor no normal number becomes zero."""
 _CHUNK = 1 << 15
 """Numbers at a time, whole blocks: they stay in the processor's cache."""
 
@@ -152,6 +154,8 @@ def _block32(words: np.ndarray, mean: float, std: float) -> np.ndarray:
         return fma32(normals, float(scale), float(offset))
     # Without an offset one product is rounded; the sum only makes 0.0 of -0.0.
     with np.errstate(over="ignore"):
+        if scale < _TINY:  # a product that rounds to -0.0 is not zero, and stays
+            return (normals * np.float64(scale) + offset).astype(np.float32)
         if scale != 1:
             normals *= scale
         normals += offset
