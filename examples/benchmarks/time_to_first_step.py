@@ -6,8 +6,8 @@
 Each contender is a process of its own: it imports its libraries, builds a model, makes the state
 and takes one step, which JAX compiles first. Stages are seconds by the clock; ``CPU s`` are those
 of all threads. Cold is with nothing kept; warm takes compiled programs from a folder, which one
-uncounted run has filled (``jaxaccel.aot.compilation_cache``). Contenders take turns, so none finds
-the files of its libraries in memory when the others do not.
+uncounted run has filled (``jaxaccel.aot.compilation_cache``). Contenders take turns; in the first
+round libraries may still come from the disk, so take the medians of several.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def table(args: Any) -> list[dict[str, Any]]:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
     with tempfile.TemporaryDirectory() as folder:
         for side, is_warm in CONTENDERS.values():
-            if is_warm or not args.smoke:  # the others bring their libraries' files into memory
-                run(args, side, Path(folder) / side if is_warm else None)
+            if is_warm:
+                run(args, side, Path(folder) / side)
         for _ in range(args.rounds):
             for name, (side, is_warm) in CONTENDERS.items():
                 found[name].append(run(args, side, Path(folder) / side if is_warm else None))
