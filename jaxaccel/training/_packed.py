@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -94,7 +95,7 @@ def packed(params: Params, *, below: Count = 16384, groups: Sequence[Any] = ()) 
             if len(members) > 1
         ),
     )
-    return packed_by(layout, params)
+    return packed_by(_the_same(layout), params)
 
 
 @checked
@@ -152,6 +153,12 @@ def packed_as(tree: Any, like: Any) -> Any:
         [0. 0. 2. 2.]
     """
     return _packed.packed_as(tree, like)
+
+
+@functools.lru_cache(maxsize=64)
+def _the_same(layout: Layout) -> Layout:
+    """Return one object for equal layouts: every call of a compiled step compares them."""
+    return layout
 
 
 def _selector(index: int, group: Any) -> Any:
