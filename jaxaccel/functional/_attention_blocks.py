@@ -115,13 +115,13 @@ def _attend_in_turn(
     return output.reshape(*output.shape[:-3], rows * count, -1)[..., :length, :]
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def softmax_or_zeros(scores: jax.Array, dtype: Any) -> jax.Array:
-    """Softmax over the last axis, but zeros where every score is -inf (and where there is none).
+    """Softmax over the last axis, but zeros where every score is -inf (and where there is none)."""
+    return (_shares if scores.dtype == dtype else _rounded_shares)(scores, dtype)
 
-    The gradient is a formula in the weights, rounded to ``dtype`` as the values see them, so that
-    nothing else waits for the backward pass.
-    """
+
+def _shares(scores: jax.Array, dtype: Any) -> jax.Array:
+    """Return the softmax, whose gradient needs the scores."""
     highest = jnp.max(scores, -1, keepdims=True, initial=-jnp.inf)
     highest = jax.lax.stop_gradient(jnp.where(highest == -jnp.inf, 0.0, highest))
     shares = jnp.exp(scores - highest)
@@ -129,11 +129,21 @@ def softmax_or_zeros(scores: jax.Array, dtype: Any) -> jax.Array:
     return (shares / jnp.where(total == 0, 1.0, total)).astype(dtype)
 
 
-@softmax_or_zeros.defjvp
-def _softmax_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _rounded_shares(scores: jax.Array, dtype: Any) -> jax.Array:
+    """Return the softmax in half precision.
+
+    Its gradient is a formula in the weights, rounded as the values see them, as in PyTorch. So no
+    scores in float32, twice as large, wait for the backward pass.
+    """
+    return _shares(scores, dtype)
+
+
+@_rounded_shares.defjvp
+def _rounded_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
     """Return the weights and their tangent."""
     (moving,) = tangents
-    weights = softmax_or_zeros(*primals, dtype)
+    weights = _rounded_shares(*primals, dtype)
     wide = weights.astype(moving.dtype)
     moved = wide * (moving - jnp.sum(wide * moving, -1, keepdims=True))
     return weights, moved.astype(dtype)
