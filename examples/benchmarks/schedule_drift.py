@@ -10,22 +10,23 @@ accelerator.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+import _timing as timing
 import jax
 import jax.numpy as jnp
 import mpmath
 import numpy as np
 import torch
-from rich.console import Console
+import tyro
 from rich.progress import track
-from rich.table import Table
 
 import jaxaccel as ja
 
-LR, TIMES, LENGTHS = 0.1, 3, (1_000, 10_000, 100_000)
+LR, TIMES = 0.1, 3
 SCHEDULERS: dict[str, tuple[Callable, Callable, Callable]] = {
     "CosineAnnealingLR, eta_min": (
         lambda length: ja.schedules.cosine_annealing_lr(LR, length, LR / 100),
@@ -83,15 +84,27 @@ def run_torch(theirs: Callable, length: int, steps: int) -> np.ndarray:
     return np.array(values)
 
 
-def main() -> None:
+@dataclasses.dataclass
+class Args(timing.Output):
+    """What to run."""
+
+    lengths: tuple[int, ...] = (1_000, 10_000, 100_000)
+    """Steps of the schedules."""
+
+
+def main(args: Args) -> None:
     """Print the table."""
-    table = Table("scheduler", "steps", "PyTorch", "jaxaccel", "jaxaccel, float32")
-    rows = [(name, length) for name in SCHEDULERS for length in LENGTHS]
+    if args.smoke:
+        args = dataclasses.replace(args, lengths=(100,))
+    found: list[timing.Row] = []
+    rows = [(name, length) for name in SCHEDULERS for length in args.lengths]
     for name, length in track(rows, "running the schedulers"):
         figures = (f"{error:.1e}" for error in errors(length, *SCHEDULERS[name]))
-        table.add_row(name, f"{length:,}", *figures)
-    Console().print(table)
+        names = ("PyTorch", "jaxaccel", "jaxaccel, float32")
+        found.append({"scheduler": name, "steps": length} | dict(zip(names, figures, strict=True)))
+    title = "largest error, as a share of the highest learning rate"
+    timing.report(args, [timing.Table(title, found)])
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Args))

@@ -4,8 +4,7 @@
 
 A step names as many rows whatever the table's size, others every time. Beside jaxaccel's
 ``sparse_adam``, jitted and donated: jaxaccel's ``adam`` on a dense gradient, and PyTorch's
-SparseAdam. They take turns; a turn is one step that is not counted, because the others have emptied
-the caches, and one that is. Compile time stands in a column of its own.
+SparseAdam, all in turns.
 
 On 2 CPU cores (jax 0.10, PyTorch 2.13, both busy with other work) a step on a table of 1,000 rows
 took 0.18 ms and on one of 1,000,000 rows 0.59 ms, which no cache holds; PyTorch's SparseAdam 0.30
@@ -14,84 +13,72 @@ and 0.62 ms, jaxaccel's adam on dense gradients 0.23 and 254 ms. Compiling took 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
 from collections.abc import Callable
 from typing import Any
 
+import _timing as timing
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 import jaxaccel as ja
 
 GRADIENTS = 16
 
 
-def main(
-    sizes: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000),
-    width: int = 64,
-    touched: int = 256,
-    rounds: int = 30,
-) -> None:
-    """Print milliseconds per step, and as a multiple of the smallest table's.
+@dataclasses.dataclass
+class Args(timing.Options):
+    """What to time."""
 
-    Args:
-        sizes: Rows of each table.
-        width: Numbers in a row.
-        touched: Rows that a step's gradient names.
-        rounds: Steps that are counted.
-    """
-    table = Table(title=f"{touched} rows of {width} numbers a step, on {jax.default_backend()}")
-    table.add_column("rows", justify="right")
-    for name in ("sparse_adam", "adam", "SparseAdam (PyTorch)"):
-        table.add_column(f"{name}\nms a step", justify="right")
-        table.add_column("times the\nsmallest", justify="right")
-    table.add_column("compile s:\nsparse_adam, adam", justify="right")
-
-    first: dict[str, float] = {}
-    for size in sizes:
-        seconds, compiled = measure(size, width, touched, rounds)
-        first = first or seconds
-        cells = [f"{size:,}"]
-        for name, median in seconds.items():
-            cells += [f"{1e3 * median:.3f}", f"{median / first[name]:.1f}"]
-        table.add_row(*cells, ", ".join(f"{value:.2f}" for value in compiled))
-    Console().print(table)
+    sizes: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
+    """Rows of each table."""
+    width: int = 64
+    """Numbers in a row."""
+    touched: int = 256
+    """Rows that a step's gradient names."""
 
 
-def measure(
-    size: int, width: int, touched: int, rounds: int
-) -> tuple[dict[str, float], list[float]]:
-    """Return the median seconds of each optimizer, taken in turns, and seconds of compiling."""
+def main(args: Args) -> None:
+    """Print milliseconds per step, and as a multiple of the smallest table's."""
+    if args.smoke:
+        args = dataclasses.replace(args, sizes=(10, 20), width=2, touched=3)
+    timing.start(args)
+    rows: list[timing.Row] = []
+    for size in args.sizes:
+        milliseconds, compiled = measure(size, args)
+        first = rows[0] if rows else milliseconds
+        row: timing.Row = {"rows": size} | milliseconds
+        row |= {f"{name}, times the first": row[name] / first[name] for name in milliseconds}
+        rows.append(row | {"compile s": compiled[0], "adam's": compiled[1]})
+    title = f"ms a step, which names {args.touched} rows of {args.width} numbers"
+    timing.report(args, [timing.Table(title, rows)])
+
+
+def measure(size: int, args: Args) -> tuple[dict[str, float], list[float]]:
+    """Return the median milliseconds of each optimizer, and seconds of compiling."""
     rng = np.random.default_rng(0)
-    ids = rng.integers(0, size, (GRADIENTS, touched))
-    rows = rng.normal(size=(*ids.shape, width)).astype(np.float32)
+    ids = rng.integers(0, size, (GRADIENTS, args.touched))
+    rows = rng.normal(size=(*ids.shape, args.width)).astype(np.float32)
     sparse = [
         ja.optimizers.SparseRows(jnp.asarray(i, jnp.int32), jnp.asarray(r))
         for i, r in zip(ids, rows, strict=True)
     ]
-    table = jnp.zeros((size, width))
+    table = jnp.zeros((size, args.width))
     dense = [ja.optimizers.apply_sparse_updates(table, sparse[0])]
     sparse_step, sparse_compile = prepare(ja.optimizers.sparse_adam(), table, sparse)
     dense_step, dense_compile = prepare(ja.optimizers.adam(), table, dense)
-    steps = {
+    runs = {
         "sparse_adam": sparse_step,
         "adam": dense_step,
-        "SparseAdam (PyTorch)": prepare_pytorch(size, width, ids, rows),
+        "PyTorch's": prepare_pytorch(size, args.width, ids, rows),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(2 + rounds):
-        for name, step in steps.items():
-            step()
-            begin = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - begin)
-    medians = {name: float(np.median(times[2:])) for name, times in seconds.items()}
+    times = timing.in_turns(runs, args.rounds)
+    medians = {name: 1e3 * float(np.median(each.wall)) for name, each in times.items()}
     return medians, [sparse_compile, dense_compile]
 
 
@@ -138,4 +125,4 @@ def prepare_pytorch(size: int, width: int, ids: np.ndarray, rows: np.ndarray) ->
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    main(tyro.cli(Args))

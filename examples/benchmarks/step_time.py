@@ -11,29 +11,50 @@ the unrolled parts, and where images are normalized made no difference; 50 secon
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import _timing as timing
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tyro
 from flax import nnx
 
 import jaxaccel as ja
 
-WIDTH, BATCH, PARTS, ROUNDS = 16, 64, 2, 7
+PARTS = 2
 IMAGES = ja.data.load("mnist5k")
 
 
-def main() -> None:
-    """Print seconds per step and ratios."""
+@dataclasses.dataclass
+class Args(timing.Options):
+    """What to time."""
+
+    width: int = 16
+    """Channels of the first stage."""
+    batch: int = 64
+    """Images a step."""
+
+
+def main(args: Args) -> None:
+    """Print a table for each choice."""
+    if args.smoke:
+        args = dataclasses.replace(args, width=2, batch=4)
+    timing.start(args)
+    timing.report(args, tables(args))
+
+
+def tables(args: Args) -> Iterator[timing.Table]:
+    """Yield a table for each choice."""
     tx = ja.optimizers.adamw()
-    pixels, labels = IMAGES.train_images[:BATCH], IMAGES.train_labels[:BATCH]
-    apply, params, statistics = ja.training.split_model(
-        ja.models.resnet10(in_channels=1, width=WIDTH, rngs=nnx.Rngs(0))
-    )
+    pixels, labels = IMAGES.train_images[: args.batch], IMAGES.train_labels[: args.batch]
+    model: nnx.Module = ja.models.resnet10(in_channels=1, width=args.width, rngs=nnx.Rngs(0))
+    if args.smoke:
+        model = ja.models.mlp(28 * 28, [4], 10, rngs=nnx.Rngs(0))
+    apply, params, statistics = ja.training.split_model(model)
 
     def loss_fn(params: Any, statistics: Any, batch: Any) -> Any:
         inputs, labels = batch
@@ -57,12 +78,16 @@ def main() -> None:
 
         return once
 
-    compare("host", {"host": run(gradient_fn, normalize_on_host), "device": run(gradient_fn)})
+    def compared(title: str, peer: str, runs: dict[str, Callable[[], None]]) -> timing.Table:
+        return timing.Table(title, timing.rows_of(timing.in_turns(runs, args.rounds), [peer]))
+
+    where = {"host": run(gradient_fn, normalize_on_host), "device": run(gradient_fn)}
+    yield compared("images are normalized on", "host", where)
     forms = {
         name: run(ja.training.accumulate(gradient_fn, PARTS, unroll=unroll))
         for name, unroll in (("unrolled", True), ("loop", False))
     }
-    compare("unrolled", forms)
+    yield compared("accumulation of two parts", "unrolled", forms)
 
 
 def normalize_on_host(pixels: np.ndarray) -> np.ndarray:
@@ -71,19 +96,5 @@ def normalize_on_host(pixels: np.ndarray) -> np.ndarray:
     return (pixels.astype(np.float32) / np.float32(255) - mean) / std
 
 
-def compare(baseline: str, runs: dict[str, Callable[[], None]]) -> None:
-    """Print the median of each run, taken in turns after two steps that are not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(2 + ROUNDS):
-        for name, once in runs.items():
-            begin = time.perf_counter()
-            once()
-            seconds[name].append(time.perf_counter() - begin)
-    medians = {name: float(np.median(times[2:])) for name, times in seconds.items()}
-    for name, median in medians.items():
-        ratio = median / medians[baseline]
-        print(f"{name:10} {1e3 * median:9.1f} ms a step, {ratio:6.2f} times {baseline}")
-
-
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Args))

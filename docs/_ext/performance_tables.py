@@ -1,0 +1,82 @@
+"""The tables of docs/performance.md, from what the benchmarks wrote into docs/benchmarks.
+
+``python docs/_ext/performance_tables.py`` writes them between their markers; with ``--check`` it
+changes nothing and fails when the page has old ones. A run that has no file keeps what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parents[1]
+BLOCK = re.compile(r"<!-- benchmark (\w+) -->\n.*?<!-- /benchmark -->", re.DOTALL)
+
+
+def with_tables(page: str, folder: Path) -> str:
+    """Return the page with the current tables between its markers."""
+
+    def fill(match: re.Match[str]) -> str:
+        path = folder / f"{match[1]}.json"
+        if not path.exists():
+            return match[0]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        lines = [f"<!-- benchmark {match[1]} -->"]
+        for table in content["tables"]:
+            lines += [f"**{table['title']}**", "", *markdown(table["rows"]), ""]
+        return "\n".join([*lines, source(content["machine"]), "", "<!-- /benchmark -->"])
+
+    return BLOCK.sub(fill, page)
+
+
+def markdown(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of a table; numbers to three digits, ratios to two decimals."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    texts = {c for c in columns if any(isinstance(row.get(c), str) for row in rows)}
+    lines = [f"| {' | '.join(columns)} |"]
+    lines.append("|" + "|".join("---" if column in texts else "--:" for column in columns) + "|")
+    for row in rows:
+        lines.append(f"| {' | '.join(cell(c, row.get(c)) for c in columns)} |")
+    return lines
+
+
+def cell(column: str, value: Any) -> str:
+    """Return a cell."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        if column.startswith("/") or "ratio" in column:
+            return f"{value:.2f}" if value < 100 else f"{value:.0f}"
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def source(machine: dict[str, str]) -> str:
+    """Return the line that says what the numbers were made on."""
+    where = f"{machine['processor']}, {machine['cores']} core(s), Python {machine['python']}"
+    return f"*{where}; {machine['versions']}.*"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Rewrite the page, or check it; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, fail when outdated")
+    check = parser.parse_args(argv).check
+    page = DOCS / "performance.md"
+    old = page.read_text(encoding="utf-8")
+    new = with_tables(old, DOCS / "benchmarks")
+    if old == new:
+        return 0
+    if check:
+        print("performance.md: run python docs/_ext/performance_tables.py", file=sys.stderr)
+        return 1
+    page.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""What compilers say of our programs beside optax's and flax's, from a process of its own.
+
+``python -m parity_tests.harness.figures steps`` prints ``{compiler: {program: {side: figures}}}``.
+Default flags, as a user has them: neither x64 nor the tests' quick compilation, both of which
+change the programs.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+import jaxaccel as ja
+
+ROOT = Path(__file__).resolve().parents[2]
+HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
+SIDES = ("jaxaccel", "flax + optax")
+
+
+def read(what):
+    """Return what a fresh process prints about ``steps`` or ``optimizers``."""
+    left_out = ("XLA_FLAGS", "JAX_ENABLE_X64", "JAX_NUMPY_DTYPE_PROMOTION", "JAX_COMPILATION_CACHE")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
+    done = subprocess.run(
+        [sys.executable, "-m", "parity_tests.harness.figures", what],
+        cwd=ROOT,
+        env=environment | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def above(found, bounds):
+    """Yield (program, what is wrong) where a ratio to the peer is above its bound.
+
+    ``bounds`` are {compiler: {program: {figure: at most so many times the peer's}}}.
+    """
+    for compiler, programs in bounds.items():
+        if compiler != "cpu" and not HAS_LIBTPU:
+            continue  # libtpu is for Linux alone
+        for program, figures in programs.items():
+            ours, theirs = (found[compiler][program][side] for side in SIDES)
+            for figure, bound in figures.items():
+                if ours[figure] > bound * theirs[figure]:
+                    ratio = ours[figure] / max(1, theirs[figure])
+                    what = f"{figure} {ours[figure]:,} is {ratio:.3f} of {theirs[figure]:,}"
+                    yield f"{compiler} {program}", f"{what}, more than {bound}"
+
+
+# -------------------------------------------------------------------------- in the other process
+
+
+class OurConvNet(nnx.Module):
+    """Two convolutions with batch normalization and a residual, and a linear layer."""
+
+    def __init__(self, width):
+        options = {"padding": 1, "bias": False, "rngs": nnx.Rngs(0)}
+        self.conv1 = ja.nn.Conv2d(3, width, 3, **options)
+        self.conv2 = ja.nn.Conv2d(width, width, 3, **options)
+        self.norm1, self.norm2 = ja.nn.BatchNorm2d(width), ja.nn.BatchNorm2d(width)
+        self.head = ja.nn.Linear(width, 10, rngs=nnx.Rngs(0))
+
+    def __call__(self, x):
+        x = jax.nn.relu(self.norm1(self.conv1(x)))
+        x = jax.nn.relu(x + self.norm2(self.conv2(x)))
+        return self.head(jnp.mean(x, (1, 2)))
+
+
+def flax_conv_net(peers, width, dtype):
+    """Return the same in flax's layers."""
+
+    class ConvNet(nnx.Module):
+        def __init__(self):
+            self.first = peers.ConvNorm(3, width, 3, 1, dtype, nnx.Rngs(0))
+            self.second = peers.ConvNorm(width, width, 3, 1, dtype, nnx.Rngs(0))
+            self.head = nnx.Linear(width, 10, dtype=dtype, rngs=nnx.Rngs(0))
+
+        def __call__(self, x):
+            x = nnx.relu(self.first(x))
+            x = nnx.relu(x + self.second(x))
+            return self.head(jnp.mean(x, (1, 2)))
+
+    return ConvNet()
+
+
+def steps_by_compiler(devices):
+    """Return {compiler: {program: {side: figures}}} of whole training steps."""
+    sys.path.insert(0, str(ROOT / "examples" / "benchmarks"))
+    peers, steps = (importlib.import_module(name) for name in ("_peers", "_steps"))
+    # Above what a TPU keeps on the chip; on the CPU size does not matter to the program.
+    conv_net = steps.Task(
+        lambda: OurConvNet(64),
+        lambda dtype: flax_conv_net(peers, 64, dtype),
+        None,
+        (128, 32, 32, 3),
+        10,
+    )
+    tasks = {
+        "cpu": {
+            "gpt": steps.gpt(128, 2, 8, 128, 512, 4),
+            "conv net": conv_net,
+            "lstm": steps.lstm(64, 128, 64, 64),
+            "mlp": steps.mlp((784, 256, 10), 128),
+        },
+        "tpu": {
+            "gpt": steps.gpt(256, 1, 16, 256, 512, 4),
+            "conv net": conv_net,
+            "lstm": steps.lstm(256, 512, 256, 64),
+            "mlp": steps.mlp((784, 1024, 10), 4096),
+        },
+    }
+    return {
+        compiler: {
+            name: {
+                side: figures(steps.compiled_step(side, task, jnp.float32, device))
+                for side in SIDES
+            }
+            for name, task in tasks[compiler].items()
+        }
+        for compiler, device in devices.items()
+    }
+
+
+SHAPES = [(1024, 512), (512,), (3, 3, 64, 128), (128,), (256, 256), (64,)]
+
+
+def optimizers_by_compiler(devices):
+    """Return {compiler: {program: {side: figures}}} of optimizers' steps."""
+    pairs = {
+        "sgd": (ja.optimizers.sgd(1e-3, momentum=0.9), optax.sgd(1e-3, 0.9)),
+        "adamw": (ja.optimizers.adamw(1e-3), optax.adamw(1e-3)),
+        "adafactor": (
+            ja.optimizers.adafactor(1e-3),
+            optax.adafactor(1e-3, min_dim_size_to_factor=1, weight_decay_rate=None),
+        ),
+        "accumulate": (
+            ja.transforms.accumulate_gradients(ja.optimizers.adamw(1e-3), 4),
+            optax.MultiSteps(optax.adamw(1e-3), 4).gradient_transformation(),
+        ),
+    }
+    return {
+        compiler: {
+            name: {
+                side: figures(optimizer_step(tx, device))
+                for side, tx in zip(SIDES, pair, strict=True)
+            }
+            for name, pair in pairs.items()
+        }
+        for compiler, device in devices.items()
+    }
+
+
+def optimizer_step(tx, device):
+    """Return a compiled, donated step of an optimizer alone."""
+    place = jax.sharding.SingleDeviceSharding(device)
+
+    def here(leaf):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+
+    def step(params, state, grads):
+        updates, state = tx.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    params = [here(jax.ShapeDtypeStruct(shape, jnp.float32)) for shape in SHAPES]
+    state = jax.tree.map(here, jax.eval_shape(tx.init, params))
+    return jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
+
+
+def figures(compiled):
+    return ja.aot.report(compiled)._asdict()
+
+
+if __name__ == "__main__":
+    found = {"cpu": jax.devices()[0]}
+    if HAS_LIBTPU:
+        (found["tpu"],) = ja.aot.topology_devices("tpu:v5e:1x1")
+    make = {"steps": steps_by_compiler, "optimizers": optimizers_by_compiler}[sys.argv[1]]
+    print(json.dumps(make(found)))
