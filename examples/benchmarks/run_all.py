@@ -28,7 +28,7 @@ TIMES = {
     "train_step_one_core": "train_step.py --rounds 5 --cores 1",
     "convolution": "convolution.py",
     "optimizer_step": "optimizer_step.py --rounds 11 --compile-rounds 1 --optimizers adamw sgd",
-    "packed": "packed.py",
+    "cross_entropy": "cross_entropy.py",
     "time_to_first_step": "time_to_first_step.py",
     "random_numbers": "random_numbers.py",
     "schedules": "schedules.py",

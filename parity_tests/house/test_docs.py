@@ -508,6 +508,30 @@ def test_the_parity_table_has_every_function_of_the_rows():
     assert "``" not in table  # every row has a judge
 
 
+def test_the_tables_of_performance_are_what_the_benchmarks_wrote():
+    page = PAGES["performance"].read_text(encoding="utf-8")
+    assert load_extension("performance_tables").with_tables(page, ROOT / "docs/benchmarks") == page
+
+
+def test_a_table_of_performance_is_made_of_what_a_benchmark_wrote(tmp_path):
+    rows = [{"contender": "a", "ms": 12.345, "/ b": 1.005}, {"contender": "b", "ms": 1234.5}]
+    machine = {"processor": "P", "cores": "2", "python": "3", "versions": "v"}
+    found = {"machine": machine, "tables": [{"title": "t", "rows": rows}]}
+    (tmp_path / "x.json").write_text(json.dumps(found), encoding="utf-8")
+    page = "A\n<!-- benchmark x -->\nold\n<!-- /benchmark -->\n<!-- benchmark y -->\n<!-- /benchmark -->"
+    text = load_extension("performance_tables").with_tables(page, tmp_path)
+    assert "old" not in text
+    assert "| contender | ms | / b |\n|---|--:|--:|\n| a | 12.3 | 1.00 |\n| b | 1,234 |  |" in text
+    assert "*P, 2 core(s), Python 3; v.*" in text
+    assert text.endswith("<!-- benchmark y -->\n<!-- /benchmark -->")
+
+
+def test_every_benchmark_is_in_the_gallery():
+    scripts = (ROOT / "examples" / "benchmarks").glob("[!_]*.py")
+    gallery = PAGES["gallery"].read_text(encoding="utf-8")
+    assert not [path.name for path in scripts if f"`{path.name}`" not in gallery]
+
+
 def distances(text):
     """Return {(PyTorch, usual way): (its distance, ours)} of a table of distances."""
     row = re.compile(r"^\| `(.*)` \| (.*) \| (\S+e\S+) \| (\S+e\S+) \|$", re.MULTILINE)

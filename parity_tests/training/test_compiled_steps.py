@@ -1,0 +1,39 @@
+"""What whole training steps move, hold and compute beside flax + optax's, by two compilers.
+
+Exact figures of small steps: a pass more over the activations, a second copy of them or a product
+computed twice shows at once. A loop's body counts once, so of an LSTM only memory is compared.
+"""
+
+from parity_tests.harness import figures
+from parity_tests.harness.errors import assert_no_faults
+
+BOUNDS = {
+    "cpu": {
+        "gpt": {"bytes_accessed": 1.0, "temporary_bytes": 1.02, "flops": 1.01, "fusions": 1.0},
+        "conv net": {"bytes_accessed": 1.2, "temporary_bytes": 1.0, "flops": 1.01},
+        "lstm": {"temporary_bytes": 1.7, "fusions": 1.05},
+        "mlp": {"bytes_accessed": 1.0, "temporary_bytes": 1.0, "flops": 1.0, "fusions": 1.0},
+    },
+    "tpu": {
+        "gpt": {"bytes_accessed": 1.02, "temporary_bytes": 1.0, "flops": 1.01},
+        "conv net": {"bytes_accessed": 1.05, "temporary_bytes": 1.0, "flops": 1.01},
+        "lstm": {"temporary_bytes": 2.0, "fusions": 1.05},
+        "mlp": {"bytes_accessed": 1.01, "flops": 1.0, "fusions": 1.0},
+    },
+}
+
+
+def test_steps_move_and_hold_no_more_than_flaxs():
+    assert_no_faults(figures.above(figures.read("steps"), BOUNDS))
+
+
+def test_a_figure_above_its_bound_is_seen():
+    ours = {"bytes_accessed": 103, "temporary_bytes": 0}
+    theirs = {"bytes_accessed": 100, "temporary_bytes": 0}
+    found = {"cpu": {"gpt": {"jaxaccel": ours, "flax + optax": theirs}}}
+    tight = {"cpu": {"gpt": {"bytes_accessed": 1.02, "temporary_bytes": 1.0}}}
+    loose = {"cpu": {"gpt": {"bytes_accessed": 1.03, "temporary_bytes": 1.0}}}
+    assert [what for _, what in figures.above(found, tight)] == [
+        "bytes_accessed 103 is 1.030 of 100, more than 1.02"
+    ]
+    assert not [*figures.above(found, loose)]
