@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from jaxaccel._tree import (
 )
 from jaxaccel._types import Hyperparameter, Params, Scalar, State, Updates
 from jaxaccel.transforms._norm_over_devices import axes_to_reduce, norms_over
+from jaxaccel.transforms._vector_norm import vector_norm
 
 
 class ClipGradNormState(NamedTuple):
@@ -101,9 +102,9 @@ def get_total_norm(
         tensors = unpacked(tensors)
         wide = [_wide(jnp.asarray(leaf)) for leaf in jax.tree.leaves(tensors)]
         axes = axes_to_reduce(tensors, axis_name)
-        over_devices = norms_over(wide, axes, order, _vector_norm)
+        over_devices = norms_over(wide, axes, order, vector_norm)
         norms = jnp.stack([norm.astype(dtype) for norm in over_devices])
-    total_norm = _vector_norm(norms, order)
+    total_norm = vector_norm(norms, order)
     if error_if_nonfinite:
         check = functools.partial(_raise_if_nonfinite, norm_type=order)
         if isinstance(total_norm, Tracer):
@@ -238,7 +239,7 @@ def _norms_of_leaves(tensors: Updates, order: float, dtype: Any) -> jax.Array:
     """Return a vector of the norms of all leaves, of those in a buffer each by itself too."""
 
     def norm(leaf: jax.Array) -> jax.Array:
-        return _vector_norm(_wide(leaf), order).astype(dtype)
+        return vector_norm(_wide(leaf), order).astype(dtype)
 
     parts = []
     for node in jax.tree.leaves(tensors, is_leaf=is_packed):
@@ -266,33 +267,6 @@ def _norm_dtype(leaves: list[Any]) -> Any:
 def _wide(leaf: jax.Array) -> jax.Array:
     """Return a leaf in the dtype that its norm is accumulated in."""
     return leaf.astype(compute_dtype(leaf.dtype))
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _vector_norm(array: jax.Array, order: float) -> jax.Array:
-    """Return the norm of an array as a vector (JAX's annotation knows integer orders only)."""
-    return jnp.linalg.vector_norm(array, ord=cast(int, order))
-
-
-@_vector_norm.defjvp
-def _vector_norm_jvp(order: float, primals: Any, tangents: Any) -> Any:
-    """Return the norm and its derivative, which is PyTorch's: 0 for what is 0."""
-    (array,), (tangent,) = primals, tangents
-    norm, size = _vector_norm(array, order), jnp.abs(array)
-    divisor = jnp.where(norm == 0, jnp.ones_like(norm), norm)
-    share, unit = size / divisor, jnp.sign(array)
-    if order == 0:
-        weight = jnp.zeros_like(size)
-    elif np.isinf(order):
-        is_extreme = (size == norm).astype(size.dtype)
-        weight = is_extreme / jnp.sum(is_extreme)
-    elif order >= 2:  # no sign of what is 0, whose second derivative would be lost
-        unit = array / divisor.astype(array.dtype)
-        weight = jnp.ones_like(size) if order == 2 else share ** (order - 2)
-    else:
-        weight = jnp.where(share == 0, jnp.ones_like(share), share) ** (order - 1)
-    direction = unit * weight.astype(array.dtype)
-    return norm, jnp.sum((jnp.conj(direction) * tangent).real)
 
 
 def _raise_if_nonfinite(total_norm: Any, norm_type: float) -> None:

@@ -28,10 +28,12 @@ FILES += ["_layout", "_math"]
 OMITS = {
     "axis_name": "devices: torch.nn.SyncBatchNorm",
     "dtype": "of scalars, which are Python's floats there",
+    "guess": "a mean that is known early, which saves a compiler a pass",
+    "stored": "the numbers before they were widened, which saves a compiler a copy",
 }
 """Arguments of jaxaccel's functions that PyTorch's side has no use for."""
 
-CALLED_OTHERWISE = {"array": "tensor"}
+CALLED_OTHERWISE = {"array": "tensor", "arrays": "tensors"}
 
 
 def arguments_of(function):
@@ -135,7 +137,7 @@ def needs_torch(path):
 
 def test_every_file_is_about_tensors():
     """SGD's arithmetic is that of tensors though it names no function of torch's: it uses one."""
-    paths = sorted((ROOT / "torch_ref").rglob("_*.py"))
+    paths = sorted((ROOT / "torch_ref").rglob("_[a-z]*.py"))
     assert_no_faults((path.name, "runs without torch") for path in paths if not needs_torch(path))
     assert not needs_torch(ROOT / "jaxaccel" / "_names.py")
 

@@ -11,17 +11,22 @@ def classes_last(tensor: Tensor, class_axis: int) -> Tensor:
     return tensor if tensor.ndim == 1 else torch.movedim(tensor, class_axis, -1)
 
 
+def number_at(index: Tensor, tensor: Tensor) -> Tensor:
+    """Return the number at each index of the last axis; the first one where it is outside."""
+    index = torch.where(_inside(index, tensor.shape[-1]), index, 0)
+    return torch.gather(tensor, -1, index[..., None])[..., 0]
+
+
 def picked(
-    log_probs: Tensor, index: Tensor, weight: Tensor | None, ignore_index: int
+    log_prob: Tensor, index: Tensor, classes: int, weight: Tensor | None, ignore_index: int
 ) -> tuple[Tensor, Tensor]:
-    """Return minus the weighted log-probability at each index, and the weights: 0 where ignored."""
-    kept = index != ignore_index
-    safe = torch.where(kept, index, torch.zeros_like(index))
-    zero = torch.zeros(index.shape, dtype=log_probs.dtype)
+    """Return minus the weighted log-probability of each index, and the weights: 0 where ignored."""
+    inside, kept = _inside(index, classes), index != ignore_index
+    zero = torch.zeros_like(log_prob)
     weights = torch.ones_like(zero)
     if weight is not None:
-        weights = weight.to(zero.dtype)[safe]
-    loss = -weights * torch.gather(log_probs, -1, safe[..., None])[..., 0]
+        weights = weight.to(zero.dtype)[torch.where(inside, index, 0)]
+    loss = -weights * log_prob
     return torch.where(kept, loss, zero), torch.where(kept, weights, zero)
 
 
@@ -31,3 +36,8 @@ def class_mean(loss: Tensor, weights: Tensor, reduction: str) -> Tensor:
         return loss
     total = torch.sum(loss)
     return total / torch.sum(weights) if reduction == "mean" else total
+
+
+def _inside(index: Tensor, classes: int) -> Tensor:
+    """Return which integers are indices of classes."""
+    return (index >= 0) & (index < classes)

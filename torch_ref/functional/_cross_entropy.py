@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from torch_ref._math import compute_dtype
-from torch_ref.functional._class_indices import class_mean, classes_last, picked
+from torch_ref.functional._class_indices import class_mean, classes_last, number_at, picked
 from torch_ref.functional._reduction import reduced, result_dtype
 
 
@@ -41,13 +41,15 @@ def _of_indices(
     reduction: str,
 ) -> Tensor:
     """Return the loss where targets are indices."""
-    log_probs = torch.log_softmax(logits.to(compute_dtype(logits.dtype)), -1)
-    loss, weights = picked(log_probs, index, weight, ignore_index)
+    wide, classes = logits.to(compute_dtype(logits.dtype)), logits.shape[-1]
+    highest = torch.amax(wide.detach(), -1, keepdim=True)
+    log_total = torch.log(torch.sum(torch.exp(wide - highest), -1, keepdim=True))
+    log_prob = number_at(index, wide) - highest[..., 0] - log_total[..., 0]
+    loss, weights = picked(log_prob, index, classes, weight, ignore_index)
     if label_smoothing > 0:
-        spread = -torch.sum(_weighted(log_probs, weight), -1)
+        spread = -torch.sum(_weighted(wide - highest - log_total, weight), -1)
         spread = torch.where(index == ignore_index, torch.zeros_like(spread), spread)
-        share = label_smoothing / log_probs.shape[-1]
-        loss = (1 - label_smoothing) * loss + share * spread
+        loss = (1 - label_smoothing) * loss + label_smoothing / classes * spread
     return class_mean(loss, weights, reduction)
 
 

@@ -23,12 +23,12 @@ class Moments(NamedTuple):
 def moments(x: Tensor, axes: tuple[int, ...]) -> Moments:
     """Return the moments of ``x`` in two passes."""
     # The first mean is rounded; the second pass corrects it. As a mere shift it needs no gradient.
-    shift = _mean(x.detach(), axes)
+    (shift,) = _means((x.detach(),), axes)
     shifted = x - shift
-    delta, second = _mean(shifted, axes), _mean(shifted * shifted, axes)
+    delta, second = _means((shifted, shifted * shifted), axes)
     return Moments(shifted, delta, shift + delta, second - delta * delta)
 
 
-def _mean(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Return the mean over ``axes``, which are kept."""
-    return torch.mean(x, axes, keepdim=True)
+def _means(tensors: tuple[Tensor, ...], axes: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Return the means over ``axes``, which are kept."""
+    return tuple(torch.mean(x, axes, keepdim=True) for x in tensors)
