@@ -23,8 +23,8 @@ class Layout(NamedTuple):
     """The tree's structure, in which ``None`` is a leaf."""
     paths: tuple[str, ...]
     """The name of every leaf."""
-    shapes: tuple[tuple[int, ...] | None, ...]
-    """The shape of every leaf."""
+    shapes: tuple[Any, ...]
+    """The shape of every leaf; None of one that is None."""
     dtypes: tuple[Any, ...]
     """The dtype of every leaf."""
     members: tuple[tuple[int, ...], ...]
