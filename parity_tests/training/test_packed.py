@@ -44,14 +44,14 @@ def network(dtype="float32"):
     def draw(*shape, dtype=dtype):
         return jnp.asarray(rng.normal(size=shape), dtype)
 
-    layers = {f"l{i}": {"w": draw(5 + i % 3, 4), "b": draw(4)} for i in range(4)}
+    layers = {f"l{i}": {"w": draw(5 + i % 3, 4), "b": draw(4)} for i in range(2)}
     halves = {f"h{i}": draw(4, dtype="bfloat16") for i in range(2)}
     return {**layers, **halves, "scale": draw(), "table": draw(30, 4), "last": {"b": draw(7)}}
 
 
 def loss_fn(params, model_state, batch):
     total = jnp.sum(params["table"] ** 2) / 50 + jnp.sum(params["last"]["b"] ** 2)
-    for index in range(4):
+    for index in range(2):
         layer = params[f"l{index}"]
         inputs = batch[:, : len(layer["w"])]
         outputs = jnp.tanh(inputs @ layer["w"] + layer["b"][None]) * params["scale"]
@@ -123,7 +123,7 @@ def test_so_it_is_with_groups_clipping_accumulation_and_averages():
         for name in ("adamw", "sgd")
     }
     packed = ja.training.packed(network(), below=BELOW, groups=GROUPS)
-    assert [len(buffer) for buffer in packed.buffers] == [8, 23, 92]
+    assert [len(buffer) for buffer in packed.buffers] == [8, 15, 44]
     gradient_fn = ja.training.accumulate(ja.training.gradients(loss_fn), 2)
     assert_same_runs(txs, gradient_fn, GROUPS)
 
@@ -194,7 +194,7 @@ def test_frozen_leaves_stay_and_are_counted_apart():
     assert_same_bits(ja.training.unpacked(state), expected)
     found = ja.optimizers.state_dict(state.opt_state, state.params)["state"]
     assert_same_bits(found, ja.optimizers.state_dict(expected.opt_state, params)["state"])
-    assert [float(each["step"]) for each in found.values()] == [0.0] * 2 + [2.0] * 8 + [0.0] * 3
+    assert [float(each["step"]) for each in found.values()] == [0.0] * 2 + [2.0] * 4 + [0.0] * 3
 
 
 def test_a_model_is_trained_evaluated_and_merged():
@@ -329,4 +329,4 @@ def test_errors_name_what_is_wrong():
 
 def test_repr_shows_arrays_and_not_names():
     text = repr(ja.training.packed(network(), below=BELOW))
-    assert text == "Packed(buffers=(bfloat16[8], float32[116]), others=(float32[30, 4],))"
+    assert text == "Packed(buffers=(bfloat16[8], float32[60]), others=(float32[30, 4],))"
