@@ -181,11 +181,14 @@ def _start(place: tuple[int, ...], run: SimpleNamespace, entry: Any = "sequence"
 
 def _line(leaf: Scheduler, first: int, count: int, start: Start) -> Line:
     """Return steps of a leaf as slopes and offsets: each of them is linear in the lr."""
-    k = np.arange(first, first + count)
-    of_zero_and_one = leaf.next(start)(np, k, np.array([[0.0], [1.0]]))
-    zero, one = np.broadcast_to(of_zero_and_one, (2, count))
-    offsets = np.zeros(count) if leaf.kind == "factor" else zero
-    return np.zeros(count) if leaf.kind == "absolute" else one - offsets, offsets
+    k, step = np.arange(first, first + count), leaf.next(start)
+    zeros = np.zeros(count)
+    if leaf.kind == "factor":
+        return np.broadcast_to(step(np, k, np.ones(count)), count), zeros
+    if leaf.kind == "absolute":
+        return zeros, np.broadcast_to(step(np, k, zeros), count)
+    offsets, of_one = np.broadcast_to(step(np, k, np.array([[0.0], [1.0]])), (2, count))
+    return of_one - offsets, offsets
 
 
 def _leaves(node: Node, place: tuple[int, ...]) -> list[tuple[tuple[int, ...], Scheduler]]:

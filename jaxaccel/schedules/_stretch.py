@@ -33,7 +33,10 @@ def take_many_steps(lines: Sequence[Line], lr: float) -> np.ndarray:
     learning rate, and again from the one that it then begins with.
     """
     steps = len(lines[0][0])
-    blocks = [(_by_block(slopes, 1.0), _by_block(offsets, 0.0)) for slopes, offsets in lines]
+    blocks = [
+        (_by_block(slopes, 1.0), _by_block(offsets, 0.0) if offsets.any() else None)
+        for slopes, offsets in lines
+    ]
     count = -(-steps // BLOCK)
     with np.errstate(all="ignore"):
         slope, offset = np.ones(count), np.zeros(count)
@@ -41,7 +44,8 @@ def take_many_steps(lines: Sequence[Line], lr: float) -> np.ndarray:
             for slopes, offsets in blocks:
                 slope *= slopes[step]
                 offset *= slopes[step]
-                offset += offsets[step]
+                if offsets is not None:
+                    offset += offsets[step]
         found, now = np.empty((BLOCK, count)), np.empty(count)
         for block, (a, b) in enumerate(zip(slope.tolist(), offset.tolist(), strict=True)):
             now[block] = lr
@@ -49,7 +53,8 @@ def take_many_steps(lines: Sequence[Line], lr: float) -> np.ndarray:
         for step in range(BLOCK):
             for slopes, offsets in blocks:
                 now *= slopes[step]
-                now += offsets[step]
+                if offsets is not None:
+                    now += offsets[step]
             found[step] = now
     return found.T.ravel()[:steps]
 
