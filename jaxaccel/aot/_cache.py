@@ -43,14 +43,16 @@ def compilation_cache(folder: str | os.PathLike[str] | None = None) -> Path:
     Example:
         >>> import tempfile
         >>> import jax, jax.numpy as jnp
+        >>> from jax.experimental.compilation_cache.compilation_cache import reset_cache
         >>> import jaxaccel as ja
         >>> before = jax.config.jax_compilation_cache_dir
         >>> with tempfile.TemporaryDirectory() as temporary:
         ...     folder = ja.aot.compilation_cache(temporary)
         ...     _ = jax.jit(lambda x: 2 * x)(jnp.ones(3))
         ...     print(any(folder.iterdir()))
-        ...     jax.config.update("jax_compilation_cache_dir", before)
         True
+        >>> jax.config.update("jax_compilation_cache_dir", before)
+        >>> reset_cache()  # this example alone: a script keeps the folder until it ends
     """
     place = _checked_folder(folder)
     jax.config.update("jax_compilation_cache_dir", str(place))

@@ -108,6 +108,7 @@ TEXTS = {
     "scale_mode": "PyTorch reads it only beside a scale_fn",
     **dict.fromkeys(("path", "folder"), "any path is a path"),
     "axis": "names a mapped axis, as axis_name",
+    "folder": "any text is a folder that can be made, or one where nothing is",
     "prefix": "any text may come before the names",
     "ignore": "any text is a pattern of names",
     "axis_name": "any text names a mapped axis; that there is none JAX says where it is read",
@@ -118,7 +119,6 @@ OF_THE_USER = "a tree of the user's, which the body holds against the other tree
 ANYTHING = {
     "optimizers.no_decay.leaf": "whatever has a number of axes",
     "optimizers.load_state_dict.step": "a number for some optimizers, which the body asks for",
-    "aot.compilation_cache.folder": "any text is a folder that can be made",
     "data.prefetch_to_device.sharding": "what jax.device_put takes",
     "training.split_model.trainable": "a filter of nnx",
     "training.gradients.trainable": "as of split_model",
