@@ -316,7 +316,7 @@ FREE = ("parameter", "tuple", "get-tuple-element", "bitcast", "constant", "iota"
 def _bytes_in(computation: str) -> int:
     """Return the bytes that the operations of a computation read and write."""
     sizes, total = {}, 0
-    line = re.compile(r"%([\w.-]+) = (\(.*?\)|\S+) ([\w-]+)\((.*?)\)")
+    line = re.compile(r"%([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*?)\)")
     for name, shape, operation, operands in line.findall(computation):
         arrays = re.findall(r"(\w+)\[([\d,]*)\]", shape)
         sizes[name] = sum(

@@ -61,60 +61,70 @@ def above(found, bounds):
 
 
 class OurConvNet(nnx.Module):
-    """Two convolutions with batch normalization and a residual, and a linear layer."""
+    """A convolution with batch normalization, maybe another beside a residual, a linear layer."""
 
-    def __init__(self, width):
+    def __init__(self, width, depth):
         options = {"padding": 1, "bias": False, "rngs": nnx.Rngs(0)}
-        self.conv1 = ja.nn.Conv2d(3, width, 3, **options)
-        self.conv2 = ja.nn.Conv2d(width, width, 3, **options)
-        self.norm1, self.norm2 = ja.nn.BatchNorm2d(width), ja.nn.BatchNorm2d(width)
+        pairs = [(3, width), (width, width)][:depth]
+        self.convs = nnx.List([ja.nn.Conv2d(*pair, 3, **options) for pair in pairs])
+        self.norms = nnx.List([ja.nn.BatchNorm2d(width) for _ in pairs])
         self.head = ja.nn.Linear(width, 10, rngs=nnx.Rngs(0))
 
     def __call__(self, x):
-        x = jax.nn.relu(self.norm1(self.conv1(x)))
-        x = jax.nn.relu(x + self.norm2(self.conv2(x)))
+        for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            moved = norm(conv(x))
+            x = jax.nn.relu(x + moved if index else moved)
         return self.head(jnp.mean(x, (1, 2)))
 
 
-def flax_conv_net(peers, width, dtype):
+def flax_conv_net(peers, width, depth, dtype):
     """Return the same in flax's layers."""
 
     class ConvNet(nnx.Module):
         def __init__(self):
-            self.first = peers.ConvNorm(3, width, 3, 1, dtype, nnx.Rngs(0))
-            self.second = peers.ConvNorm(width, width, 3, 1, dtype, nnx.Rngs(0))
+            pairs = [(3, width), (width, width)][:depth]
+            self.layers = nnx.List(
+                [peers.ConvNorm(*pair, 3, 1, dtype, nnx.Rngs(0)) for pair in pairs]
+            )
             self.head = nnx.Linear(width, 10, dtype=dtype, rngs=nnx.Rngs(0))
 
         def __call__(self, x):
-            x = nnx.relu(self.first(x))
-            x = nnx.relu(x + self.second(x))
+            for index, layer in enumerate(self.layers):
+                x = nnx.relu(x + layer(x) if index else layer(x))
             return self.head(jnp.mean(x, (1, 2)))
 
     return ConvNet()
+
+
+def conv_net(peers, steps, rows, depth):
+    return steps.Task(
+        lambda: OurConvNet(64, depth),
+        lambda dtype: flax_conv_net(peers, 64, depth, dtype),
+        lambda: None,
+        (rows, 32, 32, 3),
+        10,
+    )
 
 
 def steps_by_compiler(devices):
     """Return {compiler: {program: {side: figures}}} of whole training steps."""
     sys.path.insert(0, str(ROOT / "examples" / "benchmarks"))
     peers, steps = (importlib.import_module(name) for name in ("_peers", "_steps"))
-    # Above what a TPU keeps on the chip; how long compiling takes does not depend on it.
-    rows = {"cpu": 32, "tpu": 512}
+    # Small, as compiling for a TPU takes seconds; the images are more than a chip keeps on it.
     tasks = {
-        compiler: {
+        "cpu": {
             "gpt": steps.gpt(128, 2, 8, 128, 512, 4),
-            "conv net": steps.Task(
-                lambda: OurConvNet(64),
-                lambda dtype: flax_conv_net(peers, 64, dtype),
-                lambda: None,
-                (rows[compiler], 32, 32, 3),
-                10,
-            ),
+            "conv net": conv_net(peers, steps, rows=32, depth=2),
             "lstm": steps.lstm(64, 128, 64, 64),
             "mlp": steps.mlp((784, 1024, 10), 512),
-        }
-        for compiler in devices
+        },
+        "tpu": {
+            "gpt": steps.gpt(128, 1, 8, 128, 256, 2),
+            "conv net": conv_net(peers, steps, rows=512, depth=1),
+            "lstm": steps.lstm(256, 512, 256, 64),
+            "mlp": steps.mlp((784, 1024, 10), 512),
+        },
     }
-    tasks.get("tpu", {})["gpt"] = steps.gpt(256, 1, 16, 256, 512, 4)
     return {
         compiler: {
             name: {
