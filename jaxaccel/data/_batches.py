@@ -85,6 +85,9 @@ def batches(
         raise ValueError(
             f"batch_size should be a positive integer value, but got batch_size={batch_size}"
         )
+    for name, array in (("images", images), ("labels", labels)):
+        if not np.ndim(array):
+            raise ValueError(f"batches: {name} must have an axis of rows, got {array!r:.80}")
     if len(images) != len(labels):
         raise ValueError(
             f"batches: images and labels differ in length: {len(images)} and {len(labels)}"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxaccel._checked import checked_but
+from jaxaccel._remedies import is_too_large
 from jaxaccel._types import Generator
 from jaxaccel.random import manual_seed
 
@@ -75,6 +76,8 @@ def checked_sizes(
     """Return how many rows there are and how many to draw; PyTorch's checks."""
     count = len(data_source)
     total = count if num_samples is None else num_samples
+    if is_too_large(total):
+        raise ValueError(f"num_samples is too large, got {total!r:.80}")
     if not isinstance(replacement, bool):
         raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
     if not isinstance(total, int) or isinstance(total, bool) or total <= 0:

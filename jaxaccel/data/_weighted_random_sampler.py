@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxaccel._checked import checked_but
+from jaxaccel._remedies import is_too_large
 from jaxaccel.data._random_sampler import check_a_generator
 from jaxaccel.random import Generator
 
@@ -53,6 +54,8 @@ def weighted_random_sampler(
         raise ValueError(
             f"num_samples should be a positive integer value, but got num_samples={num_samples}"
         )
+    if is_too_large(num_samples):
+        raise ValueError(f"num_samples is too large, got {num_samples!r:.80}")
     if not isinstance(replacement, bool):
         raise ValueError(
             f"replacement should be a boolean value, but got replacement={replacement}"

@@ -138,7 +138,6 @@ ANYTHING = {
         )
     },
     "training.fit.state": OF_THE_USER,
-    "training.packed.groups": "patterns, predicates, masks and mappings, as of param_groups",
     "training.unpacked.tree": OF_THE_USER,
     "training.packed_as.tree": OF_THE_USER,
     "training.packed_as.like": OF_THE_USER,
