@@ -518,7 +518,8 @@ def test_a_table_of_performance_is_made_of_what_a_benchmark_wrote(tmp_path):
     machine = {"processor": "P", "cores": "2", "python": "3", "versions": "v"}
     found = {"machine": machine, "tables": [{"title": "t", "rows": rows}]}
     (tmp_path / "x.json").write_text(json.dumps(found), encoding="utf-8")
-    page = "A\n<!-- benchmark x -->\nold\n<!-- /benchmark -->\n<!-- benchmark y -->\n<!-- /benchmark -->"
+    blocks = ("A", "<!-- benchmark x -->", "old", "<!-- /benchmark -->")
+    page = "\n".join([*blocks, "<!-- benchmark y -->", "<!-- /benchmark -->"])
     text = load_extension("performance_tables").with_tables(page, tmp_path)
     assert "old" not in text
     assert "| contender | ms | / b |\n|---|--:|--:|\n| a | 12.3 | 1.00 |\n| b | 1,234 |  |" in text
