@@ -46,6 +46,7 @@ def uniform(
     wide = compute_dtype(dtype)
     pieces = draws_in_pieces(key, shape, wide)
     xp: Any = np if pieces else jnp
+    value: Any
     if pieces:
         value = in_pieces(in_range, key, shape, wide, low, high).astype(dtype)
     else:
