@@ -13,7 +13,7 @@ from jaxaccel._math import compute_dtype
 @jax.custom_jvp
 def with_gradient_of(carrier: jax.Array, value: jax.Array) -> jax.Array:
     """Return ``value`` with the derivative of ``carrier``, in both modes of differentiation."""
-    return _varying_like(carrier, value)
+    return varying_like(carrier, value)
 
 
 @with_gradient_of.defjvp
@@ -21,10 +21,10 @@ def _jvp(primals: Any, tangents: Any) -> Any:
     """Return the value and the carrier's tangent."""
     # Inside shard_map each may vary over devices that share the other.
     carrier, value = primals
-    return _varying_like(carrier, value), _varying_like(value, tangents[0])
+    return varying_like(carrier, value), varying_like(value, tangents[0])
 
 
-def _varying_like(like: jax.Array, array: jax.Array) -> jax.Array:
+def varying_like(like: jax.Array, array: jax.Array) -> jax.Array:
     """Return an array as each device's own wherever another one is, inside ``shard_map``."""
     varying = jax.typeof(like).manual_axis_type.varying
     missing = tuple(varying - jax.typeof(array).manual_axis_type.varying)
@@ -47,5 +47,5 @@ def with_float32_sums(parameter: jax.Array, like: jax.Array) -> jax.Array:
     if parameter.dtype == wide:
         return parameter
     # Inside shard_map, devices sum what is small and in float32, and not what was broadcast.
-    own = _varying_like(like, parameter.astype(wide))
+    own = varying_like(like, parameter.astype(wide))
     return jnp.broadcast_to(own, like.shape).astype(parameter.dtype)

@@ -8,14 +8,15 @@ import jax
 
 from jaxaccel._checked import checked
 from jaxaccel._spatial import check_conv_dilation, check_conv_padding, conv_axes
+from jaxaccel._weight_map import WeightMap, affine
+from jaxaccel.functional._conv_gradient import convolve, gradient_on_cpu
 from jaxaccel.functional._conv_shapes import (
     check_bias,
     check_conv,
     check_points,
-    dimension_numbers,
     wrong_channels,
 )
-from jaxaccel.functional._linear import add_bias, check_same_dtype
+from jaxaccel.functional._linear import check_same_dtype
 
 
 @checked
@@ -160,16 +161,9 @@ def _conv(
     _check_shapes(batch, weight, groups, pairs, dilation)
     check_bias(f"weight of size {[*weight.shape]}", weight.shape[-1], bias)
     check_same_dtype(input, weight, bias)
-    output = jax.lax.conv_general_dilated(
-        batch,
-        weight,
-        stride,
-        pairs,
-        rhs_dilation=dilation,
-        dimension_numbers=dimension_numbers(axes),
-        feature_group_count=groups,
-    )
-    output = add_bias(output, bias)
+    arguments = (stride, tuple(pairs), dilation, groups)
+    form = gradient_on_cpu(batch, weight, *arguments)
+    output = affine(WeightMap(convolve, form, arguments), batch, weight, bias)
     return output[0] if input.ndim == axes + 1 else output
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._spatial import as_plane, check_conv_transpose, conv_axes
+from jaxaccel._weight_map import WeightMap, affine
 from jaxaccel.functional._conv_shapes import (
     check_bias,
     check_conv,
@@ -16,7 +17,7 @@ from jaxaccel.functional._conv_shapes import (
     dimension_numbers,
     wrong_channels,
 )
-from jaxaccel.functional._linear import add_bias, check_same_dtype
+from jaxaccel.functional._linear import check_same_dtype
 
 
 @checked
@@ -185,18 +186,32 @@ def _conv_transpose(
     )
     # What the window reaches beyond a point, less the padding that the forward one added.
     reach = [span - p for span, p in zip(spans, padding, strict=True)]
-    output = jax.lax.conv_general_dilated(
-        batch,
+    pads = tuple((r, r + e) for r, e in zip(reach, extra, strict=True))
+    rule = WeightMap(_product, None, (stride, pads, dilation, groups))
+    output = affine(rule, batch, weight, bias)
+    return output[0] if input.ndim == axes + 1 else output
+
+
+def _product(
+    input: jax.Array,
+    weight: jax.Array,
+    stride: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> jax.Array:
+    """Return a batch's transposed convolution."""
+    axes = len(stride)
+    return jax.lax.conv_general_dilated(
+        input,
         _regrouped(weight, groups),
         (1,) * axes,
-        [(r, r + e) for r, e in zip(reach, extra, strict=True)],
+        padding,
         lhs_dilation=stride,
         rhs_dilation=dilation,
         dimension_numbers=dimension_numbers(axes),
         feature_group_count=groups,
     )
-    output = add_bias(output, bias)
-    return output[0] if input.ndim == axes + 1 else output
 
 
 def _regrouped(weight: jax.Array, groups: int) -> jax.Array:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxaccel._checked import checked
 from jaxaccel._gradient import with_float32_sums
 from jaxaccel._math import compute_dtype
+from jaxaccel._weight_map import ROWS, affine
 
 
 @checked
@@ -70,7 +71,7 @@ def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -
             f"{bias.shape}"
         )
     check_same_dtype(input, weight, bias)
-    return add_bias(jnp.dot(input, weight), bias)
+    return affine(ROWS, input, weight, bias)
 
 
 @checked

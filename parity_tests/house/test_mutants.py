@@ -831,9 +831,9 @@ MUTANTS = [
     ),
     Mutant(
         "dilation ignored",
-        "jaxaccel.functional._conv",
+        "jaxaccel.functional._conv_gradient",
         "rhs_dilation=dilation",
-        "rhs_dilation=(1,) * axes",
+        "rhs_dilation=(1,) * len(stride)",
         quick_tier,
         "functional.conv2d",
     ),
