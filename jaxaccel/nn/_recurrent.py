@@ -9,14 +9,8 @@ from flax import nnx
 
 from jaxaccel._checked import checked_but
 from jaxaccel._types import DType, Generator
-from jaxaccel.nn._recurrent_scan import (
-    Recurrent,
-    gru_cell,
-    lstm_cell,
-    relu_cell,
-    run,
-    tanh_cell,
-)
+from jaxaccel.nn._recurrent_scan import Recurrent, run
+from jaxaccel.nn._recurrent_steps import gru_cell, lstm_cell, relu_cell, tanh_cell
 
 _CELLS = {"tanh": tanh_cell, "relu": relu_cell}
 

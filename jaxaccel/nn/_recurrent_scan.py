@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxaccel._gradient import with_gradient_of
 from jaxaccel._math import compute_dtype
 from jaxaccel._types import Generator
 from jaxaccel.functional import linear
@@ -25,12 +24,7 @@ from jaxaccel.nn._recurrent_checks import (
     check_lengths,
     check_states,
 )
-
-States: TypeAlias = tuple[jax.Array, ...]
-"""(h,), or (h, c) of an LSTM: of all layers, or the one that a scan carries."""
-
-Cell: TypeAlias = Callable[[jax.Array, jax.Array, States], States]
-"""``(W_i x + b_i, W_h h + b_h, states) -> states``, all gates side by side."""
+from jaxaccel.nn._recurrent_steps import Cell, States, steps
 
 
 class Recurrent(nnx.Module):
@@ -165,53 +159,12 @@ def _scan(
     Compiled here, since a scan by itself is compiled anew whenever it is called.
     """
     weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = parameters
-    projected = linear(values, weight_ih, bias_ih)
-    # Under shard_map zeros are the same on all devices, and what the scan carries is not: the
-    # states take on the type of what they will be added to, and nothing of its values.
-    initial = tuple(jnp.where(False, projected[0, :, :1], state) for state in initial)
-
-    read_by_all = _with_float32_sums(weight_hh, bias_hh, weight_hr)
-
-    def step(states: States, now: Any) -> tuple[States, jax.Array]:
-        x, is_inside = now
-        hidden, bias, projection = read_by_all()
-        new = _in_float32(cell, x, linear(states[0], hidden, bias), states)
-        if projection is not None:
-            new = (jnp.dot(new[0], projection), *new[1:])
-        if is_inside is None:
-            return new, new[0]
-        kept = tuple(jnp.where(is_inside, a, b) for a, b in zip(new, states, strict=True))
-        return kept, jnp.where(is_inside, new[0], jnp.zeros_like(new[0]))
-
-    final, output = jax.lax.scan(step, initial, (projected, inside), reverse=reverse)
+    # The steps add the bias where nothing is rounded between: a pass less over all of them.
+    is_wide = values.dtype == compute_dtype(values.dtype)
+    projected = linear(values, weight_ih, None if is_wide else bias_ih)
+    others = (weight_hh, bias_hh, weight_hr, bias_ih if is_wide else None)
+    final, output = steps(cell, reverse, projected, others, initial, inside)
     return output, final
-
-
-def _with_float32_sums(*parameters: jax.Array | None) -> Callable[[], list[Any]]:
-    """Return what a step reads its parameters by, so that the steps' gradients add up in float32.
-
-    What is read is the parameter itself: the copy in float32 is there for its gradient alone.
-    """
-    wide = [None if p is None else p.astype(compute_dtype(p.dtype)) for p in parameters]
-
-    def read() -> list[Any]:
-        return [
-            p
-            if p is None or w is None or p.dtype == w.dtype
-            else with_gradient_of(w.astype(p.dtype), p)
-            for p, w in zip(parameters, wide, strict=True)
-        ]
-
-    return read
-
-
-def _in_float32(cell: Cell, x: jax.Array, hidden: jax.Array, states: States) -> States:
-    """Compute a cell in at least float32, and round its states once."""
-    wide, dtype = compute_dtype(x.dtype), x.dtype
-    wide_states = tuple(state.astype(wide) for state in states)
-    return tuple(
-        state.astype(dtype) for state in cell(x.astype(wide), hidden.astype(wide), wide_states)
-    )
 
 
 def _parameters(layer: Recurrent, suffix: str) -> list[jax.Array | None]:
@@ -231,35 +184,3 @@ def _suffixes(layer: Recurrent) -> list[str]:
     """Return how the names of parameters end: layer by layer, forward before reverse."""
     ends = ("", "_reverse") if layer.bidirectional else ("",)
     return [f"_l{index}{end}" for index in range(layer.num_layers) for end in ends]
-
-
-# --- one step of each layer: (W_i x + b_i, W_h h + b_h, states) -> states ----------------------
-
-
-def tanh_cell(x: jax.Array, hidden: jax.Array, states: States) -> States:
-    """Return the next state."""
-    return (jnp.tanh(x + hidden),)
-
-
-def relu_cell(x: jax.Array, hidden: jax.Array, states: States) -> States:
-    """Return the next state."""
-    return (jax.nn.relu(x + hidden),)
-
-
-def lstm_cell(x: jax.Array, hidden: jax.Array, states: States) -> States:
-    """Return the next states."""
-    _, c = states
-    i, f, g, o = jnp.split(x + hidden, 4, -1)
-    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return jax.nn.sigmoid(o) * jnp.tanh(c), c
-
-
-def gru_cell(x: jax.Array, hidden: jax.Array, states: States) -> States:
-    """Return the next state."""
-    (h,) = states
-    x_reset, x_update, x_new = jnp.split(x, 3, -1)
-    h_reset, h_update, h_new = jnp.split(hidden, 3, -1)
-    reset = jax.nn.sigmoid(x_reset + h_reset)
-    update = jax.nn.sigmoid(x_update + h_update)
-    new = jnp.tanh(x_new + reset * h_new)
-    return (new + update * (h - new),)
