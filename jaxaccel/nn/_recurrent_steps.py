@@ -35,7 +35,7 @@ def steps(
     cell: Cell,
     reverse: bool,
     projected: jax.Array,
-    parameters: tuple[jax.Array | None, ...],
+    parameters: tuple[Any, ...],
     initial: States,
     inside: jax.Array | None,
 ) -> tuple[States, jax.Array]:
@@ -100,7 +100,7 @@ def _run(
     cell: Cell,
     reverse: bool,
     projected: jax.Array,
-    parameters: tuple[jax.Array | None, ...],
+    parameters: tuple[Any, ...],
     initial: States,
     inside: jax.Array | None,
     keeps: bool,
