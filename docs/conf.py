@@ -37,10 +37,10 @@ html_math_renderer = "mathml"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(jax|jnp|np|numpy|optax|nnx|os|re)\.[\w.]+"),
-    ("py:.*", r"AbstractMesh|Any|Callable|Iterable|Iterator|Literal|Mapping|Mesh|Sequence"),
+    ("py:.*", r"AbstractMesh|Any|Callable|Iterable|Iterator|Literal|Mapping|Mesh|Path|Sequence"),
     ("py:.*", r"int|float|str|bool|dict|list|tuple|None"),
     ("py:class", r"MLP|SimpleCNN|ResNet|DepthwiseCNN|VisionTransformer|LSTMClassifier|GPT"),
-    ("py:class", r"StateT|WholeTransformation"),
+    ("py:class", r"StateT|WholeTransformation|Layout|Compiled"),
     ("py:class", r"AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase"),
 ]
 
