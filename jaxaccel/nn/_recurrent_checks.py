@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxaccel._call_repr import in_brief
-
 
 def check_arguments(
     input_size: int,
@@ -28,8 +26,7 @@ def check_arguments(
     if not is_number or not 0 <= dropout <= 1:
         raise ValueError(
             "dropout should be a number in range [0, 1] "
-            "representing the probability of an element being zeroed\n"
-            f"Got dropout={in_brief(dropout)}"
+            "representing the probability of an element being zeroed"
         )
     if dropout > 0 and num_layers == 1:
         warnings.warn(

@@ -176,6 +176,7 @@ OWN_TEXTS = {
     "functional.gelu": GELU,
     **{f"nn.ConvTranspose{axes}d": ZEROS for axes in (1, 2, 3)},
     "nn.GELU": GELU,
+    **{f"nn.{layer}": ("dropout should be a number in range",) for layer in ("RNN", "LSTM", "GRU")},
     "nn.EmbeddingBag": BAG,
     "nn.remove_parametrizations": (
         "Module Linear does not have a parametrization on no such word",
