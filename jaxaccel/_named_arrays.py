@@ -99,7 +99,7 @@ def named_arrays(module: nnx.Module, name: str = "", path: str = "") -> Iterator
 def _check_not_stacked(module: nnx.Module, name: str, kernel: nnx.Variable[jax.Array]) -> None:
     """Raise for a kernel whose first axis counts layers, and would be taken for a spatial one."""
     axes = getattr(module, "kernel_axes", None)
-    if axes is None or kernel.ndim == axes:
+    if axes is None or kernel.ndim <= axes:
         return
     raise ValueError(
         f"{name} has shape {kernel.shape}, a kernel of {type(module).__name__} {axes} axes: it is "

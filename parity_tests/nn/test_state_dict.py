@@ -292,3 +292,27 @@ def test_from_the_seed_to_the_state_dict_a_layout_is_checked_once():
         sys.setprofile(None)
     assert found["weight"].shape == (2, 3)
     assert len(calls) == 1, calls
+
+
+def test_a_stack_of_layers_has_no_names_in_pytorch():
+    make = {
+        "Linear": lambda rngs: ja.nn.Linear(3, 2, rngs=rngs),
+        "Conv1d": lambda rngs: ja.nn.Conv1d(3, 2, 1, rngs=rngs),
+        "GRU": lambda rngs: ja.nn.GRU(3, 2, rngs=rngs),
+        "MultiheadAttention": lambda rngs: ja.nn.MultiheadAttention(4, 2, rngs=rngs),
+        "weight_norm": lambda rngs: ja.nn.weight_norm(ja.nn.Linear(3, 2, rngs=rngs), dim=None),
+    }
+    for name, layer in make.items():
+        stack = nnx.vmap(layer)(nnx.Rngs(0).split(2))
+        first = layer(nnx.Rngs(1))
+        wanted = ja.nn.state_dict(first)
+        for refused in (ja.nn.state_dict, lambda m, w=wanted: ja.nn.load_state_dict(m, w)):
+            with pytest.raises(ValueError, match=r"a stack of layers, as nnx\.vmap makes one"):
+                refused(stack)
+        # The remedy of the text: the layers one by one.
+        graph, state = nnx.split(stack)
+        one = nnx.merge(graph, jax.tree.map(lambda x: x[0], state))
+        found = ja.nn.state_dict(one)
+        assert {k: v.shape for k, v in found.items()} == {k: v.shape for k, v in wanted.items()}, (
+            name
+        )
