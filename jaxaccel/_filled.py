@@ -43,7 +43,9 @@ def filled(shape: tuple[int, ...], value: Any, dtype: Any) -> jax.Array:
     if isinstance(value, jax.Array) or dtype is None or not fills_on_host(shape):
         return jnp.full(shape, value, dtype)
     with np.errstate(all="ignore"):  # what the dtype cannot hold is infinite
-        return jax.device_put(np.full(shape, value, jax.dtypes.canonicalize_dtype(dtype)))
+        # Converted as JAX converts: NumPy refuses an integer that the dtype cannot hold.
+        number = np.asarray(value).astype(jax.dtypes.canonicalize_dtype(dtype))
+        return jax.device_put(np.full(shape, number))
 
 
 def zeros_like(leaf: Any) -> jax.Array:
@@ -61,7 +63,13 @@ def zeros_like(leaf: Any) -> jax.Array:
 
 
 def copied(leaf: Any) -> jax.Array:
-    """Return ``jnp.copy(leaf)``, in the leaf's sharding."""
+    """Return ``jnp.copy(leaf)``, in the leaf's sharding and on its device.
+
+    A NumPy array is copied at once. The runtime copies a JAX array in its own time: one that shares
+    its memory with NumPy's must not change until then.
+    """
+    if isinstance(leaf, np.ndarray):
+        return on_device(np.array(leaf))
     is_array = isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer)
     in_mesh = not jax.sharding.get_abstract_mesh().empty
     is_key = is_array and jnp.issubdtype(leaf.dtype, jax.dtypes.extended)

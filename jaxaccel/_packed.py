@@ -93,15 +93,17 @@ def _unpacked(packed: Packed) -> Any:
 def _parts(buffer: Any, like: Sequence[jax.ShapeDtypeStruct]) -> Sequence[Any]:
     """Return the leaves that lie in a buffer, or what is there in the place of all of them."""
     sizes = [math.prod(each.shape) for each in like]
-    if getattr(buffer, "shape", None) != (sum(sizes),):
+    *outer, length = getattr(buffer, "shape", None) or (None,)  # outer: of trees that are stacked
+    if length != sum(sizes):
         return [buffer] * len(like)  # a count for all, None, nothing of this group
+    shapes = [(*outer, *each.shape) for each in like]
     if isinstance(buffer, jax.ShapeDtypeStruct):
-        return [jax.ShapeDtypeStruct(each.shape, buffer.dtype) for each in like]
+        return [jax.ShapeDtypeStruct(shape, buffer.dtype) for shape in shapes]
     if isinstance(buffer, np.ndarray):
-        parts: Sequence[Any] = np.split(buffer, np.cumsum(sizes)[:-1])
-    else:
-        parts = jax.lax.split(buffer, sizes)  # of which the gradient is one concatenation
-    return [part.reshape(each.shape) for part, each in zip(parts, like, strict=True)]
+        parts: Sequence[Any] = np.split(buffer, np.cumsum(sizes)[:-1], -1)
+    else:  # of which the gradient is one concatenation
+        parts = jax.lax.split(buffer, sizes, buffer.ndim - 1)
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def packed_by(layout: Layout, tree: Any, like: Sequence[Any] | None = None) -> Packed:
@@ -147,7 +149,9 @@ def _placed_like(leaf: Any, buffer: jax.Array) -> jax.Array:
     """Return a buffer on the mesh of its leaves."""
     sharding = None if isinstance(leaf, Tracer) else getattr(leaf, "sharding", None)
     if isinstance(sharding, NamedSharding):
-        return jax.device_put(buffer, NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))
+        whole = jax.sharding.PartitionSpec()
+        kind = sharding.memory_kind
+        return jax.device_put(buffer, NamedSharding(sharding.mesh, whole, memory_kind=kind))
     return buffer
 
 

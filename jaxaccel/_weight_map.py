@@ -115,10 +115,8 @@ def _primitive(name: str, plain: Callable[..., jax.Array]) -> Primitive:
     def batch(arrays: Any, axes: Any, **params: Any) -> tuple[jax.Array, int]:
         return jax.vmap(functools.partial(plain, **params), axes)(*arrays), 0
 
-    def compiled(*arrays: Any, **params: Any) -> jax.Array:
-        return jax.jit(functools.partial(primitive.bind, **params))(*arrays)
-
-    primitive.def_impl(compiled)
+    # One compiled function: one made anew in every call would be compiled anew.
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("rule", "like")))
     primitive.def_abstract_eval(abstract)
     batching.primitive_batchers[primitive] = batch
     mlir.register_lowering(primitive, mlir.lower_fun(plain, multiple_results=False))

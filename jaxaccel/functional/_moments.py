@@ -42,15 +42,28 @@ def moments_near(
     The guess is known before the input is: so a compiler takes the sums where it computes the
     input, a convolution's output, and need not read that again. They cancel as far as the guess is
     off. Where it is by more than a standard deviation, which costs one bit, for any of the means,
-    the moments are those of :func:`moments`, at its cost.
+    the moments are those of :func:`moments`, at its cost. Devices of a mapped axis guess alike:
+    their sums are about one number, and all of them take the same branch.
     """
-    shift, delta, var = _near(x, jax.lax.stop_gradient(guess), axes, axis_name)
+    guess = jax.lax.stop_gradient(guess)
+    if axis_name is not None:
+        guess = jax.lax.pmean(guess, axis_name)
+    shift, delta, var = _near(x, guess, axes, axis_name)
     shift = jax.lax.stop_gradient(shift)
     return Moments(x.astype(compute_dtype(x.dtype)) - shift, delta, shift + delta, var)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+# Compiled: called op by op, a branch is another function every time, and is compiled anew.
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def _near(
+    x: jax.Array, guess: jax.Array, axes: tuple[int, ...], axis_name: AxisName | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return a shift, the mean less the shift, and the variance."""
+    return _shift_delta_var(x, guess, axes, axis_name)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def _shift_delta_var(
     x: jax.Array, guess: jax.Array, axes: tuple[int, ...], axis_name: AxisName | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return a shift, the mean less the shift, and the variance."""
@@ -59,9 +72,11 @@ def _near(
     first, second = _means((shifted, shifted * shifted), axes, axis_name)
     square = first * first
     mean, var = guess + first, second - square
-    # Equal numbers have no variance, and are never nearer than rounding. What is nan is not near.
+    # Equal numbers have no variance, and are never nearer than rounding. What is nan is not near,
+    # nor what is too large to be squared.
     rounding = 4 * jnp.finfo(wide.dtype).eps * mean
-    near = jnp.all((square <= var) | (square <= rounding * rounding))
+    is_near = (square <= var) | (square <= rounding * rounding)
+    near = jnp.all(is_near & (second < jnp.inf))
 
     def in_one_pass(_: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         return mean, (guess - mean) + first, jnp.maximum(var, 0.0)
@@ -74,8 +89,8 @@ def _near(
     return jax.lax.cond(near, in_one_pass, in_two_passes, x)
 
 
-@_near.defjvp
-def _near_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangents: Any) -> Any:
+@_shift_delta_var.defjvp
+def _shift_delta_var_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangents: Any) -> Any:
     """Return the moments and their tangents, which ask for no pass that found the moments."""
     x, guess = primals
     shift, delta, var = _near(x, guess, axes, axis_name)

@@ -25,6 +25,7 @@ from jaxaccel.init._pieces import (
     draws_in_pieces,
     in_pieces,
     in_range,
+    overflows_to_infinity,
     placed_by,
     standard_normal,
 )
@@ -48,7 +49,8 @@ def uniform(
     xp: Any = np if pieces else jnp
     value: Any
     if pieces:
-        value = in_pieces(in_range, key, shape, wide, low, high).astype(dtype)
+        with overflows_to_infinity():
+            value = in_pieces(in_range, key, shape, wide, low, high).astype(dtype)
     else:
         value = jax.random.uniform(key, shape, wide, low, high).astype(dtype)
     if wide != dtype:
@@ -72,8 +74,9 @@ def normal(
         return _placed(key.normal(shape_in_torch(shape, layout), mean, std, dtype), layout)
     wide = compute_dtype(dtype)
     if draws_in_pieces(key, shape, wide):
-        value = in_pieces(standard_normal, key, shape, wide)
-        return placed_by(key, (value * wide.type(std) + wide.type(mean)).astype(dtype))
+        with overflows_to_infinity():
+            value = in_pieces(standard_normal, key, shape, wide)
+            return placed_by(key, (value * wide.type(std) + wide.type(mean)).astype(dtype))
     value = jax.random.normal(key, shape, wide)
     return (value * jnp.asarray(std, wide) + jnp.asarray(mean, wide)).astype(dtype)
 
@@ -106,9 +109,10 @@ def trunc_normal(
     low, high = (0.5 * math.erfc(-end / math.sqrt(2)) for end in ends)
     if draws_in_pieces(key, shape, wide):
         ndtri = jax.scipy.special.ndtri
-        value = in_pieces(in_range, key, shape, wide, low, high, then=ndtri)
-        value = value * wide.type(sign * std) + wide.type(mean)
-        return placed_by(key, np.clip(value, wide.type(a), wide.type(b)).astype(dtype))
+        with overflows_to_infinity():
+            value = in_pieces(in_range, key, shape, wide, low, high, then=ndtri)
+            value = value * wide.type(sign * std) + wide.type(mean)
+            return placed_by(key, np.clip(value, wide.type(a), wide.type(b)).astype(dtype))
     value = jax.scipy.special.ndtri(jax.random.uniform(key, shape, wide, low, high))
     value = value * jnp.asarray(sign * std, wide) + jnp.asarray(mean, wide)
     return jnp.clip(value, jnp.asarray(a, wide), jnp.asarray(b, wide)).astype(dtype)

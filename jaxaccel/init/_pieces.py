@@ -19,6 +19,7 @@ from jax.extend.random import threefry_2x32
 from jax.sharding import SingleDeviceSharding
 
 from jaxaccel._filled import fills_on_host
+from jaxaccel._keys import is_one_key
 
 _LENGTH = 1 << 16
 _WORDS: dict[Any, Any] = {np.dtype(np.float32): jnp.uint32, np.dtype(np.float64): jnp.uint64}
@@ -33,8 +34,8 @@ def draws_in_pieces(key: Any, shape: tuple[int, ...], dtype: Any) -> bool:
     return (
         dtype in _WORDS
         and fills_on_host(shape)
+        and is_one_key(key)
         and isinstance(getattr(key, "sharding", None), SingleDeviceSharding)
-        and key.size == (1 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 2)
         and jax.random.key_impl(key) == "threefry2x32"
         and getattr(jax.config, "jax_threefry_partitionable")  # noqa: B009  (JAX adds it later)
     )
@@ -100,3 +101,8 @@ def _piece(
     mantissa = words >> word(bits - jnp.finfo(dtype).nmant)
     share = jax.lax.bitcast_convert_type(mantissa | one, dtype) - jnp.ones((), dtype)
     return sample(share, *numbers)
+
+
+def overflows_to_infinity() -> np.errstate:
+    """Return the context in which NumPy, as JAX, makes infinity of what a dtype cannot hold."""
+    return np.errstate(all="ignore")

@@ -27,6 +27,8 @@ class Pieces(NamedTuple):
     lengths: np.ndarray
     coefficients: np.ndarray
     """(pieces, ``_NODES``), the lowest power first."""
+    least: float
+    """No value is below it, so that a polynomial's error never makes a rate of 0 negative."""
 
     def nbytes(self, dtype: Any) -> int:
         """Return what the pieces take in a program, the counts in 32 bits."""
@@ -50,7 +52,7 @@ def fit_pieces(values: np.ndarray, dtype: Any) -> Pieces:
         starts = starts[starts < len(values)]
     every = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     order = np.argsort(every[0])
-    return Pieces(*(part[order] for part in every))
+    return Pieces(*(part[order] for part in every), least=float(values.min()))
 
 
 def read_pieces(xp: Any, pieces: Pieces, k: Any, dtype: Any) -> Any:
@@ -64,7 +66,7 @@ def read_pieces(xp: Any, pieces: Pieces, k: Any, dtype: Any) -> Any:
     value = coefficients[..., -1]
     for power in reversed(range(_NODES - 1)):
         value = value * place + coefficients[..., power]
-    return value
+    return xp.maximum(value, xp.asarray(pieces.least, dtype))
 
 
 def _fit(inside: np.ndarray, least: float, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from jaxaccel import _packed
 from jaxaccel._check_trees import check_arrays, check_parameters
 from jaxaccel._checked import checked
 from jaxaccel._checks import check_positive_integer
+from jaxaccel._filled import copied
 from jaxaccel._packed import Layout, Packed, has_packed, packed_by
 from jaxaccel._selectors import path_test, paths_of, selected
 from jaxaccel._tree import is_none
@@ -75,6 +76,10 @@ def packed(params: Params, *, below: Count = 16384, groups: Sequence[Any] = ()) 
     below = check_positive_integer("below", below)
     if has_packed(params):
         raise TypeError("params are packed already; unpack them first: training.unpacked(params)")
+    # What is not JAX's array yet: a number, or an array of NumPy's that its owner may change.
+    params = jax.tree.map(
+        lambda leaf: leaf if isinstance(leaf, jax.Array) else copied(leaf), params
+    )
     selectors = [_selector(index, group) for index, group in enumerate(groups)]
     leaves, treedef = jax.tree.flatten(params, is_leaf=is_none)
     chosen = [selected(f"groups[{i}]", each, params) for i, each in enumerate(selectors)]
@@ -170,7 +175,9 @@ def _selector(index: int, group: Any) -> Any:
 
 def _is_whole(leaf: Any) -> bool:
     """Return whether a leaf is not divided among devices."""
-    if isinstance(leaf, Tracer) or not isinstance(leaf, jax.Array):
+    if isinstance(leaf, Tracer):  # which knows its sharding on meshes with explicit axes alone
+        return all(axis is None for axis in jax.typeof(leaf).sharding.spec)
+    if not isinstance(leaf, jax.Array):
         return True
     return leaf.is_fully_replicated or isinstance(leaf.sharding, SingleDeviceSharding)
 

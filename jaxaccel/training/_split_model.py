@@ -65,7 +65,9 @@ def split_model(model: nnx.Module, trainable: Any = None) -> tuple[ModelFunction
     eval_graph = nnx.graphdef(own)
     own.train()
     chosen = nnx.Param if trainable is None else _chosen(own, trainable, names)
-    training_graph, params, model_state = nnx.split(own, chosen, ...)
+    training_graph, *trees = nnx.split(own, chosen, ...)
+    # Variables of their own around the same arrays: those of the model may be given others.
+    params, model_state = jax.tree.map(lambda leaf: leaf, tuple(trees))
 
     @checked
     def apply(

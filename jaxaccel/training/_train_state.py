@@ -93,6 +93,8 @@ def train_state(
     if mesh is not None:
         place = functools.partial(replicate, mesh=mesh)
     params, model_state, key = place((params, model_state, key))
+    # The runtime copies in its own time, and the arrays may share memory that is the user's.
+    jax.block_until_ready((params, model_state))
     opt_state = place(tx.init(params))
     if has_packed(params):
         check_elementwise(opt_state)

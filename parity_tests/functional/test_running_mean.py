@@ -26,6 +26,7 @@ GUESSES = [
     ("no variance", 3.0, 0.0, 0.0),
     ("no variance, near", 3.0, 0.0, 3.0),
     ("its square overflows", 1.0, 2.0, 1e30),
+    ("the squares of sums overflow", 1.0, 2.0, 3e38),
     ("not a number", 1.0, 2.0, np.nan),
 ]
 """Mean and standard deviation of an input in float32, and the running mean that it meets."""
@@ -122,3 +123,32 @@ def test_devices_agree_on_the_running_mean(guess):
         # The sums of both passes at once; those of two passes are in a branch.
         always = program.as_text().split("ENTRY")[1]
         assert len(re.findall(r"all-reduce(?:-start)?\(", always)) == 2
+
+
+@pytest.mark.parametrize("mode", ["shard_map", "pmap", "vmap"])
+def test_devices_with_running_means_of_their_own_have_one_result(mode):
+    """As after training without ``axis_name``: some are near the mean, and some are not."""
+    x, _ = guessed(1.0, 2.0, shape=(8, 4, 3, 3, 5))
+    means = np.linspace(-9, 9, 8, dtype=np.float32)[:, None] * np.ones(5, np.float32)
+
+    def call(x, mean):
+        return ja.functional.batch_norm(
+            x, mean, jnp.ones_like(mean), training=True, axis_name="data"
+        ).output
+
+    if mode == "shard_map":
+        run = jax.jit(
+            jax.shard_map(
+                lambda x, mean: call(x[0], mean[0])[None],
+                mesh=ja.parallel.make_mesh(),
+                in_specs=(P("data"), P("data")),
+                out_specs=P("data"),
+            )
+        )
+    else:
+        run = {"pmap": jax.pmap, "vmap": jax.vmap}[mode](call, axis_name="data")
+    whole = x.reshape(-1, *x.shape[2:])
+    expected = exact_batch_norm(whole, np.zeros_like(whole))[0]
+    assert_close(
+        np.asarray(run(x, means)).reshape(whole.shape), expected, tol.LAYER_FLOAT32_OF_MAX
+    )

@@ -219,10 +219,28 @@ def test_a_model_is_trained_evaluated_and_merged():
         saved = ja.optimizers.state_dict(state.opt_state, state.params, model=model, tx=tx)
         return sizes, nnx.to_pure_dict(nnx.state(model)), saved["state"]
 
-    packed, params = ja.training.packed(params), jax.tree.map(jnp.copy, params)
-    plain, found = run(params), run(packed)
+    plain, found = run(params), run(ja.training.packed(params))
     assert found[0] == plain[0]
     assert_same_bits(found[1:], plain[1:])
+
+
+def test_numbers_and_arrays_of_numpys_are_copied():
+    own = {"a": 1.0, "b": 2.0, "c": np.ones(3, np.float32), "d": np.ones(20000, np.float32)}
+    packed = ja.training.packed(own)
+    own["c"][:] = own["d"][:] = 7
+    found = ja.training.unpacked(packed)
+    assert [float(np.max(found[name])) for name in "abcd"] == [1, 2, 1, 1]
+
+
+def test_stacked_trees_are_unpacked_leaf_by_leaf():
+    """What ``vmap`` makes of packed parameters, as of many seeds in one program."""
+
+    def make(scale):
+        return {"a": scale * jnp.arange(2.0), "b": scale * jnp.ones((3, 2))}
+
+    scales = jnp.arange(4.0)
+    found = ja.training.unpacked(jax.vmap(lambda scale: ja.training.packed(make(scale)))(scales))
+    assert_same_bits(found, jax.vmap(make)(scales))
 
 
 def test_on_a_mesh():

@@ -175,6 +175,15 @@ def test_merged_weights_survive_the_next_donated_step():
     assert not np.any(model.weight[...])
 
 
+def test_the_model_and_the_trees_do_not_change_each_other():
+    model = ja.nn.BatchNorm2d(2)
+    apply, params, model_state = ja.training.split_model(model)
+    _, moved = apply(params, model_state, jnp.ones((2, 1, 1, 2)), training=True)
+    ja.training.merge(model, jax.tree.map(lambda leaf: leaf + 1, params), moved)
+    assert params["weight"][...].tolist() == [1, 1]
+    assert model_state["running_mean"][...].tolist() == [0, 0]
+
+
 def test_trees_that_do_not_fit_change_nothing():
     """What differs is listed; without a state, what is not given is taken to be frozen."""
 
