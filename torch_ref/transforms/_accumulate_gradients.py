@@ -6,7 +6,7 @@ import torch
 def _add(grad, buffer, *, weight, begins):
     """Return the weighted sum of one tensor's gradients with one more; weight 0 adds nothing.
 
-    What is in the buffer at the first of them counts for nothing: it carried the last update out.
+    What is in the buffer at the first of them counts for nothing: the last step has used it.
     """
     sum = torch.zeros_like(buffer) if begins else buffer
     if grad is None:
@@ -20,9 +20,3 @@ def _add(grad, buffer, *, weight, begins):
 def _mean(grad, buffer, total):
     """Return the mean gradient in the dtype that gradients come in; ``None`` stays ``None``."""
     return None if grad is None else (buffer / total).to(grad.dtype)
-
-
-def _update_leaf(param, grad, buffer, *, steps_now):
-    """Return the update of one tensor, which its buffer carries, and the buffer."""
-    del param, grad
-    return (buffer if steps_now else -torch.zeros_like(buffer)), buffer
