@@ -80,7 +80,7 @@ def test_a_whole_step_of_a_micro_batch_moves_no_more_than_optaxs():
             x = jnp.tanh(x @ weight)
         return jnp.mean(x**2)
 
-    shapes = [(1024, 1024)] * 8
+    shapes = [(1024, 1024)] * 2
     ours = ja.transforms.accumulate_gradients(ja.optimizers.adamw(1e-3), MICRO_BATCHES)
     theirs = optax.MultiSteps(optax.adamw(1e-3), MICRO_BATCHES)
     moved, _ = figures(ours, shapes, loss_fn=loss_fn)
