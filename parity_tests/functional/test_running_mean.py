@@ -149,6 +149,4 @@ def test_devices_with_running_means_of_their_own_have_one_result(mode):
         run = {"pmap": jax.pmap, "vmap": jax.vmap}[mode](call, axis_name="data")
     whole = x.reshape(-1, *x.shape[2:])
     expected = exact_batch_norm(whole, np.zeros_like(whole))[0]
-    assert_close(
-        np.asarray(run(x, means)).reshape(whole.shape), expected, tol.LAYER_FLOAT32_OF_MAX
-    )
+    assert_close(np.asarray(run(x, means)).reshape(whole.shape), expected, tol.LAYER_FLOAT32_OF_MAX)

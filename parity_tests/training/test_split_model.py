@@ -178,7 +178,8 @@ def test_merged_weights_survive_the_next_donated_step():
 def test_the_model_and_the_trees_do_not_change_each_other():
     model = ja.nn.BatchNorm2d(2)
     apply, params, model_state = ja.training.split_model(model)
-    _, moved = apply(params, model_state, jnp.ones((2, 1, 1, 2)), training=True)
+    inputs = jnp.ones((2, 1, 1, 2), jnp.float32)
+    _, moved = apply(params, model_state, inputs, training=True)
     ja.training.merge(model, jax.tree.map(lambda leaf: leaf + 1, params), moved)
     assert params["weight"][...].tolist() == [1, 1]
     assert model_state["running_mean"][...].tolist() == [0, 0]
