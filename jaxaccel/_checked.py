@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from jaxaccel._annotations import kind_of
 from jaxaccel._call_repr import in_brief
-from jaxaccel._kinds import ANYTHING, Kind, MisfitError
+from jaxaccel._kinds import ANYTHING, Kind, MisfitError, found_instead
 from jaxaccel._remedies import is_too_large, left_out_first, remedy_for_value, remedy_for_word
+from jaxaccel._traced_numbers import traced_refusal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,7 +84,11 @@ def _checked(function: F, by_body: tuple[str, ...], body_first: bool = False) ->
         except TypeError as error:
             # The call itself has failed where no frame of the function is in the traceback.
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-                raise
+                every = _given(function, arguments, args, kwargs)
+                refusal = traced_refusal(_owner(function, args), every, error)
+                if refusal is None:
+                    raise
+                raise refusal from error
             if (refusal := _unbound(function, args, kwargs)) is None:
                 raise
         raise refusal
@@ -177,14 +182,8 @@ def _refusal(
 
     Its first line is as PyTorch's own for what it has in C++.
     """
-    parameters = _parameters(function)
-    by_position = [each.name for each in parameters if each.kind in _BY_POSITION]
-    several = [each.name for each in parameters if each.kind is each.VAR_POSITIONAL]
-    names = [*by_position, *several * len(args)]
-    kinds = [*arguments.by_position, *[arguments.others] * len(args)]
-    given = [*zip(names, args, kinds, strict=False)]
-    given += [(name, value, arguments.by_name[name]) for name, value in kwargs.items()]
-    for name, value, kind in given:
+    by_position = [each.name for each in _parameters(function) if each.kind in _BY_POSITION]
+    for name, value, kind in _given(function, arguments, args, kwargs):
         try:
             kind.fit(value)
         except MisfitError:
@@ -201,21 +200,27 @@ def _refusal(
                 value,
                 TypeError(
                     f"{_owner(function, args)}(): argument '{name}'{position} must be {kind.what}, "
-                    f"{_found(kind, value)}\nGot {in_brief(value)}; {remedy or f'give {kind.what}'}"
+                    f"{found_instead(kind, value)}\n"
+                    f"Got {in_brief(value)}; {remedy or f'give {kind.what}'}"
                 ),
             )
     raise AssertionError("every value fits")
 
 
-def _found(kind: Kind, value: Any) -> str:
-    """Return what was found instead of what is asked for, as PyTorch says it."""
-    if kind.element is not None and isinstance(value, (list, tuple, str)):
-        for place, each in enumerate(value):
-            try:
-                kind.element.fit(each)
-            except MisfitError:
-                return f"but found element of type {type(each).__name__} at pos {place}"
-    return f"not {type(value).__name__}"
+def _given(
+    function: Callable[..., Any],
+    arguments: _Arguments,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> list[tuple[str, Any, Kind]]:
+    """Return the name, value and kind of each argument of a call."""
+    parameters = _parameters(function)
+    by_position = [each.name for each in parameters if each.kind in _BY_POSITION]
+    several = [each.name for each in parameters if each.kind is each.VAR_POSITIONAL]
+    names = [*by_position, *several * len(args)]
+    kinds = [*arguments.by_position, *[arguments.others] * len(args)]
+    given = [*zip(names, args, kinds, strict=False)]
+    return given + [(name, value, arguments.by_name[name]) for name, value in kwargs.items()]
 
 
 def _unbound(

@@ -50,6 +50,17 @@ def misfit(value: Any) -> Any:
     raise MisfitError
 
 
+def found_instead(kind: Kind, value: Any) -> str:
+    """Return what was found instead of what is asked for, as PyTorch says it."""
+    if kind.element is not None and isinstance(value, (list, tuple, str)):
+        for place, each in enumerate(value):
+            try:
+                kind.element.fit(each)
+            except MisfitError:
+                return f"but found element of type {type(each).__name__} at pos {place}"
+    return f"not {type(value).__name__}"
+
+
 def _take_bool(value: Any) -> bool:
     if isinstance(value, np.bool_):
         return bool(value)

@@ -111,12 +111,23 @@ def packed_by(layout: Layout, tree: Any, like: Sequence[Any] | None = None) -> P
 
     ``like`` has other trees' buffers, to tell counts from parameters that are single numbers.
     """
-    leaves = layout.treedef.flatten_up_to(tree)
+    leaves = _in_places_of(layout.treedef, tree)
     buffers = [
         _joined(members, leaves, layout, like is None or getattr(like[index], "ndim", 0) == 1)
         for index, members in enumerate(layout.members)
     ]
     return Packed(tuple(buffers), tuple(leaves[i] for i in layout.others), layout)
+
+
+def _in_places_of(treedef: Any, tree: Any) -> list[Any]:
+    """Return what a tree has in the place of each leaf of another."""
+    try:
+        return treedef.flatten_up_to(tree)
+    except ValueError as error:
+        raise ValueError(
+            f"a tree to pack must have the structure of what is packed: {error}\nGive as like= "
+            "the packed tree that this one was, before it was unpacked"
+        ) from None
 
 
 def _joined(members: Sequence[int], leaves: Sequence[Any], layout: Layout, is_vector: bool) -> Any:
@@ -158,7 +169,7 @@ def _placed_like(leaf: Any, buffer: jax.Array) -> jax.Array:
 def packed_as(tree: Any, like: Any) -> Any:
     """Return a tree packed wherever another one of the same kind is."""
     nodes, treedef = jax.tree.flatten(like, is_leaf=is_packed)
-    parts = treedef.flatten_up_to(tree)
+    parts = _in_places_of(treedef, tree)
     return treedef.unflatten(
         packed_by(node.layout, part, node.buffers) if is_packed(node) else part
         for node, part in zip(nodes, parts, strict=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxaccel._checked import checked
 from jaxaccel._spatial import Window, pool_output_size
 from jaxaccel.functional._pool_bins import check_input, split_bins
-from jaxaccel.functional._pool_window import fold, larger
+from jaxaccel.functional._pool_window import fold, larger, lowest_of
 
 
 @checked
@@ -119,8 +119,7 @@ def _adaptive_max_pool(
     if input.ndim == axes + 1:
         return _adaptive_max_pool(name, axes, input[None], sizes)[0]
     check_input(name, input, axes)
-    floating = jnp.issubdtype(input.dtype, jnp.floating)
-    lowest = -jnp.inf if floating else jnp.iinfo(input.dtype).min
+    lowest = lowest_of(name, input)
     # The last axis first: the order of ties is that of the whole bin, row by row.
     for axis, size in reversed(list(enumerate(sizes, 1))):
         if size not in (None, input.shape[axis]):

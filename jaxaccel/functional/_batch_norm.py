@@ -108,10 +108,9 @@ def batch_norm(
     """
     check_momentum("batch_norm", momentum)
     named = {"running_mean": running_mean, "running_var": running_var}
-    _check(input, training, eps, channel_axis, **named, weight=weight, bias=bias)
+    channel_axis = _check(input, training, eps, channel_axis, **named, weight=weight, bias=bias)
     if input.size == 0:  # statistics of nothing are not kept
         return BatchNormResult(input, running_mean, running_var)
-    channel_axis %= input.ndim
     x, new_mean, new_var = input.astype(compute_dtype(input.dtype)), running_mean, running_var
     mean, var, weight, bias = (
         None if value is None else along_channels(value, x, channel_axis)
@@ -150,10 +149,15 @@ def _batch_statistics(
 
 def _check(
     input: jax.Array, training: bool, eps: float, channel_axis: int, **parameters: jax.Array | None
-) -> None:
-    """Check the arguments, with PyTorch's texts."""
+) -> int:
+    """Check the arguments, with PyTorch's texts; return the channels' axis from the front."""
     if input.ndim < 2:
         raise ValueError(f"expected at least 2D input (got {input.ndim}D input)")
+    if not -input.ndim <= channel_axis < input.ndim:
+        raise ValueError(
+            f"channel_axis should be an axis of an input of {input.ndim} dimensions, got "
+            f"{channel_axis}; -1 is channels last, 1 PyTorch's layout"
+        )
     if training and eps <= 0.0:
         raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     if eps < 0.0:
@@ -165,3 +169,4 @@ def _check(
         raise ValueError("running_mean and running_var must either both be None or neither be None")
     check_per_channel(input, channel_axis, **parameters)
     check_dtypes(input, **parameters)
+    return channel_axis % input.ndim

@@ -98,7 +98,8 @@ def embedding_renorm(
         The new table.
 
     Raises:
-        TypeError: ``indices`` that are neither int32 nor int64.
+        ValueError: a table without two axes.
+        TypeError: ``indices`` that are neither int32 nor int64, or a table of integers.
 
     PyTorch:
         ``torch.embedding_renorm_``, which changes the table in place, and by which
@@ -114,9 +115,25 @@ def embedding_renorm(
         [[3.0, 4.0], [3.0, 4.0]]
     """
     check_integers(indices, "embedding_renorm")
+    _check_renormalized(input)
     fixed = jax.lax.stop_gradient(jnp.asarray(input))
     rows = rows_of(fixed, indices)
-    norm = jnp.linalg.norm(rows, norm_type, axis=-1, keepdims=True)
+    norm = jnp.linalg.norm(rows, float(norm_type), axis=-1, keepdims=True)
     scaled = jnp.where(norm > max_norm, rows * (max_norm / (norm + 1e-7)), rows)
     new = fixed.at[indices].set(scaled, mode="drop", wrap_negative_indices=False)
     return with_gradient_of(input, new)
+
+
+def _check_renormalized(input: jax.Array) -> None:
+    """Raise PyTorch's texts unless an array is a table whose rows have a norm."""
+    if input.ndim != 2:
+        raise ValueError(
+            f"Expected 2-dimensional tensor, but got {input.ndim}-dimensional tensor for argument "
+            "#1 'self' (while checking arguments for embedding_renorm_)\n"
+            f"input is the table, (num_embeddings, embedding_dim), got shape {input.shape}"
+        )
+    if not jnp.issubdtype(input.dtype, jnp.inexact):
+        raise TypeError(
+            "norm(): input dtype should be either floating point or complex. Got "
+            f"{input.dtype} instead.\ninput.astype(jnp.float32) converts the table"
+        )

@@ -66,8 +66,8 @@ def embedding_bag(
         ValueError: a ``padding_idx`` outside the table, an unknown ``mode``, an input with other
             axes, offsets that do not start at 0, fall or end beyond the input, weights of another
             shape or for another mode than the sum.
-        TypeError: integers that are neither int32 nor int64, weights of another dtype than the
-            table.
+        TypeError: integers that are neither int32 nor int64, a table of integers, weights of
+            another dtype than the table.
         IndexError: an integer outside the table, where its value is known.
 
     PyTorch:
@@ -158,6 +158,12 @@ def _largest(rows: jax.Array, bag_of: jax.Array, bags: int) -> jax.Array:
 def _check(weight: jax.Array, mode: str, scale_grad_by_freq: bool) -> None:
     """Check the table and the mode, with PyTorch's texts."""
     check_table("embedding_bag", weight)
+    if not jnp.issubdtype(weight.dtype, jnp.inexact):
+        raise TypeError(
+            "Expected tensor for argument #1 'weight' to have one of the following scalar types: "
+            f"Half, BFloat16, Float, Double; but got {weight.dtype} instead (while checking "
+            "arguments for embedding_bag)"
+        )
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if mode == "max" and scale_grad_by_freq:

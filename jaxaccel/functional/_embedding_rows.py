@@ -42,6 +42,8 @@ def wide_rows_of(weight: jax.Array, input: jax.Array) -> jax.Array:
 
 def rows_of(weight: jax.Array, input: jax.Array) -> jax.Array:
     """Look the rows up; NaN where there is none."""
+    if len(weight) == 0:
+        return jnp.full((*input.shape, *weight.shape[1:]), jnp.nan).astype(weight.dtype)
     return (
         jnp.asarray(weight)
         .at[input]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._spatial import Window, pool_windows
-from jaxaccel.functional._pool_window import fold, larger, output_sizes
+from jaxaccel.functional._pool_window import fold, larger, lowest_of, output_sizes
 
 
 @checked
@@ -131,8 +130,7 @@ def _max_pool(input: jax.Array, windows: tuple[Window, ...], ceil_mode: bool) ->
     if input.ndim == axes + 1:
         return _max_pool(input[None], windows, ceil_mode)[0]
     sizes = output_sizes(input, windows, ceil_mode)
-    floating = jnp.issubdtype(input.dtype, jnp.floating)
-    lowest = -jnp.inf if floating else jnp.iinfo(input.dtype).min
+    lowest = lowest_of(f"max_pool{axes}d", input)
     # The last axis first: the order of ties is that of the whole window, row by row.
     for axis in reversed(range(axes)):
         input = fold(input, axis + 1, windows[axis], sizes[axis], lowest, larger)

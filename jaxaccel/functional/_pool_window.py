@@ -33,6 +33,18 @@ def output_sizes(input: jax.Array, pool: tuple[Window, ...], ceil_mode: bool) ->
     return sizes
 
 
+def lowest_of(name: str, input: jax.Array) -> Any:
+    """Return what is below all values of an array, or raise where they have no order."""
+    if jnp.issubdtype(input.dtype, jnp.floating):
+        return -jnp.inf
+    if jnp.issubdtype(input.dtype, jnp.integer):
+        return jnp.iinfo(input.dtype).min
+    raise TypeError(
+        f"{name}() takes floating-point numbers or integers, got an input of {input.dtype}; "
+        "input.astype(jnp.float32) converts it"
+    )
+
+
 def fold(
     x: jax.Array,
     axis: int,

@@ -8,7 +8,7 @@ import jax
 
 from jaxaccel._checked import checked
 from jaxaccel._types import DType
-from jaxaccel.functional._wide import axis_of, in_wide
+from jaxaccel.functional._wide import axis_of, check_floating, in_wide
 
 
 @checked
@@ -104,6 +104,8 @@ def softmin(input: jax.Array, dim: int, dtype: DType | None = None) -> jax.Array
         >>> ja.functional.softmin(jnp.array([0.0, 1000.0]), 0).tolist()
         [1.0, 0.0]
     """
+    if dtype is None:
+        check_floating(input)
     return softmax(-input, dim, dtype)
 
 

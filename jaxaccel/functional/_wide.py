@@ -16,12 +16,17 @@ def in_wide(formula: Callable[[jax.Array], jax.Array], input: jax.Array) -> jax.
     In half precision the gradient starts from the input again, as in PyTorch: what is kept between
     the passes would otherwise be in float32, and larger than the activations themselves.
     """
-    if not jnp.issubdtype(input.dtype, jnp.floating):
-        raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
+    check_floating(input)
     wide = compute_dtype(input.dtype)
     if input.dtype == wide:
         return formula(input)
     return jax.checkpoint(lambda x: formula(x.astype(wide)).astype(x.dtype))(input)
+
+
+def check_floating(input: jax.Array) -> None:
+    """Raise for an input of integers, bools or complex numbers."""
+    if not jnp.issubdtype(input.dtype, jnp.floating):
+        raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
 
 
 def axis_of(dim: int, ndim: int) -> int:

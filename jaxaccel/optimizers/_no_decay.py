@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxaccel._arrays import is_array
 from jaxaccel._checked import checked_after
 
 
@@ -23,6 +24,9 @@ def no_decay(path: str, leaf: Any) -> bool:
         True for arrays with at most one axis, and for whatever is named ``bias`` or ``scale``
         (layers that are stacked for a scan have one axis more).
 
+    Raises:
+        TypeError: ``leaf`` has no shape: it is a text, a list or another tree.
+
     PyTorch:
         The custom of two groups by ``p.ndim < 2`` or ``name.endswith("bias")``; a norm's
         ``weight`` has one axis there, and is named ``scale`` in flax.
@@ -33,4 +37,10 @@ def no_decay(path: str, leaf: Any) -> bool:
         >>> print(ja.optimizers.no_decay("layers.0.bias", jnp.zeros((12, 64))))
         True
     """
-    return len(np.shape(leaf)) <= 1 or path.rsplit(".", 1)[-1] in ("bias", "scale")
+    if not (leaf is None or hasattr(leaf, "shape") or is_array(leaf)):
+        raise TypeError(
+            f"leaf must be a parameter, or anything of its shape, got {leaf!r:.80}; give one "
+            "leaf of the tree and its path"
+        )
+    axes = 0 if leaf is None else len(np.shape(leaf))
+    return axes <= 1 or path.rsplit(".", 1)[-1] in ("bias", "scale")

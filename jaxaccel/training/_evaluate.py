@@ -10,8 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import Mesh
 
+from jaxaccel._arrays import is_array
 from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked_but
 from jaxaccel._functions import check_function
@@ -95,13 +97,18 @@ def evaluate(
             "evaluate takes params and model_state, got a TrainState; call "
             "evaluate(metric_fn, state.params, state.model_state, batches)"
         )
-    if not isinstance(batches, Iterable):
+    if not isinstance(batches, Iterable) or getattr(batches, "shape", None) == ():
         raise TypeError(
             f"batches must be an iterable, one pass over the set, got {batches!r:.80}; a function "
             "of the epoch is called first"
         )
     check_arrays("params", params)
     check_arrays("model_state", model_state)
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, model_state))):
+        raise TypeError(
+            "evaluate compiles by itself and returns floats, got traced parameters; call it "
+            "outside jax.jit"
+        )
     size, sums = 0, []
     is_of_all = mesh is None and any(map(is_global, jax.tree.leaves((params, model_state))))
     for batch in batches:
@@ -133,6 +140,10 @@ def _sums(
     """Return the weighted sum and the sum of weights of each metric over a batch."""
     weights = counts if weight is None else weight(batch)
     check_arrays("weight(batch)", weights)
+    if not is_array(weights):
+        raise TypeError(
+            f"weight(batch) must return an array of one number a row, got {weights!r:.80}"
+        )
     weights = jnp.asarray(weights)
 
     def total(name: str, metric: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -205,3 +205,13 @@ def test_other_errors_of_bags():
     for offsets, text in (([0, 2, 1], "must not fall"), ([], "at least one number")):
         with pytest.raises(ValueError, match=text):
             embedding_bag(flat, weight, jnp.array(offsets, jnp.int32))
+
+
+def test_a_table_without_rows_gives_nan_under_a_trace():
+    table, ids = jnp.ones((0, 3), jnp.float32), jnp.array([[0, 1]])
+    found = jax.jit(ja.functional.embedding)(ids, table)
+    assert found.shape == (1, 2, 3)
+    assert jnp.isnan(found).all()
+    assert ja.functional.embedding_renorm(table, ids, 1.0, 2.0).shape == (0, 3)
+    bags = jax.jit(lambda i: ja.functional.embedding_bag(i, table))(ids)
+    assert jnp.isnan(bags).all()

@@ -45,6 +45,7 @@ CORE = (
     "_kinds",
     "_annotations",
     "_remedies",
+    "_traced_numbers",
     "_checked",
 )
 
@@ -78,7 +79,8 @@ MAY_IMPORT = {
     "_kinds": ("_arrays", "_math", "_checks"),
     "_annotations": ("_arrays", "_types", "_kinds"),
     "_remedies": (),
-    "_checked": ("_kinds", "_annotations", "_remedies", "_call_repr"),
+    "_traced_numbers": ("_kinds", "_call_repr"),
+    "_checked": ("_kinds", "_annotations", "_remedies", "_call_repr", "_traced_numbers"),
     "optimizers": CORE,
     "schedules": CORE,
     "transforms": CORE,

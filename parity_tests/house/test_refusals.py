@@ -95,6 +95,13 @@ def fit(step, batches):
     ja.training.fit(step, ja.training.train_state(1.0, SGD), batches, progress=False)
 
 
+def evaluated(params=1.0, batches=(IMAGES,), weight=None):
+    return ja.training.evaluate(
+        lambda p, state, batch: {"a": batch[:, 0, 0, 0] * p}, params, (), batches, weight=weight
+    )
+
+
+INTEGERS = np.array([0, 1])
 MADE = {
     "a shape that is a text": (
         lambda: NORMAL(KEY, "ab"),
@@ -157,6 +164,48 @@ MADE = {
         lambda: ja.nn.MultiheadAttention(4, 0, rngs=GENERATOR),
         "num_heads",
     ),
+    "the largest of bools": (
+        lambda: ja.functional.max_pool2d(IMAGES > 0, 2),
+        "max_pool2d() takes floating-point numbers or integers, got an input of bool",
+    ),
+    "the largest of complex numbers": (
+        lambda: ja.functional.adaptive_max_pool2d(IMAGES.astype(np.complex64), 2),
+        "adaptive_max_pool2d() takes floating-point numbers or integers, got an input of complex",
+    ),
+    "minus a mask": (lambda: ja.functional.softmin(IMAGES > 0, -1), "expected a floating point"),
+    "a table of bools": (
+        lambda: ja.functional.embedding_bag(np.zeros((2, 2), int), np.ones((3, 2), bool)),
+        "Expected tensor for argument #1 'weight' to have one of the following scalar types: Half",
+    ),
+    "a table of one axis": (
+        lambda: ja.functional.embedding_renorm(np.ones(3, np.float32), INTEGERS, 1.0, 2.0),
+        "Expected 2-dimensional tensor, but got 1-dimensional tensor for argument #1 'self' (while",
+    ),
+    "norms of integers": (
+        lambda: ja.functional.embedding_renorm(np.ones((3, 2), int), INTEGERS, 1.0, 2.0),
+        "norm(): input dtype should be either floating point or complex. Got int64 instead.",
+    ),
+    "no axis of channels": (
+        lambda: ja.functional.batch_norm(IMAGES, None, None, training=True, channel_axis=4),
+        "channel_axis should be an axis of an input of 4 dimensions, got 4",
+    ),
+    "a nest as a leaf": (lambda: ja.optimizers.no_decay("a", (1, (2,))), "got (1, (2,)); give one"),
+    "packed as another tree": (
+        lambda: ja.training.packed_as(np.ones(2, np.float32), ()),
+        "a tree to pack must have the structure of what is packed: Expected tuple",
+    ),
+    "a batch for batches": (
+        lambda: evaluated(batches=np.float32(2)),
+        "batches must be an iterable, one pass over the set",
+    ),
+    "a weight of nothing": (
+        lambda: evaluated(weight=lambda batch: None),
+        "weight(batch) must return an array of one number a row, got None",
+    ),
+    "evaluate inside of jit": (
+        lambda: jax.jit(lambda p: evaluated(params=p))(1.0),
+        "call it outside jax.jit",
+    ),
 }
 """What was raw inside of what a function makes, or of a value -> a part of our text."""
 
@@ -181,3 +230,41 @@ def test_a_traced_switch_is_refused():
     x = np.ones(2, np.float32)
     with pytest.raises(TypeError, match="static_argnames"):
         jax.jit(lambda training: ja.functional.dropout(x, 0.5, training))(True)
+
+
+VECTOR = np.ones(2, np.float32)
+TRACED = {
+    "hardtanh(): argument 'min_val'": lambda n: ja.functional.hardtanh(VECTOR, n),
+    "huber_loss(): argument 'delta'": lambda n: ja.functional.huber_loss(VECTOR, VECTOR, delta=n),
+    "Dropout(): argument 'p'": lambda n: ja.nn.Dropout(n),
+    "uniform(): argument 'a'": lambda n: ja.init.uniform(n),
+    "interpolate(): argument 'scale_factor'": lambda n: ja.functional.interpolate(
+        IMAGES, scale_factor=n
+    ),
+    "embedding_renorm(): argument 'norm_type'": lambda n: ja.functional.embedding_renorm(
+        IMAGES[0, 0], INTEGERS, 1.0, n
+    ),
+    "batch_norm(): argument 'momentum' or 'eps'": lambda n: ja.functional.batch_norm(
+        IMAGES, None, None, training=True, momentum=n, eps=n
+    ),
+}
+
+
+def test_a_traced_number_whose_value_is_asked_for_is_named():
+    for text, call in TRACED.items():
+        with pytest.raises(TypeError) as raised:
+            jax.make_jaxpr(call)(0.5)
+        assert str(raised.value).startswith(text), str(raised.value)
+        assert "static_argnames" in str(raised.value)
+        assert isinstance(raised.value.__cause__, jax.errors.ConcretizationTypeError)
+
+
+def test_a_users_function_keeps_jaxs_error_for_a_traced_number():
+    def loss_function(params, model_state, batch):
+        return params if params > 0 else -params, (model_state, {})
+
+    def step(scale):
+        return ja.training.gradients(loss_function)(1.0, (), VECTOR, loss_scale=scale)
+
+    with pytest.raises(jax.errors.ConcretizationTypeError):
+        jax.make_jaxpr(step)(2.0)
