@@ -94,6 +94,7 @@ def bilinear(
 
     Raises:
         ValueError: shapes that do not fit.
+        IndexError: inputs without axes.
         TypeError: different dtypes.
 
     PyTorch:
@@ -145,6 +146,8 @@ def _check_bilinear(
         raise ValueError(
             f"bilinear(): input dimensions do not match: got {input1.ndim} and {input2.ndim}"
         )
+    if input1.ndim == 0:
+        raise IndexError("Dimension specified as -1 but tensor has no dimensions")
     for axis, (first, second) in enumerate(zip(input1.shape[:-1], input2.shape[:-1], strict=True)):
         if first != second:
             raise ValueError(

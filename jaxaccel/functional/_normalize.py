@@ -24,8 +24,8 @@ def normalize(
     Args:
         input: Floating point.
         p: The p of the norm; infinity, 0 (how many are not zero) and negative ones too.
-        dim: The axis of the vectors, or several. PyTorch's default is the axis of its channels: for
-            channels last it is -1, and to be given.
+        dim: The axis of the vectors, or several; ``()`` is all of them. PyTorch's default is the
+            axis of its channels: for channels last it is -1, and to be given.
         eps: The least that is divided by.
 
     Returns:
@@ -34,6 +34,7 @@ def normalize(
     Raises:
         TypeError: ``input`` is not floating point.
         IndexError: ``dim`` is not an axis.
+        ValueError: an axis is named twice.
 
     PyTorch:
         ``torch.nn.functional.normalize``: the same. Left out: ``out``, and complex numbers. PyTorch
@@ -46,7 +47,11 @@ def normalize(
         [0.6, 0.8]
     """
     dims = tuple(dim) if isinstance(dim, Sequence) else (dim,)
-    axes = tuple(axis_of(axis, input.ndim) for axis in dims)[: input.ndim]
+    found = [axis_of(axis, input.ndim) for axis in dims] or list(range(input.ndim))
+    for axis in found:
+        if found.count(axis) > 1:
+            raise ValueError(f"dim {axis} appears multiple times in the list of dims")
+    axes = tuple(found[: input.ndim])
 
     def formula(x: jax.Array) -> jax.Array:
         norm = vector_norm(x, p, axes)

@@ -64,6 +64,7 @@ BAD = [
             ("second length", _two((3, 4), (3, 4))),
             ("axes", _two((3, 4), (5,))),
             ("batch", _two((1, 4), (3, 5))),
+            ("numbers", _two((), ())),
             ("second batch", _two((3, 4), (2, 5))),
             ("bias", _two((3, 4), (3, 5), (3, 4, 5))),
         ]

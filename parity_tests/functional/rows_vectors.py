@@ -25,6 +25,7 @@ CASES = [
     _normalize("two axes", {"dim": (1, 2)}, (2, 3, 4)),
     _normalize("eps", {"eps": 2.5}),
     _normalize("eps between", {"eps": 2.0, "dim": -1, "p": 1.5}, (40, 3)),
+    _normalize("no axes are all", {"dim": ()}, (2, 3)),
     _normalize("one vector", {"dim": 0}, (5,)),
     _normalize("a number", {"dim": 0}, ()),
     _normalize("empty batch", {}, (0, 5)),
@@ -52,6 +53,7 @@ BUILTINS = {"functional.one_hot", "functional.cosine_similarity"}
 
 BAD = [
     _normalize("axis", {}, (5,)),
+    _normalize("axis twice", {"dim": (1, -1)}, (2, 3)),
     _cosine("axis", {}, (5,), (5,)),
     _cosine("shapes", {}, (2, 3), (2, 4), text=r"The size of tensor a \(3\) must match"),
     *(
