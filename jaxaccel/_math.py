@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import AxisType, auto_axes
 
 from jaxaccel._functions import name_of, number_of
+from jaxaccel._untraceable import schedules_are_traced
 
 
 class Complement(NamedTuple):
@@ -57,7 +58,10 @@ def value_at(hyperparameter: Any, step: Any, name: str = "a hyperparameter") -> 
         return Complement(value_at(hyperparameter.one_minus, step, name))
     if not callable(hyperparameter):
         return number_of(name, hyperparameter)
-    return number_of(f"{name}={name_of(hyperparameter)}", hyperparameter(step), "return")
+    given = f"{name}={name_of(hyperparameter)}"
+    with schedules_are_traced(given):
+        found = hyperparameter(step)
+    return number_of(given, found, "return")
 
 
 def values_at(step: Any, **hyperparameters: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxaccel._functions import check_takes, number_of
+from jaxaccel._untraceable import schedules_are_traced
 
 
 def call_at(name: str, function: Callable[[Any], Any], xp: Any, k: Any) -> Any:
@@ -24,16 +25,10 @@ def call_at(name: str, function: Callable[[Any], Any], xp: Any, k: Any) -> Any:
     if xp is np:
         values = [float(value_at(int(step))) for step in k.ravel()]
         return np.array(values, dtype=np.float64).reshape(k.shape)
-    try:
-        # The user's own arithmetic mixes integers and floats.
-        with jax.numpy_dtype_promotion("standard"):
-            call = lambda step: jnp.asarray(value_at(step)).astype(float)  # noqa: E731
-            return call(k) if k.ndim == 0 else jax.vmap(call)(k.ravel()).reshape(k.shape)
-    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
-        raise TypeError(
-            f"{name} cannot be traced ({type(error).__name__}): write it with jax.numpy and "
-            "without Python's if, or call the schedule with Python integers"
-        ) from error
+    # The user's own arithmetic mixes integers and floats.
+    with schedules_are_traced(name), jax.numpy_dtype_promotion("standard"):
+        call = lambda step: jnp.asarray(value_at(step)).astype(float)  # noqa: E731
+        return call(k) if k.ndim == 0 else jax.vmap(call)(k.ravel()).reshape(k.shape)
 
 
 def check_function(name: str, function: Any) -> None:

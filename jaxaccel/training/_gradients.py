@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._arrays import is_array
 from jaxaccel._check_trees import check_arrays, check_loss_scale, check_parameters
 from jaxaccel._checked import checked_but
 from jaxaccel._donated import check_not_donated
@@ -15,8 +16,9 @@ from jaxaccel._functions import check_key, check_loss_function
 from jaxaccel._math import compute_dtype
 from jaxaccel._packed import unpacked
 from jaxaccel._selectors import path_test, paths_in_words, selected
-from jaxaccel._tree import is_none
+from jaxaccel._tree import brief, is_none
 from jaxaccel._types import GradientFunction, Gradients, LossFunction, Params
+from jaxaccel._untraceable import loss_functions_are_traced
 
 OWN_METRICS = ("loss", "grad_norm", "lr", "found_inf", "loss_scale")
 """Names that the step writes, and everything below ``lr/``."""
@@ -48,10 +50,10 @@ def gradients(loss_fn: LossFunction, trainable: Any = None) -> GradientFunction:
 
     Raises:
         TypeError: ``loss_fn`` is a model or a gradient function. When called: ``loss_fn`` returns
-            another form, the loss is not one real floating-point number, a metric has axes, or it
-            is an integer, of which nobody can say whether parts and devices shall add or average
-            it; there is a key and ``loss_fn`` takes none, or the reverse; a parameter is an
-            integer.
+            another form or a model state of another structure than it was given, the loss is not
+            one real floating-point number, a metric has axes, or it is an integer, of which nobody
+            can say whether parts and devices shall add or average it; there is a key and
+            ``loss_fn`` takes none, or the reverse; a parameter is an integer.
         ValueError: ``trainable`` is not a regular expression. When called: it matches no
             parameter; a metric has a name of the step's own (``loss``, ``grad_norm``, ``lr``,
             ``lr/...``, ``found_inf``, ``loss_scale``).
@@ -86,7 +88,9 @@ def gradients(loss_fn: LossFunction, trainable: Any = None) -> GradientFunction:
 
         def objective(chosen: Any) -> Any:
             moved = unpacked(with_chosen(chosen, True))
-            loss, model_state_, metrics = _unpacked(loss_fn(moved, model_state, batch, **given))
+            with loss_functions_are_traced():
+                returned = loss_fn(moved, model_state, batch, **given)
+            loss, model_state_, metrics = _unpacked(returned, model_state)
             scaled = loss if loss_scale is None else loss * jnp.asarray(loss_scale, loss.dtype)
             return scaled, Gradients(None, model_state_, {"loss": loss, **metrics})
 
@@ -115,7 +119,7 @@ def _moving(trainable: Any, params: Params) -> tuple[Any, Callable[[Any, bool], 
     return {str(index): leaf for index, (leaf, moves) in rows if moves}, with_chosen
 
 
-def _unpacked(returned: Any) -> tuple[jax.Array, Any, dict[str, Any]]:
+def _unpacked(returned: Any, given_state: Any) -> tuple[jax.Array, Any, dict[str, Any]]:
     """Return loss, state and metrics, checked; the loss in at least float32."""
     try:
         loss, (model_state, metrics) = returned
@@ -125,6 +129,7 @@ def _unpacked(returned: Any) -> tuple[jax.Array, Any, dict[str, Any]]:
             "a loss function must return (loss, (model_state, metrics)), metrics a dict, which may "
             f"be empty; got {jax.tree.map(jnp.shape, returned)}"
         ) from error
+    _check_model_state(model_state, given_state)
     check_arrays("loss", loss)
     loss = jnp.asarray(loss)
     if loss.shape != () or not jnp.issubdtype(loss.dtype, jnp.floating):
@@ -132,7 +137,30 @@ def _unpacked(returned: Any) -> tuple[jax.Array, Any, dict[str, Any]]:
             f"the loss must be one real floating-point number, got {loss.dtype} of shape "
             f"{loss.shape}; take its mean over the batch"
         )
-    for name, metric in named.items():
+    _check_metrics(named)
+    return loss.astype(compute_dtype(loss.dtype)), model_state, named
+
+
+def _check_model_state(model_state: Any, given: Any) -> None:
+    """Raise for a returned state of another structure, which the next step could not be given."""
+    if jax.tree.structure(model_state) != jax.tree.structure(given):
+        raise TypeError(
+            f"the loss function returned model_state as {_of_state(model_state)}, where it was "
+            f"given {_of_state(given)}; return the one that apply returned, or the one it was "
+            "given: (loss, (model_state, metrics))"
+        )
+
+
+def _of_state(model_state: Any) -> str:
+    """Return a state in brief, with its class where that does not show."""
+    name = type(model_state).__name__
+    is_seen = model_state is None or isinstance(model_state, (tuple, list, dict))
+    return brief(model_state) if is_seen else f"{name} {brief(model_state)}"
+
+
+def _check_metrics(metrics: dict[str, Any]) -> None:
+    """Raise for a metric that is not one mean over the batch, or has a name of the step's own."""
+    for name, metric in metrics.items():
         if not isinstance(name, str):
             raise TypeError(
                 f"the names of metrics must be texts, got {name!r}; return {{str({name!r}): ...}}"
@@ -143,6 +171,11 @@ def _unpacked(returned: Any) -> tuple[jax.Array, Any, dict[str, Any]]:
                 f"otherwise (the step's own are {', '.join(OWN_METRICS)})"
             )
         check_arrays(f"metric {name!r}", metric)
+        if not is_array(metric):
+            raise TypeError(
+                f"metric {name!r} must be one number, got {metric!r:.60}; return its mean over the "
+                "batch, or each number under a name of its own"
+            )
         if not jnp.issubdtype(jnp.result_type(metric), jnp.floating):
             raise TypeError(
                 f"metric {name!r} must be a floating-point mean over the batch, got dtype "
@@ -154,4 +187,3 @@ def _unpacked(returned: Any) -> tuple[jax.Array, Any, dict[str, Any]]:
                 f"metric {name!r} must be one number, got shape {jnp.shape(metric)}; return its "
                 "mean over the batch, or each number under a name of its own"
             )
-    return loss.astype(compute_dtype(loss.dtype)), model_state, named

@@ -13,16 +13,18 @@ import optax
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_non_negative
-from jaxaccel._counts import check_schedule_step
-from jaxaccel._donated import is_donated
 from jaxaccel._functions import check_gradient_function, check_transformation
 from jaxaccel._processes import MAKE_GLOBAL, check_global
 from jaxaccel._tree import next_step, unmoved_like
 from jaxaccel._types import GradientFunction, Params, Step, Updates
 from jaxaccel.training._learning_rates import learning_rates
+from jaxaccel.training._step_call import (
+    called_with_a_batch,
+    check_not_overwritten,
+    check_step_arguments,
+)
 from jaxaccel.training._train_state import TrainState
 from jaxaccel.transforms import clip_grads_with_norm, get_total_norm
 
@@ -71,8 +73,9 @@ def train_step(
             earlier step.
         TypeError: ``gradient_fn`` is a loss function or a model, ``tx`` is not a transformation,
             ``max_grad_norm`` is not a number; when called, the state is not a
-            :class:`TrainState`, the batch or an extra argument is not made of arrays, or
-            ``schedule_step`` is not one integer.
+            :class:`TrainState`, the batch or an extra argument is not made of arrays,
+            ``schedule_step`` is not one integer, what belongs to a batch is not given as one
+            tree, or there is an ``lr``, ``training`` or ``key``, which are not a step's.
 
     PyTorch:
         ``loss.backward(); clip_grad_norm_(...); optimizer.step(); scheduler.step()``. The schedule
@@ -122,9 +125,7 @@ def train_step(
     compiled = _compiled(run, donate)
 
     def step(state: TrainState, batch: Any, **extra: Any) -> tuple[TrainState, Any]:
-        _check_state(state)
-        check_arrays("batch", batch)
-        _check_extra(extra)
+        check_step_arguments(state, batch, extra)
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(state)):
             return run(state, batch, extra)  # part of a larger program
         if jax.process_count() > 1:
@@ -132,10 +133,10 @@ def train_step(
         try:
             return compiled(state, batch, extra)
         except (RuntimeError, ValueError):
-            _check_not_overwritten(state)  # asked here, so that a step in order pays nothing for it
+            check_not_overwritten(state)  # asked here, so that a step in order pays nothing for it
             raise
 
-    return step
+    return called_with_a_batch(step)
 
 
 def _moved(params: Params, updates: Updates) -> Params:
@@ -181,7 +182,7 @@ def _warn_of_move(before: tuple[Any, ...], state: TrainState) -> None:
                 f"the state was on no mesh and came back on {leaf.sharding}, for which the next "
                 "step is compiled once more; put it there at the start: "
                 "training.train_state(..., mesh=mesh)",
-                stacklevel=4,
+                stacklevel=5,
             )
             return
 
@@ -216,34 +217,3 @@ def _place(sharding: Any) -> NamedSharding | None:
     while spec and spec[-1] is None:
         spec.pop()
     return NamedSharding(sharding.mesh, PartitionSpec(*spec), memory_kind=sharding.memory_kind)
-
-
-def _check_state(state: Any) -> None:
-    """Raise for what is not a state."""
-    if not isinstance(state, TrainState):
-        raise TypeError(
-            f"a step takes a TrainState, got {type(state).__name__}; make one with "
-            "training.train_state(params, tx), and call step(state, batch)"
-        )
-
-
-def _check_not_overwritten(state: TrainState) -> None:
-    """Raise for a state that an earlier step was allowed to overwrite."""
-    if any(map(is_donated, jax.tree.leaves(state))):
-        raise ValueError(
-            "the state was given to an earlier step, which has overwritten it; go on with the "
-            "state that the step returned, or make it with train_step(..., donate=False)"
-        )
-
-
-def _check_extra(extra: dict[str, Any]) -> None:
-    """Raise for an extra argument that a compiled program cannot be given."""
-    if extra.get("schedule_step") is not None:
-        check_schedule_step(extra["schedule_step"])
-    for name, value in extra.items():
-        for leaf in jax.tree.leaves(value):
-            if callable(leaf) or isinstance(leaf, (str, bytes)):
-                raise TypeError(
-                    f"extra argument {name!r} of a step must be made of arrays or numbers, got "
-                    f"{leaf!r}; functions and texts are arguments of the transformation itself"
-                )
