@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import jaxaccel as ja
-from jaxaccel.functional import _conv_gradient
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_close
 
@@ -39,16 +38,8 @@ MAPS = {
     "linear": Map(ja.functional.linear, jnp.dot, ((3, 5, 4), (4, 6))),
     "points": convolution(((3, 5, 4, 2), (1, 1, 2, 3))),
     "points-strided": convolution(((2, 5, 4, 2), (1, 1, 2, 3)), stride=2),
-    "parts": convolution(((5, 6, 5, 2), (3, 2, 2, 3)), padding=1),
-    "parts-strided": convolution(((3, 9, 8, 2), (3, 3, 2, 3)), stride=2, dilation=2, padding=2),
 }
 BY_MAP = pytest.mark.parametrize("case", MAPS.values(), ids=MAPS)
-
-
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch):
-    """Take small batches in parts too, of one image or two."""
-    monkeypatch.setattr(_conv_gradient, "_BYTES_OF_A_PART", 400)
 
 
 def of(case, dtype="float64"):
