@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.sharding import NamedSharding
 
+from jaxaccel._donated import check_not_donated
 from jaxaccel._tree import short_repr
 
 
@@ -71,8 +72,10 @@ def has_packed(tree: Any) -> bool:
     return any(map(is_packed, jax.tree.leaves(tree, is_leaf=is_packed)))
 
 
-def unpacked(tree: Any) -> Any:
+def unpacked(tree: Any, name: str = "tree") -> Any:
     """Return a tree with what every packed tree in it holds in its place."""
+    if has_packed(tree):
+        check_not_donated(**{name: tree})
     return jax.tree.map(
         lambda node: _unpacked(node) if is_packed(node) else node, tree, is_leaf=is_packed
     )

@@ -81,7 +81,7 @@ def load_state_dict(
         >>> print(state.step, state.momentum_buffer)
         7 [3. 4.]
     """
-    packed_state, state, params = state, unpacked(state), unpacked(params)
+    packed_state, state, params = state, unpacked(state, "state"), unpacked(params, "params")
     units = units_of(state)
     calls = None if tx is None else calls_of(tx, units, state, params)
     entries, param_groups = _parts(state_dict)

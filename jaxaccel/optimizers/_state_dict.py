@@ -80,7 +80,7 @@ def state_dict(
         >>> print(found["param_groups"][0]["lr"], found["param_groups"][0]["params"])
         0.1 [0, 1]
     """
-    state, params = unpacked(state), unpacked(params)
+    state, params = unpacked(state, "state"), unpacked(params, "params")
     units = units_of(state)
     calls = None if tx is None else calls_of(tx, units, state, params)
     everything = torch_params(params, model, owners(units, calls))

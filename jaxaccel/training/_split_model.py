@@ -74,7 +74,7 @@ def split_model(model: nnx.Module, trainable: Any = None) -> tuple[ModelFunction
         params: Params, model_state: Any, *inputs: Any, training: bool, **named: Any
     ) -> tuple[Any, Any]:
         graph = training_graph if training else eval_graph
-        params = unpacked(params)
+        params = unpacked(params, "params")
         try:
             # Copied, so that variables made outside a transformation are not changed inside it.
             called = nnx.merge(graph, params, model_state, copy=True)
@@ -82,7 +82,11 @@ def split_model(model: nnx.Module, trainable: Any = None) -> tuple[ModelFunction
             _check_state(model_state)  # asked here, so that a call in order pays nothing for it
             _check_fits(own, params, model_state, is_whole=True)
             raise
-        outputs = called(*inputs, **named)
+        try:
+            outputs = called(*inputs, **named)
+        except RuntimeError:
+            check_not_donated(params=params, model_state=model_state, inputs=(inputs, named))
+            raise
         _, _, new_state = nnx.split(called, chosen, ...)
         return outputs, new_state
 

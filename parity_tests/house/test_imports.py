@@ -65,7 +65,7 @@ MAY_IMPORT = {
     "_donated": ("_tree",),
     "_check_trees": ("_arrays", "_tree", "_donated"),
     "_counts": ("_types", "_tree"),
-    "_packed": ("_tree",),
+    "_packed": ("_tree", "_donated"),
     "_check_packed": ("_tree", "_packed"),
     "_selectors": ("_functions", "_tree", "_packed", "_check_packed"),
     "_layout": ("_types", "_functions"),

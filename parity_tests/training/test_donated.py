@@ -27,6 +27,7 @@ TX = ja.optimizers.sgd(0.1, momentum=0.9)
 GROUPS = ja.optimizers.param_groups(ja.optimizers.sgd, [], lr=0.1)
 GRADIENT_FN = ja.training.gradients(loss_fn)
 MODEL = ja.nn.Linear(2, 2, rngs=ja.random.manual_seed(0))
+APPLY, OF_MODEL, REST = ja.training.split_model(MODEL)
 
 
 def mesh():
@@ -70,6 +71,14 @@ CALLS = {
     "merge": (
         lambda: ja.training.merge(MODEL, gone(nnx.state(MODEL))),
         "params at 'bias', float32 of shape (2,)",
+    ),
+    "a model's call": (
+        lambda: APPLY(gone(OF_MODEL), REST, jnp.ones((1, 2), jnp.float32), training=True),
+        "params at 'bias'",
+    ),
+    "unpacked": (
+        lambda: ja.training.unpacked(gone(ja.training.packed({"a": BATCH, "b": BATCH}))),
+        "tree at 'buffers.0'",
     ),
     "replicate": (lambda: ja.parallel.replicate(GONE, mesh()), "tree at 'w'"),
     "shard_batch": (lambda: ja.parallel.shard_batch(GONE, mesh()), "tree at 'w'"),
