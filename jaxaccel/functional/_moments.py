@@ -82,8 +82,11 @@ def _shift_delta_var(
         return mean, (guess - mean) + first, jnp.maximum(var, 0.0)
 
     def in_two_passes(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        _, delta, mean, var = moments(x.astype(wide.dtype), axes, axis_name)
-        return mean - delta, delta, var
+        wide = x.astype(first.dtype)
+        (shift,) = _means((wide,), axes, axis_name)
+        shifted = wide - shift
+        delta, second = _means((shifted, shifted * shifted), axes, axis_name)
+        return shift, delta, second - delta * delta
 
     # The input in its own dtype: a branch would read a copy in the wider one.
     return jax.lax.cond(near, in_one_pass, in_two_passes, x)

@@ -172,7 +172,7 @@ def _mean(grad, buffer, total):
 def _unmoved(grad, like):
     """Return the update that changes no bit of a parameter; ``None`` where there is none."""
     del grad
-    return None if like is None else unmoved_like(like)
+    return None if like is None else unmoved_like(jnp.asarray(like, jnp.result_type(like)))
 
 
 def _move(grad, like, move):
