@@ -217,10 +217,9 @@ def check_key(loss_fn: Any, key: Any) -> None:
 
 def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of a function; of a callable without a signature, any."""
-    try:
-        return inspect.signature(function).parameters
-    except (TypeError, ValueError):
+    if (signature := _signature(function)) is None:
         return {"any": inspect.Parameter("any", inspect.Parameter.VAR_KEYWORD)}
+    return signature.parameters
 
 
 def _takes(name: str, function: Any) -> bool:

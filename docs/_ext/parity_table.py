@@ -7,7 +7,6 @@ puts a line per function between the same markers of its page when it is built.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections import Counter
@@ -112,22 +111,13 @@ def setup(app: Any) -> dict[str, Any]:
     return {"parallel_read_safe": True}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Rewrite README.md, or check it; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing, fail when outdated")
-    check = parser.parse_args(argv).check
-    readme = ROOT / "README.md"
-    old = readme.read_text(encoding="utf-8")
-    new = with_table(old, "README.md")
-    if old == new:
-        return 0
-    if check:
-        print("README.md: run python docs/_ext/parity_table.py", file=sys.stderr)
-        return 1
-    readme.write_text(new, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    from in_place import rewrite  # beside this file, as the script's folder is on the path
+
+    sys.exit(
+        rewrite(
+            ROOT / "README.md",
+            lambda old: with_table(old, "README.md"),
+            "docs/_ext/parity_table.py",
+        )
+    )

@@ -6,7 +6,6 @@ changes nothing and fails when the page has old ones. A run that has no file kee
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -61,22 +60,13 @@ def source(machine: dict[str, str]) -> str:
     return f"*{where}; {machine['versions']}.*"
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Rewrite the page, or check it; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing, fail when outdated")
-    check = parser.parse_args(argv).check
-    page = DOCS / "performance.md"
-    old = page.read_text(encoding="utf-8")
-    new = with_tables(old, DOCS / "benchmarks")
-    if old == new:
-        return 0
-    if check:
-        print("performance.md: run python docs/_ext/performance_tables.py", file=sys.stderr)
-        return 1
-    page.write_text(new, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    from in_place import rewrite  # beside this file, as the script's folder is on the path
+
+    sys.exit(
+        rewrite(
+            DOCS / "performance.md",
+            lambda old: with_tables(old, DOCS / "benchmarks"),
+            "docs/_ext/performance_tables.py",
+        )
+    )

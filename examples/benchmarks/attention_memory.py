@@ -8,7 +8,7 @@ for eight that share the batch, in a plain ``jit``; ``flash`` has to be in ``jax
 The table has what a chip holds beside arguments and results; a dash is a program that does not fit.
 
 bfloat16, 16 sequences per chip, 8 heads, vectors of 128 (jax 0.10.2, libtpu 0.0.42), MiB for L =
-1024, 2048, 4096, 8192: plain 1024, 4096, and twice does not fit; by default 129, 512, 1024, 2049;
+1024, 2048, 4096, 8192: plain 1024, 4096, and twice does not fit; by default 129, 513, 1024, 2049;
 flash 128, 384, 768, 1536; the same on eight chips. Takes 90 seconds of a CPU core.
 """
 

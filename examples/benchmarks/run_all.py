@@ -5,9 +5,9 @@
     python examples/benchmarks/run_all.py --smoke
     python docs/_ext/performance_tables.py
 
-The last line puts the tables into the page. Take times on a quiet machine: some 12 minutes on two
-cores. ``--compilers`` reads what the programs move off the vendors' compilers instead (the extra
-``aot``; for the H100 the extra ``aot-gpu``): no times, so the machine may be busy, and an hour.
+The last line puts the tables into the page. Take times on a quiet machine. ``--compilers`` reads
+what the programs move off the vendors' compilers instead (the extra ``aot``; for the H100 the extra
+``aot-gpu``): no times, so the machine may be busy.
 """
 
 from __future__ import annotations

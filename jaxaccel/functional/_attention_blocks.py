@@ -106,7 +106,8 @@ def _attend_in_turn(
             positions = jnp.minimum(positions, length - 1)
         own_key = None if dropout_key is None else jax.random.fold_in(dropout_key, index)
         shared, draw = (key.astype(dtype), value.astype(dtype)), (dropout_p, own_key)
-        return attend(query, *shared, seen, positions, scale, softmax_or_zeros, *draw)[0]
+        # No weights wait here for the backward pass, which has the scores anew.
+        return attend(query, *shared, seen, positions, scale, _shares, *draw)[0]
 
     own_masks = [_split(m, count, rows) if m.shape[-2] == length else None for m in masks]
     indices = jnp.arange(count, dtype=jnp.int32)

@@ -162,7 +162,7 @@ def _conv(
     check_bias(f"weight of size {[*weight.shape]}", weight.shape[-1], bias)
     check_same_dtype(input, weight, bias)
     arguments = (stride, tuple(pairs), dilation, groups)
-    form = gradient_on_cpu(batch, weight, *arguments)
+    form = gradient_on_cpu(batch, weight, pairs, groups)
     output = affine(WeightMap(convolve, form, arguments), batch, weight, bias)
     return output[0] if input.ndim == axes + 1 else output
 

@@ -1,8 +1,8 @@
-"""The gradient of a convolution's weight, in the form that is fastest on CPUs."""
+"""The gradient of a convolution's weight, where CPUs have a faster form than XLA's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +33,7 @@ def convolve(
 def gradient_on_cpu(
     input: jax.Array,
     weight: jax.Array,
-    stride: tuple[int, ...],
-    padding: tuple[tuple[int, int], ...],
-    dilation: tuple[int, ...],
+    padding: Sequence[tuple[int, int]],
     groups: int,
 ) -> Callable[..., jax.Array] | None:
     """Return the form of the weight's gradient for these shapes; None where it is XLA's."""

@@ -26,12 +26,8 @@ class Moments(NamedTuple):
 
 def moments(x: jax.Array, axes: tuple[int, ...], axis_name: AxisName | None = None) -> Moments:
     """Return the moments of ``x`` in two passes, over a mapped axis too when it is named."""
-    # The first mean is rounded; the second pass corrects it, which costs no further pass. As a
-    # mere shift it needs no gradient.
-    (shift,) = _means((jax.lax.stop_gradient(x),), axes, axis_name)
-    shifted = x - shift
-    delta, second = _means((shifted, shifted * shifted), axes, axis_name)
-    return Moments(shifted, delta, shift + delta, second - delta * delta)
+    shift, delta, var = _two_passes(x, axes, axis_name)
+    return Moments(x - shift, delta, shift + delta, var)
 
 
 def moments_near(
@@ -82,11 +78,7 @@ def _shift_delta_var(
         return mean, (guess - mean) + first, jnp.maximum(var, 0.0)
 
     def in_two_passes(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        wide = x.astype(first.dtype)
-        (shift,) = _means((wide,), axes, axis_name)
-        shifted = wide - shift
-        delta, second = _means((shifted, shifted * shifted), axes, axis_name)
-        return shift, delta, second - delta * delta
+        return _two_passes(x.astype(first.dtype), axes, axis_name)
 
     # The input in its own dtype: a branch would read a copy in the wider one.
     return jax.lax.cond(near, in_one_pass, in_two_passes, x)
@@ -116,6 +108,18 @@ def check_dtypes(input: jax.Array, **parameters: jax.Array | None) -> None:
                 f"mixed dtype: {name} should have dtype {' or '.join(sorted(map(str, allowed)))} "
                 f"for an input of dtype {input.dtype}, got {value.dtype}"
             )
+
+
+def _two_passes(
+    x: jax.Array, axes: tuple[int, ...], axis_name: AxisName | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return a shift, the mean less the shift, and the variance."""
+    # The first mean is rounded; the second pass corrects it, which costs no further pass. As a
+    # mere shift it needs no gradient.
+    (shift,) = _means((jax.lax.stop_gradient(x),), axes, axis_name)
+    shifted = x - shift
+    delta, second = _means((shifted, shifted * shifted), axes, axis_name)
+    return shift, delta, second - delta * delta
 
 
 def _means(

@@ -23,9 +23,8 @@ from jaxaccel.functional._attention_kernels import (
 SHORT = 512
 """The most keys with which all queries are computed at once, unless an implementation is named.
 
-Blocks compute the scores again in the backward pass, which on TPUs moves a quarter more bytes at
-every length. What they save is the weights that wait for that pass: with 512 keys half as many
-numbers as the rest of a transformer's layer keeps, and twice as many with 2,048.
+Blocks compute the scores again in the backward pass. What they save is the weights that wait for
+that pass, which are few where there are few keys.
 """
 
 
