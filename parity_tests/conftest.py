@@ -7,7 +7,7 @@ between edits (``pytest -m quick``). Of a parity test the quick rows of each fun
 import os
 
 # On the CPU unless the environment asks for another device (JAX_PLATFORMS=cuda,cpu).
-ON_CPU = "JAX_PLATFORMS" not in os.environ
+ON_CPU = os.environ.get("JAX_PLATFORMS", "cpu") == "cpu"
 if ON_CPU:
     # Compiling is what takes the time, and the formulas do not change. Where the last bit counts,
     # a test asks for harness.compiled.QUICK_COMPILE.
