@@ -64,7 +64,12 @@ def _own_gradient_jvp(rule: WeightMap, primals: Any, tangents: Any) -> tuple[jax
     """Return the output and its tangent: the weight's part is the primitive below."""
     input, weight, bias = primals
     input_dot, weight_dot, bias_dot = tangents
-    output, terms = _own_gradient(rule, input, weight, bias), []
+    # Plainly, and not by the function itself: where activations are recomputed, a policy of
+    # jax.checkpoint finds the product, and may keep it.
+    output, terms = rule.product(input, weight, *rule.arguments), []
+    if bias is not None:
+        own = jax.lax.expand_dims(bias, range(output.ndim - 1))
+        output += with_float32_sums(own, output)
     if not isinstance(input_dot, SymbolicZero):
         terms.append(rule.product(input_dot, weight, *rule.arguments))
     if not isinstance(weight_dot, SymbolicZero):

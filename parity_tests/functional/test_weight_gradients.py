@@ -1,11 +1,13 @@
 """Gradients of weights in forms of their own on CPUs: the same numbers, and nowhere else."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
@@ -114,6 +116,27 @@ def test_what_a_compiler_spreads_over_devices_is_the_plain_function(case):
         jax.grad(plain, 1), mesh=mesh, in_specs=(rows, all_of_it), out_specs=all_of_it
     )
     assert found.lower(x, w).as_text() != jax.jit(apart).lower(x, w).as_text()
+
+
+def products(jaxpr):
+    """Count the products in a program, those of gradients among them."""
+    own = sum(e.primitive.name in ("dot_general", "weight_gradient") for e in jaxpr.eqns)
+    inner = (j for e in jaxpr.eqns for j in jaxprs_in_params(e.params))
+    return own + sum(map(products, inner))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_policies_of_checkpoint_find_the_product(dtype):
+    """One that keeps products keeps it, and the backward pass multiplies as if nothing was lost."""
+    x, w = of(MAPS["linear"], dtype)
+
+    def counted(wrap):
+        layer = wrap(lambda x, w, b: jnp.sin(ja.functional.linear(x, w, b)).sum())
+        return products(jax.make_jaxpr(jax.grad(layer, (0, 1, 2)))(x, w, w[0]).jaxpr)
+
+    keeps = functools.partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable)
+    assert counted(lambda layer: layer) == counted(keeps) == 3
+    assert counted(jax.checkpoint) == 4
 
 
 def test_a_matrix_product_copies_nothing_into_another_order():
