@@ -87,9 +87,16 @@ def number_at(index: jax.Array, array: jax.Array, stored: jax.Array) -> jax.Arra
         stored: The same numbers.
     """
     index = jnp.expand_dims(jnp.where(_inside(index, array.shape[-1]), index, 0), -1)
-    found = jnp.take_along_axis(jax.lax.stop_gradient(stored), index, -1)[..., 0]
-    classes = jax.lax.broadcasted_iota(index.dtype, array.shape, array.ndim - 1)
+    # Known where a mesh has explicit axes; of classes on several devices nothing can be gathered.
+    sharding = jax.typeof(array).sharding
+    is_spread = sharding.spec[-1] is not None
+    classes = jax.lax.broadcasted_iota(
+        *(index.dtype, array.shape, array.ndim - 1), out_sharding=sharding if is_spread else None
+    )
     found_again = jnp.sum(jnp.where(classes == index, array, jnp.zeros_like(array)), -1)
+    if is_spread:
+        return found_again
+    found = jnp.take_along_axis(jax.lax.stop_gradient(stored), index, -1)[..., 0]
     return with_gradient_of(found_again, found.astype(array.dtype))
 
 
@@ -105,7 +112,13 @@ def picked(
     zero = jnp.zeros_like(log_prob)
     weights = jnp.ones_like(zero)
     if weight is not None:
-        weights = jnp.asarray(weight, zero.dtype)[jnp.where(inside, index, 0)]
+        place = jnp.where(inside, index, 0)
+        where = jax.typeof(place).sharding  # known where a mesh has explicit axes
+        weights = (
+            jnp.asarray(weight, zero.dtype)
+            .at[place]
+            .get(out_sharding=where if any(where.spec) else None)
+        )
     # A compiled program cannot raise; nan is seen.
     loss = jnp.where(inside, -weights * log_prob, jnp.full_like(zero, jnp.nan))
     return jnp.where(kept, loss, zero), jnp.where(kept, weights, zero)

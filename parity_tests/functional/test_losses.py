@@ -327,6 +327,34 @@ def test_losses_under_vmap_and_with_sharded_batches():
         assert_all_close({"output": found}, {"output": expected}, OF_MAX["float64"])
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_classes_on_several_devices(name):
+    """On a mesh whose axes are part of the types, values and gradients are those of one device."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(4, 6, 8)))
+    y = jnp.asarray(rng.integers(0, 8, (4, 6))).at[0, 0].set(-100)
+    weight = jnp.asarray(rng.uniform(0.5, 2, 8))
+    loss = functools.partial(getattr(ja.functional, name))
+
+    def mean(x, y, weight):
+        return loss(x, y, weight)
+
+    expected = jax.value_and_grad(mean)(x, y, weight)
+    mesh = jax.make_mesh(
+        (2, 4), ("data", "model"), axis_types=(jax.sharding.AxisType.Explicit,) * 2
+    )
+    spec = jax.sharding.PartitionSpec
+    with jax.set_mesh(mesh):
+        given = jax.device_put((x, y, weight), (spec("data", None, "model"), spec("data"), spec()))
+        found = jax.jit(jax.value_and_grad(mean))(*given)
+        assert jax.typeof(found[1]).sharding.spec == spec("data", None, "model")
+    assert_all_close(
+        dict(zip(("loss", "grad"), found, strict=True)),
+        dict(zip(("loss", "grad"), expected, strict=True)),
+        OF_MAX["float64"],
+    )
+
+
 # --- warnings and errors ------------------------------------------------------------------------
 
 
