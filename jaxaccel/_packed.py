@@ -13,7 +13,7 @@ from jax.core import Tracer
 from jax.sharding import NamedSharding
 
 from jaxaccel._donated import check_not_donated
-from jaxaccel._tree import short_repr
+from jaxaccel._tree import path_name, short_repr
 
 
 @jax.tree_util.register_static
@@ -171,12 +171,37 @@ def _placed_like(leaf: Any, buffer: jax.Array) -> jax.Array:
 
 def packed_as(tree: Any, like: Any) -> Any:
     """Return a tree packed wherever another one of the same kind is."""
-    nodes, treedef = jax.tree.flatten(like, is_leaf=is_packed)
-    parts = _in_places_of(treedef, tree)
-    return treedef.unflatten(
-        packed_by(node.layout, part, node.buffers) if is_packed(node) else part
-        for node, part in zip(nodes, parts, strict=True)
-    )
+    nodes, treedef = jax.tree.flatten_with_path(like, is_leaf=is_packed)
+    parts = [
+        _packed_like(part, node) if is_packed(node) else _checked_like(path_name(path), part, node)
+        for (path, node), part in zip(nodes, _in_places_of(treedef, tree), strict=True)
+    ]
+    return treedef.unflatten(parts)
+
+
+def _packed_like(tree: Any, like: Packed) -> Packed:
+    """Return a tree packed as another one is, of the same shapes and dtypes."""
+    layout = like.layout
+    buffers = [
+        jax.ShapeDtypeStruct(each.shape, each.dtype) if hasattr(each, "shape") else each
+        for each in like.buffers
+    ]
+    wanted = layout.treedef.flatten_up_to(_unpacked(like._replace(buffers=tuple(buffers))))
+    for row in zip(layout.paths, _in_places_of(layout.treedef, tree), wanted, strict=True):
+        _checked_like(*row)
+    return packed_by(layout, tree, like.buffers)
+
+
+def _checked_like(path: str, leaf: Any, like: Any) -> Any:
+    """Return a leaf, of the shape and dtype of the one that it is to stand for."""
+    for what, remedy in (("shape", ""), ("dtype", ", or convert it first: leaf.astype(dtype)")):
+        found, own = getattr(leaf, what, None), getattr(like, what, None)
+        if found is not None and own is not None and found != own:
+            raise ValueError(
+                f"{path!r} has {what} {found}, where it is to be packed {own}; give a tree of the "
+                f"same kind{remedy}"
+            )
+    return leaf
 
 
 def names_and_shapes(tree: Any) -> Any:

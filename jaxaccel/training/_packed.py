@@ -39,7 +39,9 @@ def packed(params: Params, *, below: Count = 16384, groups: Sequence[Any] = ()) 
     Args:
         params: The parameters.
         below: Leaves of fewer numbers are packed; larger ones, sharded ones, and those that have no
-            other of their kind, stay by themselves.
+            other of their kind, stay by themselves. Inside ``jit``, on a mesh whose axes are
+            automatic, no array says whether it is sharded, and those that are would be gathered:
+            pack before the compiled step.
         groups: What is treated apart, and so is in buffers of its own: the ``groups`` of
             ``optimizers.param_groups``, or what ``training.gradients`` has as ``trainable``
             (a regular expression, a predicate or a mask each).
@@ -141,8 +143,8 @@ def packed_as(tree: Any, like: Any) -> Any:
         The tree, packed wherever ``like`` is.
 
     Raises:
-        ValueError: The trees have different structures, or leaves of one buffer differ in a count
-            that is one for all of it.
+        ValueError: The trees have different structures, a leaf has another shape or dtype than the
+            one in its place, or leaves of one buffer differ in a count that is one for all of it.
 
     PyTorch:
         There is nothing to pack.

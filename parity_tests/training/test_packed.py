@@ -347,7 +347,7 @@ def test_errors_name_what_is_wrong():
         ja.training.packed(params, groups=[3])
     state = ja.optimizers.count_per_parameter(ja.optimizers.adam()).init(packed)
     apart = ja.training.unpacked(state)
-    counts = apart.inner_state.step.of_leaves | {"h0": jnp.asarray(3)}
+    counts = apart.inner_state.step.of_leaves | {"h0": jnp.int32(3)}
     apart = apart._replace(
         inner_state=apart.inner_state._replace(
             step=apart.inner_state.step._replace(of_leaves=counts)
@@ -355,6 +355,17 @@ def test_errors_name_what_is_wrong():
     )
     with pytest.raises(ValueError, match="'h0' and 'h1' are in one buffer, but one has"):
         ja.training.packed_as(apart, state)
+    for wrong, text in (
+        (params | {"h0": params["h0"].astype("float32")}, "'h0' has dtype float32, where it is to"),
+        (params | {"h0": jnp.ones((5,), "bfloat16")}, r"'h0' has shape \(5,\), where it is to"),
+        (params | {"table": np.ones((30, 4), "float16")}, "'table' has dtype float16"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            ja.training.packed_as(wrong, packed)
+    run = ja.training.train_state(packed, ja.optimizers.sgd())
+    apart = ja.training.unpacked(run)._replace(step=np.int8(0))
+    with pytest.raises(ValueError, match="'step' has dtype int8, where it is to be packed int32"):
+        ja.training.packed_as(apart, run)
 
 
 def test_repr_shows_arrays_and_not_names():
