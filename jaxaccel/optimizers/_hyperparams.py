@@ -116,8 +116,9 @@ def set_hyperparams(state: StateT, group: int | str | None = None, **values: Any
 
     PyTorch:
         ``optimizer.param_groups[group]["lr"] = value``: same effect, and like there the value is
-        not checked against the optimizer's bounds. A momentum that was the number 0 has no buffer
-        and cannot be changed; PyTorch would start one.
+        not checked against the optimizer's bounds, nor whether it is NaN: a compiled step takes it
+        (an update outside of ``jit`` raises). A momentum that was the number 0 has no buffer and
+        cannot be changed; PyTorch would start one.
 
     Example:
         >>> import jax.numpy as jnp

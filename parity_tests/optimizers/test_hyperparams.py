@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import torch
 from jax.sharding import NamedSharding, PartitionSpec
 
 import jaxaccel as ja
@@ -144,6 +145,23 @@ def test_values_of_many_runs_at_once():
     assert group["lr"].tolist() == [0.5, 0.25]
     assert group["betas"][1].tolist() == [0.75, 0.75]
     assert get(put(states, lr=1.0))[0]["lr"].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("lr", [float("nan"), float("inf"), -0.5])
+def test_numbers_out_of_bounds_are_taken_as_pytorch_takes_them(lr):
+    """``param_groups[0]["lr"] = value`` is not checked; what it makes of a parameter is seen."""
+    theirs = torch.ones(2, requires_grad=True)
+    optimizer = torch.optim.SGD([theirs], lr=0.25)
+    optimizer.param_groups[0]["lr"] = lr
+    theirs.grad = torch.tensor([1.0, -2.0])
+    optimizer.step()
+    tx, ours, grads = param_groups(sgd, [], lr=0.25), jnp.ones(2), jnp.array([1.0, -2.0])
+    state = put(tx.init(ours), lr=lr)
+    updates, _ = jax.jit(tx.update)(grads, state, ours)
+    np.testing.assert_array_equal(ours + updates, theirs.detach().numpy())
+    if not lr > 0:
+        with pytest.raises(ValueError, match=f"Invalid learning rate: {lr}"):
+            tx.update(grads, state, ours)
 
 
 def test_set_numbers_stay_on_the_mesh():
