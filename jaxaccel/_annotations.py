@@ -124,7 +124,8 @@ def _union(members: tuple[Any, ...]) -> Kind:
 
     types_ = set[type]().union(*(kind.types for kind in kinds))
     is_number = any(kind.is_number for kind in kinds)
-    return Kind(" or ".join(dict.fromkeys(said)), types_, take, element, is_number)
+    made_by = next((kind.made_by for kind in kinds if kind.made_by is not None), None)
+    return Kind(" or ".join(dict.fromkeys(said)), types_, take, element, is_number, made_by)
 
 
 def _literal(words: tuple[Any, ...]) -> Kind:
@@ -136,7 +137,7 @@ def _several(kind: Kind, is_iterable: bool) -> Kind:
     """Return the kind of a sequence, or of what is iterated over and not looked into."""
 
     def take(value: Any) -> Any:
-        if isinstance(value, (str, bytes, abc.Mapping)):
+        if isinstance(value, (str, bytes, abc.Mapping, np.ma.MaskedArray)):
             raise MisfitError
         if isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1:
             if not has_numbers(value.dtype) or value.dtype.kind not in "iuf":
@@ -208,12 +209,13 @@ def _instance(cls: Any) -> Kind:
         return _meant(Meant(_NAMES[cls], is_generator))
     package = cls.__module__.partition(".")[0]
     name = cls.__name__ if package in ("jaxaccel", "builtins") else f"{package}.{cls.__name__}"
-    return Kind(_NAMES.get(cls, name), set(), take)
+    return Kind(_NAMES.get(cls, name), set(), take, made_by=cls)
 
 
 def _has_length(value: Any) -> bool:
     """Return whether something holds so many items: no text, no array without axes."""
-    return not isinstance(value, (str, bytes)) and getattr(value, "ndim", 1) > 0
+    axes = getattr(value, "ndim", 1)  # nnx.Rngs has whatever it is asked for
+    return not isinstance(value, (str, bytes)) and isinstance(axes, int) and axes > 0
 
 
 def _plural(what: str) -> str:

@@ -17,7 +17,7 @@ def has_numbers(dtype: Any) -> bool:
 def is_array(value: Any) -> bool:
     """Return whether JAX takes something as an array, or as its keys."""
     if isinstance(value, (np.ndarray, np.generic)):
-        return has_numbers(value.dtype)
+        return has_numbers(value.dtype) and not isinstance(value, np.ma.MaskedArray)
     if isinstance(value, int):
         return value.bit_length() < 8 * jax.dtypes.canonicalize_dtype(int).itemsize
     return isinstance(value, (jax.Array, float, complex)) or hasattr(value, "__jax_array__")

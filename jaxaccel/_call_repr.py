@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from jaxaccel._tree import brief
+from jaxaccel._uncalled import says_call_it
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,6 +37,8 @@ def shows_call(factory: Callable[P, R]) -> Callable[P, R]:
         shown.own_call = getattr(made, "own_call", shown.call)
         return shown
 
+    if "Transformation" in str(factory.__annotations__.get("return", "")):
+        says_call_it(make)
     return make
 
 
@@ -93,5 +96,6 @@ def in_brief(value: Any) -> str:
         return repr(value)
     if callable(value) and hasattr(value, "__name__"):
         return value.__name__
-    text = brief(value) if hasattr(value, "dtype") else repr(value)
+    is_array = hasattr(value, "dtype") and isinstance(getattr(value, "shape", None), tuple)
+    text = brief(value) if is_array else repr(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -12,12 +13,20 @@ from jaxaccel._arrays import is_array
 from jaxaccel._donated import check_not_donated
 from jaxaccel._tree import is_none, path_name
 
+MASKED = "a masked array is not one to JAX: pass array.filled(value)"
+"""What to do about one of NumPy's masked arrays."""
+
 MOST_NAMED = 5
 """Paths that an error lists."""
 
 
 def check_arrays(name: str, tree: Any) -> None:
     """Raise for a leaf of a tree that JAX cannot compute with: a tensor, a text, donated."""
+    if isinstance(tree, Iterator):
+        raise TypeError(
+            f"{name} must be made of arrays, got an iterator, {tree!r:.60}; take what it holds: "
+            f"next({name}), or tuple({name})"
+        )
     if all(map(is_array, jax.tree.leaves(tree))):
         check_not_donated(**{name: tree})
         return
@@ -25,6 +34,7 @@ def check_arrays(name: str, tree: Any) -> None:
         if not is_array(leaf):
             kind = f"{type(leaf).__module__}.{type(leaf).__name__}"
             remedy = "pass tensor.numpy()" if kind == "torch.Tensor" else "pass arrays or numbers"
+            remedy = MASKED if isinstance(leaf, np.ma.MaskedArray) else remedy
             found = f"an array of {leaf.dtype}" if isinstance(leaf, np.ndarray) else f"a {kind}"
             where = name + jax.tree_util.keystr(path)
             raise TypeError(f"{where} is {found}, {leaf!r:.60}; {remedy}")

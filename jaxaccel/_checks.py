@@ -100,7 +100,7 @@ def as_integer(value: Any) -> int | None:
         return None
     try:
         found = operator.index(value)
-    except TypeError:
+    except (TypeError, AttributeError):  # a variable of nnx that holds nothing has no index
         return None
     return found if -(2**63) <= found < 2**64 else None
 

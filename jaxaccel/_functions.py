@@ -13,6 +13,8 @@ import numpy as np
 from flax import nnx
 from jax.core import Tracer
 
+from jaxaccel._uncalled import is_plateau, is_transformation
+
 _PACKAGE = __name__.partition(".")[0] + "."
 
 
@@ -44,6 +46,17 @@ def takes(function: Any, *args: Any, **kwargs: Any) -> bool:
         return True
     try:
         signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _takes_two(function: Any) -> bool:
+    """Return whether a function can be given two arguments by position, and then others."""
+    if (signature := _signature(function)) is None:
+        return True
+    try:
+        signature.bind_partial(None, None)
     except TypeError:
         return False
     return True
@@ -119,8 +132,19 @@ def _is_of_this_library(function: Any) -> bool:
 
 def check_transformation(taker: str, tx: Any) -> None:
     """Raise unless something has ``init`` and ``update``: a factory that was not called, say."""
-    if hasattr(tx, "init") and hasattr(tx, "update"):
+    if is_transformation(tx):
         return
+    if is_plateau(tx):
+        raise TypeError(
+            f"{taker} takes a transformation, got {tx!r:.80}, which follows a metric; pass an "
+            "optimizer in a chain with it: optax.chain(optimizer, plateau.transformation)"
+        )
+    if isinstance(tx, nnx.Module) or (callable(tx) and "loss_scale" in _parameters(tx)):
+        found = "model" if isinstance(tx, nnx.Module) else "gradient function"
+        raise TypeError(
+            f"{taker} takes a transformation, such as optimizers.sgd(lr=0.1), got the {found} "
+            f"{name_of(tx)}; a step is train_step(gradient_fn, tx)"
+        )
     if callable(tx):
         name = getattr(tx, "__name__", type(tx).__name__)
         raise TypeError(
@@ -133,7 +157,7 @@ def check_transformation(taker: str, tx: Any) -> None:
 
 def check_factory(taker: str, optimizer: Any) -> None:
     """Raise for an optimizer that was called already, where the function is wanted."""
-    if hasattr(optimizer, "init") and hasattr(optimizer, "update"):
+    if is_transformation(optimizer):
         raise TypeError(
             f"{taker} takes the optimizer's function, got what it returned: {optimizer!r:.80}; "
             f"pass the function and its arguments: {taker}(adamw, groups, lr=...)"
@@ -150,7 +174,9 @@ def check_gradient_function(taker: str, function: Any) -> None:
             "loss function that calls it, and pass training.gradients(loss_fn)"
         )
     if not callable(function):
-        raise TypeError(f"{taker} takes a gradient function, got {function!r:.80}")
+        is_second = is_transformation(function)
+        remedy = "; a step is train_step(gradient_fn, tx)" if is_second else ""
+        raise TypeError(f"{taker} takes a gradient function, got {function!r:.80}{remedy}")
     if takes(function, None, None, None, loss_scale=None, key=None):
         return
     name = name_of(function)
@@ -161,6 +187,26 @@ def check_gradient_function(taker: str, function: Any) -> None:
         f"{taker} takes a gradient function (params, model_state, batch, *, loss_scale, key), "
         f"got {name}, which takes {taken_by(function)}; {remedy}"
     )
+
+
+def check_model_function(taker: str, function: Any) -> None:
+    """Raise for what is seen not to be a model function: a model, a gradient function."""
+    form = "(params, model_state, *inputs) -> (outputs, model_state)"
+    if isinstance(function, nnx.Module):
+        raise TypeError(
+            f"{taker} takes a model function {form}, got the model {type(function).__name__}; "
+            "training.split_model(model) makes one of it"
+        )
+    if "loss_scale" in _parameters(function):
+        raise TypeError(
+            f"{taker} takes a model function {form}, got {name_of(function)}, a gradient function; "
+            "wrap the model function that its loss function calls"
+        )
+    if not _takes_two(function):
+        raise TypeError(
+            f"{taker} takes a model function {form}, got {name_of(function)}, which takes "
+            f"{taken_by(function)}"
+        )
 
 
 def check_loss_function(taker: str, function: Any) -> None:

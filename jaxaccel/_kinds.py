@@ -33,10 +33,20 @@ class Kind(NamedTuple):
     """The kind of what a sequence holds."""
     is_number: bool = False
     """Whether it may be a number of Python's."""
+    made_by: type | None = None
+    """A class whose instances fit."""
 
     def fit(self, value: Any) -> Any:
         """Return a value as the function gets it, or raise :class:`MisfitError`."""
         return value if type(value) in self.types else self.take(value)
+
+    def fits(self, value: Any) -> bool:
+        """Return whether a value fits."""
+        try:
+            self.fit(value)
+        except MisfitError:
+            return False
+        return True
 
 
 _LIMIT = 2**63
@@ -118,7 +128,10 @@ def _take_first(value: Any) -> Any:
         return (
             _take_array(value.__jax_array__()) if hasattr(value, "__jax_array__") else misfit(value)
         )
-    return value if has_numbers(value.dtype) else misfit(value)
+    if isinstance(value, np.ma.MaskedArray) or not has_numbers(value.dtype):
+        raise MisfitError
+    # A matrix, say, multiplies as no array does.
+    return value if isinstance(value, np.generic) else np.asarray(value)
 
 
 _JAX_ARRAYS: set[type] = set()

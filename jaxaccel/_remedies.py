@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from jax.core import Tracer
 
+from jaxaccel._arrays import has_numbers
+from jaxaccel._uncalled import is_plateau, is_transformation
+
 _NOT_HERE = "it says how PyTorch computes, and not what: leave it out, XLA decides"
 _STATE = "give parameters to the transformation: tx = {0}(...), state = tx.init(params)"
 _OF_LR = "give the learning rate as lr, and what this returns to the optimizer as its lr"
@@ -97,8 +100,17 @@ def _beside(function: Any, word: str, known: Iterable[str]) -> str | None:
     return None
 
 
-def remedy_for_value(function: Any, name: str, what: str, value: Any, is_first: bool) -> str | None:
+def remedy_for_value(
+    function: Any, name: str, what: str, value: Any, is_first: bool, made_by: type | None = None
+) -> str | None:
     """Return how a value of the wrong kind is made into the right one."""
+    if isinstance(value, type) and made_by is not None and issubclass(value, made_by):
+        return f"that is the class; make one: {value.__name__}(...)"
+    if is_plateau(value):
+        return (
+            "a plateau follows a metric and not the step; chain it: optax.chain(optimizer, "
+            "plateau.transformation)"
+        )
     word = left_out_first(function, value) if is_first else None
     if word and (remedy := _beside(function, word, [name])):
         return remedy
@@ -107,8 +119,8 @@ def remedy_for_value(function: Any, name: str, what: str, value: Any, is_first: 
     if isinstance(value, Tracer):
         return "a traced value is not known yet: name the argument in jax.jit's static_argnames"
     if type(value).__module__.partition(".")[0] == "torch":
-        return _of_torch(value)
-    if isinstance(value, Iterator):
+        return _of_torch(value, what)
+    if isinstance(value, Iterator) and ("tuple" in what or "iterable" in what):
         return f"an iterator is used up when it is read: give list({name})"
     if "array" in what:
         return _of_array(value)
@@ -124,7 +136,8 @@ def left_out_first(function: Any, value: Any) -> str | None:
     if room == "schedules":
         is_held = hasattr(value, "update") or hasattr(value, "param_groups")
     else:
-        is_held = isinstance(value, (Mapping, Iterable)) and _dimensions(value) != 0
+        is_tree = isinstance(value, (Mapping, Iterable)) and _dimensions(value) != 0
+        is_held = is_tree and not is_transformation(value) and not is_plateau(value)
     return words.get(room) if is_held and not isinstance(value, str) else None
 
 
@@ -140,7 +153,7 @@ def is_too_large(value: Any) -> bool:
     return isinstance(value, int) and value.bit_length() > 64
 
 
-def _of_torch(value: Any) -> str | None:
+def _of_torch(value: Any, what: str) -> str | None:
     """Return how what PyTorch made becomes ours."""
     name = type(value).__name__
     if name == "PackedSequence":
@@ -154,13 +167,19 @@ def _of_torch(value: Any) -> str | None:
         return OF_ARGUMENT["dtype"]
     if not hasattr(value, "detach"):
         return None
-    return "jnp.asarray(tensor.detach().numpy()) makes an array of a tensor"
+    if "array" in what or "JAX scalar" in what:
+        return "jnp.asarray(tensor.detach().numpy()) makes an array of a tensor"
+    if "tuple" in what:
+        return "tensor.tolist() makes a list of a tensor"
+    return "tensor.item() is its number" if what in ("int", "float", "bool") else None
 
 
 def _of_array(value: Any) -> str | None:
     """Return how numbers become an array."""
     if isinstance(value, (int, float, complex, list, tuple)):
         return "jnp.asarray(value) makes one"
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ma.MaskedArray):
+        return "a masked array is not one to JAX: array.filled(value) is"
+    if isinstance(value, np.ndarray) and not has_numbers(value.dtype):
         return f"an array of {value.dtype} has no numbers; np.asarray(value, dtype) converts them"
     return None

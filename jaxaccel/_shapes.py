@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from jaxaccel._checks import as_integer
+
+MOST = 2**40
+"""Numbers of the largest new array: of larger ones a compiler may abort, and not raise."""
 
 
 def checked_shape(shape: Any) -> tuple[int, ...]:
@@ -12,7 +17,7 @@ def checked_shape(shape: Any) -> tuple[int, ...]:
 
     Raises:
         TypeError: It is not made of integers.
-        ValueError: A number is negative.
+        ValueError: A number is negative, or the array would have more numbers than any memory.
     """
     is_several = hasattr(shape, "__len__") and not isinstance(shape, (str, bytes, dict))
     found = [as_integer(size) for size in shape] if is_several else [None]
@@ -24,4 +29,18 @@ def checked_shape(shape: Any) -> tuple[int, ...]:
             raise ValueError(
                 f"Trying to create tensor with negative dimension {size}: {list(sizes)}"
             )
+    check_size("shape", sizes)
     return sizes
+
+
+def check_size(name: str, sizes: Sequence[int]) -> None:
+    """Raise for a new array of more numbers than any memory, with the beginning of PyTorch's text.
+
+    Raises:
+        ValueError: It has more.
+    """
+    if math.prod(sizes) > MOST:
+        raise ValueError(
+            f"not enough memory: you tried to allocate {math.prod(sizes)} numbers\n"
+            f"{name} is {list(sizes)}, and no array here has more than 2**40 numbers"
+        )

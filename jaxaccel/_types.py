@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import (
     Annotated,
     Any,
@@ -45,7 +45,9 @@ def is_dtype(value: Any) -> bool:
 
 
 def _is_tree(value: Any) -> bool:
-    return value is not None and all(map(_is_leaf, jax.tree.leaves(value)))
+    # An iterator is a leaf to JAX, which warns of it.
+    is_other = value is None or isinstance(value, Iterator)
+    return not is_other and all(map(_is_leaf, jax.tree.leaves(value)))
 
 
 def _is_leaf(value: Any) -> bool:

@@ -35,6 +35,7 @@ def compilation_cache(folder: str | os.PathLike[str] | None = None) -> Path:
 
     Raises:
         TypeError: ``folder`` is not a path.
+        ValueError: It has a character 0 in it.
         OSError: It cannot be made or written to.
 
     PyTorch:
@@ -71,6 +72,8 @@ def _checked_folder(folder: Any) -> Path:
         raise TypeError(
             f"folder must be a path, or None for the user's folder for caches, got {folder!r}"
         )
+    if "\0" in os.fspath(folder):
+        raise ValueError(f"folder must be a path, which has no character 0 in it, got {folder!r}")
     place = Path(folder).expanduser().absolute()
     try:
         place.mkdir(parents=True, exist_ok=True)

@@ -118,7 +118,7 @@ def _adaptive_avg_pool(
         return _adaptive_avg_pool(name, axes, input[None], sizes)[0]
     if not jnp.issubdtype(input.dtype, jnp.floating):
         raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
-    check_input(name, input, axes)
+    check_input(name, input, axes, sizes)
     mean = input.astype(compute_dtype(input.dtype))
     for axis, size in enumerate(sizes, 1):
         length = input.shape[axis]

@@ -118,7 +118,7 @@ def _adaptive_max_pool(
     sizes = pool_output_size(name, axes, output_size)
     if input.ndim == axes + 1:
         return _adaptive_max_pool(name, axes, input[None], sizes)[0]
-    check_input(name, input, axes)
+    check_input(name, input, axes, sizes)
     lowest = lowest_of(name, input)
     # The last axis first: the order of ties is that of the whole bin, row by row.
     for axis, size in reversed(list(enumerate(sizes, 1))):

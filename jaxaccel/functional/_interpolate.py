@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._shapes import check_size
 from jaxaccel._spatial import INTERPOLATION_AXES, check_interpolation
 from jaxaccel.functional._interpolate_taps import (
     Taps,
@@ -122,6 +123,7 @@ def _sizes(
             "Input and output sizes should be greater than 0, but got "
             f"input {list(spatial)} and output {list(sizes)}"
         )
+    check_size("output shape", (input.shape[0], *sizes, input.shape[-1]))
     return sizes, factors or (None,) * axes
 
 

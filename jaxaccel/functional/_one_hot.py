@@ -8,6 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxaccel._checked import checked
+from jaxaccel._shapes import check_size
 
 
 @checked
@@ -55,6 +56,7 @@ def one_hot(input: jax.Array, num_classes: int = -1) -> jax.Array:
             f"one_hot() in a compiled program needs num_classes, as it cannot look for the largest "
             f"index: got {num_classes}"
         )
+    check_size("shape with num_classes", (*input.shape, num_classes))
     classes = jnp.arange(num_classes, dtype=input.dtype)
     shown = jnp.expand_dims(input, -1)
     return (shown == classes.reshape((1,) * input.ndim + (-1,))).astype(input.dtype)

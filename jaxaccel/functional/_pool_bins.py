@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._shapes import check_size
 
-def check_input(name: str, input: jax.Array, axes: int) -> None:
-    """Raise unless the input has a batch axis and every axis but that has a length."""
+
+def check_input(name: str, input: jax.Array, axes: int, sizes: Sequence[int | None]) -> None:
+    """Raise unless the input has a batch axis, every axis but that a length, the output room."""
     if input.ndim != axes + 2:
         raise ValueError(
             f"{name}(): Expected {axes + 1}D or {axes + 2}D tensor, but got {list(input.shape)}"
@@ -20,6 +23,8 @@ def check_input(name: str, input: jax.Array, axes: int) -> None:
             f"{name}(): Expected input to have non-zero size for non-batch dimensions, "
             f"but input has sizes {list(input.shape)}"
         )
+    lengths = [n or length for n, length in zip(sizes, input.shape[1:], strict=False)]
+    check_size("output_size", lengths)
 
 
 def bin_counts(length: int, size: int) -> np.ndarray:

@@ -11,6 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._arrays import has_numbers
+from jaxaccel._kinds import INT
+
 
 def check_arguments(
     input_size: int,
@@ -54,8 +57,15 @@ def check_kinds(states: Sequence[Any] | None, lengths: Any, layer: Any) -> None:
         if not isinstance(state, (jax.Array, np.ndarray)):
             what = "a pair of arrays" if kind == "LSTM" else "an array"
             raise TypeError(f"{kind}: hx must be {what} or None, got {state!r:.60}")
-    one_or_many = (jax.Array, np.ndarray, list, tuple, int, np.integer)
-    if lengths is not None and not isinstance(lengths, one_or_many):
+    if isinstance(lengths, (jax.Array, np.ndarray)):
+        is_readable = has_numbers(lengths.dtype) and not isinstance(lengths, np.ma.MaskedArray)
+    else:
+        several = lengths if isinstance(lengths, (list, tuple)) else [lengths]
+        is_readable = all(
+            isinstance(each, jax.Array) or (INT.fits(each) and abs(int(each)) < 2**31)
+            for each in several
+        )
+    if lengths is not None and not is_readable:
         raise TypeError(
             f"{kind}: lengths must be integers, one for each sequence, got {lengths!r:.60}"
         )

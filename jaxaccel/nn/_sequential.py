@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, overload
 
@@ -83,10 +84,16 @@ class Sequential(nnx.Module):
 
     def _check(self, name: Any, layer: Any) -> None:
         """Raise for a name or a layer that cannot be, with PyTorch's texts."""
-        if type(layer).__module__.partition(".")[0] == "torch":
+        kind = layer if inspect.isclass(layer) else type(layer)
+        if kind.__module__.partition(".")[0] == "torch":
             raise TypeError(
-                f"{type(layer).__name__} is a layer of PyTorch, got {layer!r:.80} as {name!r}; "
+                f"{kind.__name__} is a layer of PyTorch, got {layer!r:.80} as {name!r}; "
                 f"jaxaccel.nn has the layers of this library"
+            )
+        if inspect.isclass(layer) and issubclass(layer, nnx.Module):
+            raise TypeError(
+                f"{layer.__name__} is not a layer but the class of one, got it as {name!r}; call "
+                f"it: {layer.__name__}(...)"
             )
         if not callable(layer):
             raise TypeError(f"{type(layer).__name__} is not a layer or another callable")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 from jax.core import Tracer
-from jax.sharding import AbstractMesh, Mesh
+from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from jaxaccel._check_trees import check_arrays, check_loss_scale
 from jaxaccel._checked import checked_but
@@ -15,7 +16,9 @@ from jaxaccel._donated import check_not_donated
 from jaxaccel._functions import check_function, check_gradient_function
 from jaxaccel._keys import check_random_key
 from jaxaccel._processes import MAKE_GLOBAL, check_global
+from jaxaccel._returned import checked_gradients
 from jaxaccel._rows import row_axes
+from jaxaccel._tracing import is_tracing
 from jaxaccel._types import AxisName, GradientFunction, Gradients, Params
 from jaxaccel.parallel._modes import by_pmap, by_shard_map, by_sharding
 from jaxaccel.parallel._per_device import check_keys, per_device
@@ -108,6 +111,7 @@ def data_parallel(
     if weight is not None:
         check_function("data_parallel", "weight", weight, "(batch) -> number", 1)
     axes = known_axes(mesh, axis)
+    gradient_fn = checked_gradients("data_parallel", gradient_fn)
     if mode == "jit":
         run = by_sharding(gradient_fn, mesh, axes)
     elif mode == "shard_map":
@@ -137,6 +141,16 @@ def data_parallel(
         check_random_key(key, may_be_raw=False)
         if mode != "jit":
             check_keys(model_state)
-        return on_mesh(params, model_state, batch, loss_scale, key)
+        with _entered(mesh, mode, leaves):
+            return on_mesh(params, model_state, batch, loss_scale, key)
 
     return parallel
+
+
+def _entered(mesh: Mesh | AbstractMesh, mode: str, leaves: list[Any]) -> Any:
+    """Return the context in which arrays that are on no mesh come to one whose axes are types."""
+    is_traced = is_tracing() or any(isinstance(leaf, Tracer) for leaf in leaves)
+    is_explicit = AxisType.Explicit in mesh.axis_types
+    if is_traced or not is_explicit or mode != "jit" or not isinstance(mesh, Mesh):
+        return contextlib.nullcontext()
+    return jax.set_mesh(mesh)

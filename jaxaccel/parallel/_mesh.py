@@ -81,6 +81,24 @@ def check_mesh(mesh: Mesh | AbstractMesh) -> None:
         )
 
 
+def check_is_here(mesh: Mesh) -> None:
+    """Raise for a mesh of devices that this program does not have, on which no array can live."""
+    device = mesh.devices.flat[0]
+    if device in jax.devices():
+        return
+    try:
+        is_here = device in jax.devices(device.platform)
+    except RuntimeError:  # no device of this kind
+        is_here = False
+    if not is_here:
+        raise ValueError(
+            f"mesh must be of devices that are here, got {mesh.devices.size} of {device!r:.80}: no "
+            "array can live there. Compile for them with shapes in the place of arrays: give "
+            "jax.jit(step).lower every leaf as "
+            "jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, spec))"
+        )
+
+
 def _checked_sizes(shape: Any) -> dict[str, int]:
     """Return the axes' sizes as Python's integers."""
     if not isinstance(shape, Mapping) or not all(isinstance(axis, str) for axis in shape):

@@ -15,7 +15,7 @@ from jaxaccel._processes import is_global, shared_array
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import AxisName
 from jaxaccel.parallel._agreement import check_rows, check_same_values
-from jaxaccel.parallel._mesh import check_mesh
+from jaxaccel.parallel._mesh import check_is_here, check_mesh
 
 
 @checked
@@ -32,7 +32,8 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
         The same values, replicated. The arrays are new: donating them leaves the originals alive.
 
     Raises:
-        ValueError: Processes hand in different values or trees.
+        ValueError: Processes hand in different values or trees, or the mesh is of devices that are
+            not here (``aot.topology_devices``).
         TypeError: A leaf is not an array or a number, or ``mesh`` is not a mesh.
 
     PyTorch:
@@ -49,6 +50,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
         True
     """
     check_mesh(mesh)
+    check_is_here(mesh)
     check_arrays("tree", tree)
     sharding = NamedSharding(mesh, PartitionSpec())
     if not mesh.is_multi_process:
@@ -92,10 +94,10 @@ def shard_batch(
         The same values as arrays of the whole mesh; of those of the whole mesh, the same.
 
     Raises:
-        ValueError: The mesh has no such axis, its size does not divide the batch, or the leaves
-            disagree on the number of rows. Of several processes: they hand in different numbers of
-            rows, other shapes or dtypes, other leaves without rows, or the same rows, against what
-            ``whole`` says.
+        ValueError: The mesh has no such axis or is of devices that are not here, its size does not
+            divide the batch, or the leaves disagree on the number of rows. Of several processes:
+            they hand in different numbers of rows, other shapes or dtypes, other leaves without
+            rows, or the same rows, against what ``whole`` says.
         TypeError: A leaf is not an array or a number, or ``mesh`` is not a mesh.
 
     PyTorch:
@@ -110,6 +112,7 @@ def shard_batch(
         data
     """
     axes, rows = known_axes(mesh, axis), row_axes(tree, batch_axes)
+    check_is_here(mesh)
     check_arrays("tree", tree)
     specs = batch_specs(tree, rows, axes)
     where = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._functions import check_model_function, name_of
 from jaxaccel._tree import is_frozen, map_unfrozen
 from jaxaccel._types import ModelFunction, Params
 from jaxaccel.precision._policy import Policy
@@ -32,7 +34,8 @@ def cast(apply: ModelFunction, policy: Policy) -> ModelFunction:
         dtype.
 
     Raises:
-        TypeError: A dtype of the policy is not one of floating-point numbers.
+        TypeError: A dtype of the policy is not one of floating-point numbers; or ``apply`` is a
+            model, a gradient function or, which shows when it has returned, a loss function.
 
     PyTorch:
         ``with torch.autocast(...): outputs = model(inputs)``, with one dtype for the whole model
@@ -49,6 +52,7 @@ def cast(apply: ModelFunction, policy: Policy) -> ModelFunction:
         bfloat16 bfloat16
         float32
     """
+    check_model_function("cast", apply)
     for name, dtype in policy._asdict().items():
         _check_floating(name, dtype)
 
@@ -61,7 +65,8 @@ def cast(apply: ModelFunction, policy: Policy) -> ModelFunction:
             model_state,
             is_leaf=is_frozen,
         )
-        outputs, new_state = apply(policy.cast_to_compute(params), used, *inputs, **options)
+        returned = apply(policy.cast_to_compute(params), used, *inputs, **options)
+        outputs, new_state = _outputs_and_state(apply, returned, model_state)
         return policy.cast_to_output(outputs), map_unfrozen(lambda x: x, new_state, model_state)
 
     return cast_apply
@@ -77,6 +82,26 @@ def _check_floating(name: str, dtype: Any) -> None:
         raise TypeError(
             f"{name} of a Policy must be a floating-point dtype such as jnp.bfloat16, got {dtype!r}"
         )
+
+
+def _outputs_and_state(apply: ModelFunction, returned: Any, given: Any) -> tuple[Any, Any]:
+    """Return what a model function has returned; raise for a loss function, which rounds all."""
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise TypeError(
+            f"cast takes a model function (params, model_state, *inputs) -> (outputs, "
+            f"model_state), got {name_of(apply)}, which returned {type(returned).__name__}"
+        )
+    outputs, state = returned
+    has_metrics = type(state) is tuple and len(state) == 2 and isinstance(state[1], Mapping)
+    is_other = has_metrics and jax.tree.structure(state) != jax.tree.structure(given)
+    if is_other and getattr(outputs, "shape", ()) == ():
+        raise TypeError(
+            f"cast takes a model function (params, model_state, *inputs) -> (outputs, "
+            f"model_state), got {name_of(apply)}, which returned (loss, (model_state, metrics)): "
+            "of a loss function it would round the targets and the loss too; cast the model "
+            "function that the loss function calls: half = precision.cast(apply, policy)"
+        )
+    return outputs, state
 
 
 def _cast_arrays(tree: Any, policy: Policy) -> Any:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxaccel._shapes import check_size
+
 _CHANNELS_LAST = {"channels_last": 4, "channels_last_3d": 5}
 
 
@@ -54,6 +56,7 @@ def layout_of(shape: Any, memory_format: str = "contiguous", strides: Any = None
         raise TypeError(f"shape must be a tuple of integers, got {shape!r}") from None
     if any(size < 0 for size in shape):
         raise ValueError(f"shape must not have a negative size, got {shape}")
+    check_size("shape", shape)
     axes = tuple(range(len(shape)))
     if strides is not None:
         return _strided(shape, tuple(strides), memory_format)

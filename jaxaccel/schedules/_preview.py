@@ -12,6 +12,7 @@ import optax
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import known_value
 from jaxaccel._math import Complement, value_at
+from jaxaccel._shapes import check_size
 from jaxaccel._tree import holds_hyperparams, zeros_like
 from jaxaccel._types import Count, Params
 from jaxaccel.schedules._inputs import known_count, known_steps
@@ -128,7 +129,9 @@ def preview(
 def _vector(steps: Any) -> np.ndarray:
     """Return the steps that were asked for, at least one."""
     if np.ndim(steps) == 0:
-        return np.arange(known_count("steps", steps, least=1))
+        count = known_count("steps", steps, least=1)
+        check_size("steps", [count])
+        return np.arange(count)
     vector = known_steps(steps)
     if vector.ndim != 1 or vector.size == 0:
         raise ValueError(f"steps must be a number of steps or a vector, got shape {vector.shape}")

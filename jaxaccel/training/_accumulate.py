@@ -14,6 +14,7 @@ from jaxaccel._checks import check_positive_integer
 from jaxaccel._functions import check_function, check_gradient_function
 from jaxaccel._keys import check_random_key
 from jaxaccel._math import compute_dtype
+from jaxaccel._returned import checked_gradients
 from jaxaccel._rows import (
     as_weight,
     count_rows,
@@ -66,7 +67,8 @@ def accumulate(
         ValueError: ``steps`` is below 1; when called, it does not divide the batch, or the leaves
             disagree on the number of rows.
         TypeError: ``steps`` is not an integer, or ``gradient_fn`` is a loss function; when called,
-            ``weight`` returns anything but one real number.
+            ``weight`` returns anything but one real number, or a gradient function of your own
+            returns something else than :class:`Gradients`, or another model state in form.
 
     PyTorch:
         ``(loss / A).backward()`` on A batches ``batch[a::A]``, then one ``optimizer.step()``: same
@@ -89,6 +91,7 @@ def accumulate(
     steps = check_positive_integer("accumulation steps", steps)
     if steps == 1:
         return gradient_fn
+    gradient_fn = checked_gradients("accumulate", gradient_fn)
 
     def accumulated(
         params: Params, model_state: Any, batch: Any, *, loss_scale: Any = None, key: Any = None

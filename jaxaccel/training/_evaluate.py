@@ -23,6 +23,7 @@ from jaxaccel._processes import check_global, is_global
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import AxisName, Params
 from jaxaccel.parallel import shard_batch
+from jaxaccel.training._metrics import check_same_names
 from jaxaccel.training._train_state import TrainState
 
 
@@ -129,6 +130,7 @@ def evaluate(
         sums.append(_sums(params, model_state, *filled, metric_fn=metric_fn, weight=weight))
     if not sums:
         raise ValueError("there was no batch to evaluate")
+    check_same_names("metric_fn", sums)
     read = jax.device_get(sums)  # waits only now: the device has run ahead
     return {name: _mean([each[name] for each in read]) for name in read[0]}
 

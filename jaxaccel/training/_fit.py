@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ from jaxaccel._checked import checked_but
 from jaxaccel._functions import check_function
 from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import StateT
+from jaxaccel.training._metrics import check_same_names, numbers_of
 
 
 class History(NamedTuple):
@@ -99,15 +100,15 @@ def fit(
                 show(epoch, len(on_device), summaries)
             if not on_device:
                 raise ValueError(f"epoch {epoch} had no batch: is the batch larger than the set?")
-            on_host = jax.device_get(on_device)
-            read = [{name: float(m) for name, m in each.items()} for each in on_host]
+            check_same_names("step", [*steps[:1], *on_device])
+            read = [numbers_of(each) for each in jax.device_get(on_device)]
             steps += read
             seconds = time.perf_counter() - start
             means = {
                 name: float(np.average([each[name] for each in read], weights=rows))
                 for name in read[0]
             }
-            measured = {} if evaluate is None else evaluate(state)
+            measured = {} if evaluate is None else _mapping("evaluate(state)", evaluate(state))
             summaries.append(means | {"seconds": seconds} | measured)
             show(epoch + 1, 0, summaries)
     names = steps[0] if steps else ()
@@ -131,7 +132,14 @@ def _pair(found: Any) -> tuple[Any, Any]:
             f"step(state, batch) must return (state, metrics), got {found!r:.80}; make one with "
             "training.train_step"
         )
-    return found[0], found[1]
+    return found[0], _mapping("the metrics of step(state, batch)", found[1])
+
+
+def _mapping(what: str, found: Any) -> dict[str, Any]:
+    """Return numbers by their names; raise for another form."""
+    if not isinstance(found, Mapping):
+        raise TypeError(f"{what} must be {{name: number}}, got {found!r:.80}")
+    return dict(found)
 
 
 def _no_bar(epoch: int, step: int, summaries: list[dict[str, float]]) -> None:

@@ -15,8 +15,9 @@ from jaxaccel._donated import check_not_donated
 from jaxaccel._functions import check_key, check_loss_function
 from jaxaccel._math import compute_dtype
 from jaxaccel._packed import unpacked
+from jaxaccel._returned import check_model_state
 from jaxaccel._selectors import path_test, paths_in_words, selected
-from jaxaccel._tree import brief, is_none
+from jaxaccel._tree import is_none
 from jaxaccel._types import GradientFunction, Gradients, LossFunction, Params
 from jaxaccel._untraceable import loss_functions_are_traced
 
@@ -50,13 +51,14 @@ def gradients(loss_fn: LossFunction, trainable: Any = None) -> GradientFunction:
 
     Raises:
         TypeError: ``loss_fn`` is a model or a gradient function. When called: ``loss_fn`` returns
-            another form or a model state of another structure than it was given, the loss is not
-            one real floating-point number, a metric has axes, or it is an integer, of which nobody
-            can say whether parts and devices shall add or average it; there is a key and
-            ``loss_fn`` takes none, or the reverse; a parameter is an integer.
+            another form, or a model state of another structure, shape or dtype than it was given;
+            the loss is not one real floating-point number, a metric has axes, or it is an integer,
+            of which nobody can say whether parts and devices shall add or average it; there is a
+            key and ``loss_fn`` takes none, or the reverse; a parameter is an integer.
         ValueError: ``trainable`` is not a regular expression. When called: it matches no
-            parameter; a metric has a name of the step's own (``loss``, ``grad_norm``, ``lr``,
-            ``lr/...``, ``found_inf``, ``loss_scale``).
+            parameter, or a second name alone of one that layers share; a metric has a name of the
+            step's own (``loss``, ``grad_norm``, ``lr``, ``lr/...``, ``found_inf``,
+            ``loss_scale``).
 
     PyTorch:
         ``loss.backward()``, out of place: what it leaves in ``.grad``, also for complex parameters,
@@ -129,7 +131,7 @@ def _unpacked(returned: Any, given_state: Any) -> tuple[jax.Array, Any, dict[str
             "a loss function must return (loss, (model_state, metrics)), metrics a dict, which may "
             f"be empty; got {jax.tree.map(jnp.shape, returned)}"
         ) from error
-    _check_model_state(model_state, given_state)
+    check_model_state("the loss function", model_state, given_state)
     check_arrays("loss", loss)
     loss = jnp.asarray(loss)
     if loss.shape != () or not jnp.issubdtype(loss.dtype, jnp.floating):
@@ -139,23 +141,6 @@ def _unpacked(returned: Any, given_state: Any) -> tuple[jax.Array, Any, dict[str
         )
     _check_metrics(named)
     return loss.astype(compute_dtype(loss.dtype)), model_state, named
-
-
-def _check_model_state(model_state: Any, given: Any) -> None:
-    """Raise for a returned state of another structure, which the next step could not be given."""
-    if jax.tree.structure(model_state) != jax.tree.structure(given):
-        raise TypeError(
-            f"the loss function returned model_state as {_of_state(model_state)}, where it was "
-            f"given {_of_state(given)}; return the one that apply returned, or the one it was "
-            "given: (loss, (model_state, metrics))"
-        )
-
-
-def _of_state(model_state: Any) -> str:
-    """Return a state in brief, with its class where that does not show."""
-    name = type(model_state).__name__
-    is_seen = model_state is None or isinstance(model_state, (tuple, list, dict))
-    return brief(model_state) if is_seen else f"{name} {brief(model_state)}"
 
 
 def _check_metrics(metrics: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked
 from jaxaccel._rows import count_rows, row_axes
 
@@ -46,6 +47,14 @@ def join_micro_batches(batches: Sequence[Any], batch_axes: Any = 0) -> Any:
     batches = list(batches)
     if not batches:
         raise ValueError("join_micro_batches needs at least one batch, got none")
+    treedef = jax.tree.structure(batches[0])
+    for index, batch in enumerate(batches):
+        check_arrays(f"batches[{index}]", batch)
+        if jax.tree.structure(batch) != treedef:
+            raise ValueError(
+                "the batches to join must have the same structure, got "
+                f"{jax.tree.structure(batch)} at batches[{index}] and {treedef} at batches[0]"
+            )
     axes = row_axes(batches[0], batch_axes)
     rows = [count_rows(batch, row_axes(batch, batch_axes)) for batch in batches]
     if len(set(rows)) > 1:
@@ -55,7 +64,7 @@ def join_micro_batches(batches: Sequence[Any], batch_axes: Any = 0) -> Any:
         )
     columns = zip(*map(jax.tree.leaves, batches), strict=True)
     joined = [_interleaved(c, axis) for c, axis in zip(columns, axes, strict=True)]
-    return jax.tree.unflatten(jax.tree.structure(batches[0]), joined)
+    return jax.tree.unflatten(treedef, joined)
 
 
 def _interleaved(leaves: Sequence[Any], axis: int | None) -> Any:
@@ -68,6 +77,12 @@ def _interleaved(leaves: Sequence[Any], axis: int | None) -> Any:
                 "it rows, or name its axis in batch_axes"
             )
         return first
+    shapes = {np.shape(leaf) for leaf in leaves}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"the batches to join must have leaves of the same shape, got {sorted(shapes)}; pad "
+            "them"
+        )
     package = np if all(isinstance(leaf, np.ndarray) for leaf in leaves) else jnp
     stacked = package.stack(leaves, axis=axis + 1)
     rows = len(leaves) * first.shape[axis]

@@ -65,6 +65,7 @@ def train_state(
         A :class:`TrainState` in the parameters' dtypes, at step 0.
 
     Raises:
+        ValueError: ``mesh`` is of devices that are not here.
         TypeError: ``key`` is not a typed key, ``tx`` was not called or is not a transformation,
             ``params`` is a model, or it is packed and ``tx`` does not say that it treats every
             number by itself.

@@ -17,6 +17,7 @@ from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_non_negative
 from jaxaccel._functions import check_gradient_function, check_transformation
 from jaxaccel._processes import MAKE_GLOBAL, check_global
+from jaxaccel._returned import checked_gradients
 from jaxaccel._tree import next_step, unmoved_like
 from jaxaccel._types import GradientFunction, Params, Step, Updates
 from jaxaccel.training._learning_rates import learning_rates
@@ -95,6 +96,7 @@ def train_step(
         0.90000004 2.0
     """
     check_gradient_function("train_step", gradient_fn)
+    gradient_fn = checked_gradients("train_step", gradient_fn)
     check_transformation("train_step", tx)
     if max_grad_norm is not None:
         check_non_negative("max_grad_norm", max_grad_norm, "Invalid max_norm value")

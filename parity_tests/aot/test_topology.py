@@ -35,8 +35,19 @@ for topology in json.loads(sys.argv[1]):
 place = jax.sharding.SingleDeviceSharding(ja.aot.topology_devices("tpu:v5e:1x1")[0])
 x = jax.ShapeDtypeStruct((256, 128), jnp.float32, sharding=place)
 report = ja.aot.report(jax.jit(lambda x: x @ x.T).lower(x).compile())
+mesh = ja.parallel.make_mesh(devices=ja.aot.topology_devices("tpu:v5e:2x4"))
+tx, refusals = ja.optimizers.sgd(), []
+for place in (
+    lambda: ja.training.train_state({"w": jnp.ones(2)}, tx, mesh=mesh),
+    lambda: ja.parallel.replicate(jnp.ones(2), mesh),
+    lambda: ja.parallel.shard_batch(jnp.ones(8), mesh),
+):
+    try:
+        place()
+    except ValueError as error:
+        refusals.append(str(error))
 changed = {name for name in before.keys() | os.environ if before.get(name) != os.environ.get(name)}
-print(json.dumps([found, report._asdict(), sorted(changed)]))
+print(json.dumps([found, report._asdict(), sorted(changed), refusals]))
 """
 
 
@@ -54,10 +65,12 @@ def test_tpus_are_there_without_a_word_and_a_program_is_compiled():
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    found, report, changed = json.loads(done.stdout)
+    found, report, changed, refusals = json.loads(done.stdout)
     assert {name: tuple(devices) for name, devices in found.items()} == DEVICES
     assert set(changed) <= {"TPU_LIBRARY_PATH", "TPU_SKIP_MDS_QUERY"}, "what jax itself sets"
     assert report["argument_bytes"] == 4 * 256 * 128
+    assert len(refusals) == 3
+    assert all("mesh must be of devices that are here, got 8 of" in text for text in refusals)
     assert report["output_bytes"] == 4 * 256 * 256
     assert report["flops"] == 2 * 256 * 256 * 128
     assert report["bytes_accessed"] >= 4 * (256 * 128 + 256 * 256)

@@ -6,11 +6,15 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 
 import jaxaccel as ja
 from jaxaccel._call_repr import in_brief
 from parity_tests.house.wrong_values import OWN_TEXTS, ROLES
+
+CUT = 50
+"""Characters that a text shows of what prints long."""
 
 LIBRARY = str(Path(ja.__file__).parent)
 
@@ -68,9 +72,11 @@ def words_of(value):
         for item in items
         for word in (repr(item), f"'{item}'", f"got {item}", f"of type {type(item).__name__}")
     ]
-    shape = [f"got shape {value.shape}"] if isinstance(value, np.ndarray) else []
+    is_array = isinstance(value, (np.ndarray, jax.Array))
+    shape = [f"got shape {value.shape}"] if is_array else []
     # "must be int or None" says None of an argument, and not of a value.
     said = ["=None"] if value is None else [repr(value), str(value), in_brief(value)]
+    said += [repr(value)[:CUT]] if len(repr(value)) > CUT else []
     places = (
         "got",
         "got:",

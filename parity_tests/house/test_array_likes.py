@@ -208,3 +208,14 @@ def test_what_is_not_a_number_is_refused():
         ):
             with pytest.raises((TypeError, ValueError), match="lr"):
                 call(wrong)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_a_matrix_of_numpys_multiplies_as_an_array():
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for call in (
+        ja.functional.tanhshrink,
+        lambda x: ja.functional.rms_norm(x, (3,)),
+        lambda x: ja.functional.mse_loss(x, x + 1),
+    ):
+        np.testing.assert_array_equal(call(np.matrix(x)), call(x))

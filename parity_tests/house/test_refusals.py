@@ -4,7 +4,9 @@ import traceback
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import torch
 
@@ -51,6 +53,21 @@ REMEDIES = {
     "fused": (lambda x: ja.optimizers.adamw(fused=x), True, "XLA decides"),
     "a text for a switch": (lambda x: ja.optimizers.sgd(maximize=x), "False", "true in Python"),
     "a factory": (lambda x: ja.optimizers.lookahead(x), ja.optimizers.sgd, "first: sgd(...)"),
+    "an option of an optimizer that is another": (
+        lambda x: ja.optimizers.adamw(amsgrad=x),
+        "yes",
+        "adamw(): argument 'amsgrad'",
+    ),
+    "a rate behind the betas": (
+        lambda x: ja.optimizers.adamw((0.9, 0.99), x),
+        0.1,
+        "in each other's place: adamw(lr, betas)",
+    ),
+    "a tensor for a number": (
+        ja.nn.Dropout,
+        torch.tensor(0.5),
+        "tensor.item() is its number",
+    ),
     "size_average": (
         lambda x: ja.functional.mse_loss(IMAGES, IMAGES, size_average=x),
         True,
@@ -73,6 +90,68 @@ REMEDIES = {
         {"params": "."},
         "must be a list or tuple of mappings",
     ),
+    "a factory in optax's chain": (
+        lambda x: optax.chain(x, optax.scale(1.0)).init(1.0),
+        ja.optimizers.adamw,
+        "call it first: adamw(...)",
+    ),
+    "a factory that updates": (
+        lambda x: optax.chain(x).update(1.0, ((),), 1.0),
+        ja.transforms.clip_grad_norm,
+        "call it first: clip_grad_norm(...)",
+    ),
+    "a factory of a state": (
+        lambda x: ja.training.train_state(1.0, x),
+        ja.optimizers.muon,
+        "call it first: muon(...)",
+    ),
+    "a plateau as a rate": (
+        ja.optimizers.adamw,
+        ja.schedules.reduce_lr_on_plateau(0.1),
+        "optax.chain(optimizer, plateau.transformation)",
+    ),
+    "a plateau as an optimizer": (
+        lambda x: ja.optimizers.lookahead(x),
+        ja.schedules.reduce_lr_on_plateau(0.1),
+        "optax.chain(optimizer, plateau.transformation)",
+    ),
+    "an optimizer that was called": (
+        lambda x: ja.optimizers.param_groups(x, []),
+        ja.optimizers.adamw(1e-3),
+        "pass the function and its arguments: param_groups(adamw",
+    ),
+    "groups before the optimizer": (
+        lambda x: ja.optimizers.param_groups([{"params": "."}], x),
+        ja.optimizers.adamw,
+        "in each other's place: param_groups(optimizer, groups)",
+    ),
+    "a policy before the model": (
+        lambda x: ja.precision.cast(ja.precision.Policy(), x),
+        abs,
+        "in each other's place: cast(apply, policy)",
+    ),
+    "a model's class": (ja.training.split_model, ja.nn.ReLU, "make one: ReLU(...)"),
+    "a model's class to load": (
+        lambda x: ja.nn.load_state_dict(x, {}),
+        ja.nn.ReLU,
+        "make one: ReLU(...)",
+    ),
+    "a layer's class": (ja.nn.Sequential, ja.nn.ReLU, "call it: ReLU(...)"),
+    "a policy's class": (
+        lambda x: ja.precision.cast(lambda p, s, x: (x, s), x),
+        ja.precision.Policy,
+        "make one: Policy(...)",
+    ),
+    "a model to cast": (
+        lambda x: ja.precision.cast(x, ja.precision.Policy()),
+        ja.nn.ReLU(),
+        "training.split_model(model)",
+    ),
+    "a gradient function to cast": (
+        lambda x: ja.precision.cast(x, ja.precision.Policy()),
+        ja.training.gradients(lambda p, s, b: (p, (s, {}))),
+        "the model function that its loss function calls",
+    ),
     "a misspelt word": (lambda x: ja.optimizers.adam(weight_decays=x), 0.1, "did you mean weight_"),
 }
 
@@ -82,6 +161,9 @@ NORMAL = ja.init.normal()
 STEP_LR = ja.schedules.step_lr(0.1, 3)
 SGD = ja.optimizers.sgd(0.1)
 GRADIENT_FN = ja.training.gradients(lambda p, state, batch: (np.float32(1) * p, (state, {})))
+
+
+GRADIENTS_IN_PARTS = ja.training.accumulate(GRADIENT_FN, 2)
 
 
 def losing(metrics, loss=None):
@@ -102,7 +184,44 @@ def evaluated(params=1.0, batches=(IMAGES,), weight=None):
 
 
 INTEGERS = np.array([0, 1])
+MASKED = np.ma.masked_array([1.0, 2.0], [True, False])
+
+
+def gone(*shape):
+    """Return an array that was deleted, as a donated one is."""
+    array = jnp.ones(shape)
+    array.delete()
+    return array
+
+
 MADE = {
+    "a loss function that is cast": (
+        lambda: ja.training.gradients(
+            ja.precision.cast(lambda p, s, batch: (p.sum(), (s, {})), ja.precision.Policy())
+        )(IMAGES, (), IMAGES),
+        "it would round the targets and the loss too; cast the model function",
+    ),
+    "a number that is cast": (
+        lambda: ja.precision.cast(lambda p, s, x: x, ja.precision.Policy())(IMAGES, (), IMAGES),
+        "which returned",
+    ),
+    "an array that is gone": (
+        lambda: ja.functional.conv1d(gone(2, 3), np.ones((1, 3, 3), np.float32)),
+        "input, float64 of shape (2, 3), was donated to an earlier step",
+    ),
+    "a state that is gone": (
+        lambda: ja.optimizers.state_dict(SGD.init(1.0)._replace(step=gone()), 1.0),
+        "state at 'step', float64 of shape (), was donated",
+    ),
+    "a masked array in a batch": (
+        lambda: GRADIENTS_IN_PARTS(1.0, (), {"x": MASKED}),
+        "batch['x'] is an array of float64",
+    ),
+    "an array of a mask": (lambda: ja.functional.softmax(MASKED, -1), "array.filled(value) is"),
+    "a folder with a zero in it": (
+        lambda: ja.aot.compilation_cache("a\0b"),
+        "folder must be a path, which has no character 0 in it",
+    ),
     "a shape that is a text": (
         lambda: NORMAL(KEY, "ab"),
         "shape must be a tuple of ints, got 'ab'",

@@ -61,6 +61,21 @@ ELSEWHERE = {
         lambda: ja.nn.Linear(10**30, 3, rngs=GENERATOR),
         "Overflow when unpacking long long: in_features is too large",
     ),
+    **{
+        f"{why} of more numbers than a memory has": (call, "not enough memory: you tried to")
+        for why, call in {
+            "a table": lambda: ja.nn.Embedding(2**41, 3, rngs=GENERATOR),
+            "a kernel": lambda: ja.nn.Linear(2**31, 2**31, rngs=nnx.Rngs(0)),
+            "running means": lambda: ja.nn.BatchNorm1d(2**41),
+            "an identity": lambda: ja.init.eye()(None, (2**21, 2**21)),
+            "classes": lambda: F.one_hot(np.zeros(2, int), 2**41),
+            "an image": lambda: F.interpolate(np.ones((1, 2, 2, 1), np.float32), (2**31, 2**31)),
+            "bins": lambda: F.adaptive_avg_pool1d(np.ones((1, 4, 1), np.float32), 2**41),
+            "largest values": lambda: F.adaptive_max_pool1d(np.ones((4, 1), np.float32), 2**41),
+            "a preview": lambda: S.preview(S.step_lr(0.1, 3), 2**41),
+            "a draw": lambda: GENERATOR.rand(2**41),
+        }.items()
+    },
     "classes of 100 bits": (lambda: F.one_hot(np.zeros(2, int), 10**30), "num_classes is too"),
     "a slope of 2000 bits": (lambda: F.leaky_relu(X, 10**600), "negative_slope is too large"),
     "a rate of 2000 bits": (lambda: OPT.sgd(10**600), "lr must be a number that a float holds"),

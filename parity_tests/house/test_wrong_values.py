@@ -14,7 +14,7 @@ import jaxaccel as ja
 from jaxaccel import _checked
 from parity_tests.harness.errors import assert_no_faults
 from parity_tests.house.refusals import refusal_of
-from parity_tests.house.valid_calls import parameters, public, valid_arguments
+from parity_tests.house.valid_calls import GENERATOR, parameters, public, valid_arguments
 from parity_tests.house.wrong_values import (
     ANYTHING,
     VALUES,
@@ -24,6 +24,7 @@ from parity_tests.house.wrong_values import (
 )
 
 ROOMS = tuple(ja.__all__)
+DATE = np.array(["2020-01-01"], "M8[D]")
 
 
 def function_faults(name, function):
@@ -106,7 +107,10 @@ def call_faults(name, layer):
         for n in taken
         if n not in (*needed, "hx", "lengths") and jax.Array in arrays_in(hints.get(n))
     ]
-    words = ("none", "float", "text", "objects", "torch tensor", "object", "mapping")
+    words = (
+        *("none", "float", "text", "objects", "torch tensor", "object", "mapping"),
+        *("class", "package", "iterator", "masked array", "keys"),
+    )
     for argument in (*needed, *optional):
         others = {each: np.ones((2, 3), np.float32) for each in needed if each != argument}
         for word in words if argument in needed else words[1:]:
@@ -114,6 +118,19 @@ def call_faults(name, layer):
             fault = refusal_of(lambda: made(**others, **{argument: value}), argument, value)  # noqa: B023
             if fault:
                 yield f"{name}(...)({argument}={word})", fault
+
+
+def test_recurrent_layers_refuse_lengths_that_are_not_integers():
+    x = np.ones((3, 2, 3), np.float32)
+    wrong = {w: VALUES[w] for w in ("objects", "array of texts", "masked array", "keys", "texts")}
+    wrong |= {"an integer of 100 bits": 10**30, "a nest": [[1, 2], [1, 2]], "a date": DATE}
+    for layer in (ja.nn.RNN, ja.nn.LSTM, ja.nn.GRU):
+        made = layer(3, 4, rngs=GENERATOR)
+        assert_no_faults(
+            (f"{layer.__name__}({word})", fault)
+            for word, value in wrong.items()
+            if (fault := refusal_of(lambda v=value: made(x, lengths=v), "lengths", value))  # noqa: B023
+        )
 
 
 def test_every_layer_refuses_what_is_not_an_array():

@@ -39,6 +39,11 @@ VALUES = {
     "torch dtype": torch.float32,
     "function": abs,
     "module": torch.nn.ReLU(),
+    "class": Stranger,
+    "package": np,
+    "iterator": iter(()),
+    "masked array": np.ma.masked_array([1.0, 2.0], [True, False]),
+    "keys": jax.random.split(jax.random.key(0)),
 }
 """What is handed to every argument that its annotation does not say it may be."""
 
@@ -52,10 +57,13 @@ FITS = {
     type(None): {"none"},
     jax.Array: set(),
     np.ndarray: set(),
-    abc.Callable: {"function", "module"},
+    abc.Callable: {"function", "module", "class"},
     abc.Sequence: set(),
-    abc.Iterable: {"objects", "array of texts", "torch tensor"},
-    abc.Sized: {"mapping", "texts", "objects", "array of texts", "torch tensor"},
+    abc.Iterable: {"objects", "array of texts", "torch tensor", "iterator"},
+    abc.Sized: {
+        *("mapping", "texts", "objects", "array of texts", "torch tensor"),
+        *("masked array", "keys"),
+    },
     abc.Mapping: set(),
     tuple: set(),
     nnx.Rngs: set(),
@@ -192,7 +200,7 @@ def wrong_values(name, argument, annotation):
     """Return {word: value} of the values that an argument must refuse."""
     fits = set().union(*map(fitting, parts(annotation)))
     if argument in TREES:
-        fits |= {"integer", "float", "whole float", "complex"}
+        fits |= {"integer", "float", "whole float", "complex", "keys"}
     if argument in TEXTS:
         fits.add("text")
     return {word: value for word, value in VALUES.items() if word not in fits}

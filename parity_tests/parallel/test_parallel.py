@@ -97,6 +97,17 @@ def test_batch_norm_of_its_own_rows_equals_ddp():
     )
 
 
+def test_arrays_that_are_on_no_mesh_come_to_one_with_explicit_axes():
+    def loss_fn(params, model_state, batch):
+        return jnp.mean((params * batch) ** 2), (model_state, {})
+
+    batch, mesh = jnp.arange(8.0), jax.make_mesh((8,), ("data",))
+    assert mesh.axis_types == (jax.sharding.AxisType.Explicit,)
+    gradient_fn = ja.training.gradients(loss_fn)
+    found = ja.parallel.data_parallel(gradient_fn, mesh)(2.0, (), batch)
+    assert found.grads == gradient_fn(2.0, (), batch).grads
+
+
 def test_fewer_devices():
     expected, _ = trained_alone(perceptron)
     mesh = ja.parallel.make_mesh({"data": 2}, devices=jax.devices()[:2])

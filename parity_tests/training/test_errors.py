@@ -5,6 +5,7 @@ import collections
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import torch
 from flax import nnx
@@ -82,6 +83,26 @@ def step_of(state, batch=None):
     ja.training.train_step(gradients, ja.optimizers.sgd())(state, batch)
 
 
+def own(params, model_state, batch, *, loss_scale=None, key=None):
+    """A gradient function of a user's own, in order; each row below replaces something."""
+    return ja.training.Gradients(params * 0, model_state, {"loss": params})
+
+
+def returning(change, state=(), wrap=lambda g: g):
+    """Train a step with the gradient function above, changed in what it returns."""
+
+    def gradient_fn(*args, **kwargs):
+        return change(own(*args, **kwargs))
+
+    tx = optax.sgd(0.1)
+    start = ja.training.train_state(jnp.zeros((2,)), tx, state)
+    ja.training.train_step(wrap(gradient_fn), tx)(start, jnp.ones(8))
+
+
+def accumulated(gradient_fn):
+    return ja.training.accumulate(gradient_fn, 2, unroll=False)
+
+
 def model():
     return ja.nn.Linear(2, 3, rngs=ja.random.manual_seed(0))
 
@@ -104,6 +125,79 @@ WRONG = {
     "step of swapped arguments": (
         lambda: ja.training.train_step(ja.optimizers.sgd(), gradients),
         ["train_step", "function", "sgd()"],
+    ),
+    "a pair of one's own": (
+        lambda: returning(lambda g: (g.grads, g.metrics)),
+        ["train_step: a gradient function must return training.Gradients(", "got tuple"],
+    ),
+    "a pair in parts": (
+        lambda: returning(lambda g: (g.grads, g.metrics), wrap=accumulated),
+        ["accumulate: a gradient function must return training.Gradients(", "got tuple"],
+    ),
+    "a pair on devices": (
+        lambda: returning(
+            lambda g: (g.grads, g.metrics), wrap=lambda g: ja.parallel.data_parallel(g, mesh())
+        ),
+        ["data_parallel: a gradient function must return training.Gradients(", "got tuple"],
+    ),
+    "metrics without a loss": (
+        lambda: returning(lambda g: g._replace(metrics={"error": 0.0})),
+        ["metrics with the mean loss", "error"],
+    ),
+    "a metric that is a text": (
+        lambda: returning(lambda g: g._replace(metrics={"loss": "0"})),
+        ["metrics['loss'] is a builtins.str"],
+    ),
+    "gradients of another shape": (
+        lambda: returning(lambda g: g._replace(grads=jnp.ones(3)), wrap=accumulated),
+        ["accumulate: the gradient of", "(3,)", "(2,)"],
+    ),
+    "gradients of another tree": (
+        lambda: returning(lambda g: g._replace(grads={"w": jnp.ones(2)})),
+        ["train_step takes an array as the gradient of", "dict"],
+    ),
+    "gradients of other names": (
+        lambda: ja.training.accumulate(
+            lambda p, s, b, loss_scale=None, key=None: ja.training.Gradients(
+                {"v": p["w"]}, s, {"loss": 1.0}
+            ),
+            2,
+        )({"w": 1.0}, (), jnp.ones(4)),
+        ["accumulate: the gradients and the parameters are different trees", "'w'", "'v'"],
+    ),
+    "a state of another shape in parts": (
+        lambda: returning(
+            lambda g: g._replace(model_state={"mean": jnp.ones((3,))}),
+            state={"mean": jnp.ones((2,), jnp.float32)},
+            wrap=accumulated,
+        ),
+        ["model_state at 'mean'", "[3]", "float32[2]"],
+    ),
+    "a state of another dtype in parts": (
+        lambda: returning(
+            lambda g: g._replace(model_state={"mean": jnp.ones((2,), jnp.bfloat16)}),
+            state={"mean": jnp.ones((2,), jnp.float32)},
+            wrap=accumulated,
+        ),
+        ["the gradient function returned model_state at 'mean' as bfloat16[2]", "float32[2]"],
+    ),
+    "a state of another dtype of a loss": (
+        lambda: ja.training.gradients(lambda p, s, b: (p, (s.astype(jnp.bfloat16), {})))(
+            1.0, jnp.ones(2), None
+        ),
+        ["the loss function returned model_state at", "bfloat16[2]"],
+    ),
+    "a step of a plateau": (
+        lambda: ja.training.train_step(gradients, ja.schedules.reduce_lr_on_plateau(0.1)),
+        ["train_step takes a transformation", "plateau.transformation"],
+    ),
+    "a step of two gradient functions": (
+        lambda: ja.training.train_step(gradients, gradients),
+        ["train_step takes a transformation", "the gradient function gradient_fn"],
+    ),
+    "a state of swapped arguments": (
+        lambda: ja.training.train_state(ja.optimizers.sgd(), {"w": jnp.ones(2)}),
+        ["params and tx are in each other's place: train_state(params, tx)"],
     ),
     "step on parameters": (lambda: step_of({"w": 1.0}), ["TrainState", "dict", "train_state("]),
     "step on a donated state": (donated, ["earlier step", "donate=False", "the step returned"]),
@@ -144,6 +238,44 @@ WRONG = {
     "evaluate a function of epochs": (
         lambda: evaluate(batches=lambda epoch: []),
         ["batches", "iterable"],
+    ),
+    "evaluate other metrics for a later batch": (
+        lambda: evaluate(
+            lambda p, s, b: {"x": b} if len(b) == 2 else {"x": b, "y": b},
+            batches=[jnp.ones(2), jnp.ones(3)],
+        ),
+        ["metric_fn must return the same metrics", "['x', 'y'] for one", "['x'] for the first"],
+    ),
+    "fit with other metrics for a later batch": (
+        lambda: fit_with(
+            lambda s, b: (s, {"x": 1.0} if b.ndim else {}),
+            lambda epoch: [jnp.ones(2), jnp.ones(())],
+        ),
+        ["step must return the same metrics", "[] for one", "['x'] for the first"],
+    ),
+    "fit without metrics": (
+        lambda: fit_with(lambda s, b: (s, None)),
+        ["metrics of step(state, batch) must be {name: number}", "None"],
+    ),
+    "fit with a metric of each row": (
+        lambda: fit_with(lambda s, b: (s, {"x": b})),
+        ["metric 'x' of step(state, batch) must be one number", "(2,)"],
+    ),
+    "fit with a text for a metric": (
+        lambda: fit_with(lambda s, b: (s, {"x": "1"})),
+        ["the metrics of step(state, batch)['x'] is a builtins.str"],
+    ),
+    "fit with a measurement that is a number": (
+        lambda: fit_with(lambda s, b: (s, {"x": 1.0}), evaluate=lambda s: 0.5),
+        ["evaluate(state) must be {name: number}", "0.5"],
+    ),
+    "join batches of other structures": (
+        lambda: ja.training.join_micro_batches([{"x": jnp.ones(2)}, [jnp.ones(2)]]),
+        ["same structure", "batches[1]"],
+    ),
+    "join batches of other shapes": (
+        lambda: ja.training.join_micro_batches([jnp.ones((2, 3)), jnp.ones((2, 4))]),
+        ["same shape", "(2, 3)", "(2, 4)"],
     ),
     "mesh size zero": (lambda: mesh(data=0), ["'data'", "positive or -1", "0"]),
     "mesh size negative": (lambda: mesh(data=-2), ["'data'", "positive or -1", "-2"]),

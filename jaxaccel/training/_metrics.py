@@ -1,0 +1,33 @@
+"""What users' functions return for every batch: numbers by the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxaccel._check_trees import check_arrays
+
+
+def check_same_names(function: str, found: Sequence[Mapping[str, Any]]) -> None:
+    """Raise where a function has returned other metrics for a later batch than for the first."""
+    names = [sorted(metrics, key=repr) for metrics in found]
+    for own in names:
+        if own != names[0]:
+            raise ValueError(
+                f"{function} must return the same metrics for every batch, got {own} for one and "
+                f"{names[0]} for the first"
+            )
+
+
+def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return metrics that are at hand as floats; raise for one that is not one number."""
+    check_arrays("the metrics of step(state, batch)", dict(metrics))
+    for name, metric in metrics.items():
+        if np.size(metric) != 1:
+            raise TypeError(
+                f"metric {name!r} of step(state, batch) must be one number, got shape "
+                f"{np.shape(metric)}; return its mean"
+            )
+    return {name: float(np.asarray(metric).item()) for name, metric in metrics.items()}
