@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import nnx
 
 from jaxaccel._layout import check_layout, shape_in_torch
+from jaxaccel._tree import path_name
 
 _LEFT_OUT = (nnx.RngState, nnx.Cache, nnx.Intermediate)
 """Variables that are not a model's numbers: what draws, and what a call leaves behind."""
+
+
+NAMES = "all_paths"
+"""The metadata in which a variable that layers share says its paths, PyTorch's first."""
 
 
 class NamedArray(NamedTuple):
@@ -121,6 +126,8 @@ def named_parameters(model: nnx.Module) -> list[NamedParameter]:
 def paths_of_variables(model: nnx.Module) -> dict[str, tuple[str, ...]]:
     """Return for each path of a variable all paths of it: several where layers share it.
 
+    PyTorch's own comes first, the only one in its ``named_parameters()``.
+
     Raises:
         TypeError: a module would read a shared array in another layout than it is kept in.
         ValueError: a weight that is computed from several arrays shares one with another layer.
@@ -141,6 +148,39 @@ def paths_of_variables(model: nnx.Module) -> dict[str, tuple[str, ...]]:
     return {path: paths for paths in every for path in paths}
 
 
+def say_names(tree: Any, names: Mapping[str, tuple[str, ...]]) -> None:
+    """Let the variables of a tree that layers share say all their paths, of which it has one.
+
+    Args:
+        tree: A tree that holds variables, which are changed; all of one of a model.
+        names: What :func:`paths_of_variables` of the model returns; empty for no names.
+    """
+    for path, variable in jax.tree.leaves_with_path(tree, is_leaf=_is_variable):
+        if not _is_variable(variable):
+            continue
+        own = names.get(path_name(path), ())
+        if len(own) > 1 or variable.has_metadata(NAMES):
+            others = {n: v for n, v in variable.get_metadata().items() if n != NAMES}
+            variable.set_metadata(others | {NAMES: own} if len(own) > 1 else others)
+
+
+def named_as(params: Any, like: Any) -> Any:
+    """Return parameters whose variables say their names where those of their state do.
+
+    What says more is another tree to JAX, and parameters come with and without names.
+    """
+    variables = filter(_is_variable, jax.tree.leaves(like, is_leaf=_is_variable))
+    every = [variable.get_metadata().get(NAMES, ()) for variable in variables]
+    named = jax.tree.map(lambda leaf: leaf, params)
+    say_names(named, {path: paths for paths in every for path in paths})
+    return named
+
+
+def _is_variable(node: Any) -> bool:
+    """Return whether a node of a tree is one of flax's variables."""
+    return isinstance(node, nnx.Variable)
+
+
 def _check_says(module: nnx.Module, path: str) -> None:
     """Raise for a class that shares a kernel of ours and does not say how it reads it."""
     name = path.rpartition(".")[2]
@@ -156,13 +196,15 @@ def _collect(
     if id(module) in seen:
         return
     seen.add(id(module))
-    for name in _attributes(module):
-        value = getattr(module, name)
+    attributes = [(name, getattr(module, name)) for name in _attributes(module)]
+    # As in PyTorch, a module's own come before those of the modules in it.
+    for name, value in attributes:
         if isinstance(value, nnx.Variable):
             found.setdefault(id(value), []).append((path + name, module))
             if hasattr(module, "torch_transposed"):
                 layout_of(module, name)
-        elif isinstance(value, nnx.Module):
+    for name, value in attributes:
+        if isinstance(value, nnx.Module):
             _collect(value, f"{path}{name}.", found, seen)
 
 

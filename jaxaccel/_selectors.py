@@ -13,6 +13,7 @@ from jax.core import Tracer
 
 from jaxaccel._check_packed import of_arrays
 from jaxaccel._functions import check_takes
+from jaxaccel._named_arrays import NAMES
 from jaxaccel._packed import has_packed, names_and_shapes
 from jaxaccel._tree import is_none, path_name
 
@@ -26,8 +27,8 @@ def paths_of(params: Any) -> list[str]:
 def paths_in_words(params: Any) -> str:
     """Return what a pattern can match, for whom it has matched nothing."""
     return (
-        f"the paths are {', '.join(paths_of(params))}; a weight that layers share has only one "
-        "of its names in them"
+        f"the paths are {', '.join(paths_of(params))}; a weight that layers share has one of its "
+        "names in them, and its name in PyTorch means it too"
     )
 
 
@@ -84,6 +85,35 @@ def _is_bool(leaf: Any) -> bool:
     return isinstance(leaf, (bool, np.bool_))
 
 
+def _all_paths_of(params: Any) -> list[tuple[str, ...]]:
+    """Return all paths of every parameter: several where it is of layers that share it."""
+
+    def is_node(node: Any) -> bool:
+        return is_none(node) or isinstance(node, nnx.Variable)
+
+    found: list[tuple[str, ...]] = []
+    for path, node in jax.tree.leaves_with_path(params, is_leaf=is_node):
+        said = node.get_metadata().get(NAMES) if isinstance(node, nnx.Variable) else None
+        for below, _ in jax.tree.leaves_with_path(node, is_leaf=is_none):
+            found.append(said or (path_name((*path, *below)),))
+    return found
+
+
+def _by_first(name: str, selector: Any, paths: tuple[str, ...], answers: list[bool]) -> bool:
+    """Return what is said of the name that PyTorch has for a parameter; raise if of another only.
+
+    ``named_parameters()`` has one name of it, and the others mean nothing there.
+    """
+    if any(answers) and not answers[0]:
+        other = paths[answers.index(True)]
+        raise ValueError(
+            f"{name}={selector!r} means {other!r}, another name of {paths[0]!r}, which layers "
+            f"share: PyTorch's named_parameters() has it as {paths[0]!r} alone, so let both names "
+            "match, or neither"
+        )
+    return answers[0]
+
+
 def selected(name: str, selector: Any, params: Any) -> list[bool]:
     """Return for every parameter, or for every buffer of packed ones, whether it is selected."""
     if has_packed(params):
@@ -91,7 +121,10 @@ def selected(name: str, selector: Any, params: Any) -> list[bool]:
     test = path_test(name, selector)
     if test is not None:
         leaves = jax.tree.leaves(params, is_leaf=is_none)
-        return [test(path, leaf) for path, leaf in zip(paths_of(params), leaves, strict=True)]
+        return [
+            _by_first(name, selector, paths, [test(path, leaf) for path in paths])
+            for paths, leaf in zip(_all_paths_of(params), leaves, strict=True)
+        ]
     try:
         mask = jax.tree.broadcast(selector, params, is_leaf=is_none)
     except ValueError as error:

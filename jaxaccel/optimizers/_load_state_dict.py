@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxaccel._checked import checked_after
+from jaxaccel._named_arrays import named_as
 from jaxaccel._packed import packed_as, unpacked
 from jaxaccel._tree import is_none
 from jaxaccel._types import Params, State
@@ -81,7 +82,8 @@ def load_state_dict(
         >>> print(state.step, state.momentum_buffer)
         7 [3. 4.]
     """
-    packed_state, state, params = state, unpacked(state, "state"), unpacked(params, "params")
+    packed_state, state = state, unpacked(state, "state")
+    params = named_as(unpacked(params, "params"), state)
     units = units_of(state)
     calls = None if tx is None else calls_of(tx, units, state, params)
     entries, param_groups = _parts(state_dict)

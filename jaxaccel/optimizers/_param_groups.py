@@ -61,7 +61,8 @@ def param_groups(
             in the parameter's path (``"blocks.0.attention.bias"``: the keys of the user's own tree
             joined by dots, without the ``.value`` of nnx), a predicate ``(path, leaf) -> bool``
             such as :func:`no_decay`, or a mask: a tree of bools like the parameters or a prefix
-            of it. The first group that matches has the parameter.
+            of it. The first group that matches has the parameter. One that layers share, in
+            parameters of ``training.split_model``, is meant by its name in PyTorch.
         **defaults: Arguments of the optimizer for all groups that do not name them, and for the
             default group of all other parameters, which comes last.
 
@@ -71,7 +72,8 @@ def param_groups(
     Raises:
         ValueError: A hyperparameter of a group is out of the optimizer's bounds, with PyTorch's
             text; a group has no ``"params"``, or a pattern that does not compile; or, in
-            ``init``, a group matches nothing: the text lists the paths.
+            ``init``, a group matches nothing, the text lists the paths, or a second name alone of
+            a parameter that layers share.
         TypeError: The optimizer has no such argument, or does not say which are numbers; ``groups``
             is not a list of mappings; ``"params"`` is neither pattern, predicate nor mask.
 

@@ -12,6 +12,7 @@ import optax
 from jaxaccel._checked import checked_after
 from jaxaccel._host_arrays import host_array
 from jaxaccel._layout import shape_in_torch, to_torch
+from jaxaccel._named_arrays import named_as
 from jaxaccel._packed import unpacked
 from jaxaccel._tree import is_none
 from jaxaccel._types import Params, State
@@ -80,7 +81,7 @@ def state_dict(
         >>> print(found["param_groups"][0]["lr"], found["param_groups"][0]["params"])
         0.1 [0, 1]
     """
-    state, params = unpacked(state, "state"), unpacked(params, "params")
+    state, params = unpacked(state, "state"), named_as(unpacked(params, "params"), state)
     units = units_of(state)
     calls = None if tx is None else calls_of(tx, units, state, params)
     everything = torch_params(params, model, owners(units, calls))

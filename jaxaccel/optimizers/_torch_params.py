@@ -6,10 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from flax import nnx
 
-from jaxaccel._named_arrays import NamedParameter, named_parameters
+from jaxaccel._named_arrays import (
+    NamedParameter,
+    named_parameters,
+    paths_of_variables,
+    say_names,
+)
 from jaxaccel._selectors import paths_of
 from jaxaccel._types import Params
 
@@ -66,6 +72,7 @@ def _of_model(params: Params, model: Any, owners: Callable[[Any], list[int]]) ->
     named = named_parameters(model)
     index_of = {path: index for index, each in enumerate(named) for path in each.paths}
     leaves, groups = {}, {}
+    params = _with_names(params, model)
     for leaf, (path, group) in enumerate(zip(paths_of(params), owners(params), strict=True)):
         if path not in index_of:
             raise ValueError(
@@ -89,7 +96,7 @@ def _groups_of_all(
     model: nnx.Module, index_of: Mapping[str, int], owners: Callable[[Any], list[int]]
 ) -> dict[int, int]:
     """Return the groups of all parameters of a model, by their index."""
-    everything = nnx.state(model, nnx.Param)
+    everything = _with_names(nnx.state(model, nnx.Param), model)
     try:
         groups = owners(everything)
     except (TypeError, ValueError) as error:
@@ -98,6 +105,13 @@ def _groups_of_all(
             "a regular expression or a predicate instead of a mask, or pass trainable_only=True"
         ) from error
     return {index_of[path]: group for path, group in zip(paths_of(everything), groups, strict=True)}
+
+
+def _with_names(params: Params, model: nnx.Module) -> Params:
+    """Return parameters of which those that layers share say so, as a split model's do."""
+    named = jax.tree.map(lambda leaf: leaf, params)
+    say_names(named, paths_of_variables(model))
+    return named
 
 
 def trained(found: Sequence[TorchParam]) -> list[TorchParam]:

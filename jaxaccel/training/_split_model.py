@@ -15,7 +15,7 @@ from jaxaccel._call_repr import in_brief
 from jaxaccel._checked import checked
 from jaxaccel._donated import check_not_donated
 from jaxaccel._filled import copied
-from jaxaccel._named_arrays import paths_of_variables
+from jaxaccel._named_arrays import paths_of_variables, say_names
 from jaxaccel._packed import unpacked
 from jaxaccel._selectors import path_test
 from jaxaccel._tree import path_name
@@ -68,6 +68,8 @@ def split_model(model: nnx.Module, trainable: Any = None) -> tuple[ModelFunction
     training_graph, *trees = nnx.split(own, chosen, ...)
     # Variables of their own around the same arrays: those of the model may be given others.
     params, model_state = jax.tree.map(lambda leaf: leaf, tuple(trees))
+    for tree in (params, model_state):
+        say_names(tree, names)
 
     @checked
     def apply(
@@ -84,7 +86,7 @@ def split_model(model: nnx.Module, trainable: Any = None) -> tuple[ModelFunction
             raise
         try:
             outputs = called(*inputs, **named)
-        except RuntimeError:
+        except (RuntimeError, ValueError):  # JAX's, and a layer's, which knows its own array
             check_not_donated(params=params, model_state=model_state, inputs=(inputs, named))
             raise
         _, _, new_state = nnx.split(called, chosen, ...)
@@ -129,7 +131,9 @@ def merge(model: nnx.Module, params: Params, model_state: Any = ()) -> None:
     check_not_donated(params=params, model_state=model_state)
     for tree in (params, model_state):
         if jax.tree.leaves(tree):
-            nnx.update(model, jax.tree.map(copied, tree))
+            new = jax.tree.map(copied, tree)
+            say_names(new, {})
+            nnx.update(model, new)
 
 
 def _check_state(model_state: Any) -> None:

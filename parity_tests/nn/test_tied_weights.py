@@ -1,6 +1,7 @@
 """Layers that share a weight: PyTorch's numbers, one array, one optimizer state, both names."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -111,6 +112,101 @@ def test_tied_layers_train_as_pytorchs(why):
         assert list(found) == list(expected)
         for name, tensor in expected.items():
             assert_close(found[name], tensor, tol.NETWORK_FLOAT64_OF_NORM, what=name)
+
+
+def language_model():
+    """PyTorch's first name of the weight is the embedding's, the alphabet's the decoder's."""
+    rngs = ja.random.manual_seed(0)
+    embedding, decoder = ja.nn.Embedding(7, 4, rngs=rngs), ja.nn.Linear(4, 7, rngs=rngs)
+    decoder.weight = embedding.weight
+    return ja.nn.Sequential({"words": embedding, "decoder": decoder})
+
+
+NAMED = {
+    # pattern: which of (words.weight, decoder.bias) PyTorch's named_parameters() has by it
+    "words": (True, False),
+    "weight": (True, False),
+    "words|bias": (True, True),
+    "bias": (False, True),
+    r"decoder\.bias": (False, True),
+    "decoder": None,  # the bias, and by its second name the weight
+    r"decoder\.weight": None,
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("pattern", NAMED)
+def test_a_pattern_means_a_shared_weight_by_pytorchs_name(pattern):
+    """In groups, in the trainable part and in packs; a second name alone is refused, not lost."""
+    theirs = torch.nn.Sequential()
+    theirs.add_module("words", torch.nn.Embedding(7, 4))
+    theirs.add_module("decoder", torch.nn.Linear(4, 7))
+    theirs.decoder.weight = theirs.words.weight
+    names = [name for name, _ in theirs.named_parameters()]
+    assert names == ["words.weight", "decoder.bias"]
+
+    _, params, rest = ja.training.split_model(language_model())
+    tx = ja.optimizers.param_groups(ja.optimizers.sgd, [{"params": pattern, "lr": 0.5}], lr=0.25)
+    gradient_fn = ja.training.gradients(
+        lambda p, s, b: (sum(map(jnp.sum, jax.tree.leaves(p))), (s, {})), trainable=pattern
+    )
+    if NAMED[pattern] is None:
+        for call in (
+            lambda: tx.init(params),
+            lambda: gradient_fn(params, rest, None),
+            lambda: ja.training.packed(params, groups=[pattern]),
+        ):
+            with pytest.raises(ValueError, match=r"another name of 'words\.weight', which layers"):
+                call()
+        return
+    assert tuple(re.search(pattern, name) is not None for name in names) == NAMED[pattern]
+    whole = tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)[0]
+    rates = {n: -float(leaf.ravel()[0]) for n, leaf in dotted(whole).items()}
+    in_group = dict(zip(("decoder.weight", "decoder.bias"), NAMED[pattern], strict=True))
+    assert rates == {name: 0.5 if member else 0.25 for name, member in in_group.items()}
+    found = dotted(gradient_fn(params, rest, None).grads)
+    assert set(found) == {name for name, member in in_group.items() if member}
+
+
+def dotted(tree):
+    return {
+        ".".join(path): leaf[...]
+        for path, leaf in nnx.to_flat_state(tree)
+        if leaf.get_value() is not None
+    }
+
+
+def test_names_are_of_the_split_trees_and_not_of_the_model():
+    model = language_model()
+    _, params, rest = ja.training.split_model(model)
+    assert params["decoder"]["weight"].get_metadata("all_paths") == (
+        "words.weight",
+        "decoder.weight",
+    )
+    assert not params["decoder"]["bias"].has_metadata("all_paths")
+    ja.training.merge(model, params, rest)
+    assert not model.decoder.weight.has_metadata("all_paths")
+    assert model.decoder.weight is model.words.weight
+    alone = ja.nn.Sequential(model.decoder)
+    nnx.update(model, params)  # by flax itself, which carries the names over
+    _, params, _ = ja.training.split_model(alone)
+    assert not params["0"]["weight"].has_metadata("all_paths")
+
+
+def test_a_state_crosses_whether_its_parameters_say_their_names_or_not():
+    model = language_model()
+    _, named, _ = ja.training.split_model(model)
+    trees = (named, nnx.state(model, nnx.Param))
+    tx = ja.optimizers.param_groups(ja.optimizers.adam, [{"params": "weight"}], lr=0.25)
+    for params in trees:
+        _, state = tx.update(params, tx.init(params), params)
+        found = [ja.optimizers.state_dict(state, each, model=model, tx=tx) for each in trees]
+        for each in found:
+            assert [group["params"] for group in each["param_groups"]] == [[0], [1]]
+            assert each["state"][0]["exp_avg"].shape == (7, 4)
+            loaded = ja.optimizers.load_state_dict(tx.init(params), named, each, model=model, tx=tx)
+            assert jax.tree.structure(loaded) == jax.tree.structure(state)
+            jax.tree.map(np.testing.assert_array_equal, loaded, state)
 
 
 READERS = {
