@@ -73,7 +73,7 @@ def _own_gradient_jvp(rule: WeightMap, primals: Any, tangents: Any) -> tuple[jax
     if not isinstance(input_dot, SymbolicZero):
         terms.append(rule.product(input_dot, weight, *rule.arguments))
     if not isinstance(weight_dot, SymbolicZero):
-        terms.append(map_of_weight(rule, input, weight_dot))
+        terms.append(map_of_weight(rule, input, weight_dot, jax.typeof(output)))
     if bias_dot is not None and not isinstance(bias_dot, SymbolicZero):
         own = jax.lax.expand_dims(bias_dot, range(output.ndim - 1))
         terms.append(jnp.broadcast_to(with_float32_sums(own, output), output.shape))
@@ -83,16 +83,24 @@ def _own_gradient_jvp(rule: WeightMap, primals: Any, tangents: Any) -> tuple[jax
 _own_gradient.defjvp(_own_gradient_jvp, symbolic_zeros=True)
 
 
-def map_of_weight(rule: WeightMap, input: jax.Array, weight: jax.Array) -> jax.Array:
-    """Return the product with a weight that is itself a tangent, linear in it."""
-    return _map.bind(varying_like(weight, input), varying_like(input, weight), rule=rule)
+def map_of_weight(
+    rule: WeightMap, input: jax.Array, weight: jax.Array, like: Any = None
+) -> jax.Array:
+    """Return the product with a weight that is itself a tangent, linear in it.
+
+    ``like`` is the product's type, where it is known.
+    """
+    operands = varying_like(weight, input), varying_like(input, weight)
+    return _map.bind(*operands, rule=rule, like=like)
 
 
 # --- the map, and the gradient that is its transpose; both are linear in each operand -----------
 
 
-def _product(input: jax.Array, weight: jax.Array, *, rule: WeightMap) -> jax.Array:
-    """Return the plain map's output."""
+def _product(
+    input: jax.Array, weight: jax.Array, *, rule: WeightMap, like: Any = None
+) -> jax.Array:
+    """Return the plain map's output; ``like`` is its type, where it is known."""
     return rule.product(input, weight, *rule.arguments)
 
 
@@ -104,7 +112,9 @@ def _gradient(input: jax.Array, output: jax.Array, *, rule: WeightMap, like: Any
     return jax.linear_transpose(functools.partial(_product, input, rule=rule), like)(output)[0]
 
 
-def _input_gradient(output: jax.Array, input: Any, weight: jax.Array, *, rule: WeightMap) -> Any:
+def _input_gradient(
+    output: jax.Array, input: Any, weight: jax.Array, *, rule: WeightMap, like: Any = None
+) -> Any:
     """Return the gradient of the input, which is the plain map's."""
     map_input = functools.partial(_product, weight=weight, rule=rule)
     return jax.linear_transpose(map_input, input.aval)(output)[0]
@@ -114,8 +124,12 @@ def _primitive(name: str, plain: Callable[..., jax.Array]) -> Primitive:
     """Return a primitive that is this function, and is mapped and compiled as it."""
     primitive = Primitive(name)
 
-    def abstract(*arrays: Any, **params: Any) -> Any:
-        return jax.make_jaxpr(functools.partial(plain, **params))(*arrays).out_avals[0]
+    def abstract(*arrays: Any, like: Any, **params: Any) -> Any:
+        # Known shapes need no trace of the function; on a mesh a type says more than that.
+        if like is not None and all(array.sharding.mesh.empty for array in arrays):
+            return jax.core.ShapedArray(like.shape, like.dtype)
+        found = jax.make_jaxpr(functools.partial(plain, like=like, **params))(*arrays)
+        return found.out_avals[0]
 
     def batch(arrays: Any, axes: Any, **params: Any) -> tuple[jax.Array, int]:
         return jax.vmap(functools.partial(plain, **params), axes)(*arrays), 0
@@ -134,14 +148,14 @@ _weight_gradient = _primitive("weight_gradient", _gradient)
 ad.defbilinear(
     _map,
     _input_gradient,
-    lambda output, input, weight, rule: _weight_gradient.bind(
+    lambda output, input, weight, rule, like: _weight_gradient.bind(
         input, output, rule=rule, like=weight.aval
     ),
 )
 ad.defbilinear(
     _weight_gradient,
     lambda weight, input, output, rule, like: _input_gradient(output, input, weight, rule=rule),
-    lambda weight, input, output, rule, like: _map.bind(input, weight, rule=rule),
+    lambda weight, input, output, rule, like: _map.bind(input, weight, rule=rule, like=output.aval),
 )
 
 

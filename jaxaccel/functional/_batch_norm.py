@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._tracing import traced_once
 from jaxaccel._types import AxisName
 from jaxaccel.functional._channels import (
     along_channels,
@@ -111,6 +112,31 @@ def batch_norm(
     channel_axis = _check(input, training, eps, channel_axis, **named, weight=weight, bias=bias)
     if input.size == 0:  # statistics of nothing are not kept
         return BatchNormResult(input, running_mean, running_var)
+    shares = (1 - momentum, momentum)
+    found = _normalized(
+        *(input, running_mean, running_var, weight, bias, shares, eps),
+        training=training,
+        channel_axis=channel_axis,
+        axis_name=axis_name,
+    )
+    return BatchNormResult(*found)
+
+
+@traced_once("training", "channel_axis", "axis_name")
+def _normalized(
+    input: jax.Array,
+    running_mean: jax.Array | None,
+    running_var: jax.Array | None,
+    weight: jax.Array | None,
+    bias: jax.Array | None,
+    shares: tuple[Any, Any],
+    eps: Any,
+    *,
+    training: bool,
+    channel_axis: int,
+    axis_name: AxisName | None,
+) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
+    """Return the output and the running statistics, of which ``shares`` are kept and taken."""
     x, new_mean, new_var = input.astype(compute_dtype(input.dtype)), running_mean, running_var
     mean, var, weight, bias = (
         None if value is None else along_channels(value, x, channel_axis)
@@ -120,12 +146,12 @@ def batch_norm(
     if training or mean is None or var is None:
         stats, unbiased = _batch_statistics(input, mean, channel_axis, axis_name)
         shifted, delta, mean, var = stats
-        new_mean = moved(running_mean, mean, momentum)
-        new_var = moved(running_var, unbiased, momentum)
+        new_mean = moved(running_mean, mean, shares)
+        new_var = moved(running_var, unbiased, shares)
     else:
         shifted, delta = x - mean, None
     output = scale_and_shift(shifted, delta, var, eps, weight, bias)
-    return BatchNormResult(output.astype(input.dtype), new_mean, new_var)
+    return output.astype(input.dtype), new_mean, new_var
 
 
 def _batch_statistics(

@@ -37,12 +37,15 @@ def scale_and_shift(
     return output if bias is None else output + bias
 
 
-def moved(running: jax.Array | None, new: jax.Array, momentum: Any) -> jax.Array | None:
-    """Move a running statistic towards its new value; it keeps its dtype, and has no gradient."""
+def moved(running: jax.Array | None, new: jax.Array, shares: tuple[Any, Any]) -> jax.Array | None:
+    """Move a running statistic towards its new value; it keeps its dtype, and has no gradient.
+
+    ``shares`` are ``(1 - momentum, momentum)``, formed in the momentum's own precision.
+    """
     if running is None:
         return None
     new = jax.lax.stop_gradient(new).reshape(running.shape)
-    keep, take = (jnp.asarray(value, new.dtype) for value in (1 - momentum, momentum))
+    keep, take = (jnp.asarray(value, new.dtype) for value in shares)
     return (keep * running.astype(new.dtype) + take * new).astype(running.dtype)
 
 

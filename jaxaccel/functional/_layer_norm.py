@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._tracing import traced_once
 from jaxaccel.functional._channels import scale_and_shift
 from jaxaccel.functional._moments import check_dtypes, moments
 from jaxaccel.functional._normalized_shape import checked_shape, over_lead
@@ -60,8 +62,16 @@ def layer_norm(
     """
     shape = checked_shape("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     check_dtypes(input, weight=weight, bias=bias)
+    return _normalized(input, weight, bias, eps, count=len(shape))
+
+
+@traced_once("count")
+def _normalized(
+    input: jax.Array, weight: jax.Array | None, bias: jax.Array | None, eps: Any, *, count: int
+) -> jax.Array:
+    """Return the output, normalized over the last axes."""
     x = input.astype(compute_dtype(input.dtype))
-    shifted, delta, _, var = moments(x, tuple(range(x.ndim - len(shape), x.ndim)))
+    shifted, delta, _, var = moments(x, tuple(range(x.ndim - count, x.ndim)))
     weight, bias = (None if value is None else over_lead(value, x) for value in (weight, bias))
     output = scale_and_shift(shifted, delta, var, eps, weight, bias)
     return output.astype(input.dtype)

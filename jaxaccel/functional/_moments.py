@@ -49,8 +49,7 @@ def moments_near(
     return Moments(x.astype(compute_dtype(x.dtype)) - shift, delta, shift + delta, var)
 
 
-# Compiled: called op by op, a branch is another function every time, and is compiled anew.
-@functools.partial(jax.jit, static_argnums=(2, 3))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def _near(
     x: jax.Array, guess: jax.Array, axes: tuple[int, ...], axis_name: AxisName | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -58,7 +57,8 @@ def _near(
     return _shift_delta_var(x, guess, axes, axis_name)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+# Compiled: called op by op, a branch is another function every time, and is compiled anew.
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def _shift_delta_var(
     x: jax.Array, guess: jax.Array, axes: tuple[int, ...], axis_name: AxisName | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -84,8 +84,8 @@ def _shift_delta_var(
     return jax.lax.cond(near, in_one_pass, in_two_passes, x)
 
 
-@_shift_delta_var.defjvp
-def _shift_delta_var_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangents: Any) -> Any:
+@_near.defjvp
+def _near_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangents: Any) -> Any:
     """Return the moments and their tangents, which ask for no pass that found the moments."""
     x, guess = primals
     shift, delta, var = _near(x, guess, axes, axis_name)

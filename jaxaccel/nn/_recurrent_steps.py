@@ -26,8 +26,12 @@ class Cell(NamedTuple):
 
     join: Callable[[jax.Array, jax.Array], Gates]
     """``(W_i x + b_i, W_h h + b_h) -> gates``, linear."""
+    activate: Callable[[Gates], Gates]
+    """``gates -> activated``: what is of one gate alone."""
+    move: Callable[[Gates, Gates], Gates]
+    """``(activated, gates' tangents) -> activated's tangents``, without a function to evaluate."""
     step: Callable[[Gates, States], States]
-    """``(gates, states) -> states``."""
+    """``(activated, states) -> states``."""
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -60,15 +64,16 @@ def _jvp(cell: Cell, reverse: bool, primals: Any, tangents: Any) -> Any:
 
     What a step's tangent owes to the tangents of the parameters waits for no other step, and so is
     one product over all of them; transposed, so is the gradient of each parameter, where a loop
-    would add up one product a step. A step's derivative starts again from its gates, so that
-    nothing else is kept of it.
+    would add up one product a step. A step's derivative starts again from its activated gates, so
+    that nothing else is kept of it; in half precision from the gates, which were rounded then.
     """
     projected, parameters, initial, inside = primals
     projected_dot, parameters_dot, initial_dot, _ = tangents
     weight, _, projection, _ = parameters
     weight_dot, bias_dot, projection_dot, input_bias_dot = parameters_dot
     final, (output, kept) = _run(cell, reverse, projected, parameters, initial, inside, True)
-    gates, before, whole = kept
+    kept, before, whole = kept
+    is_wide = projected.dtype == compute_dtype(projected.dtype)
 
     hidden_dot = map_of_weight(ROWS, before[0], weight_dot)
     if bias_dot is not None:
@@ -81,17 +86,19 @@ def _jvp(cell: Cell, reverse: bool, primals: Any, tangents: Any) -> Any:
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def step(states_dot: States, now: Any) -> tuple[States, jax.Array]:
-        gates, states, own_dot, output_dot, is_inside = now
+        activated, states, own_dot, output_dot, is_inside = now
+        activated = activated if is_wide else _activated(cell, activated)
         through = jnp.dot(states_dot[0], weight)
         gates_dot = jax.tree.map(jnp.add, own_dot, _joined(cell, jnp.zeros_like(through), through))
+        moved = cell.move(activated, _wide(gates_dot))
         new = functools.partial(_new_states, cell)
-        _, new_dot = jax.jvp(new, (gates, states), (gates_dot, states_dot))
+        _, new_dot = jax.jvp(new, (activated, states), (moved, states_dot))
         if projection is not None:
             new_dot = (jnp.dot(new_dot[0], projection) + output_dot, *new_dot[1:])
         return _inside_only(is_inside, new_dot, states_dot)
 
     initial_dot = tuple(jnp.where(False, hidden_dot[0, :, :1], state) for state in initial_dot)
-    given = (gates, before, own_dots, output_dots, inside)
+    given = (kept, before, own_dots, output_dots, inside)
     final_dot, output_dot = jax.lax.scan(step, initial_dot, given, reverse=reverse)
     return (final, output), (final_dot, output_dot)
 
@@ -105,15 +112,21 @@ def _run(
     inside: jax.Array | None,
     keeps: bool,
 ) -> tuple[States, tuple[jax.Array, Any]]:
-    """Return the final states, the outputs, and (gates, states before, h before a projection)."""
+    """Return the final states, the outputs, and (gates, states before, h before a projection).
+
+    The gates are activated, but for half precision.
+    """
     weight, bias, projection, input_bias = parameters
+    is_wide = projected.dtype == compute_dtype(projected.dtype)
 
     def step(states: States, now: Any) -> tuple[States, Any]:
         x, is_inside = now
         x = x if input_bias is None else x + input_bias[None]
         gates = _joined(cell, x, linear(states[0], weight, bias))
-        new = _new_states(cell, gates, states)
-        kept = (gates, states, None if projection is None else new[0]) if keeps else None
+        activated = _activated(cell, gates)
+        new = _new_states(cell, activated, states)
+        of_gates = activated if is_wide else gates
+        kept = (of_gates, states, None if projection is None else new[0]) if keeps else None
         if projection is not None:
             new = (jnp.dot(new[0], projection), *new[1:])
         carried, output = _inside_only(is_inside, new, states)
@@ -139,11 +152,20 @@ def _joined(cell: Cell, x: jax.Array, hidden: jax.Array) -> Gates:
     return tuple(gate.astype(x.dtype) for gate in cell.join(x.astype(wide), hidden.astype(wide)))
 
 
-def _new_states(cell: Cell, gates: Gates, states: States) -> States:
+def _wide(arrays: Gates) -> Gates:
+    """Return arrays in at least float32."""
+    return tuple(array.astype(compute_dtype(array.dtype)) for array in arrays)
+
+
+def _activated(cell: Cell, gates: Gates) -> Gates:
+    """Return the activated gates, in at least float32."""
+    return cell.activate(_wide(gates))
+
+
+def _new_states(cell: Cell, activated: Gates, states: States) -> States:
     """Compute a step in at least float32, and round its states once."""
-    wide, dtype = compute_dtype(states[0].dtype), states[0].dtype
-    gates, states = jax.tree.map(lambda array: array.astype(wide), (gates, states))
-    return tuple(state.astype(dtype) for state in cell.step(gates, states))
+    dtype = states[0].dtype
+    return tuple(state.astype(dtype) for state in cell.step(activated, _wide(states)))
 
 
 # --- one step of each layer ---------------------------------------------------------------------
@@ -154,22 +176,60 @@ def _sum(x: jax.Array, hidden: jax.Array) -> Gates:
     return (x + hidden,)
 
 
-def _tanh_step(gates: Gates, states: States) -> States:
-    """Return the next state."""
+def _of_sigmoid(activated: jax.Array, tangent: jax.Array) -> jax.Array:
+    """Return the tangent of a sigmoid that has this value."""
+    return activated * (1 - activated) * tangent
+
+
+def _of_tanh(activated: jax.Array, tangent: jax.Array) -> jax.Array:
+    """Return the tangent of a hyperbolic tangent that has this value."""
+    return (1 - activated * activated) * tangent
+
+
+def _tanh(gates: Gates) -> Gates:
+    """Return the activated gate."""
     return (jnp.tanh(gates[0]),)
 
 
-def _relu_step(gates: Gates, states: States) -> States:
-    """Return the next state."""
+def _move_tanh(activated: Gates, tangents: Gates) -> Gates:
+    """Return its tangent."""
+    return (_of_tanh(activated[0], tangents[0]),)
+
+
+def _relu(gates: Gates) -> Gates:
+    """Return the activated gate."""
     return (jax.nn.relu(gates[0]),)
 
 
-def _lstm_step(gates: Gates, states: States) -> States:
-    """Return the next states."""
-    _, c = states
+def _move_relu(activated: Gates, tangents: Gates) -> Gates:
+    """Return its tangent, 0 where the gate is."""
+    return (jnp.where(activated[0] > 0, tangents[0], jnp.zeros_like(tangents[0])),)
+
+
+def _is_state(activated: Gates, states: States) -> States:
+    """Return the next state, which is the activated gate."""
+    del states
+    return activated
+
+
+def _lstm(gates: Gates) -> Gates:
+    """Return input, forget, new and output gate, activated."""
     i, f, g, o = jnp.split(gates[0], 4, -1)
-    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+    return jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+
+
+def _move_lstm(activated: Gates, tangents: Gates) -> Gates:
+    """Return their tangents."""
+    moves = (_of_sigmoid, _of_sigmoid, _of_tanh, _of_sigmoid)
+    parts = zip(moves, activated, jnp.split(tangents[0], 4, -1), strict=True)
+    return tuple(move(gate, tangent) for move, gate, tangent in parts)
+
+
+def _lstm_step(activated: Gates, states: States) -> States:
+    """Return the next states."""
+    i, f, g, o = activated
+    c = f * states[1] + i * g
+    return o * jnp.tanh(c), c
 
 
 def _gru_join(x: jax.Array, hidden: jax.Array) -> Gates:
@@ -180,14 +240,27 @@ def _gru_join(x: jax.Array, hidden: jax.Array) -> Gates:
     return x + hidden, x_new, h_new
 
 
-def _gru_step(gates: Gates, states: States) -> States:
-    """Return the next state."""
+def _gru(gates: Gates) -> Gates:
+    """Return reset and update, activated, and the parts of the new state."""
     both, x_new, h_new = gates
+    return jax.nn.sigmoid(both), x_new, h_new
+
+
+def _move_gru(activated: Gates, tangents: Gates) -> Gates:
+    """Return their tangents."""
+    return _of_sigmoid(activated[0], tangents[0]), *tangents[1:]
+
+
+def _gru_step(activated: Gates, states: States) -> States:
+    """Return the next state."""
+    both, x_new, h_new = activated
     (h,) = states
-    reset, update = jnp.split(jax.nn.sigmoid(both), 2, -1)
+    reset, update = jnp.split(both, 2, -1)
     new = jnp.tanh(x_new + reset * h_new)
     return (new + update * (h - new),)
 
 
-tanh_cell, relu_cell = Cell(_sum, _tanh_step), Cell(_sum, _relu_step)
-lstm_cell, gru_cell = Cell(_sum, _lstm_step), Cell(_gru_join, _gru_step)
+tanh_cell = Cell(_sum, _tanh, _move_tanh, _is_state)
+relu_cell = Cell(_sum, _relu, _move_relu, _is_state)
+lstm_cell = Cell(_sum, _lstm, _move_lstm, _lstm_step)
+gru_cell = Cell(_gru_join, _gru, _move_gru, _gru_step)

@@ -140,27 +140,7 @@ def adafactor(
     def init(params: Params) -> State:
         check_not_packed("adafactor", params)
         check_parameters(params)
-        for leaf in jax.tree.leaves(params):
-            if jnp.iscomplexobj(leaf):
-                raise RuntimeError(
-                    f"Adafactor does not support complex parameters (got a leaf of dtype "
-                    f"{jnp.result_type(leaf)})"
-                )
-
-        def zeros(torch_axis, path, param):
-            ndim = jnp.ndim(param)
-            if ndim < 2:
-                return None
-            axis = axis_from_torch(torch_axis, ndim, layout_at(layout, path_name(path)))
-            # A sum has the sharding that later means will have.
-            return jnp.zeros_like(jnp.sum(param, axis, keepdims=True))
-
-        return AdafactorState(
-            step=initial_step(params),
-            row_var=jax.tree.map_with_path(functools.partial(zeros, -1), params),
-            col_var=jax.tree.map_with_path(functools.partial(zeros, -2), params),
-            variance=jax.tree.map(lambda p: zeros_like(p) if jnp.ndim(p) < 2 else None, params),
-        )
+        return _initial_state(params, layout)
 
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
@@ -199,6 +179,31 @@ def _check(lr: Any, beta2_decay: Any, eps: Any, d: Any, weight_decay: Any) -> No
     check_non_negative("weight_decay", weight_decay, "weight_decay should be >= 0 but is")
 
 
+def _initial_state(params: Params, layout: Layouts) -> AdafactorState:
+    """Return zeros for all moments, each where the parameter's own will be."""
+    for leaf in jax.tree.leaves(params):
+        if jnp.iscomplexobj(leaf):
+            raise RuntimeError(
+                "Adafactor does not support complex parameters (got a leaf of dtype "
+                f"{jnp.result_type(leaf)})"
+            )
+
+    def zeros(torch_axis, path, param):
+        ndim = jnp.ndim(param)
+        if ndim < 2:
+            return None
+        axis = axis_from_torch(torch_axis, ndim, layout_at(layout, path_name(path)))
+        # A sum has the sharding that later means will have.
+        return jnp.zeros_like(jnp.sum(param, axis, keepdims=True))
+
+    return AdafactorState(
+        step=initial_step(params),
+        row_var=jax.tree.map_with_path(functools.partial(zeros, -1), params),
+        col_var=jax.tree.map_with_path(functools.partial(zeros, -2), params),
+        variance=jax.tree.map(lambda p: zeros_like(p) if jnp.ndim(p) < 2 else None, params),
+    )
+
+
 def _eps1(eps1: Any, grads: Any, params: Any) -> Any:
     """Return the first epsilon of every leaf that moves, in the dtype of its arithmetic."""
 
@@ -229,13 +234,15 @@ def _update_leaf(
         square = grad * grad
         row_var = lerp(row_var, jnp.mean(square, row_axis, keepdims=True), newest)
         col_var = lerp(col_var, jnp.mean(square, col_axis, keepdims=True), newest)
-        # Divided first: a product of two squares leaves float32's range.
+        # Roots of the factors and not of their product: a pass over the gradient then costs less
+        # to repeat than its result to keep, and no product of two squares leaves float32's range.
         mean = jnp.mean(row_var, col_axis, keepdims=True)
-        estimate = row_var / jnp.maximum(mean, eps1) * col_var
+        inverse = jax.lax.rsqrt(row_var / jnp.maximum(mean, eps1)) * jax.lax.rsqrt(col_var)
     else:
-        estimate = variance = lerp(variance, grad * grad, newest)
+        variance = lerp(variance, grad * grad, newest)
+        inverse = jax.lax.rsqrt(variance)
 
-    update = grad / jnp.maximum(jnp.sqrt(estimate), eps1)
+    update = grad * jnp.minimum(inverse, 1 / eps1)
     update = -(alpha / jnp.fmax(1.0, _root_mean_square(update) / d)) * update
     if not is_zero(weight_decay):
         update = update - lr * weight_decay * param

@@ -154,5 +154,6 @@ def _update_leaf(
         grad = grad + weight_decay * param
 
     sum = sum + grad * grad
-    decayed_lr = lr / (1 + (step - 1).astype(dtype) * lr_decay)
-    return -decayed_lr * (grad / (jnp.sqrt(sum) + eps)), sum
+    if not is_zero(lr_decay):
+        lr = lr / (1 + (step - 1).astype(dtype) * lr_decay)
+    return -lr * (grad / (jnp.sqrt(sum) + eps)), sum

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 from typing import Any, NamedTuple
 
 import jax
@@ -130,8 +131,10 @@ def rprop(
         )
         update_leaf = functools.partial(_update_leaf, maximize=maximize, **now)
         step = next_counts(state.step, updates)
-        start = functools.partial(_started, lr=value_at(lr, at, "lr"))
-        step_size = jax.tree.map(start, state.step_size, of_leaves(step, state.step_size))
+        step_size = state.step_size
+        if not isinstance(lr, numbers.Real):  # a number is the one that init has put there
+            start = functools.partial(_started, lr=value_at(lr, at, "lr"))
+            step_size = jax.tree.map(start, step_size, of_leaves(step, step_size))
         slots = (state.prev, step_size)
         updates, *slots = update_leaves(update_leaf, updates, params, slots)
         return updates, RpropState(step, *slots)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.core import Tracer
-from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_non_negative
@@ -26,6 +23,7 @@ from jaxaccel.training._step_call import (
     check_not_overwritten,
     check_step_arguments,
 )
+from jaxaccel.training._step_program import compiled_for_leaves
 from jaxaccel.training._train_state import TrainState
 from jaxaccel.transforms import clip_grads_with_norm, get_total_norm
 
@@ -124,16 +122,17 @@ def train_step(
             state.opt_state, opt_state, extra.get("schedule_step") is not None
         )
 
-    compiled = _compiled(run, donate)
+    compiled = compiled_for_leaves(run, donate)
 
     def step(state: TrainState, batch: Any, **extra: Any) -> tuple[TrainState, Any]:
         check_step_arguments(state, batch, extra)
-        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(state)):
+        leaves, treedef = jax.tree.flatten(state)
+        if any(issubclass(kind, Tracer) for kind in {*map(type, leaves)}):
             return run(state, batch, extra)  # part of a larger program
         if jax.process_count() > 1:
             check_global(MAKE_GLOBAL, state=state, batch=batch)
         try:
-            return compiled(state, batch, extra)
+            return compiled(leaves, treedef, batch, extra)
         except (RuntimeError, ValueError):
             check_not_overwritten(state)  # asked here, so that a step in order pays nothing for it
             raise
@@ -149,44 +148,6 @@ def _moved(params: Params, updates: Updates) -> Params:
         for leaf, move in zip(leaves, treedef.flatten_up_to(updates), strict=True)
     ]
     return optax.apply_updates(params, treedef.unflatten(moves))
-
-
-def _compiled(run: Callable[..., Any], donate: bool) -> Callable[..., Any]:
-    """Return ``run`` compiled, once for each placement of the state, which comes back in it."""
-    seen = set()
-
-    @functools.cache
-    def program(treedef: Any, places: tuple[NamedSharding | None, ...]) -> Callable[..., Any]:
-        where = (treedef.unflatten(places), None)
-        return jax.jit(run, donate_argnums=0 if donate else (), out_shardings=where)
-
-    @functools.cache
-    def program_for(treedef: Any, shardings: tuple[Any, ...]) -> Callable[..., Any]:
-        return program(treedef, tuple(map(_place, shardings)))
-
-    def compiled(state: TrainState, batch: Any, extra: dict[str, Any]) -> Any:
-        leaves, treedef = jax.tree.flatten(state)
-        shardings = tuple(getattr(leaf, "sharding", None) for leaf in leaves)
-        found = program_for(treedef, shardings)(state, batch, extra)
-        if (treedef, shardings) not in seen:
-            seen.add((treedef, shardings))
-            _warn_of_move(shardings, found[0])
-        return found
-
-    return compiled
-
-
-def _warn_of_move(before: tuple[Any, ...], state: TrainState) -> None:
-    """Warn where a state that was on no mesh comes back on one: the next step compiles again."""
-    for old, leaf in zip(before, jax.tree.leaves(state), strict=True):
-        if _place(old) is None and not isinstance(leaf.sharding, SingleDeviceSharding):
-            warnings.warn(
-                f"the state was on no mesh and came back on {leaf.sharding}, for which the next "
-                "step is compiled once more; put it there at the start: "
-                "training.train_state(..., mesh=mesh)",
-                stacklevel=5,
-            )
-            return
 
 
 def _value_fn(gradients_at: Callable[[Params], Any]) -> Callable[[Params], jax.Array]:
@@ -209,13 +170,3 @@ def _value_fn(gradients_at: Callable[[Params], Any]) -> Callable[[Params], jax.A
 
     value.defvjp(forward, backward)
     return value
-
-
-def _place(sharding: Any) -> NamedSharding | None:
-    """Return a place on a mesh in one of its spellings; ``None`` for what is on no mesh."""
-    if not isinstance(sharding, NamedSharding):
-        return None
-    spec = list(sharding.spec)
-    while spec and spec[-1] is None:
-        spec.pop()
-    return NamedSharding(sharding.mesh, PartitionSpec(*spec), memory_kind=sharding.memory_kind)

@@ -18,6 +18,7 @@ from jaxaccel._checks import check_non_negative
 from jaxaccel._counts import schedule_step
 from jaxaccel._math import compute_dtype, in_dtype, value_at, widest
 from jaxaccel._packed import is_packed, stacked_leaves, unpacked
+from jaxaccel._tracing import traced_once
 from jaxaccel._tree import (
     initial_scalar,
     initial_step,
@@ -237,19 +238,22 @@ def clip_grad_norm(
 
 def _norms_of_leaves(tensors: Updates, order: float, dtype: Any) -> jax.Array:
     """Return a vector of the norms of all leaves, of those in a buffer each by itself too."""
-
-    def norm(leaf: jax.Array) -> jax.Array:
-        return vector_norm(_wide(leaf), order).astype(dtype)
-
+    norm = functools.partial(_norm_of_leaf, order=order, dtype=dtype)
     parts = []
     for node in jax.tree.leaves(tensors, is_leaf=is_packed):
         if not is_packed(node):
-            parts.append(norm(jnp.asarray(node))[None])
+            parts.append(jax.lax.expand_dims(norm(jnp.asarray(node)), (0,)))
             continue
         stacks = list(stacked_leaves(node))  # in the buffers' order, of one shape together
         places = np.argsort([index for indices, _ in stacks for index in indices])
         parts.append(jnp.concatenate([jax.vmap(norm)(stack) for _, stack in stacks])[places])
     return jnp.concatenate(parts)
+
+
+@traced_once("order", "dtype")
+def _norm_of_leaf(leaf: jax.Array, *, order: float, dtype: Any) -> jax.Array:
+    """Return the norm of an array."""
+    return vector_norm(_wide(leaf), order).astype(dtype)
 
 
 def _norm_dtype(leaves: list[Any]) -> Any:

@@ -401,8 +401,8 @@ MUTANTS = [
     Mutant(
         "adafactor's mean not bounded",
         ADAFACTOR,
-        "row_var / jnp.maximum(mean, eps1) * col_var",
-        "row_var / mean * col_var",
+        "jax.lax.rsqrt(row_var / jnp.maximum(mean, eps1))",
+        "jax.lax.rsqrt(row_var / mean)",
         quick_tier,
         "optimizers.adafactor",
     ),

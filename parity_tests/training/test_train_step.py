@@ -275,6 +275,73 @@ def test_the_state_is_donated_and_what_it_was_made_of_survives():
     assert not params.is_deleted()
 
 
+@jax.tree_util.register_pytree_node_class
+class Counting:
+    """A part of a state that counts how often Python takes it apart and puts it together."""
+
+    calls = 0
+
+    def __init__(self, value):
+        self.value = value
+
+    def tree_flatten(self):
+        Counting.calls += 1
+        return (self.value,), None
+
+    @classmethod
+    def tree_unflatten(cls, _, children):
+        Counting.calls += 1
+        return cls(*children)
+
+
+def test_a_step_walks_its_state_as_often_as_a_compiled_function():
+    """Python's part of a call: a model's variables take as long to walk as a small step."""
+    tx = ja.optimizers.sgd()
+    step = ja.training.train_step(
+        ja.training.gradients(lambda params, state, batch: (jnp.sum(params * batch), (state, {}))),
+        tx,
+        donate=False,
+    )
+    state = ja.training.train_state(jnp.ones(2), tx, Counting(jnp.ones(3)))
+    calls = []
+    for run in (step, jax.jit(step)):
+        run(state, jnp.ones(2))
+        before = Counting.calls
+        run(state, jnp.ones(2))
+        calls.append(Counting.calls - before)
+    assert calls == [2, 2]
+
+
+def test_a_state_that_comes_back_in_another_structure_is_refused():
+    def update(updates, state, params=None, **extra):
+        return updates, (state, state)
+
+    tx = optax.GradientTransformationExtraArgs(lambda params: jnp.zeros(()), update)
+    start, batch = jax.tree.map(jnp.asarray, regression())
+    with pytest.raises(TypeError, match=r"in another structure .*return what init returns"):
+        step_of(tx)(ja.training.train_state(start, tx), batch)
+
+
+def test_one_step_serves_states_of_other_structures_and_places():
+    """One after the other, and back again: each has its own program."""
+    tx, mesh = ja.optimizers.sgd(), ja.parallel.make_mesh()
+
+    def squares(params, model_state, batch):
+        return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)) * batch, (model_state, {})
+
+    step = ja.training.train_step(ja.training.gradients(squares), tx, donate=False)
+    one, two = jnp.ones(2), {"a": jnp.ones(2), "b": jnp.ones(2)}
+    states = [ja.training.train_state(params, tx) for params in (one, two)]
+    states.append(ja.training.train_state(two, tx, mesh=mesh))
+    before = len(compiled)
+    for state in states * 2:
+        found, _ = step(state, jnp.ones(()))
+        assert jax.tree.structure(found) == jax.tree.structure(state)
+        for leaf, old in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
+            assert leaf.sharding.is_equivalent_to(old.sharding, leaf.ndim)
+    assert len(compiled) - before == len(states)
+
+
 def test_a_state_prints_in_brief_and_counts_its_steps():
     tx = ja.optimizers.adamw()
     state = ja.training.train_state({f"w{i}": jnp.ones((100, 100)) for i in range(40)}, tx)

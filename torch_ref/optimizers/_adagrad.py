@@ -15,5 +15,6 @@ def _update_leaf(
         grad = grad + weight_decay * param
 
     sum = sum + grad * grad
-    decayed_lr = lr / (1 + (step - 1) * lr_decay)
-    return -decayed_lr * (grad / (torch.sqrt(sum) + eps)), sum
+    if not is_zero(lr_decay):
+        lr = lr / (1 + (step - 1) * lr_decay)
+    return -lr * (grad / (torch.sqrt(sum) + eps)), sum

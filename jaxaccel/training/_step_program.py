@@ -1,0 +1,101 @@
+"""The compiled programs of a step: one for each structure of the state and each of its places."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
+
+
+class _Program(NamedTuple):
+    """A program, and the states that it is for."""
+
+    treedef: Any
+    shardings: list[Any]
+    """Of every leaf; None of what is not an array of JAX's."""
+    names: list[str]
+    """Of every leaf, sorted."""
+    order: list[int]
+    """The leaves' indices in the order of their names."""
+    run: Callable[..., Any]
+    """``({name: leaf}, batch, extra) -> (leaves, metrics)``."""
+
+
+def compiled_for_leaves(run: Callable[..., Any], donate: bool) -> Callable[..., Any]:
+    """Return ``run(state, batch, extra)`` compiled, as a function of the state's leaves.
+
+    ``(leaves, treedef, batch, extra) -> (state, metrics)``, the state in the places in which it
+    came. The tree is taken apart once a call, by the caller: variables of nnx take as long for it
+    as a small step. So the program knows leaves alone, and the one of the last call is kept by it.
+    """
+    latest: _Program | None = None
+
+    @functools.cache
+    def program(treedef: Any, places: tuple[NamedSharding | None, ...]) -> _Program:
+        return _program(run, donate, treedef, places)
+
+    def call(leaves: list[Any], treedef: Any, batch: Any, extra: dict[str, Any]) -> Any:
+        nonlocal latest
+        shardings = [getattr(leaf, "sharding", None) for leaf in leaves]
+        known = latest
+        if known is None or shardings != known.shardings or treedef != known.treedef:
+            known = program(treedef, tuple(map(_place, shardings)))
+        named = {name: leaves[i] for name, i in zip(known.names, known.order, strict=True)}
+        found, metrics = known.run(named, batch, extra)
+        if known is not latest:
+            _warn_of_move(shardings, found)
+            latest = known._replace(shardings=shardings)
+        return known.treedef.unflatten(found), metrics
+
+    return call
+
+
+def _program(
+    run: Callable[..., Any], donate: bool, treedef: Any, places: Sequence[NamedSharding | None]
+) -> _Program:
+    """Return the program for a structure and places; its arguments keep the names of the leaves."""
+    pairs = jax.tree.leaves_with_path(treedef.unflatten(range(treedef.num_leaves)))
+    names = [jax.tree_util.keystr(path) for path, _ in pairs]
+    order = sorted(range(len(names)), key=names.__getitem__)
+
+    def on_leaves(state: dict[str, Any], batch: Any, extra: dict[str, Any]) -> Any:
+        new, metrics = run(treedef.unflatten(state[name] for name in names), batch, extra)
+        leaves, made = jax.tree.flatten(new)
+        if made != treedef:
+            raise TypeError(
+                "the optimizer's update returned its state in another structure than it was given, "
+                f"so that the step's state is {made}, and was {treedef}; return what init returns"
+            )
+        return leaves, metrics
+
+    compiled = jax.jit(
+        on_leaves, donate_argnums=0 if donate else (), out_shardings=(list(places), None)
+    )
+    return _Program(treedef, [], [names[i] for i in order], order, compiled)
+
+
+def _warn_of_move(before: Sequence[Any], after: Sequence[Any]) -> None:
+    """Warn where a state that was on no mesh comes back on one: the next step compiles again."""
+    for old, leaf in zip(before, after, strict=True):
+        if _place(old) is None and not isinstance(leaf.sharding, SingleDeviceSharding):
+            warnings.warn(
+                f"the state was on no mesh and came back on {leaf.sharding}, for which the next "
+                "step is compiled once more; put it there at the start: "
+                "training.train_state(..., mesh=mesh)",
+                stacklevel=5,
+            )
+            return
+
+
+def _place(sharding: Any) -> NamedSharding | None:
+    """Return a place on a mesh in one of its spellings; ``None`` for what is on no mesh."""
+    if not isinstance(sharding, NamedSharding):
+        return None
+    spec = list(sharding.spec)
+    while spec and spec[-1] is None:
+        spec.pop()
+    return NamedSharding(sharding.mesh, PartitionSpec(*spec), memory_kind=sharding.memory_kind)
