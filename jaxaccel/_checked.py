@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from jaxaccel._annotations import kind_of
 from jaxaccel._donated import check_not_donated
 from jaxaccel._kinds import ANYTHING, Kind, MisfitError
+from jaxaccel._operations import facts_of, in_region, marked
 from jaxaccel._refused_calls import (
     BY_POSITION,
     Arguments,
@@ -64,6 +65,9 @@ def checked_after(function: F) -> F:
 def _checked(function: F, by_body: tuple[str, ...], body_first: bool = False) -> F:
     """Return the function behind its checks."""
     arguments: Arguments | None = None
+    facts = facts_of(function)
+    if facts is not None:  # marked here, without a call in between
+        function = cast(F, facts.function)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -86,6 +90,8 @@ def _checked(function: F, by_body: tuple[str, ...], body_first: bool = False) ->
                 _let_body_refuse(name, value, function, args, kwargs)
             raise refusal from None
         try:
+            if facts is not None and in_region():
+                return marked(facts, tuple(given), named)
             return function(*given, **named)
         except TypeError as error:
             # The call itself has failed where no frame of the function is in the traceback.

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 from jaxaccel._checked import checked
 from jaxaccel._gradient import with_float32_sums
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel._weight_map import ROWS, affine
 
 
 @checked
+@operation("linear", low=None, has_wide=False)
 def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
     r"""Map the last axis through a matrix.
 
@@ -75,6 +77,7 @@ def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -
 
 
 @checked
+@operation("bilinear", low=None)
 def bilinear(
     input1: jax.Array, input2: jax.Array, weight: jax.Array, bias: jax.Array | None = None
 ) -> jax.Array:

@@ -7,11 +7,13 @@ from typing import Any
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel._types import DType
 from jaxaccel.functional._wide import axis_of, check_floating, in_wide
 
 
 @checked
+@operation("softmax")
 def softmax(input: jax.Array, dim: int, dtype: DType | None = None) -> jax.Array:
     r"""Return exponentials, divided by their sum along an axis.
 
@@ -45,6 +47,7 @@ def softmax(input: jax.Array, dim: int, dtype: DType | None = None) -> jax.Array
 
 
 @checked
+@operation("log_softmax")
 def log_softmax(input: jax.Array, dim: int, dtype: DType | None = None) -> jax.Array:
     r"""Return the logarithm of the softmax, which does not underflow.
 
@@ -77,6 +80,7 @@ def log_softmax(input: jax.Array, dim: int, dtype: DType | None = None) -> jax.A
 
 
 @checked
+@operation("softmax")
 def softmin(input: jax.Array, dim: int, dtype: DType | None = None) -> jax.Array:
     r"""Return the softmax of minus the input.
 

@@ -50,6 +50,7 @@ CORE = (
     "_remedies",
     "_traced_numbers",
     "_refused_calls",
+    "_operations",
     "_checked",
 )
 
@@ -88,7 +89,11 @@ MAY_IMPORT = {
     "_remedies": ("_arrays", "_uncalled"),
     "_traced_numbers": ("_kinds", "_call_repr"),
     "_refused_calls": ("_kinds", "_remedies", "_call_repr", "_uncalled"),
-    "_checked": (*("_kinds", "_annotations", "_donated", "_refused_calls", "_traced_numbers"),),
+    "_operations": (),
+    "_checked": (
+        *("_kinds", "_annotations", "_donated", "_refused_calls", "_traced_numbers"),
+        "_operations",
+    ),
     "optimizers": CORE,
     "schedules": CORE,
     "transforms": CORE,
