@@ -1,0 +1,192 @@
+"""What one primitive does in a region: the dtypes of its operands, by PyTorch's lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.core import eval_jaxpr
+from jax.extend.core import JaxprEqn
+
+from jaxaccel.precision._autocast_casts import (
+    Value,
+    cast,
+    grows,
+    is_eligible,
+    is_floating,
+    spread,
+    value_of,
+    widen,
+    widest_of,
+)
+from jaxaccel.precision._autocast_ops import cast_class
+from jaxaccel.precision._autocast_plan import Step, program
+from jaxaccel.precision._autocast_primitives import (
+    AS_TRACED,
+    EACH,
+    FOLLOW,
+    KEEPS_NUMBERS,
+    LOWER,
+    PRIMITIVES,
+    PRODUCTS,
+    ROUND_ONCE,
+    WIDE,
+    Meaning,
+)
+from jaxaccel.precision._autocast_region import Region
+
+_UNKNOWN = Meaning(None, AS_TRACED)
+
+_BY_CLASS = {
+    "lower": LOWER,
+    "float32": WIDE,
+    "float32 by output": WIDE,
+    "widest": FOLLOW,
+    "keep": ROUND_ONCE,
+}
+
+
+def rule_of(region: Region, equation: JaxprEqn, operands: Sequence[Value]) -> str:
+    """Return what happens to the operands of an equation."""
+    meaning = PRIMITIVES.get(equation.primitive.name, _UNKNOWN)
+    operation = meaning.operation
+    if equation.primitive.name == "div" and np.ndim(operands[0].array) == 0:
+        operation = "reciprocal"
+    if equation.primitive.name == "add" and _is_bias_added(operands):
+        operation = "linear"
+    if not region.enabled or operation is None or _has_double(operands):
+        return meaning.otherwise
+    named = cast_class(region.device_type, operation)
+    return meaning.otherwise if named is None else _BY_CLASS[named]
+
+
+def _has_double(operands: Sequence[Value]) -> bool:
+    """Return whether an operand has a dtype that autocast leaves alone."""
+    dtypes = [getattr(value.array, "dtype", None) for value in operands]
+    return any(
+        dtype is not None and jnp.issubdtype(dtype, jnp.inexact) and not is_eligible(dtype)
+        for dtype in dtypes
+    )
+
+
+def run_primitive(region: Region, step: Step, operands: list[Value]) -> list[Value]:
+    """Return the results of one equation."""
+    equation = step.equation
+    rule = rule_of(region, equation, operands)
+    if rule == AS_TRACED:
+        arrays = _bound(step, as_traced(equation.invars, operands))
+    elif rule == EACH:
+        arrays = _bound(step, operands)
+    elif rule in (WIDE, ROUND_ONCE):
+        arrays = _bound(step, [widen(value) for value in operands])
+        dtype = widest_of(operands)
+        if rule == ROUND_ONCE and dtype is not None:
+            arrays = [cast(Value(array), dtype).array for array in arrays]
+    else:
+        dtype = region.dtype if rule == LOWER else widest_of(operands)
+        arrays = _followed(step, operands, dtype)
+    return _described(step, operands, arrays)
+
+
+def as_traced(atoms: Sequence[Any], operands: Sequence[Value]) -> list[Value]:
+    """Return operands in the dtypes that the program was traced with."""
+    return [
+        cast(value, atom.aval.dtype) if is_eligible(getattr(atom.aval, "dtype", None)) else value
+        for atom, value in zip(atoms, operands, strict=True)
+    ]
+
+
+def _followed(step: Step, operands: list[Value], dtype: Any) -> list[Any]:
+    """Return the results in one dtype of all operands that autocast casts."""
+    equation = step.equation
+    name, params = equation.primitive.name, equation.params
+    if dtype is None:
+        return _bound(step, operands)
+    if name == "convert_element_type":
+        return [_converted(equation, operands[0])]
+    if name == "broadcast_in_dim" and _is_summed_back(operands[0], params["shape"]):
+        given = widen(operands[0])
+        return [cast(Value(array), dtype).array for array in _bound(step, [given])]
+    if name in PRODUCTS or name == "weight_gradient":
+        params = _low_params(params, dtype, equation)
+    shape = equation.outvars[0].aval.shape if len(operands) == 2 else ()
+    given = [
+        spread(value, shape, dtype)
+        if name not in PRODUCTS and _is_stretched(value, shape)
+        else cast(value, dtype)
+        for value in operands
+    ]
+    return _bound(step, given, params)
+
+
+def _converted(equation: JaxprEqn, value: Value) -> Any:
+    """Return an explicit cast's result; one that changed nothing while tracing changes nothing."""
+    before, after = equation.invars[0].aval.dtype, equation.params["new_dtype"]
+    return value.array if before == after else cast(value, after).array
+
+
+def _is_summed_back(value: Value, shape: tuple[int, ...]) -> bool:
+    """Return whether a broadcast's gradient would be a sum in half precision."""
+    is_half = is_floating(value) and value.array.dtype != jnp.float32
+    return is_half and not value.is_weak and grows(np.shape(value.array), shape)
+
+
+def _is_stretched(value: Value, shape: tuple[int, ...]) -> bool:
+    """Return whether an operation repeats an operand along axes of length 1."""
+    own = np.shape(value.array)
+    return bool(own) and len(own) == len(shape) and own != shape and is_floating(value)
+
+
+def _low_params(params: Mapping[str, Any], dtype: Any, equation: JaxprEqn) -> dict[str, Any]:
+    """Return a product's parameters without what fits float32 alone."""
+    changed = dict(params)
+    if "preferred_element_type" in changed:
+        declared, asked = equation.invars[0].aval.dtype, changed["preferred_element_type"]
+        changed["preferred_element_type"] = asked if declared != jnp.float32 else dtype
+    if not isinstance(changed.get("precision"), tuple | None):
+        changed["precision"] = None
+    if "like" in changed:
+        changed["like"] = changed["like"].update(dtype=jnp.dtype(dtype))
+    return changed
+
+
+def _bound(
+    step: Step, operands: Sequence[Value], params: Mapping[str, Any] | None = None
+) -> list[Any]:
+    """Return the results of an equation, in its scope and with its source."""
+    equation, runs = step.equation, step.program
+    if params is not None and params is not equation.params:
+        equation = equation.replace(params=dict(params))
+        runs = program(runs.invars, runs.outvars, [equation])
+    return eval_jaxpr(runs, (), *(value.array for value in operands))
+
+
+def _is_bias_added(operands: Sequence[Value]) -> bool:
+    """Return whether an addition is a product's plus a vector along its last axis."""
+    first, second = operands
+    if second.is_product:
+        first, second = second, first
+    return first.is_product and second.is_vector and not first.is_vector
+
+
+def _described(step: Step, operands: Sequence[Value], arrays: Sequence[Any]) -> list[Value]:
+    """Return results as values, with what is known of them."""
+    equation = step.equation
+    name = equation.primitive.name
+    floats = [value for value in operands if is_floating(value)]
+    if name in KEEPS_NUMBERS:
+        (value, *_) = operands
+        is_weak = value.is_weak or getattr(value.array, "dtype", None) in (jnp.bool_,)  # 0 or 1
+        is_vector = value.is_vector and _is_along_last(equation)
+        is_product = value.is_product and name != "broadcast_in_dim"
+        return [value_of(array, is_weak, is_vector, is_product) for array in arrays]
+    is_weak = bool(floats) and all(value.is_weak for value in floats)
+    return [value_of(array, is_weak, is_product=name in PRODUCTS) for array in arrays]
+
+
+def _is_along_last(equation: JaxprEqn) -> bool:
+    """Return whether a vector lies along the last axis of what it became."""
+    before, after = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
+    return bool(before) and bool(after) and before[-1] == after[-1]
