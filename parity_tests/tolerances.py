@@ -159,3 +159,7 @@ fixed."""
 
 HUTCHINSON_VARIANCE_RATIO = 2.0
 """Mean square of those errors, from 1: the entries share their random signs."""
+
+AUTOCAST_BFLOAT16_OF_MAX = 0.04
+"""Difference between a small program in bfloat16 and in float32, as a share of an array's maximum:
+some roundings of 2^-9 in a row, which show that nothing is lost, not how exact it is."""

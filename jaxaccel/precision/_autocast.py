@@ -14,6 +14,7 @@ from jaxaccel._checked import checked
 from jaxaccel.precision._autocast_casts import value_of
 from jaxaccel.precision._autocast_interpret import Reader
 from jaxaccel.precision._autocast_nested import in_inner_region
+from jaxaccel.precision._autocast_notes import noting
 from jaxaccel.precision._autocast_region import Region, region_of
 from jaxaccel.precision._autocast_trace import trace
 
@@ -85,7 +86,7 @@ def autocast(
             return fn(*args, **kwargs)
         traced = trace(fn, args, kwargs, region.dtype)
         program, values = traced.program, list(map(value_of, traced.arrays))
-        results = Reader(region).run(program.jaxpr, program.consts, values)
+        results = Reader(region, noting.value).run(program.jaxpr, program.consts, values)
         return traced.rebuild([value.array for value in results])
 
     return call

@@ -43,7 +43,7 @@ class Reader(NamedTuple):
             operands = [read(atom) for atom in step.operands]
             results = self.step(step, operands)
             if self.notes is not None:
-                self.notes.add(step, operands, results)
+                self.notes.add(self.region, step, operands, results)
             for variable in step.last:
                 del env[variable]
             env.update(zip(step.program.outvars, results, strict=True))

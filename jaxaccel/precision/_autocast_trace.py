@@ -26,7 +26,7 @@ class Traced(NamedTuple):
 
 def _is_array(leaf: Any) -> bool:
     """Return whether a leaf is traced; modules, Python numbers and words stay as they are."""
-    return isinstance(leaf, jax.Array | np.ndarray | np.generic)
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
 
 
 def trace(fn: Callable[..., Any], args: Any, kwargs: Any, dtype: Any) -> Traced:
@@ -36,7 +36,7 @@ def trace(fn: Callable[..., Any], args: Any, kwargs: Any, dtype: Any) -> Traced:
         fn: The function.
         args: By position.
         kwargs: By name.
-        dtype: What the marks' bodies are in, beside float32.
+        dtype: What the marks' bodies are in, beside float32; None for no marks.
     """
     leaves, tree = jax.tree.flatten((args, kwargs), is_leaf=_is_module)
     arrays = [leaf for leaf in leaves if _is_array(leaf)]
@@ -56,7 +56,7 @@ def trace(fn: Callable[..., Any], args: Any, kwargs: Any, dtype: Any) -> Traced:
             program = jax.make_jaxpr(call)(*arrays)
     except TraceContextError as error:
         raise TypeError(_STATEFUL) from error
-    if _returns_gradient(program):
+    if dtype is not None and _returns_gradient(program):
         raise TypeError(_DIFFERENTIATED)
     out_tree, others, are_arrays = outside
 
