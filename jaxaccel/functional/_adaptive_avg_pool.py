@@ -9,11 +9,13 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel._spatial import pool_output_size
 from jaxaccel.functional._pool_bins import bin_counts, check_input, split_bins
 
 
 @checked
+@operation("adaptive_avg_pool2d")
 def adaptive_avg_pool2d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:
@@ -52,6 +54,7 @@ def adaptive_avg_pool2d(
 
 
 @checked
+@operation("adaptive_avg_pool1d")
 def adaptive_avg_pool1d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:
@@ -81,6 +84,7 @@ def adaptive_avg_pool1d(
 
 
 @checked
+@operation("adaptive_avg_pool3d")
 def adaptive_avg_pool3d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:

@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel._spatial import Window, pool_output_size
 from jaxaccel.functional._pool_bins import check_input, split_bins
 from jaxaccel.functional._pool_window import fold, larger, lowest_of
 
 
 @checked
+@operation("adaptive_max_pool2d")
 def adaptive_max_pool2d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:
@@ -54,6 +56,7 @@ def adaptive_max_pool2d(
 
 
 @checked
+@operation("adaptive_max_pool1d")
 def adaptive_max_pool1d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:
@@ -83,6 +86,7 @@ def adaptive_max_pool1d(
 
 
 @checked
+@operation("adaptive_max_pool3d")
 def adaptive_max_pool3d(
     input: jax.Array, output_size: int | Sequence[int | None] | None
 ) -> jax.Array:

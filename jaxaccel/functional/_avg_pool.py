@@ -12,11 +12,13 @@ import numpy as np
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel._spatial import Window, pool_windows
 from jaxaccel.functional._pool_window import fold, output_sizes
 
 
 @checked
+@operation("avg_pool2d")
 def avg_pool2d(
     input: jax.Array,
     kernel_size: int | Sequence[int],
@@ -62,6 +64,7 @@ def avg_pool2d(
 
 
 @checked
+@operation("avg_pool1d")
 def avg_pool1d(
     input: jax.Array,
     kernel_size: int | Sequence[int],
@@ -96,6 +99,7 @@ def avg_pool1d(
 
 
 @checked
+@operation("avg_pool3d")
 def avg_pool3d(
     input: jax.Array,
     kernel_size: int | Sequence[int],

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel._tracing import traced_once
 from jaxaccel._types import AxisName
 from jaxaccel.functional._channels import (
@@ -34,6 +35,7 @@ class BatchNormResult(NamedTuple):
 
 
 @checked
+@operation("batch_norm")
 def batch_norm(
     input: jax.Array,
     running_mean: jax.Array | None,

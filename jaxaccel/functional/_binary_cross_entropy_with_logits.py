@@ -5,10 +5,12 @@ from __future__ import annotations
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._reduction import as_pair, check_reduction, reduced, result_dtype, times
 
 
 @checked
+@operation("binary_cross_entropy_with_logits", low=())
 def binary_cross_entropy_with_logits(
     input: jax.Array,
     target: jax.Array,

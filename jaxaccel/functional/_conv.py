@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel._spatial import check_conv_dilation, check_conv_padding, conv_axes
 from jaxaccel._weight_map import WeightMap, affine
 from jaxaccel.functional._conv_gradient import convolve, gradient_on_cpu
@@ -20,6 +21,7 @@ from jaxaccel.functional._linear import check_same_dtype
 
 
 @checked
+@operation("conv2d", low=None, has_wide=False)
 def conv2d(
     input: jax.Array,
     weight: jax.Array,
@@ -70,6 +72,7 @@ def conv2d(
 
 
 @checked
+@operation("conv1d", low=None, has_wide=False)
 def conv1d(
     input: jax.Array,
     weight: jax.Array,
@@ -105,6 +108,7 @@ def conv1d(
 
 
 @checked
+@operation("conv3d", low=None, has_wide=False)
 def conv3d(
     input: jax.Array,
     weight: jax.Array,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel._spatial import as_plane, check_conv_transpose, conv_axes
 from jaxaccel._weight_map import WeightMap, affine
 from jaxaccel.functional._conv_shapes import (
@@ -21,6 +22,7 @@ from jaxaccel.functional._linear import check_same_dtype
 
 
 @checked
+@operation("conv_transpose2d", low=None, has_wide=False)
 def conv_transpose2d(
     input: jax.Array,
     weight: jax.Array,
@@ -72,6 +74,7 @@ def conv_transpose2d(
 
 
 @checked
+@operation("conv_transpose1d", low=None, has_wide=False)
 def conv_transpose1d(
     input: jax.Array,
     weight: jax.Array,
@@ -110,6 +113,7 @@ def conv_transpose1d(
 
 
 @checked
+@operation("conv_transpose3d", low=None, has_wide=False)
 def conv_transpose3d(
     input: jax.Array,
     weight: jax.Array,

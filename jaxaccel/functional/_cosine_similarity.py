@@ -7,12 +7,14 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._gradient import with_gradient_of
+from jaxaccel._operations import operation
 from jaxaccel.functional._reduction import as_pair, result_dtype
 from jaxaccel.functional._vector_norm import vector_norm
 from jaxaccel.functional._wide import axis_of
 
 
 @checked
+@operation("cosine_similarity", low=("x1", "x2"))
 def cosine_similarity(x1: jax.Array, x2: jax.Array, dim: int = 1, eps: float = 1e-8) -> jax.Array:
     r"""Return the cosine of the angle between vectors.
 

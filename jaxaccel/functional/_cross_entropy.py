@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel.functional._class_indices import (
     as_indices,
     check_weight,
@@ -19,6 +20,7 @@ from jaxaccel.functional._reduction import check_reduction, reduced, result_dtyp
 
 
 @checked
+@operation("cross_entropy_loss", low=())
 def cross_entropy(
     input: jax.Array,
     target: jax.Array,

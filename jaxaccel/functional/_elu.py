@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._wide import in_wide
 
 _ALPHA = 1.6732632423543772848170429916717
@@ -14,6 +15,7 @@ _SCALE = 1.0507009873554804934193349852946
 
 
 @checked
+@operation("elu")
 def elu(input: jax.Array, alpha: float = 1.0) -> jax.Array:
     r"""Let what is negative saturate at ``-alpha``.
 
@@ -47,6 +49,7 @@ def elu(input: jax.Array, alpha: float = 1.0) -> jax.Array:
 
 
 @checked
+@operation("selu")
 def selu(input: jax.Array) -> jax.Array:
     r"""Normalize by itself, layer after layer: an ELU with two constants.
 
@@ -78,6 +81,7 @@ def selu(input: jax.Array) -> jax.Array:
 
 
 @checked
+@operation("celu")
 def celu(input: jax.Array, alpha: float = 1.0) -> jax.Array:
     r"""Let what is negative saturate at ``-alpha``, with no bend at 0.
 

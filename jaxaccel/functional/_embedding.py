@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._gradient import with_gradient_of
+from jaxaccel._operations import operation
 from jaxaccel.functional._embedding_rows import (
     check_integers,
     check_table,
@@ -19,6 +20,7 @@ from jaxaccel.functional._embedding_rows import (
 
 
 @checked
+@operation("embedding", low=("weight",))
 def embedding(
     input: jax.Array,
     weight: jax.Array,

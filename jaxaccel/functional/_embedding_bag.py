@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxaccel._checked import checked
 from jaxaccel._gradient import with_gradient_of
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel.functional._embedding import embedding_renorm
 from jaxaccel.functional._embedding_rows import (
     check_integers,
@@ -22,6 +23,7 @@ from jaxaccel.functional._embedding_rows import (
 
 
 @checked
+@operation("embedding_bag", low=("weight", "per_sample_weights"))
 def embedding_bag(
     input: jax.Array,
     weight: jax.Array,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._wide import in_wide
 
 
 @checked
+@operation("gelu")
 def gelu(input: jax.Array, approximate: str = "none") -> jax.Array:
     r"""Multiply by the standard normal distribution function.
 

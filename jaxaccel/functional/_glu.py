@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._wide import axis_of, in_wide
 
 
 @checked
+@operation("glu")
 def glu(input: jax.Array, dim: int = -1) -> jax.Array:
     r"""Multiply one half of the input by the sigmoid of the other.
 

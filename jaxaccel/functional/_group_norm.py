@@ -8,12 +8,14 @@ import jax
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel._spatial import channels_last_remedy
 from jaxaccel.functional._channels import check_channel_axis, scale_and_shift
 from jaxaccel.functional._moments import check_dtypes, moments
 
 
 @checked
+@operation("group_norm")
 def group_norm(
     input: jax.Array,
     num_groups: int,

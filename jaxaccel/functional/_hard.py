@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._wide import in_wide
 
 
@@ -43,6 +44,7 @@ def hardtanh(input: jax.Array, min_val: float = -1.0, max_val: float = 1.0) -> j
 
 
 @checked
+@operation("hardsigmoid")
 def hardsigmoid(input: jax.Array) -> jax.Array:
     r"""Return a sigmoid of three straight lines.
 
@@ -71,6 +73,7 @@ def hardsigmoid(input: jax.Array) -> jax.Array:
 
 
 @checked
+@operation("hardswish")
 def hardswish(input: jax.Array) -> jax.Array:
     r"""Multiply by a sigmoid of three straight lines.
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._reduction import (
     as_pair,
     check_reduction,
@@ -19,6 +20,7 @@ from jaxaccel.functional._reduction import (
 
 
 @checked
+@operation("huber_loss", low=())
 def huber_loss(
     input: jax.Array,
     target: jax.Array,

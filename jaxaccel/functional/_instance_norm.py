@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel.functional._channels import (
     along_channels,
     check_channel_axis,
@@ -33,6 +34,7 @@ class InstanceNormResult(NamedTuple):
 
 
 @checked
+@operation("instance_norm")
 def instance_norm(
     input: jax.Array,
     running_mean: jax.Array | None = None,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel._shapes import check_size
 from jaxaccel._spatial import INTERPOLATION_AXES, check_interpolation
 from jaxaccel.functional._interpolate_taps import (
@@ -24,7 +25,15 @@ from jaxaccel.functional._interpolate_taps import (
 _Number = TypeVar("_Number", int, float)
 
 
+def _name(arguments: Mapping[str, Any]) -> str:
+    """Return PyTorch's name of the operation."""
+    mode, axes = arguments.get("mode", "nearest"), arguments["input"].ndim - 2
+    exact = "_upsample_nearest_exact" if mode == "nearest-exact" else f"upsample_{mode}"
+    return f"{exact}{axes}d"
+
+
 @checked
+@operation(_name)
 def interpolate(
     input: jax.Array,
     size: int | Sequence[int] | None = None,

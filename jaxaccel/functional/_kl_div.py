@@ -7,10 +7,12 @@ import jax.numpy as jnp
 from jax.scipy.special import xlogy
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._reduction import as_pair, check_reduction, reduced, result_dtype
 
 
 @checked
+@operation("kl_div", low=())
 def kl_div(
     input: jax.Array, target: jax.Array, reduction: str = "mean", log_target: bool = False
 ) -> jax.Array:

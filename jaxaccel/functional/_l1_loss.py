@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._reduction import (
     as_pair,
     check_reduction,
@@ -17,6 +18,7 @@ from jaxaccel.functional._reduction import (
 
 
 @checked
+@operation("l1_loss", low=())
 def l1_loss(
     input: jax.Array,
     target: jax.Array,

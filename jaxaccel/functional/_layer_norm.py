@@ -9,6 +9,7 @@ import jax
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel._tracing import traced_once
 from jaxaccel.functional._channels import scale_and_shift
 from jaxaccel.functional._moments import check_dtypes, moments
@@ -16,6 +17,7 @@ from jaxaccel.functional._normalized_shape import checked_shape, over_lead
 
 
 @checked
+@operation("layer_norm")
 def layer_norm(
     input: jax.Array,
     normalized_shape: Sequence[int],

@@ -7,11 +7,13 @@ import numpy as np
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel.functional._channels import check_channel_axis
 from jaxaccel.functional._moments import check_dtypes
 
 
 @checked
+@operation("local_response_norm")
 def local_response_norm(
     input: jax.Array,
     size: int,

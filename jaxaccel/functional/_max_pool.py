@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel._spatial import Window, pool_windows
 from jaxaccel.functional._pool_window import fold, larger, lowest_of, output_sizes
 
 
 @checked
+@operation("max_pool2d")
 def max_pool2d(
     input: jax.Array,
     kernel_size: int | Sequence[int],
@@ -57,6 +59,7 @@ def max_pool2d(
 
 
 @checked
+@operation("max_pool1d")
 def max_pool1d(
     input: jax.Array,
     kernel_size: int | Sequence[int],
@@ -92,6 +95,7 @@ def max_pool1d(
 
 
 @checked
+@operation("max_pool3d")
 def max_pool3d(
     input: jax.Array,
     kernel_size: int | Sequence[int],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._reduction import (
     as_pair,
     check_reduction,
@@ -16,6 +17,7 @@ from jaxaccel.functional._reduction import (
 
 
 @checked
+@operation("mse_loss", low=())
 def mse_loss(
     input: jax.Array,
     target: jax.Array,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._gradient import with_float32_sums
+from jaxaccel._operations import operation
 from jaxaccel._types import Key
 from jaxaccel.functional._attention_blocks import attend
 from jaxaccel.functional._attention_mask import check_lengths, check_shapes, seen_masks
@@ -163,7 +164,13 @@ def multi_head_attention_forward(
 
 def _softmax(scores: jax.Array, dtype: Any) -> jax.Array:
     """Return the softmax over the last axis: NaN where every score is -inf, as in PyTorch."""
-    return jax.nn.softmax(scores).astype(dtype)
+    return _shares(scores).astype(dtype)
+
+
+@operation("softmax", low=("scores",))
+def _shares(scores: jax.Array) -> jax.Array:
+    """Return the softmax over the last axis."""
+    return jax.nn.softmax(scores)
 
 
 def _given(kernels: Sequence[jax.Array | None]) -> list[jax.Array]:

@@ -6,6 +6,7 @@ import jax
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel.functional._class_indices import (
     as_indices,
     check_weight,
@@ -18,6 +19,7 @@ from jaxaccel.functional._reduction import check_reduction
 
 
 @checked
+@operation("nll_loss", low=())
 def nll_loss(
     input: jax.Array,
     target: jax.Array,

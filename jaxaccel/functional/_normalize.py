@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._vector_norm import vector_norm
 from jaxaccel.functional._wide import axis_of, in_wide
 
 
 @checked
+@operation("normalize")
 def normalize(
     input: jax.Array, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12
 ) -> jax.Array:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 
 _MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 """PyTorch's names, and NumPy's."""
 
 
+def _name(arguments: Mapping[str, Any]) -> str | None:
+    """Return PyTorch's name of the operation; what only adds constants is none of its lists."""
+    word = {"reflect": "reflection", "replicate": "replication"}.get(arguments.get("mode", ""))
+    return word and f"{word}_pad{len(arguments['pad']) // 2}d"
+
+
 @checked
+@operation(_name)
 def pad(
     input: jax.Array,
     pad: Sequence[int],

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._hard import hardtanh
 from jaxaccel.functional._threshold import threshold
 from jaxaccel.functional._wide import in_wide
@@ -68,6 +69,7 @@ def relu6(input: jax.Array) -> jax.Array:
 
 
 @checked
+@operation("leaky_relu")
 def leaky_relu(input: jax.Array, negative_slope: float = 0.01) -> jax.Array:
     r"""Scale what is negative down.
 
@@ -98,6 +100,7 @@ def leaky_relu(input: jax.Array, negative_slope: float = 0.01) -> jax.Array:
 
 
 @checked
+@operation("prelu", low=None, has_wide=False)
 def prelu(input: jax.Array, weight: jax.Array, *, channel_axis: int = -1) -> jax.Array:
     r"""Scale what is negative by a slope that is learned, for all or for each channel.
 

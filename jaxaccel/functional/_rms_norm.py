@@ -9,11 +9,13 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype, widest
+from jaxaccel._operations import operation
 from jaxaccel.functional._moments import check_dtypes
 from jaxaccel.functional._normalized_shape import checked_shape, over_lead
 
 
 @checked
+@operation("rms_norm")
 def rms_norm(
     input: jax.Array,
     normalized_shape: Sequence[int],

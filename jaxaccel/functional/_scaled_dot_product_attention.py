@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel._types import Key
 from jaxaccel.functional._attention_blocks import attend_in_blocks
 from jaxaccel.functional._attention_kernels import (
@@ -122,6 +123,7 @@ def scaled_dot_product_attention(
     )
 
 
+@operation("scaled_dot_product_attention", low=("query", "key", "value"), has_wide=False)
 def attention(
     query: jax.Array,
     key: jax.Array,

@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._wide import in_wide
 
 
 @checked
+@operation("tanhshrink")
 def tanhshrink(input: jax.Array) -> jax.Array:
     r"""Subtract the hyperbolic tangent.
 
@@ -39,6 +41,7 @@ def tanhshrink(input: jax.Array) -> jax.Array:
 
 
 @checked
+@operation("softshrink")
 def softshrink(input: jax.Array, lambd: float = 0.5) -> jax.Array:
     r"""Move everything towards 0 by ``lambd``, and no further than 0.
 
@@ -75,6 +78,7 @@ def softshrink(input: jax.Array, lambd: float = 0.5) -> jax.Array:
 
 
 @checked
+@operation("hardshrink")
 def hardshrink(input: jax.Array, lambd: float = 0.5) -> jax.Array:
     r"""Zero what is within ``lambd`` of 0.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._wide import in_wide
 
 
 @checked
+@operation("sigmoid")
 def sigmoid(input: jax.Array) -> jax.Array:
     r"""Return the logistic function.
 
@@ -37,6 +39,7 @@ def sigmoid(input: jax.Array) -> jax.Array:
 
 
 @checked
+@operation("log_sigmoid")
 def logsigmoid(input: jax.Array) -> jax.Array:
     r"""Return the logarithm of the logistic function, which does not underflow.
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._l1_loss import l1_loss
 from jaxaccel.functional._reduction import (
     as_pair,
@@ -18,6 +19,7 @@ from jaxaccel.functional._reduction import (
 
 
 @checked
+@operation("smooth_l1_loss", low=())
 def smooth_l1_loss(
     input: jax.Array,
     target: jax.Array,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import jax
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._wide import in_wide
 
 
 @checked
+@operation("softsign")
 def softsign(input: jax.Array) -> jax.Array:
     r"""Divide by one more than the magnitude.
 

@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel._checked import checked
+from jaxaccel._operations import operation
 from jaxaccel.functional._wide import in_wide
 
 
 @checked
+@operation("tanh")
 def tanh(input: jax.Array) -> jax.Array:
     r"""Return the hyperbolic tangent.
 

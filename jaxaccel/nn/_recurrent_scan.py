@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel._types import Generator
 from jaxaccel.functional import linear
 from jaxaccel.init import uniform
@@ -145,6 +146,7 @@ def _layers(
     return values, tuple(jnp.stack(parts) for parts in zip(*last, strict=True))
 
 
+@operation(lambda arguments: arguments["cell"].layer, low=None, has_wide=False)
 @functools.partial(jax.jit, static_argnames=("cell", "reverse"), inline=True)
 def _scan(
     parameters: Sequence[Any],

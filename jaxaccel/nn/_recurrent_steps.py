@@ -32,6 +32,8 @@ class Cell(NamedTuple):
     """``(activated, gates' tangents) -> activated's tangents``, without a function to evaluate."""
     step: Callable[[Gates, States], States]
     """``(activated, states) -> states``."""
+    layer: str
+    """PyTorch's operation that is all steps of a layer."""
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -260,7 +262,7 @@ def _gru_step(activated: Gates, states: States) -> States:
     return (new + update * (h - new),)
 
 
-tanh_cell = Cell(_sum, _tanh, _move_tanh, _is_state)
-relu_cell = Cell(_sum, _relu, _move_relu, _is_state)
-lstm_cell = Cell(_sum, _lstm, _move_lstm, _lstm_step)
-gru_cell = Cell(_gru_join, _gru, _move_gru, _gru_step)
+tanh_cell = Cell(_sum, _tanh, _move_tanh, _is_state, "rnn_tanh")
+relu_cell = Cell(_sum, _relu, _move_relu, _is_state, "rnn_relu")
+lstm_cell = Cell(_sum, _lstm, _move_lstm, _lstm_step, "lstm")
+gru_cell = Cell(_gru_join, _gru, _move_gru, _gru_step, "gru")

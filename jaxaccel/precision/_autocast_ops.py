@@ -62,10 +62,11 @@ _CPU: Final[dict[CastClass, str]] = {
         fft_fft fft_ifft fft_fft2 fft_ifft2 fft_fftn fft_ifftn fft_rfft fft_irfft fft_rfft2
         fft_irfft2 fft_rfftn fft_irfftn fft_hfft fft_ihfft linalg_cond linalg_matrix_rank
         linalg_solve linalg_cholesky linalg_svdvals linalg_eigvals linalg_eigvalsh linalg_inv
-        linalg_householder_product linalg_tensorinv linalg_tensorsolve fake_quantize_per_tensor_affine
-        geqrf _lu_with_info qr svd triangular_solve fractional_max_pool2d fractional_max_pool3d
-        adaptive_max_pool3d multilabel_margin_loss_forward linalg_qr linalg_cholesky_ex linalg_svd
-        linalg_eig linalg_eigh linalg_lstsq linalg_inv_ex
+        linalg_householder_product linalg_tensorinv linalg_tensorsolve
+        fake_quantize_per_tensor_affine geqrf _lu_with_info qr svd triangular_solve
+        fractional_max_pool2d fractional_max_pool3d adaptive_max_pool3d linalg_qr
+        multilabel_margin_loss_forward linalg_cholesky_ex linalg_svd linalg_eig linalg_eigh
+        linalg_lstsq linalg_inv_ex
     """,
     "widest": "cat stack index_copy",
 }
@@ -79,18 +80,16 @@ _COMPOSED_ON_CUDA: Final[dict[str, CastClass]] = {
 
 _COMPOSED_ON_CPU: Final[dict[str, CastClass]] = {}
 
-_KEPT: Final = frozenset(
-    """
-    softmax log_softmax softplus layer_norm rms_norm group_norm batch_norm instance_norm
-    local_response_norm normalize cosine_similarity mean var logsumexp bilinear embedding_bag
-    gelu silu mish sigmoid log_sigmoid tanh softsign tanhshrink elu celu selu glu hardsigmoid
-    hardswish leaky_relu softshrink hardshrink
-    avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
-    upsample_nearest1d _upsample_nearest_exact1d upsample_nearest2d _upsample_nearest_exact2d
-    upsample_nearest3d _upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d
-    _upsample_bilinear2d_aa upsample_trilinear3d upsample_bicubic2d _upsample_bicubic2d_aa
-    """.split()
-)
+_KEPT: Final = """
+softmax log_softmax softplus layer_norm rms_norm group_norm batch_norm instance_norm
+local_response_norm normalize cosine_similarity mean var logsumexp bilinear embedding_bag
+gelu silu mish sigmoid log_sigmoid tanh softsign tanhshrink elu celu selu glu hardsigmoid
+hardswish leaky_relu softshrink hardshrink
+avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
+upsample_nearest1d _upsample_nearest_exact1d upsample_nearest2d _upsample_nearest_exact2d
+upsample_nearest3d _upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d
+_upsample_bilinear2d_aa upsample_trilinear3d upsample_bicubic2d _upsample_bicubic2d_aa
+"""
 """One kernel each in PyTorch, which rounds once, where a device's lists do not name them."""
 
 
@@ -98,6 +97,8 @@ def _by_name(lists: dict[CastClass, str], composed: dict[str, CastClass]) -> dic
     """Return the class of each operation."""
     return {name: key for key, names in lists.items() for name in names.split()} | composed
 
+
+_KEPT_NAMES: Final = frozenset(_KEPT.split())
 
 _CLASSES: Final = {
     "cuda": _by_name(_CUDA, _COMPOSED_ON_CUDA),
@@ -108,4 +109,4 @@ _CLASSES: Final = {
 
 def cast_class(device_type: str, name: str) -> CastClass | None:
     """Return what autocast does to an operation of PyTorch's; None for one that it passes on."""
-    return _CLASSES[device_type].get(name, "keep" if name in _KEPT else None)
+    return _CLASSES[device_type].get(name, "keep" if name in _KEPT_NAMES else None)
