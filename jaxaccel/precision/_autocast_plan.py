@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from typing import Any, NamedTuple
 
@@ -28,6 +29,12 @@ class Step(NamedTuple):
         """The only equation."""
         return self.program.eqns[0]
 
+
+_NO_TRACEBACKS = (
+    "autocast finds no tracebacks in what it traced, by which it knows composites of JAX, flax and "
+    "optax (softmax, LayerNorm, losses): they are cast piece by piece. Switch tracebacks on, or use "
+    "jaxaccel's own functions and layers, which need none"
+)
 
 _NAMELESS = DebugInfo("autocast", "operation", None, None)
 
@@ -93,6 +100,8 @@ def _groups(jaxpr: Jaxpr) -> list[tuple[Place | None, list[JaxprEqn]]]:
     function = jaxpr.debug_info
     file, line = function.func_filename, function.func_lineno
     groups: list[tuple[Place | None, list[JaxprEqn]]] = []
+    if jaxpr.eqns and all(e.source_info.traceback is None for e in jaxpr.eqns):
+        warnings.warn(_NO_TRACEBACKS, stacklevel=2)
     for equation in jaxpr.eqns:
         place = place_of(equation, file, line) or _named(equation)
         if place is not None and groups and groups[-1][0] == place:

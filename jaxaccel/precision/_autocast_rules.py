@@ -32,6 +32,7 @@ from jaxaccel.precision._autocast_primitives import (
     PRIMITIVES,
     PRODUCTS,
     ROUND_ONCE,
+    STRUCTURE,
     WIDE,
     Meaning,
 )
@@ -75,7 +76,7 @@ def run_primitive(region: Region, step: Step, operands: list[Value]) -> list[Val
     """Return the results of one equation."""
     equation = step.equation
     rule = rule_of(region, equation, operands)
-    if rule == AS_TRACED:
+    if rule in (AS_TRACED, STRUCTURE):
         arrays = _bound(step, as_traced(equation.invars, operands))
     elif rule == EACH:
         arrays = _bound(step, operands)
@@ -114,7 +115,7 @@ def _followed(step: Step, operands: list[Value], dtype: Any) -> list[Any]:
     shape = equation.outvars[0].aval.shape if len(operands) == 2 else ()
     given = [
         spread(value, shape, dtype)
-        if name not in PRODUCTS and _is_stretched(value, shape)
+        if dtype != jnp.float32 and name not in PRODUCTS and _is_stretched(value, shape)
         else cast(value, dtype)
         for value in operands
     ]
@@ -175,18 +176,26 @@ def _described(step: Step, operands: Sequence[Value], arrays: Sequence[Any]) -> 
     """Return results as values, with what is known of them."""
     equation = step.equation
     name = equation.primitive.name
-    floats = [value for value in operands if is_floating(value)]
-    if name in KEEPS_NUMBERS:
-        (value, *_) = operands
-        is_weak = value.is_weak or getattr(value.array, "dtype", None) in (jnp.bool_,)  # 0 or 1
-        is_vector = value.is_vector and _is_along_last(equation)
-        is_product = value.is_product and name != "broadcast_in_dim"
-        return [value_of(array, is_weak, is_vector, is_product) for array in arrays]
-    is_weak = bool(floats) and all(value.is_weak for value in floats)
-    return [value_of(array, is_weak, is_product=name in PRODUCTS) for array in arrays]
+    if name not in KEEPS_NUMBERS:
+        floats = [value for value in operands if is_floating(value)]
+        is_weak = bool(floats) and all(value.is_weak for value in floats)
+        return [value_of(a, is_weak, is_product=name in PRODUCTS and _is_half(a)) for a in arrays]
+    (value, *_), (array,) = operands, arrays
+    is_weak = value.is_weak or getattr(value.array, "dtype", None) in (jnp.bool_,)  # 0 or 1
+    is_vector = value.is_vector and _is_along_features(equation)
+    is_product = value.is_product and name != "broadcast_in_dim" and _is_half(array)
+    return [value_of(array, is_weak, is_vector, is_product)]
 
 
-def _is_along_last(equation: JaxprEqn) -> bool:
-    """Return whether a vector lies along the last axis of what it became."""
+def _is_half(array: Any) -> bool:
+    """Return whether an array is in half precision."""
+    return array.dtype in (jnp.bfloat16, jnp.float16)
+
+
+def _is_along_features(equation: JaxprEqn) -> bool:
+    """Return whether a vector stays one: along the last axis, or the only one but the first."""
     before, after = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
-    return bool(before) and bool(after) and before[-1] == after[-1]
+    if not before or not after:
+        return False
+    longer = [axis for axis, size in enumerate(after) if size != 1]
+    return before[-1] == after[-1] or len(before) > 1 or (len(longer) == 1 and longer[0] > 0)

@@ -178,6 +178,9 @@ OWN = {
     "transforms.accumulate_gradients": {"tx": ja.optimizers.sgd(0.1)},
     "init.calculate_gain": {"nonlinearity": "leaky_relu"},
     "random.philox_uniform": {"words": lambda: ja.random.philox(0, 0, 2, 1).words},
+    "precision.autocast": {"fn": abs, "device_type": "tpu"},
+    "precision.dtype_report": {"fn": lambda: ja.precision.autocast(jnp.sin, "tpu")},
+    "precision.to": {"x": MATRIX, "dtype": jnp.float32},
     "precision.cast": {"apply": model_function, "policy": ja.precision.Policy()},
     "optimizers.load_state_dict": {
         "state": lambda: ja.optimizers.sgd(0.1).init(MATRIX),
