@@ -2,8 +2,8 @@
 
 from jaxaccel._names import teach
 from jaxaccel.precision._autocast import autocast
-from jaxaccel.precision._cast import cast
 from jaxaccel.precision._autocast_notes import DtypeRow
+from jaxaccel.precision._cast import cast
 from jaxaccel.precision._dtype_report import DtypeReport, dtype_report
 from jaxaccel.precision._policy import Policy
 from jaxaccel.precision._to import to

@@ -31,9 +31,9 @@ class Step(NamedTuple):
 
 
 _NO_TRACEBACKS = (
-    "autocast finds no tracebacks in what it traced, by which it knows composites of JAX, flax and "
-    "optax (softmax, LayerNorm, losses): they are cast piece by piece. Switch tracebacks on, or use "
-    "jaxaccel's own functions and layers, which need none"
+    "autocast finds no tracebacks, by which it knows composites of JAX, flax and optax (softmax, "
+    "LayerNorm, losses): they are cast piece by piece. Switch tracebacks on, or use jaxaccel's own "
+    "functions and layers, which need none"
 )
 
 _NAMELESS = DebugInfo("autocast", "operation", None, None)

@@ -5,10 +5,12 @@ Default flags, as a user has them: neither x64 nor the tests' quick compilation,
 change the programs.
 """
 
+import collections
 import importlib.util
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +28,7 @@ SIDES = ("jaxaccel", "flax + optax")
 
 
 def read(what):
-    """Return what a fresh process prints about ``steps`` or ``optimizers``."""
+    """Return what a fresh process prints about ``steps``, ``optimizers`` or ``autocast``."""
     left_out = ("XLA_FLAGS", "JAX_ENABLE_X64", "JAX_NUMPY_DTYPE_PROMOTION", "JAX_COMPILATION_CACHE")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
     done = subprocess.run(
@@ -137,6 +139,47 @@ def steps_by_compiler(devices):
     }
 
 
+def autocast_by_compiler(devices):
+    """Return {compiler: {program: {way: figures}}} of whole steps: float32, cast, autocast."""
+    ways, steps = (benchmarks(name) for name in ("autocast", "_steps"))
+    peers = benchmarks("_peers")
+    tasks = {
+        "conv net": conv_net(peers, steps, rows=512, depth=1),
+        "gpt": steps.gpt(128, 1, 8, 128, 256, 2),
+        "resnet10": steps.resnet10(16, 128),
+    }
+    place = jax.sharding.SingleDeviceSharding(devices["tpu"])
+    found = {}
+    for name, task in tasks.items():
+        found[name] = {}
+        for way in (ways.FLOAT32, ways.CAST, ways.AUTOCAST):
+            compiled = ways.compiled_step(task, way, place)
+            flops = flops_by_dtype(compiled.as_text())
+            found[name][way] = figures(compiled, steps) | {"flops": flops}
+    return {"tpu": found}
+
+
+def flops_by_dtype(text):
+    """Return the operations in products and convolutions of a compiled program, by dtype."""
+    arrays = {
+        name: (dtype, [int(size) for size in sizes.split(",") if size])
+        for name, dtype, sizes in re.findall(r"%([\w.-]+) = (\w+)\[([\d,]*)\]", text)
+    }
+    found = collections.Counter()
+    line = re.compile(r"%([\w.-]+) = .*? (dot|convolution)\((.*?)\)(.*)")
+    for name, kind, operands, rest in line.findall(text):
+        left, right = re.findall(r"%([\w.-]+)", operands)
+        (dtype, sizes), (_, kernel) = arrays[left], arrays[right]
+        if kind == "dot":
+            axes = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", rest).group(1).split(",")
+            summed = math.prod(sizes[int(axis)] for axis in axes)
+        else:
+            labels = re.search(r"dim_labels=\w+_(\w+)->", rest).group(1)
+            summed = math.prod(kernel) // kernel[labels.index("o")]
+        found[dtype] += 2 * math.prod(arrays[name][1]) * summed
+    return dict(found)
+
+
 MICRO_BATCHES = 4
 SHAPES = [(1024, 512), (512,), (3, 3, 64, 128), (128,), (256, 256), (64,)]
 
@@ -209,5 +252,9 @@ if __name__ == "__main__":
     found = {"cpu": jax.devices()[0]}
     if HAS_LIBTPU:
         (found["tpu"],) = ja.aot.topology_devices("tpu:v5e:1x1")
-    make = {"steps": steps_by_compiler, "optimizers": optimizers_by_compiler}[sys.argv[1]]
+    make = {
+        "steps": steps_by_compiler,
+        "optimizers": optimizers_by_compiler,
+        "autocast": autocast_by_compiler,
+    }[sys.argv[1]]
     print(json.dumps(make(found)))

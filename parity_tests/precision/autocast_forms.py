@@ -13,6 +13,13 @@ import jaxaccel as ja
 FORMS = {}
 
 
+def numbers():
+    """Return x, w and b."""
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 8), (8, 8), (8,)))
+    return jnp.asarray(x), jnp.asarray(w / 3), jnp.asarray(b / 3)
+
+
 def form(function):
     """Name a form by its function."""
     FORMS[function.__name__.strip("_")] = function

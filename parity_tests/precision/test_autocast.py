@@ -1,29 +1,18 @@
 """Autocast through every form of a program, and what it says of itself."""
 
-import io
-import json
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import rich.console
 from flax import nnx
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.harness.compiled import QUICK_COMPILE
 from parity_tests.harness.errors import assert_no_faults
-from parity_tests.precision.autocast_forms import FORMS
+from parity_tests.precision.autocast_forms import FORMS, numbers
 
 autocast, to = ja.precision.autocast, ja.precision.to
-
-
-def _numbers():
-    rng = np.random.default_rng(0)
-    x, w, b = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 8), (8, 8), (8,)))
-    return jnp.asarray(x), jnp.asarray(w / 3), jnp.asarray(b / 3)
 
 
 def _products(jaxpr):
@@ -38,12 +27,12 @@ def _products(jaxpr):
 @pytest.mark.parity
 def test_every_form_is_cast_and_has_the_gradients_of_float32():
     """All forms in two programs: in float32, and under autocast; products are in half precision."""
-    numbers = _numbers()
+    arrays = numbers()
 
     def gradients(transform):
-        def of_all(*numbers):
+        def of_all(*arrays):
             return {
-                name: jax.value_and_grad(transform(f), (0, 1, 2))(*numbers)
+                name: jax.value_and_grad(transform(f), (0, 1, 2))(*arrays)
                 for name, f in FORMS.items()
             }
 
@@ -51,11 +40,11 @@ def test_every_form_is_cast_and_has_the_gradients_of_float32():
 
     ours = gradients(lambda f: autocast(f, "tpu"))
     wide, half = (
-        jax.jit(f, compiler_options=QUICK_COMPILE)(*numbers) for f in (gradients(lambda f: f), ours)
+        jax.jit(f, compiler_options=QUICK_COMPILE)(*arrays) for f in (gradients(lambda f: f), ours)
     )
     faults = []
     for name, f in FORMS.items():
-        products = [*_products(jax.make_jaxpr(jax.grad(autocast(f, "tpu")))(*numbers).jaxpr)]
+        products = [*_products(jax.make_jaxpr(jax.grad(autocast(f, "tpu")))(*arrays).jaxpr)]
         if not products or {dtype for each in products for dtype in each} != {jnp.bfloat16}:
             faults.append((name, f"products in {products}"))
         for what, a, b in zip(
@@ -72,7 +61,7 @@ def test_every_form_is_cast_and_has_the_gradients_of_float32():
 
 def test_transforms_around_a_region():
     """What is done with a function, done with the one that autocast returned."""
-    x, w, b = _numbers()
+    x, w, b = numbers()
     f = autocast(lambda x: jnp.sum(jnp.tanh(x @ w + b)), "tpu")
     found = {
         "vmap": jax.vmap(f)(x[None]),
@@ -95,7 +84,7 @@ def test_results_are_whatever_the_function_returns():
     def f(x, *, scale=1, name):
         return {"product": x @ x.T, "name": name, "count": 3, "none": None, "whole": jnp.arange(2)}
 
-    found = autocast(f, "tpu")(_numbers()[0], name="mine")
+    found = autocast(f, "tpu")(numbers()[0], name="mine")
     assert found["name"] == "mine"
     assert found["count"] == 3
     assert found["none"] is None
@@ -109,7 +98,7 @@ def test_results_are_whatever_the_function_returns():
 
 
 def test_regions_inside_regions():
-    x, w, _ = _numbers()
+    x, w, _ = numbers()
 
     def f(x, device, **options):
         inner = autocast(lambda h: (h @ w, ja.functional.softmax(h, -1)), device, **options)
@@ -134,7 +123,7 @@ def test_regions_inside_regions():
 
 def test_off_is_float32_for_what_was_made_float32():
     """The usual reason for an inner region: a part that needs its digits."""
-    x, w, _ = _numbers()
+    x, w, _ = numbers()
 
     def f(x):
         h = to(x @ w, jnp.float32)
@@ -147,7 +136,7 @@ def test_off_is_float32_for_what_was_made_float32():
 
 
 def test_to_is_seen_where_astype_is_not():
-    x, w, _ = _numbers()
+    x, w, _ = numbers()
     f = autocast(lambda x: ((x @ w).astype(jnp.float32), to(x @ w, jnp.float32) + 0), "tpu")
     assert [a.dtype for a in jax.eval_shape(f, x)] == [jnp.bfloat16, jnp.float32]
     assert to(x, jnp.bfloat16).dtype == jnp.bfloat16
@@ -168,7 +157,7 @@ def test_wrong_regions():
 
 def test_gradients_are_not_cast_afterwards():
     """Cast after the gradient, the backward pass would be another one than PyTorch's."""
-    x, w, _ = _numbers()
+    x, w, _ = numbers()
 
     def loss(w, x):
         return jnp.mean((x @ w) ** 2)
@@ -183,7 +172,7 @@ def test_gradients_are_not_cast_afterwards():
 
 
 def test_a_module_that_changes_inside_is_refused():
-    x, _, _ = _numbers()
+    x, _, _ = numbers()
     norm = ja.nn.BatchNorm1d(8)
     with pytest.raises(TypeError, match=r"state of an nnx module.*\n.*split_model"):
         autocast(lambda x: norm(x), "tpu")(x)
@@ -193,178 +182,6 @@ def test_a_module_that_changes_inside_is_refused():
     assert autocast(lambda layer, x: layer(x), "tpu")(linear, x).dtype == jnp.bfloat16
     apply, params, state = ja.training.split_model(norm)
     step = autocast(lambda p, s: apply(p, s, x, training=True), "tpu")
-    output, state = step(params, state)
+    _, state = step(params, state)
     assert state["running_mean"][...].dtype == jnp.float32
     assert np.any(state["running_mean"][...])
-
-
-# --- numbers ------------------------------------------------------------------------------------
-
-
-def test_gradient_of_a_bias_is_summed_in_float32():
-    """100,000 rows in bfloat16 stand still at 256: however the bias is added."""
-    rows, w = 100_000, jnp.ones((1, 1), jnp.float32)
-    x = jnp.ones((rows, 1), jnp.float32)
-    ways = {
-        "by hand": lambda b: x @ w + b,
-        "an axis of length 1": lambda b: x @ w + b[None],
-        "ours": lambda b: ja.functional.linear(x, w, b),
-        "broadcast": lambda b: x @ w + jnp.broadcast_to(b, (rows, 1)),
-        "of an earlier product": lambda b: jnp.tanh(x @ w) * (b[None] @ w),
-        "vmapped": lambda b: jax.vmap(lambda row: row @ w + b)(x),
-    }
-
-    def gradients(b):
-        return {
-            name: jax.grad(autocast(lambda b, f=f: jnp.sum(f(b) / 1000), "tpu"))(b)
-            for name, f in ways.items()
-        }
-
-    expected = {name: rows / 1000 for name in ways} | {"of an earlier product": 76.16}
-    found = jax.jit(gradients, compiler_options=QUICK_COMPILE)(jnp.ones(1, jnp.float32))
-    faults = [
-        (name, f"{found[name]} instead of {value}")
-        for name, value in expected.items()
-        if abs(float(found[name][0]) / value - 1) > tol.AUTOCAST_BFLOAT16_OF_MAX
-    ]
-    assert_no_faults(faults)
-
-
-def test_a_mean_in_float16_does_not_overflow():
-    """The sum is past 65,504 after 1,100 of the values; with either list."""
-    x = jnp.full((20_000,), 60, jnp.float32)
-    for device in ("cpu", "cuda"):
-        for mean in (jnp.mean, lambda x: x.mean(), lambda x: jnp.average(x)):
-            found = autocast(lambda x, mean=mean: mean(to(x, jnp.float16)), device, jnp.float16)(x)
-            assert found.dtype == jnp.float16
-            assert float(found) == 60
-
-
-def test_a_mask_of_the_smallest_number_stays_finite():
-    """Python reads ``finfo(float32).min``, which float16 does not have."""
-    x, _, _ = _numbers()
-    masked = jnp.array([True, False, False, False])
-
-    def f(x, low):
-        scores = x @ x.T
-        scores = jnp.where(masked[:, None], low(scores), scores)
-        return scores, jax.nn.softmax(scores)
-
-    for low in (lambda s: jnp.finfo(s.dtype).min, lambda s: -1e30, lambda s: -3e38 / 1):
-        for device in ("cpu", "cuda"):
-            call = autocast(lambda x, low=low: f(x, low), device, jnp.float16)
-            scores, chances = call(x)
-            assert scores.dtype == jnp.float16
-            assert float(scores[0, 0]) == -65504
-            np.testing.assert_allclose(chances[0], 0.25)
-    infinite = autocast(lambda x: f(x, lambda s: -jnp.inf)[0], "cuda")(x)
-    assert np.all(np.isneginf(infinite[0]))
-
-
-def test_numbers_do_not_widen():
-    x, w, _ = _numbers()
-    ways = {
-        "a number": lambda h: h * 2 + 1,
-        "zeros": lambda h: jnp.where(h > 0, h, 0.0),
-        "zeros like it": lambda h: jnp.concatenate([h, jnp.zeros_like(h)]),
-        "a scalar array": lambda h: h * jnp.float32(3),
-        "a mean": lambda h: h - jnp.mean(h),
-        "a mask": lambda h: h * (h > 0).astype(jnp.float32),
-        "padding": lambda h: jnp.pad(h, 1),
-        "a power of a number": lambda h: h * jnp.sqrt(jnp.float32(8)),
-    }
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        for name, way in ways.items():
-            f = autocast(lambda x, way=way: way(x @ w), "tpu")
-            assert jax.eval_shape(f, x).dtype == jnp.bfloat16, name
-    f = autocast(lambda x: (x @ w) * x, "tpu")  # an array in float32 does, as in PyTorch
-    assert jax.eval_shape(f, x).dtype == jnp.float32
-
-
-# --- programs -----------------------------------------------------------------------------------
-
-
-def test_plain_programs_are_untouched():
-    """The same text before and after a region was traced, which traces the same functions."""
-    x, w, b = _numbers()
-
-    def f(x, w, b):
-        h = ja.functional.layer_norm(ja.functional.linear(x, w, b), (8,), b)
-        return jnp.sum(ja.functional.softmax(ja.functional.gelu(h), -1) * x)
-
-    def text():
-        return jax.jit(jax.value_and_grad(f, (0, 1, 2))).lower(x, w, b).as_text()
-
-    before = text()
-    cast = jax.jit(jax.value_and_grad(autocast(f, "tpu"), (0, 1, 2))).lower(x, w, b).as_text()
-    assert text() == before
-    assert "bf16" in cast
-    assert "bf16" not in before
-    assert "jaxaccel" not in cast  # nor does a mark get into the program
-
-
-def test_scopes_of_the_users_are_kept():
-    x, w, b = _numbers()
-
-    def f(x, w, b):
-        with jax.named_scope("mine"):
-            h = ja.functional.linear(x, w, b)
-            with jax.named_scope("inner"):
-                return jnp.sum(jnp.tanh(h)) + jax.lax.cond(h[0, 0] > 0, jnp.sum, jnp.max, x)
-
-    text = jax.jit(autocast(f, "tpu")).lower(x, w, b).as_text(debug_info=True)
-    for scope in ("mine/dot_general", "mine/inner/tanh", "mine/inner/cond"):
-        assert scope in text, scope
-
-
-def test_a_weight_used_twice_is_cast_once():
-    """PyTorch has a cache for it; here it is one operation of the compiled program."""
-    x, w, _ = _numbers()
-    f = autocast(lambda x, w: jnp.tanh(x @ w) @ w, "tpu")
-    text = jax.jit(f).lower(x, w).compile().as_text()
-    casts = re.findall(r"bf16\[8,8\]\S* convert\(", text)
-    assert len(casts) == 1
-
-
-def test_excess_precision_is_xlas_to_keep_or_not():
-    """Without it each cast rounds, as when it runs operation by operation; with it some do not."""
-    rng = np.random.default_rng(0)
-    x, w = (jnp.asarray(rng.normal(size=(64, 64)).astype(np.float32)) for _ in range(2))
-    f = autocast(lambda x, w: jnp.exp(jnp.tanh(x @ w)), "cuda", jnp.bfloat16)
-    options = {"xla_allow_excess_precision": False}
-    exact = jax.jit(f, compiler_options=options)(x, w)
-    np.testing.assert_array_equal(exact, f(x, w))
-    judge = np.exp(np.tanh(np.float64(x) @ np.float64(w)))
-    own, kept = (np.sqrt(np.mean((y - judge) ** 2)) for y in (exact, jax.jit(f)(x, w)))
-    assert kept <= own
-
-
-# --- the report ---------------------------------------------------------------------------------
-
-
-def test_report_says_what_runs_in_which_dtype():
-    x, w, b = _numbers()
-
-    def f(x, w, b):
-        h = ja.functional.linear(x, w, b)
-        h = jax.lax.scan(lambda c, t: (c, jnp.exp(t)), 0, h)[1]
-        return jnp.mean(jax.nn.softmax(h, -1))
-
-    call = jax.jit(jax.grad(autocast(f, "tpu")))
-    report = ja.precision.dtype_report(call, x, w, b)
-    found = [(row.operation, row.found, row.rule) for row in report.rows]
-    assert found == [
-        ("linear", "float32 -> bfloat16", "lower"),
-        ("exp", "bfloat16 -> float32", "float32"),
-        ("softmax", "float32 -> float32", "float32 by output"),
-        ("mean", "float32 -> float32", "keep"),
-    ]
-    assert all(row.source.startswith("test_autocast.py:") for row in report.rows)
-    assert {row.declared for row in report.rows} == {"float32 -> float32"}
-    assert json.loads(report.to_json())[0]["rule"] == "lower"
-    console = rich.console.Console(record=True, width=200, file=io.StringIO())
-    console.print(report)
-    for text in (str(report), console.export_text()):
-        assert all(word in text for row in report.rows for word in row)
-    with pytest.raises(ValueError, match="enters no region"):
-        ja.precision.dtype_report(f, x, w, b)

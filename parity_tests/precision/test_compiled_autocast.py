@@ -1,0 +1,27 @@
+"""What a step under autocast moves and computes with, by a TPU's compiler."""
+
+import pytest
+
+from parity_tests.harness import figures
+
+pytestmark = pytest.mark.skipif(not figures.HAS_LIBTPU, reason="libtpu is for Linux alone")
+
+MOVED = 1.02
+"""At most so many times the bytes of the same model cast by hand, with row sums in float32."""
+
+HELD = 0.6
+"""At most so much of what the step in float32 holds beside its state: its activations."""
+
+
+def test_step_moves_no_more_than_cast_by_hand_and_computes_in_half_precision():
+    """ResNet-10 holds .6 of float32's activations; products and convolutions are in bfloat16."""
+    found = figures.read("autocast")["tpu"]
+    for name, ways in found.items():
+        print(name, ways)
+        wide, cast, ours = ways["float32"], ways["cast by hand"], ways["autocast"]
+        assert ours["bytes_accessed"] <= MOVED * cast["bytes_accessed"], name
+        share = ours["flops"]["bf16"] / sum(ours["flops"].values())
+        assert share > 0.999, name
+        assert sum(ours["flops"].values()) == pytest.approx(sum(wide["flops"].values()), rel=0.02)
+    held = {way: each["temporary_bytes"] for way, each in found["resnet10"].items()}
+    assert held["autocast"] <= HELD * held["float32"]
