@@ -131,6 +131,9 @@ PRODUCTS: Final = frozenset(
 )
 """The primitives whose results a bias may be added to."""
 
+STRETCHES: Final = frozenset(_all("add sub mul div max min rem pow atan2 nextafter", FOLLOW))
+"""The primitives that repeat an operand along its axes of length 1."""
+
 KEEPS_NUMBERS: Final = frozenset(
     (
         "broadcast_in_dim",

@@ -32,6 +32,7 @@ from jaxaccel.precision._autocast_primitives import (
     PRIMITIVES,
     PRODUCTS,
     ROUND_ONCE,
+    STRETCHES,
     STRUCTURE,
     WIDE,
     Meaning,
@@ -112,10 +113,10 @@ def _followed(step: Step, operands: list[Value], dtype: Any) -> list[Any]:
         return [cast(Value(array), dtype).array for array in _bound(step, [given])]
     if name in PRODUCTS or name == "weight_gradient":
         params = _low_params(params, dtype, equation)
-    shape = equation.outvars[0].aval.shape if len(operands) == 2 else ()
+    shape = equation.outvars[0].aval.shape if name in STRETCHES else ()
     given = [
         spread(value, shape, dtype)
-        if dtype != jnp.float32 and name not in PRODUCTS and _is_stretched(value, shape)
+        if dtype != jnp.float32 and _is_stretched(value, shape)
         else cast(value, dtype)
         for value in operands
     ]
