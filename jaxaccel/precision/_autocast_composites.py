@@ -139,13 +139,13 @@ def run_composite(reader: Reader, step: Step, operands: list[Value]) -> list[Val
 
 
 def _as_main(operands: Sequence[Value], arrays: Sequence[Any], has_one_dtype: bool) -> list[Value]:
-    """Return float32 results in the dtype of the operand that counts, those of its shape or all."""
+    """Return float32 results in the dtype of the operand that counts, those of its axes or all."""
     main, is_only = _main(operands), len(arrays) == 1
     if main is None:
         return [value_of(array) for array in arrays]
     return [
         value_of(cast(Value(array), main.array.dtype).array)
-        if has_one_dtype or is_only or np.shape(array) == np.shape(main.array)
+        if has_one_dtype or is_only or sorted(np.shape(array)) == sorted(np.shape(main.array))
         else value_of(array)
         for array in arrays
     ]

@@ -50,30 +50,23 @@ def _composite_of_code(code: CodeType) -> Composite | None:
     return known[1]
 
 
-def place_of(equation: Any, file: str | None, line: int | None) -> Place | None:
+def place_of(equation: Any) -> Place | None:
     """Return the outermost composite that an equation is part of.
 
-    Args:
-        equation: One of a jaxpr.
-        file: Where the function begins that the jaxpr was traced from, by its ``debug_info``.
-            Frames outside it are of whoever traced it first, and say nothing of this call.
-        line: As ``file``.
+    Its frames begin with the function that was traced: whoever was the first to trace a compiled
+    function is not among them.
     """
     traceback = equation.source_info.traceback
     if traceback is None:
         return None
     codes, instructions = traceback.raw_frames()
-    end, found = len(codes), None
-    for index, code in enumerate(codes):
-        if (composite := _composite_of_code(code)) is not None:
-            found = index, composite
-        if code.co_firstlineno == line and code.co_filename == file:
-            end = index + 1
-            break
-    if found is None:
+    known = [_composite_of_code(code) for code in codes]
+    index = max((i for i, composite in enumerate(known) if composite is not None), default=None)
+    if index is None:
         return None
-    index, composite = found
-    outside = zip(codes[index + 1 : end], instructions[index + 1 : end], strict=True)
+    outside = zip(codes[index + 1 :], instructions[index + 1 :], strict=True)
+    composite = known[index]
+    assert composite is not None
     return Place(composite, tuple((id(code), at) for code, at in outside))
 
 

@@ -97,13 +97,11 @@ def program(read: list[Var], results: list[Var], equations: list[JaxprEqn]) -> J
 
 def _groups(jaxpr: Jaxpr) -> list[tuple[Place | None, list[JaxprEqn]]]:
     """Return the equations in order, those of one composite together."""
-    function = jaxpr.debug_info
-    file, line = function.func_filename, function.func_lineno
     groups: list[tuple[Place | None, list[JaxprEqn]]] = []
     if jaxpr.eqns and all(e.source_info.traceback is None for e in jaxpr.eqns):
         warnings.warn(_NO_TRACEBACKS, stacklevel=2)
     for equation in jaxpr.eqns:
-        place = place_of(equation, file, line) or _named(equation)
+        place = place_of(equation) or _named(equation)
         if place is not None and groups and groups[-1][0] == place:
             groups[-1][1].append(equation)
         else:

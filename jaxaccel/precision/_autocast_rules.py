@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import eval_jaxpr
-from jax.extend.core import JaxprEqn
+from jax.extend.core import Jaxpr, JaxprEqn
 
 from jaxaccel.precision._autocast_casts import (
     Value,
@@ -113,6 +114,8 @@ def _followed(step: Step, operands: list[Value], dtype: Any) -> list[Any]:
         return [cast(Value(array), dtype).array for array in _bound(step, [given])]
     if name in PRODUCTS or name == "weight_gradient":
         params = _low_params(params, dtype, equation)
+    if (update := params.get("update_jaxpr")) is not None:
+        params = {**params, "update_jaxpr": _in_dtype(update, dtype)}
     shape = equation.outvars[0].aval.shape if name in STRETCHES else ()
     given = [
         spread(value, shape, dtype)
@@ -121,6 +124,12 @@ def _followed(step: Step, operands: list[Value], dtype: Any) -> list[Any]:
         for value in operands
     ]
     return _bound(step, given, params)
+
+
+def _in_dtype(update: Jaxpr, dtype: Any) -> Jaxpr:
+    """Return how a scatter joins two numbers, for numbers of another dtype."""
+    numbers = [jax.ShapeDtypeStruct((), dtype) for _ in update.invars]
+    return jax.make_jaxpr(lambda *given: eval_jaxpr(update, (), *given))(*numbers).jaxpr
 
 
 def _converted(equation: JaxprEqn, value: Value) -> Any:

@@ -30,6 +30,12 @@ LABELS = np.arange(4)
 IMAGE = np.ones((2, 4, 4, 8), np.float32)
 
 
+@pytest.fixture(autouse=True)
+def promotion_as_users_have_it():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
 def programs(jaxpr):
     """Yield a program and all that it holds."""
     yield jaxpr
@@ -59,6 +65,8 @@ def _call_of_function(case):
         name: jnp.asarray(ours_of(case, name, array), jnp.float32)
         for name, array in arrays_of(case).items()
     }
+    if not arrays:
+        return lambda _: function(**kwargs), jnp.float32(1)
     return lambda arrays: function(**arrays, **kwargs), arrays
 
 
@@ -87,20 +95,19 @@ def _called_fresh(layer, x):
 def test_every_primitive_is_known():
     """Forward and backward; one that is not in the table would run as it was traced."""
     unknown, seen = {}, set()
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        for name, make in [*functions(), *flax_layers()]:
-            call, arrays = make()
+    for name, make in [*functions(), *flax_layers()]:
+        call, arrays = make()
 
-            def both(arrays, call=call):
-                result, pullback = jax.vjp(call, arrays)
-                return pullback(result)
+        def both(arrays, call=call):
+            result, pullback = jax.vjp(call, arrays)
+            return pullback(result)
 
-            traced = jax.make_jaxpr(both)(arrays)
-            for program in programs(traced.jaxpr):
-                for eqn in program.eqns:
-                    seen.add(eqn.primitive.name)
-                    if eqn.primitive.name not in PRIMITIVES:
-                        unknown.setdefault(eqn.primitive.name, name)
+        traced = jax.make_jaxpr(both)(arrays)
+        for program in programs(traced.jaxpr):
+            for eqn in program.eqns:
+                seen.add(eqn.primitive.name)
+                if eqn.primitive.name not in PRIMITIVES:
+                    unknown.setdefault(eqn.primitive.name, name)
     assert_no_faults(unknown.items())
     assert len(seen) > 60
 
@@ -248,11 +255,10 @@ def composites(call, x):
 def test_every_composite_of_others_is_still_recognised():
     """Private files move: a table that nothing hits would say nothing."""
     faults = []
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        for (file, name), composite in ENTRIES.items():
-            call, x = sample(file, name)
-            if composite not in composites(call, x):
-                faults.append((file, name))
+    for (file, name), composite in ENTRIES.items():
+        call, x = sample(file, name)
+        if composite not in composites(call, x):
+            faults.append((file, name))
     assert_no_faults(faults)
 
 
@@ -260,15 +266,14 @@ def test_every_composite_of_others_is_still_recognised():
 def test_composites_have_the_dtype_of_pytorchs_operation(device):
     """On bfloat16: in float32 where the lists have it, in its own where they do not."""
     faults = []
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        for (file, name), composite in ENTRIES.items():
-            call, x = sample(file, name)
-            half = autocast(lambda x, call=call: call(ja.precision.to(x, jnp.bfloat16)), device)
-            found = jax.tree.leaves(jax.eval_shape(half, x))[0].dtype
-            named = foreign_class(device, composite.operation)
-            expected = jnp.float32 if named.startswith("float32") else jnp.bfloat16
-            if found != expected:
-                faults.append((name, f"{found} for {composite.operation}, which is {named}"))
+    for (file, name), composite in ENTRIES.items():
+        call, x = sample(file, name)
+        half = autocast(lambda x, call=call: call(ja.precision.to(x, jnp.bfloat16)), device)
+        found = jax.tree.leaves(jax.eval_shape(half, x))[0].dtype
+        named = foreign_class(device, composite.operation)
+        expected = jnp.float32 if named.startswith("float32") else jnp.bfloat16
+        if found != expected:
+            faults.append((name, f"{found} for {composite.operation}, which is {named}"))
     assert_no_faults(faults)
 
 
@@ -293,27 +298,31 @@ def test_frames_of_whoever_traced_first_say_nothing():
     """What flax's layer norm traced first is compiled once, and belongs to every later caller."""
     helper = jax.jit(lambda x: x * 2)
 
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        norm = nnx.LayerNorm(8, rngs=rngs(), promote_dtype=lambda x, **_: (helper(x[0]), *x[1:]))
-        jax.make_jaxpr(lambda x: norm(x))(X)
+    norm = nnx.LayerNorm(8, rngs=rngs(), promote_dtype=lambda x, **_: (helper(x[0]), *x[1:]))
+    jax.make_jaxpr(lambda x: norm(x))(X)
     assert not composites(helper, X)
     assert not composites(lambda x: helper(x) + 1, X)
 
 
-def test_marks_are_seen_under_vmap_scan_and_remat():
-    """One that got lost would leave the pieces, of which cpu's list casts nothing back."""
+def test_marks_are_seen_in_every_form():
+    """By what its pieces would not do: on the CPU a loss is in float32, and of half precision."""
+
+    def loss(row):
+        return ja.functional.mse_loss(row @ np.eye(8, dtype=np.float32), row)
 
     def norm(row):
-        return ja.functional.layer_norm(row @ np.eye(8, dtype=np.float32), (8,))
+        return ja.functional.layer_norm(100 + row @ np.eye(8, dtype=np.float32), (8,))
 
     forms = {
-        "vmap": lambda x: jax.vmap(norm)(x),
-        "vmap of vmap": lambda x: jax.vmap(jax.vmap(norm))(x[None]),
-        "scan": lambda x: jax.lax.scan(lambda c, row: (c, norm(row)), 0, x)[1],
-        "remat": lambda x: jax.checkpoint(norm)(x),
-        "jit of vmap": lambda x: jax.jit(jax.vmap(norm))(x),
+        "plain": lambda f, x: jnp.stack([f(row) for row in x]),
+        "vmap": lambda f, x: jax.vmap(f)(x),
+        "vmap of vmap": lambda f, x: jax.vmap(jax.vmap(f))(x[None])[0],
+        "scan": lambda f, x: jax.lax.scan(lambda c, row: (c, f(row)), 0, x)[1],
+        "remat of vmap": lambda f, x: jax.checkpoint(jax.vmap(f))(x),
+        "jit of vmap": lambda f, x: jax.jit(jax.vmap(f))(x),
     }
-    for name, f in forms.items():
-        assert jax.eval_shape(autocast(f, "cpu"), X).dtype == jnp.bfloat16, name
-        assert jax.eval_shape(autocast(f, "cuda"), X).dtype == jnp.float32, name
+    for name, form in forms.items():
+        of_loss, of_norm = (autocast(functools.partial(form, f), "cpu") for f in (loss, norm))
+        assert jax.eval_shape(of_loss, X).dtype == jnp.float32, name
+        assert jax.eval_shape(of_norm, X).dtype == jnp.bfloat16, name
     assert not _operations.in_region()

@@ -19,6 +19,12 @@ from parity_tests.precision.autocast_forms import numbers
 autocast, to = ja.precision.autocast, ja.precision.to
 
 
+@pytest.fixture(autouse=True)
+def promotion_as_users_have_it():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
 # --- numbers ------------------------------------------------------------------------------------
 
 
@@ -53,10 +59,10 @@ def test_gradient_of_a_bias_is_summed_in_float32():
 
 def test_a_mean_in_float16_does_not_overflow():
     """The sum is past 65,504 after 1,100 of the values; with either list."""
-    x = jnp.full((20_000,), 60, jnp.float32)
+    x, one = jnp.full((20_000, 1), 60, jnp.float32), jnp.ones((1, 1), jnp.float32)
     for device in ("cpu", "cuda"):
         for mean in (jnp.mean, lambda x: x.mean(), lambda x: jnp.average(x)):
-            found = autocast(lambda x, mean=mean: mean(to(x, jnp.float16)), device, jnp.float16)(x)
+            found = autocast(lambda x, mean=mean: mean(x @ one), device, jnp.float16)(x)
             assert found.dtype == jnp.float16
             assert float(found) == 60
 
@@ -94,10 +100,9 @@ def test_numbers_do_not_widen():
         "padding": lambda h: jnp.pad(h, 1),
         "a power of a number": lambda h: h * jnp.sqrt(jnp.float32(8)),
     }
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        for name, way in ways.items():
-            f = autocast(lambda x, way=way: way(x @ w), "tpu")
-            assert jax.eval_shape(f, x).dtype == jnp.bfloat16, name
+    for name, way in ways.items():
+        f = autocast(lambda x, way=way: way(x @ w), "tpu")
+        assert jax.eval_shape(f, x).dtype == jnp.bfloat16, name
     f = autocast(lambda x: (x @ w) * x, "tpu")  # an array in float32 does, as in PyTorch
     assert jax.eval_shape(f, x).dtype == jnp.float32
 
@@ -180,7 +185,7 @@ def test_report_says_what_runs_in_which_dtype():
         ("softmax", "float32 -> float32", "float32 by output"),
         ("mean", "float32 -> float32", "keep"),
     ]
-    assert all(row.source.startswith("test_autocast.py:") for row in report.rows)
+    assert all(row.source.startswith("test_autocast_numbers.py:") for row in report.rows)
     assert {row.declared for row in report.rows} == {"float32 -> float32"}
     assert json.loads(report.to_json())[0]["rule"] == "lower"
     console = rich.console.Console(record=True, width=200, file=io.StringIO())
