@@ -32,6 +32,10 @@ update rounds once more than PyTorch's in-place product), Adam's beta2 = 0 with 
 m / |g| has no bound, and one element is the whole error), a schedule that float32 computes
 inexactly (1.55: PyTorch reads it in double)."""
 
+TWICE_ROUNDED_RATIO = 1.8
+"""RMS error over PyTorch's own of a linear map or a convolution with a bias in half precision: the
+product and the sum are rounded, where PyTorch's kernels on a CPU round the sum alone."""
+
 OF_ONE_ULP_AWAY = 10
 """Allowed besides, when hyperparameters are drawn at random: this many times the distance to
 PyTorch's own run from numbers moved by one ulp. A large decay of a small parameter under a

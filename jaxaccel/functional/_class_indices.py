@@ -96,7 +96,8 @@ def number_at(index: jax.Array, array: jax.Array, stored: jax.Array) -> jax.Arra
     found_again = jnp.sum(jnp.where(classes == index, array, jnp.zeros_like(array)), -1)
     if is_spread:
         return found_again
-    found = jnp.take_along_axis(jax.lax.stop_gradient(stored), index, -1)[..., 0]
+    found = jnp.take_along_axis(jax.lax.stop_gradient(stored), index, -1)
+    found = jax.lax.squeeze(found, (found.ndim - 1,))
     return with_gradient_of(found_again, found.astype(array.dtype))
 
 

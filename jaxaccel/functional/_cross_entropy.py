@@ -113,7 +113,9 @@ def _of_indices(
     # Neither the logits less their highest nor the log-probabilities exist as a whole.
     highest = jax.lax.stop_gradient(jnp.max(wide, -1, keepdims=True, initial=-jnp.inf))
     log_total = jnp.log(jnp.sum(jnp.exp(wide - highest), -1, keepdims=True))
-    log_prob = number_at(index, wide, logits) - highest[..., 0] - log_total[..., 0]
+    last = (wide.ndim - 1,)
+    shift, total = (jax.lax.squeeze(each, last) for each in (highest, log_total))
+    log_prob = number_at(index, wide, logits) - shift - total
     loss, weights = picked(log_prob, index, classes, weight, ignore_index)
     if label_smoothing > 0:
         spread = -jnp.sum(_weighted(wide - highest - log_total, weight), -1)

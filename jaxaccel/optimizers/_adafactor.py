@@ -234,15 +234,13 @@ def _update_leaf(
         square = grad * grad
         row_var = lerp(row_var, jnp.mean(square, row_axis, keepdims=True), newest)
         col_var = lerp(col_var, jnp.mean(square, col_axis, keepdims=True), newest)
-        # Roots of the factors and not of their product: a pass over the gradient then costs less
-        # to repeat than its result to keep, and no product of two squares leaves float32's range.
+        # Divided first: a product of two squares leaves float32's range.
         mean = jnp.mean(row_var, col_axis, keepdims=True)
-        inverse = jax.lax.rsqrt(row_var / jnp.maximum(mean, eps1)) * jax.lax.rsqrt(col_var)
+        estimate = row_var / jnp.maximum(mean, eps1) * col_var
     else:
-        variance = lerp(variance, grad * grad, newest)
-        inverse = jax.lax.rsqrt(variance)
+        estimate = variance = lerp(variance, grad * grad, newest)
 
-    update = grad * jnp.minimum(inverse, 1 / eps1)
+    update = grad / jnp.maximum(jnp.sqrt(estimate), eps1)
     update = -(alpha / jnp.fmax(1.0, _root_mean_square(update) / d)) * update
     if not is_zero(weight_decay):
         update = update - lr * weight_decay * param

@@ -42,6 +42,27 @@ def test_half_precision(case, dtype):
     assert_close(found, expected.output, tol.LAYER_BFLOAT16_OF_MAX)
 
 
+@pytest.mark.parametrize("function", ["linear", "conv2d"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_with_a_bias_is_rounded_twice(dtype, function):
+    """The product and the sum, where PyTorch's kernel on a CPU rounds once; without a bias both."""
+    rng, is_conv = np.random.default_rng(0), function == "conv2d"
+    shapes = [(4, 16, 12, 12), (32, 16, 3, 3), (32,)] if is_conv else [(512, 64), (32, 64), (32,)]
+    exact = [torch.tensor(rng.normal(size=shape)).to(getattr(torch, dtype)) for shape in shapes]
+    halves = [jnp.asarray(each.double().numpy(), dtype) for each in exact]
+    axes = ((0, 2, 3, 1), (2, 3, 1, 0)) if is_conv else ((0, 1), (1, 0))
+    given = [each.transpose(order) for each, order in zip(halves[:2], axes, strict=True)]
+    theirs = getattr(torch.nn.functional, function)
+    for bias, bound in (((), 1.05), (halves[2:], tol.TWICE_ROUNDED_RATIO)):
+        count = 2 + len(bias)
+        truth = theirs(*(each.double() for each in exact[:count])).numpy()
+        own = theirs(*exact[:count]).double().numpy()
+        found = np.asarray(getattr(ja.functional, function)(*given, *bias), np.float64)
+        found = found.transpose(0, 3, 1, 2) if is_conv else found
+        errors = [np.sqrt(np.mean((each - truth) ** 2)) for each in (found, own)]
+        assert errors[0] <= bound * errors[1], errors[0] / errors[1]
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_bilinear_is_rounded_once(dtype):
     """Half precision has no 4097, of which 4096 is taken."""

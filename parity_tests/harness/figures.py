@@ -237,7 +237,7 @@ def figures(compiled, steps, every=math.inf):
 def mean_bytes(compiled, steps, every):
     """Return the mean bytes of a run, of which one in ``every`` takes the costliest branch."""
     usual = steps.bytes_moved(compiled)
-    return usual + (ja.aot.report(compiled).bytes_accessed - usual) / every
+    return usual + (steps.bytes_accessed(compiled) - usual) / every
 
 
 def benchmarks(name):

@@ -2,6 +2,9 @@
 
 Exact figures of small steps: a pass more over the activations, a second copy of them or a product
 computed twice shows at once. A loop's body counts once, so of an LSTM only memory is compared.
+What a small convolution network holds on a TPU is the copy of its activations, in the layout and
+with the padding that the compiler gives to the branch which is for a mean that is far off. A GPT
+moves as much more there as its norms' second passes do.
 """
 
 from parity_tests.harness import figures
@@ -9,15 +12,15 @@ from parity_tests.harness.errors import assert_no_faults
 
 BOUNDS = {
     "cpu": {
-        "gpt": {"bytes_accessed": 1.0, "temporary_bytes": 1.02, "flops": 1.01, "fusions": 1.0},
+        "gpt": {"bytes_accessed": 0.92, "temporary_bytes": 1.0, "flops": 1.01, "fusions": 0.95},
         "conv net": {"bytes_accessed": 0.97, "temporary_bytes": 0.9, "flops": 1.01},
-        "lstm": {"temporary_bytes": 1.7, "fusions": 1.05},
-        "mlp": {"bytes_accessed": 1.0, "temporary_bytes": 1.0, "flops": 1.0, "fusions": 1.0},
+        "lstm": {"temporary_bytes": 1.0, "fusions": 0.85},
+        "mlp": {"bytes_accessed": 0.9, "temporary_bytes": 1.0, "flops": 1.0, "fusions": 1.0},
     },
     "tpu": {
-        "gpt": {"bytes_accessed": 1.02, "temporary_bytes": 1.0, "flops": 1.01},
-        "conv net": {"bytes_accessed": 1.32, "temporary_bytes": 3.0, "flops": 1.07},
-        "lstm": {"temporary_bytes": 2.0, "fusions": 1.05},
+        "gpt": {"bytes_accessed": 1.022, "temporary_bytes": 1.0, "flops": 1.01},
+        "conv net": {"bytes_accessed": 0.92, "temporary_bytes": 3.0, "flops": 1.07},
+        "lstm": {"temporary_bytes": 1.45, "fusions": 0.9},
         "mlp": {"bytes_accessed": 1.01, "flops": 1.0, "fusions": 1.0},
     },
 }

@@ -20,12 +20,11 @@ def _update_leaf(
         row_var = lerp(row_var, torch.mean(square, row_axis, keepdim=True), newest)
         col_var = lerp(col_var, torch.mean(square, col_axis, keepdim=True), newest)
         mean = torch.mean(row_var, col_axis, keepdim=True)
-        inverse = torch.rsqrt(row_var / torch.maximum(mean, eps1)) * torch.rsqrt(col_var)
+        estimate = row_var / torch.maximum(mean, eps1) * col_var
     else:
-        variance = lerp(variance, grad * grad, newest)
-        inverse = torch.rsqrt(variance)
+        estimate = variance = lerp(variance, grad * grad, newest)
 
-    update = grad * torch.minimum(inverse, 1 / eps1)
+    update = grad / torch.maximum(torch.sqrt(estimate), eps1)
     update = -(alpha / max(1.0, float(_root_mean_square(update)) / d)) * update
     if not is_zero(weight_decay):
         update = update - lr * weight_decay * param
