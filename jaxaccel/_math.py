@@ -13,7 +13,6 @@ import numpy as np
 from jax.sharding import AxisType, auto_axes
 
 from jaxaccel._functions import name_of, number_of
-from jaxaccel._tracing import traced_once
 from jaxaccel._untraceable import schedules_are_traced
 
 
@@ -156,14 +155,8 @@ def bias_correction(beta: Any, step: jax.Array, dtype: Any) -> jax.Array:
     """
     log_beta = log_of(beta, dtype)
     if isinstance(log_beta, float):
-        return _one_minus_power(step, log_beta, dtype=dtype)
+        return -jnp.expm1(step.astype(dtype) * log_beta)
     return -jnp.expm1(step.astype(log_beta.dtype) * log_beta).astype(dtype)
-
-
-@traced_once("dtype")
-def _one_minus_power(step: jax.Array, log_beta: Any, *, dtype: Any) -> jax.Array:
-    """Return ``1 - beta**step``, which all shapes of parameters share."""
-    return -jnp.expm1(step.astype(dtype) * log_beta)
 
 
 def newton_schulz(

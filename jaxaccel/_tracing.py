@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import jax
+from jax.core import eval_context
 from jax.extend.core import get_opaque_trace_state
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,7 +20,8 @@ def is_tracing() -> bool:
 
 @functools.cache
 def _outside_of_traces() -> Any:
-    with jax.ensure_compile_time_eval():
+    # May be asked first inside of a trace.
+    with eval_context():
         return get_opaque_trace_state(convention="jaxaccel")
 
 

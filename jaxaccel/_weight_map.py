@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -127,7 +128,7 @@ def _primitive(name: str, plain: Callable[..., jax.Array]) -> Primitive:
     def abstract(*arrays: Any, like: Any, **params: Any) -> Any:
         # Known shapes need no trace of the function; on a mesh a type says more than that.
         if like is not None and all(array.sharding.mesh.empty for array in arrays):
-            return jax.core.ShapedArray(like.shape, like.dtype)
+            return ShapedArray(like.shape, like.dtype)
         found = jax.make_jaxpr(functools.partial(plain, like=like, **params))(*arrays)
         return found.out_avals[0]
 

@@ -81,5 +81,6 @@ def check_dims(input: jax.Array, dims: tuple[int, ...]) -> None:
 def store(variable: nnx.Variable[jax.Array] | None, value: jax.Array | None) -> None:
     """Give a variable, where there is one, a new array of its shape and dtype."""
     if variable is not None:
+        assert value is not None
         # ``variable[...] = value`` traces a part of the old array first, to see that it is all.
         variable.set_value(value)

@@ -575,3 +575,17 @@ def test_integers_and_vectors_raise():
             call()
     with pytest.raises(ValueError, match="expected at least 2D input"):
         ja.functional.batch_norm(jnp.ones(3), None, None, training=True)
+
+
+def test_norms_of_one_shape_share_a_trace():
+    """Inside of a program; what a model's layers of one shape cost is traced once."""
+    F = ja.functional
+    norms = {
+        "layer": lambda x: F.layer_norm(x, (4,)),
+        "batch": lambda x: F.batch_norm(x, jnp.zeros(4), jnp.ones(4), training=True).output,
+    }
+    for name, norm in norms.items():
+        traced = jax.make_jaxpr(lambda x, norm=norm: norm(norm(x)))(jnp.ones((3, 4)))
+        calls = [e for e in traced.eqns if e.params.get("name") == "_normalized"]
+        assert len(calls) == 2, name
+        assert calls[0].params["jaxpr"] is calls[1].params["jaxpr"], name
