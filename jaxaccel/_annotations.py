@@ -147,7 +147,10 @@ def _several(kind: Kind, is_iterable: bool) -> Kind:
             return tuple(value.tolist()) if is_known and kind.is_number else value
         if not isinstance(value, (list, tuple)):
             wanted = abc.Iterable if is_iterable else abc.Sequence
-            if isinstance(value, jax.Array) and (isinstance(value, Tracer) or not value.ndim):
+            if isinstance(value, nnx.Variable) or (
+                isinstance(value, (np.ndarray, jax.Array))
+                and (isinstance(value, Tracer) or not value.ndim)
+            ):
                 raise MisfitError  # iterated over on the host, where it has no axes, or no numbers
             return value if isinstance(value, wanted) else misfit(value)
         return _rebuilt(value, map(kind.fit, value))

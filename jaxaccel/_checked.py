@@ -8,7 +8,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from jaxaccel._annotations import kind_of
@@ -84,7 +84,10 @@ def _checked(function: F, by_body: tuple[str, ...], body_first: bool = False) ->
             if len(given) < len(args):
                 given += map(arguments.others.fit, args[len(given) :])
             named = {name: arguments.by_name[name].fit(value) for name, value in kwargs.items()}
-        except MisfitError:
+        except (MisfitError, RuntimeError) as error:
+            _check_there(given_to(function, arguments, args, kwargs))
+            if isinstance(error, RuntimeError):
+                raise
             name, value, refusal, says_more = refusal_of(function, arguments, args, kwargs)
             if body_first and not says_more:
                 _let_body_refuse(name, value, function, args, kwargs)
@@ -104,12 +107,18 @@ def _checked(function: F, by_body: tuple[str, ...], body_first: bool = False) ->
             if (refusal := unbound(function, args, kwargs)) is None:
                 raise
         except RuntimeError:  # of an array that is gone, say, which nobody pays for to be asked
-            for name, value, _ in given_to(function, arguments, args, kwargs):
-                check_not_donated(**{name: value})
+            _check_there(given_to(function, arguments, args, kwargs))
             raise
         raise refusal
 
     return cast(F, call)
+
+
+def _check_there(given: list[tuple[str, Any, Kind]]) -> None:
+    """Raise for arrays that are gone among the arguments of a call that has failed."""
+    for name, value, _ in given:
+        if not isinstance(value, Iterator):  # of which JAX warns that it is no tree
+            check_not_donated(**{name: value})
 
 
 def _arguments(function: Callable[..., Any], by_body: tuple[str, ...]) -> Arguments:

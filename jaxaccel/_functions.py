@@ -18,6 +18,11 @@ from jaxaccel._uncalled import is_plateau, is_transformation
 _PACKAGE = __name__.partition(".")[0] + "."
 
 
+def is_function(value: Any) -> bool:
+    """Return whether something is called as it is: no class, and no array that says it can be."""
+    return callable(value) and not isinstance(value, (type, nnx.Variable))
+
+
 def check_takes(name: str, form: str, function: Any, *args: Any, **kwargs: Any) -> None:
     """Raise for a function that cannot be called as it will be.
 
@@ -162,7 +167,7 @@ def check_factory(taker: str, optimizer: Any) -> None:
             f"{taker} takes the optimizer's function, got what it returned: {optimizer!r:.80}; "
             f"pass the function and its arguments: {taker}(adamw, groups, lr=...)"
         )
-    if not callable(optimizer):
+    if not is_function(optimizer):
         raise TypeError(f"{taker} takes an optimizer such as optimizers.adamw, got {optimizer!r}")
 
 
@@ -173,7 +178,7 @@ def check_gradient_function(taker: str, function: Any) -> None:
             f"{taker} takes a gradient function, got the model {type(function).__name__}; write a "
             "loss function that calls it, and pass training.gradients(loss_fn)"
         )
-    if not callable(function):
+    if not is_function(function):
         is_second = is_transformation(function)
         remedy = "; a step is train_step(gradient_fn, tx)" if is_second else ""
         raise TypeError(f"{taker} takes a gradient function, got {function!r:.80}{remedy}")
@@ -197,6 +202,8 @@ def check_model_function(taker: str, function: Any) -> None:
             f"{taker} takes a model function {form}, got the model {type(function).__name__}; "
             "training.split_model(model) makes one of it"
         )
+    if not is_function(function):
+        raise TypeError(f"{taker} takes a model function {form}, got {function!r:.80}")
     if "loss_scale" in _parameters(function):
         raise TypeError(
             f"{taker} takes a model function {form}, got {name_of(function)}, a gradient function; "
@@ -211,7 +218,7 @@ def check_model_function(taker: str, function: Any) -> None:
 
 def check_loss_function(taker: str, function: Any) -> None:
     """Raise unless something can be a loss function: not a model, not a gradient function."""
-    if isinstance(function, nnx.Module) or not callable(function):
+    if isinstance(function, nnx.Module) or not is_function(function):
         is_model = isinstance(function, nnx.Module)
         found = f"the model {type(function).__name__}" if is_model else f"{function!r:.80}"
         raise TypeError(
@@ -232,7 +239,7 @@ def check_loss_function(taker: str, function: Any) -> None:
 
 def check_function(taker: str, name: str, function: Any, form: str, arguments: int) -> None:
     """Raise unless an argument is a function of so many arguments, and none of another kind."""
-    if not callable(function) or isinstance(function, nnx.Module):
+    if not is_function(function) or isinstance(function, nnx.Module):
         raise TypeError(
             f"{taker} takes {name} as a function {form}, got {type(function).__name__}: "
             f"{function!r:.80}"

@@ -13,6 +13,7 @@ from jax.core import Tracer
 
 from jaxaccel._arrays import has_numbers
 from jaxaccel._checks import as_integer
+from jaxaccel._functions import is_function
 from jaxaccel._math import Complement
 
 
@@ -53,6 +54,8 @@ _LIMIT = 2**63
 """Integers are those of 64 bits, signed or, as seeds, not."""
 _LARGEST = 1024
 """So many bits of an integer a float holds."""
+_OF_JAX = 32
+"""An integer of so many bits overflows beside JAX's arrays; as a float it does not."""
 
 
 def misfit(value: Any) -> Any:
@@ -100,14 +103,18 @@ def _take_whole(value: Any) -> Any:
 
 def _take_float(value: Any) -> Any:
     if type(value) is int:
-        return value if value.bit_length() <= _LARGEST else misfit(value)
+        if value.bit_length() > _LARGEST:
+            raise MisfitError
+        return value if value.bit_length() < _OF_JAX else float(value)
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         return value if isinstance(value, (float, np.number)) else float(value)
     # A number may be traced, or lie on a device.
     value = _take_array(value)
-    if np.ndim(value) == 0 and value.dtype.kind not in "bc":
-        return value
-    raise MisfitError
+    if np.ndim(value) or value.dtype.kind in "bc":
+        raise MisfitError
+    # Under a trace, what JAX computes with a number that is at hand is traced too.
+    is_known = isinstance(value, jax.Array) and not isinstance(value, Tracer)
+    return value.item() if is_known else value
 
 
 def _take_array(value: Any) -> Any:
@@ -154,12 +161,12 @@ TEXT = Kind("str", {str}, lambda value: value if isinstance(value, str) else mis
 ARRAY = Kind("array", set(), _take_array)
 NONE = Kind("None", {type(None)}, misfit)
 FUNCTION = Kind(
-    "function", {types.FunctionType}, lambda value: value if callable(value) else misfit(value)
+    "function", {types.FunctionType}, lambda value: value if is_function(value) else misfit(value)
 )
 SCALAR = Kind("float or scalar array", {float, int}, _take_scalar, is_number=True)
 HYPERPARAMETER = Kind(
     "a number, a JAX scalar or a schedule (a function of the step)",
     {float, int},
-    lambda value: value if callable(value) else _take_scalar(value),
+    lambda value: value if is_function(value) else _take_scalar(value),
     is_number=True,
 )

@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.sharding import NamedSharding
 
+from jaxaccel._check_trees import check_arrays
 from jaxaccel._donated import check_not_donated
 from jaxaccel._tree import path_name, short_repr
 
@@ -194,6 +195,8 @@ def _packed_like(tree: Any, like: Packed) -> Packed:
 
 def _checked_like(path: str, leaf: Any, like: Any) -> Any:
     """Return a leaf, of the shape and dtype of the one that it is to stand for."""
+    if hasattr(like, "shape") and leaf is not None and not hasattr(leaf, "shape"):
+        check_arrays(repr(path), leaf)
     for what, remedy in (("shape", ""), ("dtype", ", or convert it first: leaf.astype(dtype)")):
         found, own = getattr(leaf, what, None), getattr(like, what, None)
         if found is not None and own is not None and found != own:

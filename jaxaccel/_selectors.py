@@ -12,7 +12,7 @@ from flax import nnx
 from jax.core import Tracer
 
 from jaxaccel._check_packed import of_arrays
-from jaxaccel._functions import check_takes
+from jaxaccel._functions import check_takes, is_function
 from jaxaccel._named_arrays import NAMES
 from jaxaccel._packed import has_packed, names_and_shapes
 from jaxaccel._tree import is_none, path_name
@@ -54,7 +54,7 @@ def path_test(name: str, selector: Any) -> Callable[[str, Any], bool] | None:
             f"{selector!r:.80}, a filter of nnx, which split_model takes; here paths are texts: "
             'write "head", or lambda path, leaf: path.startswith("head.")'
         )
-    if callable(selector):
+    if is_function(selector):
         check_takes(name, "(path, leaf) -> bool", selector, "", None)
         return lambda path, leaf: _answer(name, selector(path, leaf))
     leaves = jax.tree.leaves(selector, is_leaf=is_none)

@@ -39,8 +39,8 @@ def check_size(name: str, sizes: Sequence[int]) -> None:
     Raises:
         ValueError: It has more.
     """
-    if math.prod(sizes) > MOST:
+    if math.prod(sizes) >= MOST:
         raise ValueError(
             f"not enough memory: you tried to allocate {math.prod(sizes)} numbers\n"
-            f"{name} is {list(sizes)}, and no array here has more than 2**40 numbers"
+            f"{name} is {list(sizes)}, and no array here has 2**40 numbers or more"
         )

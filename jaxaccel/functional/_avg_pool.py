@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -152,7 +153,7 @@ def _avg_pool(
     total = input.astype(compute_dtype(input.dtype))
     for axis in reversed(range(axes)):
         total = fold(total, axis + 1, windows[axis], sizes[axis], 0, operator.add)
-    divisor = divisor_override
+    divisor: Any = None if divisor_override is None else float(divisor_override)
     if divisor is None:
         counts = functools.reduce(
             np.multiply.outer,

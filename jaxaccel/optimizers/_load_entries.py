@@ -123,6 +123,8 @@ def _number(place: str, name: str, value: Any) -> Any:
     if name == "step":
         return count(place, value)
     array = host_array(place, value)
+    if array.dtype == bool:
+        raise TypeError(f"{place} must be a number, got {value!r:.60}")
     if array.size != 1 or not np.isfinite(array.astype(float)).all():
         raise ValueError(f"{place} must be one finite number, got {value!r}")
     return array.reshape(()).item()
@@ -131,6 +133,8 @@ def _number(place: str, name: str, value: Any) -> Any:
 def count(place: str, value: Any) -> int:
     """Return a number of finished updates."""
     array = host_array(place, value)
+    if array.dtype == bool:
+        raise TypeError(f"{place} must be a number, got {value!r:.60}")
     if array.size != 1:
         raise ValueError(f"{place} must be one number, got an array of shape {array.shape}")
     number = int(cast(place, array.reshape(()), np.int32))

@@ -37,10 +37,15 @@ def no_decay(path: str, leaf: Any) -> bool:
         >>> print(ja.optimizers.no_decay("layers.0.bias", jnp.zeros((12, 64))))
         True
     """
-    if not (leaf is None or hasattr(leaf, "shape") or is_array(leaf)):
+    if not (leaf is None or _has_shape(leaf) or is_array(leaf)):
         raise TypeError(
             f"leaf must be a parameter, or anything of its shape, got {leaf!r:.80}; give one "
             "leaf of the tree and its path"
         )
     axes = 0 if leaf is None else len(np.shape(leaf))
     return axes <= 1 or path.rsplit(".", 1)[-1] in ("bias", "scale")
+
+
+def _has_shape(leaf: Any) -> bool:
+    """Return whether something has a shape, and not only a name for one."""
+    return isinstance(getattr(leaf, "shape", None), tuple)

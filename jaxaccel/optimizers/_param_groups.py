@@ -148,6 +148,8 @@ def param_groups(
 
 def selector_of(index: int, group: Mapping[str, Any]) -> Any:
     """Return what says which parameters a group has."""
+    if not isinstance(group, Mapping):
+        raise TypeError(f"group {index} of groups must be a mapping, got {group!r:.80}")
     if "params" not in group:
         raise ValueError(
             f'group {index} ({dict(group)}) has no "params"; give it a regular expression, a '

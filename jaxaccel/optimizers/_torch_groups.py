@@ -98,7 +98,7 @@ def _check_fits(tx: Any, calls: Calls, units: Units, state: State, params: Param
 def _optimizer_call(tx: Any) -> Any:
     """Return the call of the optimizer in a transformation, what is around it taken off."""
     call = getattr(tx, "own_call", None)
-    if call is None:
+    if not isinstance(call, tuple):
         raise TypeError(
             f"tx must be made by a function of jaxaccel, got {tx!r}, which does not say what it "
             "was made with; of an optax.chain pass the optimizer in it"

@@ -111,9 +111,9 @@ def shard_batch(
         >>> print(ja.parallel.shard_batch(jnp.ones((4, 2)), mesh).sharding.spec[0])
         data
     """
+    check_arrays("tree", tree)
     axes, rows = known_axes(mesh, axis), row_axes(tree, batch_axes)
     check_is_here(mesh)
-    check_arrays("tree", tree)
     specs = batch_specs(tree, rows, axes)
     where = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
     if not mesh.is_multi_process:

@@ -11,6 +11,7 @@ import optax
 
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import known_value
+from jaxaccel._functions import is_function
 from jaxaccel._math import Complement, value_at
 from jaxaccel._shapes import check_size
 from jaxaccel._tree import holds_hyperparams, zeros_like
@@ -110,7 +111,7 @@ def preview(
     numbers = _vector(steps)
     if isinstance(schedule, (optax.GradientTransformation, optax.MultiSteps)):
         return Preview(numbers, _run(schedule, numbers, params))
-    groups = _as_groups({"lr": schedule} if callable(schedule) else schedule)
+    groups = _as_groups({"lr": schedule} if is_function(schedule) else schedule)
     if (
         not isinstance(groups, Sequence)
         or not groups

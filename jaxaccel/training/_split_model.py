@@ -198,6 +198,8 @@ def _predicate(trainable: Any) -> Callable[[Any, Any], bool]:
         assert test is not None
         return lambda path, leaf: test(_dotted(path), leaf[...])
     try:
+        if isinstance(trainable, (nnx.Module, nnx.Variable, nnx.Rngs)):
+            raise TypeError  # which can be called, but not with a path
         return nnx.filterlib.to_predicate(trainable)
     except (TypeError, ValueError):
         raise TypeError(

@@ -144,6 +144,7 @@ def clip_grads_with_norm(grads: Updates, max_norm: Scalar, total_norm: jax.Array
     """
     check_non_negative("max_norm", max_norm, "Invalid max_norm value")
     check_arrays("grads", grads)
+    check_parameters(grads)
     if isinstance(total_norm, (jax.Array, np.ndarray)) and total_norm.ndim:
         raise ValueError(
             f"scalar tensor expected to be 0 dim but it has {total_norm.ndim} dimensions and "

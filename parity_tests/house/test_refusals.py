@@ -218,6 +218,36 @@ MADE = {
         "batch['x'] is an array of float64",
     ),
     "an array of a mask": (lambda: ja.functional.softmax(MASKED, -1), "array.filled(value) is"),
+    "bools as gradients": (
+        lambda: ja.transforms.clip_grads_with_norm({"a": IMAGES > 0}, 1.0, np.float32(2)),
+        "floating point and complex dtype can require gradients",
+    ),
+    "a class as a schedule": (
+        lambda: ja.optimizers.sgd(ja.nn.ReLU),
+        "argument 'lr' (position 1) must be a number, a JAX scalar or a schedule",
+    ),
+    "a model's class as a loss": (
+        lambda: ja.training.gradients(ja.nn.ReLU),
+        "gradients takes a loss function",
+    ),
+    "a variable as a predicate": (
+        lambda: ja.training.split_model(
+            ja.nn.Linear(2, 2, rngs=GENERATOR), trainable=ja.nn.PReLU().weight
+        ),
+        "trainable must be a regular expression, a function (path, leaf) -> bool or a filter",
+    ),
+    "groups of numbers": (
+        lambda: ja.optimizers.param_groups(ja.optimizers.sgd, range(2)),
+        "group 0 of groups must be a mapping, got 0",
+    ),
+    "a count that is a bool": (
+        lambda: ja.optimizers.load_state_dict(SGD.init(1.0), 1.0, {}, step=True),
+        "step must be a number, got True",
+    ),
+    "a text to pack": (
+        lambda: ja.training.packed_as("a", np.ones(2, np.float32)),
+        "pass arrays or numbers",
+    ),
     "a folder with a zero in it": (
         lambda: ja.aot.compilation_cache("a\0b"),
         "folder must be a path, which has no character 0 in it",

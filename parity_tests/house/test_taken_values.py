@@ -114,3 +114,18 @@ TAKEN = {
 @pytest.mark.parametrize("what", TAKEN)
 def test_is_taken(what):
     TAKEN[what]()
+
+
+def test_a_number_on_the_device_is_known_inside_of_a_program_too():
+    half, two, key = jnp.float32(0.5), jnp.float32(2), jax.random.key(0)
+    for ours, same in (
+        (lambda x: F.dropout(x, half, key=key), lambda x: F.dropout(x, 0.5, key=key)),
+        (lambda x: F.normalize(x, two), lambda x: F.normalize(x, 2.0)),
+        (lambda x: F.layer_norm(x, (3,), eps=2**40), lambda x: F.layer_norm(x, (3,), eps=2.0**40)),
+    ):
+        np.testing.assert_array_equal(jax.jit(ours)(X), jax.jit(same)(X))
+
+
+def test_a_variable_is_a_number_and_not_a_schedule():
+    tx = OPT.sgd(nnx.Param(jnp.float32(0.25)))
+    np.testing.assert_array_equal(tx.update(X, tx.init(X), X)[0], -0.25 * X)

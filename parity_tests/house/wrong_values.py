@@ -57,7 +57,7 @@ FITS = {
     type(None): {"none"},
     jax.Array: set(),
     np.ndarray: set(),
-    abc.Callable: {"function", "module", "class"},
+    abc.Callable: {"function", "module"},
     abc.Sequence: set(),
     abc.Iterable: {"objects", "array of texts", "torch tensor", "iterator"},
     abc.Sized: {
