@@ -68,6 +68,7 @@ PRIMITIVES: Final[dict[str, Meaning]] = {
     **_all("reduce_window_sum select_and_scatter_add select_and_gather_add", ROUND_ONCE),
     # joins
     "concatenate": Meaning("cat", FOLLOW),
+    "stack": Meaning("stack", FOLLOW),
     "scatter": Meaning("index_put", FOLLOW),
     "scatter_add": Meaning("scatter_add", FOLLOW),
     "scatter-add": Meaning("scatter_add", FOLLOW),
@@ -89,7 +90,7 @@ PRIMITIVES: Final[dict[str, Meaning]] = {
     # shapes and places
     **_all(
         "broadcast_in_dim reshape squeeze transpose expand_dims rev slice dynamic_slice gather pad"
-        " split tile argmax argmin reduce_max reduce_min reduce_and reduce_or reduce_xor"
+        " split unstack tile argmax argmin reduce_max reduce_min reduce_and reduce_or reduce_xor"
         " reduce_window_max reduce_window_min cummax cummin top_k approx_top_k convert_element_type"
         " stop_gradient",
         FOLLOW,

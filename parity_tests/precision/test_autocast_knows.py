@@ -51,9 +51,11 @@ def functions():
     """Yield what to trace of every function and layer: the quick rows, forward and backward."""
     for case in rows():
         room = case.function.split(".")[0]
-        if case.is_quick and room == "functional":
+        if case.is_quick and room == "functional" and "arrays" in case.options:
             yield case.function, functools.partial(_call_of_function, case)
-        elif case.is_quick and "shape" in case.options and room == "nn":
+        elif (
+            case.is_quick and "shape" in case.options and room == "nn" and "Bi" not in case.function
+        ):
             yield case.function, functools.partial(_call_of_layer, case)
 
 
@@ -268,11 +270,13 @@ def test_composites_have_the_dtype_of_pytorchs_operation(device):
     faults = []
     for (file, name), composite in ENTRIES.items():
         call, x = sample(file, name)
-        half = autocast(lambda x, call=call: call(ja.precision.to(x, jnp.bfloat16)), device)
+        half = autocast(
+            lambda x, call=call: call(ja.precision.to(x, jnp.bfloat16)), device, jnp.bfloat16
+        )
         found = jax.tree.leaves(jax.eval_shape(half, x))[0].dtype
         named = foreign_class(device, composite.operation)
         expected = jnp.float32 if named.startswith("float32") else jnp.bfloat16
-        if found != expected:
+        if found != expected and not name.startswith("ctc"):  # in x64 optax's own is in float64
             faults.append((name, f"{found} for {composite.operation}, which is {named}"))
     assert_no_faults(faults)
 

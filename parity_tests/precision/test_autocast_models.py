@@ -83,8 +83,12 @@ MODELS = {
 }
 
 
-def _batch(shape):
-    rng = np.random.default_rng(0)
+SEEDS = 3
+"""Batches, whose errors count together: one alone leaves much to luck."""
+
+
+def _batch(shape, seed):
+    rng = np.random.default_rng(seed)
     if len(shape) == 2:
         return rng.integers(0, 32, shape), rng.integers(0, 32, shape)
     return rng.normal(size=shape).astype(np.float32), rng.integers(0, 10, shape[:1])
@@ -103,45 +107,67 @@ def _theirs(model, batch, dtype):
     return logits, loss, {name: p.grad.double().numpy() for name, p in model.named_parameters()}
 
 
-def _ours(model, batch, dtype, options):
-    """Return the same of ours."""
+def _ours(model, dtype, options):
+    """Return a compiled function of a batch that returns the same of ours."""
     apply, params, model_state = ja.training.split_model(model)
-    x, labels = batch
-    x = np.moveaxis(x, 1, -1) if x.ndim == 4 else x
 
     def loss_fn(params, x, labels):
         logits, _ = apply(params, model_state, x, training=True)
         return ja.functional.cross_entropy(logits, labels), logits
 
     step = jax.value_and_grad(ja.precision.autocast(loss_fn, "cpu", dtype), has_aux=True)
-    (loss, logits), gradients = jax.jit(step, compiler_options=options)(params, x, labels)
-    named = nnx.clone(model)
-    nnx.update(named, gradients)
-    return logits, loss, {name: np.float64(g) for name, g in ja.nn.state_dict(named).items()}
+    step = jax.jit(step, compiler_options=options)
+
+    def run(batch):
+        x, labels = batch
+        x = np.moveaxis(x, 1, -1) if x.ndim == 4 else x
+        (loss, logits), gradients = step(params, x, labels)
+        named = nnx.clone(model)
+        nnx.update(named, gradients)
+        return logits, loss, {name: np.float64(g) for name, g in ja.nn.state_dict(named).items()}
+
+    return run
 
 
-def _distance(a, b):
-    """Return the 2-norm over all gradients of the difference, as a share of ``b``'s."""
-    squares = [(np.sum((a[name] - b[name]) ** 2), np.sum(b[name] ** 2)) for name in b]
-    return np.sqrt(sum(s for s, _ in squares) / sum(s for _, s in squares))
+def _distance(pairs):
+    """Return the 2-norm of the differences of all gradients, as a share of the second ones'."""
+    every = [(a[name] - b[name], b[name]) for a, b in pairs for name in b]
+    return np.sqrt(sum(np.sum(d**2) for d, _ in every) / sum(np.sum(b**2) for _, b in every))
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+NOT_IN_PYTORCH = ("lstm", "float16")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(n, d) for d in ("bfloat16", "float16") for n in MODELS if (n, d) != NOT_IN_PYTORCH],
+)
 def test_model_is_as_good_as_pytorchs_under_autocast(name, dtype):
+    """Exactly rounded both are the same but for noise; as compiled by default ours is no worse."""
     make, make_theirs, shape = MODELS[name]
     torch.manual_seed(0)
-    theirs, model, batch = make_theirs(), make(nnx.Rngs(0)), _batch(shape)
+    theirs, model = make_theirs(), make(nnx.Rngs(0))
     ja.nn.load_state_dict(model, theirs.state_dict())
-    judge = _theirs(theirs, batch, torch.float64)
-    logits, loss, gradients = _theirs(theirs, batch, getattr(torch, dtype))
-    own = _distance(gradients, judge[2])
+    batches = [_batch(shape, seed) for seed in range(SEEDS)]
+    judges = [_theirs(theirs, batch, torch.float64)[2] for batch in batches]
+    found = [_theirs(theirs, batch, getattr(torch, dtype)) for batch in batches]
+    own = _distance([(each[2], judge) for each, judge in zip(found, judges, strict=True)])
     for options in (QUICK_COMPILE, EXACT) if dtype == "bfloat16" else (EXACT,):
-        our_logits, our_loss, ours = _ours(model, batch, getattr(jnp, dtype), options)
-        assert str(our_logits.dtype) == str(logits.dtype).removeprefix("torch.")
-        assert str(our_loss.dtype) == str(loss.dtype).removeprefix("torch.")
-        error, apart = _distance(ours, judge[2]), _distance(ours, gradients)
+        run = _ours(model, getattr(jnp, dtype), options)
+        ours = [run(batch) for batch in batches]
+        for (logits, loss, _), (their_logits, their_loss, _) in zip(ours, found, strict=True):
+            assert f"torch.{logits.dtype}" == str(their_logits.dtype)
+            assert f"torch.{loss.dtype}" == str(their_loss.dtype)
+        error = _distance([(each[2], judge) for each, judge in zip(ours, judges, strict=True)])
+        apart = _distance([(a[2], b[2]) for a, b in zip(ours, found, strict=True)])
         print(f"{name} {dtype} {own:.5f} {error:.5f} {apart:.5f}")
         assert error <= tol.OWN_ERROR_RATIO * own
         if options is EXACT:
             assert apart <= tol.OWN_ERROR_RATIO * own
+
+
+def test_pytorch_has_no_lstm_in_float16_on_cpus():
+    """The one that cannot be compared; when it can, its row is to come back."""
+    theirs = torch_ref.models.lstm_classifier(6, 16)
+    with pytest.raises(RuntimeError):
+        _theirs(theirs, _batch((8, 5, 6), 0), torch.float16)
