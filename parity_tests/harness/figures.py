@@ -140,23 +140,64 @@ def steps_by_compiler(devices):
 
 
 def autocast_by_compiler(devices):
-    """Return {compiler: {program: {way: figures}}} of whole steps: float32, cast, autocast."""
-    ways, steps = (benchmarks(name) for name in ("autocast", "_steps"))
-    peers = benchmarks("_peers")
-    tasks = {
-        "conv net": conv_net(peers, steps, rows=512, depth=1),
-        "gpt": steps.gpt(128, 1, 8, 128, 256, 2),
-        "resnet10": steps.resnet10(16, 128),
-    }
+    """Return {compiler: {program: {way: figures}}}: float32, cast by hand, autocast."""
+    ways, steps, peers = (benchmarks(name) for name in ("autocast", "_steps", "_peers"))
     place = jax.sharding.SingleDeviceSharding(devices["tpu"])
-    found = {}
-    for name, task in tasks.items():
-        found[name] = {}
-        for way in (ways.FLOAT32, ways.CAST, ways.AUTOCAST):
-            compiled = ways.compiled_step(task, way, place)
-            flops = flops_by_dtype(compiled.as_text())
-            found[name][way] = figures(compiled, steps) | {"flops": flops}
-    return {"tpu": found}
+    task = conv_net(peers, steps, rows=512, depth=1)
+    compiled = {
+        "conv net": {
+            way: ways.compiled_step(task, way, place)
+            for way in (ways.FLOAT32, ways.CAST, ways.AUTOCAST)
+        },
+        "block": {
+            ways.CAST: block_gradient(lambda x: x.astype(jnp.bfloat16), lambda f: f, place),
+            ways.AUTOCAST: block_gradient(
+                lambda x: x, lambda f: ja.precision.autocast(f, "tpu"), place
+            ),
+        },
+    }
+    return {
+        "tpu": {
+            name: {
+                way: figures(program, steps) | {"flops": flops_by_dtype(program.as_text())}
+                for way, program in programs.items()
+            }
+            for name, programs in compiled.items()
+        }
+    }
+
+
+def block_gradient(low, transform, place):
+    """Return the compiled gradient of a transformer's block; ``low`` casts as autocast would."""
+    width, heads, shape = 256, 4, (16, 256, 256)
+    sizes = {"qkv": (width, 3 * width), "out": (width, width)}
+    sizes |= {"up": (width, 4 * width), "down": (4 * width, width)}
+
+    def linear(params, name, x):
+        return ja.functional.linear(low(x), low(params[name]), low(params[f"{name}_bias"]))
+
+    def norm(params, name, x):
+        return ja.functional.layer_norm(x, (width,), params[name], params[f"{name}_bias"])
+
+    def loss(params, x):
+        q, k, v = (
+            part.reshape(*shape[:2], heads, -1).swapaxes(1, 2)
+            for part in jnp.split(linear(params, "qkv", norm(params, "first", x)), 3, -1)
+        )
+        mixed = ja.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + linear(params, "out", mixed.swapaxes(1, 2).reshape(shape)).astype(jnp.float32)
+        hidden = ja.functional.gelu(linear(params, "up", norm(params, "second", x)))
+        x = x + linear(params, "down", hidden).astype(jnp.float32)
+        return jnp.mean(x**2)
+
+    shapes = sizes | {f"{name}_bias": size[1:] for name, size in sizes.items()}
+    shapes |= dict.fromkeys(("first", "first_bias", "second", "second_bias"), (width,))
+    params, x = jax.tree.map(
+        lambda size: jax.ShapeDtypeStruct(size, jnp.float32, sharding=place),
+        (shapes, shape),
+        is_leaf=lambda node: isinstance(node, tuple) and isinstance(node[0], int),
+    )
+    return jax.jit(jax.grad(transform(loss))).lower(params, x).compile()
 
 
 def flops_by_dtype(text):

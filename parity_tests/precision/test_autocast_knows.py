@@ -53,10 +53,13 @@ def functions():
         room = case.function.split(".")[0]
         if case.is_quick and room == "functional" and "arrays" in case.options:
             yield case.function, functools.partial(_call_of_function, case)
-        elif (
-            case.is_quick and "shape" in case.options and room == "nn" and "Bi" not in case.function
-        ):
+        elif case.is_quick and room == "nn" and "shape" in case.options and _is_layer(case):
             yield case.function, functools.partial(_call_of_layer, case)
+
+
+def _is_layer(case):
+    """Return whether a row is of a layer of one input."""
+    return inspect.isclass(lookup("jaxaccel", case.function)) and case.function != "nn.Bilinear"
 
 
 def _call_of_function(case):

@@ -14,14 +14,14 @@ HELD = 0.6
 
 
 def test_step_moves_no_more_than_cast_by_hand_and_computes_in_half_precision():
-    """ResNet-10 holds .6 of float32's activations; products and convolutions are in bfloat16."""
+    """A convolutional network's whole step, and the gradient of a transformer's block."""
     found = figures.read("autocast")["tpu"]
     for name, ways in found.items():
         print(name, ways)
-        wide, cast, ours = ways["float32"], ways["cast by hand"], ways["autocast"]
+        cast, ours = ways["cast by hand"], ways["autocast"]
         assert ours["bytes_accessed"] <= MOVED * cast["bytes_accessed"], name
-        share = ours["flops"]["bf16"] / sum(ours["flops"].values())
-        assert share > 0.999, name
-        assert sum(ours["flops"].values()) == pytest.approx(sum(wide["flops"].values()), rel=0.02)
-    held = {way: each["temporary_bytes"] for way, each in found["resnet10"].items()}
+        assert ours["flops"]["bf16"] >= cast["flops"]["bf16"], name
+    net = found["conv net"]
+    held = {way: each["temporary_bytes"] for way, each in net.items()}
     assert held["autocast"] <= HELD * held["float32"]
+    assert net["autocast"]["flops"].keys() == {"bf16"}
