@@ -23,7 +23,10 @@ from jaxaccel.precision._autocast_rules import as_traced
 class Reader(Protocol):
     """Who reads a program: ``_autocast_interpret``'s."""
 
-    region: Region
+    @property
+    def region(self) -> Region:
+        """The region that it reads for."""
+        ...
 
     def run(
         self, jaxpr: Jaxpr, consts: Sequence[Any], values: Sequence[Value], grouped: bool = True
@@ -59,7 +62,7 @@ def run_operation(
     The body is evaluated in place: inside a ``jit``, differentiation would find another program.
     """
     if not reader.region.enabled:
-        body = operation.wide or operation.low  # in a region that is off both are in float32
+        body: Any = operation.wide or operation.low  # in a region that is off both are in float32
         return _as_main(operands, _in_place(step, body, operands), has_one_dtype=False)
     named = class_of(reader.region, operation.name)
     is_low = named == "lower"

@@ -7,24 +7,23 @@ from typing import Any, Final
 
 import jax
 from jax.core import eval_jaxpr
-from jax.extend.core import JaxprEqn
 
 from jaxaccel._math import widest
 from jaxaccel.precision._autocast_casts import Value, cast, is_eligible
 from jaxaccel.precision._autocast_custom import run_custom_jvp, run_custom_vjp
 from jaxaccel.precision._autocast_inner import Reader, in_scope, inner, values_of
 
-Structure = Callable[[Reader, JaxprEqn, list[Value]], list[Value]]
+Structure = Callable[[Reader, Any, list[Value]], list[Value]]
 
 
-def structure_of(equation: JaxprEqn) -> Structure | None:
+def structure_of(equation: Any) -> Structure | None:
     """Return how an equation is run that holds functions; None for another one."""
     if equation.primitive.name == "cond" and equation.params.get("branches_platforms") is not None:
         return None  # chosen when it is lowered, which only JAX can write again
     return _STRUCTURES.get(equation.primitive.name)
 
 
-def _run_jit(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> list[Value]:
+def _run_jit(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:
     """Run a compiled function, transformed once for each jaxpr and kind of its operands."""
     closed, params = equation.params["jaxpr"], equation.params
     function = inner(reader, closed.jaxpr, closed.consts, operands, params["name"])
@@ -46,7 +45,7 @@ def _placed(arrays: Sequence[Any], shardings: Any) -> list[Any]:
     ]
 
 
-def _run_call(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> list[Value]:
+def _run_call(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:
     """Run a call that is neither compiled nor differentiated by itself."""
     called = equation.params["call_jaxpr"]
     jaxpr, consts = (called.jaxpr, called.consts) if hasattr(called, "consts") else (called, ())
@@ -78,7 +77,7 @@ def _carried(values: Sequence[Value], dtypes: Sequence[Any]) -> list[Any]:
 
 
 def _with_carry(
-    equation: JaxprEqn, carry: Sequence[Value], loop: Callable[[list[Any], list[Any]], Any]
+    equation: Any, carry: Sequence[Value], loop: Callable[[list[Any], list[Any]], Any]
 ) -> Any:
     """Run a loop with the narrowest dtypes that what it carries fits: a fixed point."""
     dtypes = [getattr(value.array, "dtype", None) for value in carry]
@@ -94,7 +93,7 @@ def _with_carry(
             dtypes = error.dtypes
 
 
-def _run_scan(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> list[Value]:
+def _run_scan(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:
     """Run a scan: what it carries is as wide as what goes in or comes back, stacks as they come."""
     params = equation.params
     closed, start = params["jaxpr"], params["num_consts"]
@@ -121,7 +120,7 @@ def _run_scan(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> list
     return values_of([*carry, *stacked])
 
 
-def _run_while(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> list[Value]:
+def _run_while(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:
     """Run a while loop, as a scan."""
     params = equation.params
     test, body = params["cond_jaxpr"], params["body_jaxpr"]
@@ -142,7 +141,7 @@ def _run_while(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> lis
     return values_of(_with_carry(equation, operands[start:], loop))
 
 
-def _run_cond(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> list[Value]:
+def _run_cond(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:
     """Run a choice: each branch's results are cast to the widest of all branches'."""
     index, *given = operands
     arrays = [value.array for value in given]
@@ -175,7 +174,7 @@ def _run_cond(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> list
     return values_of(results)
 
 
-def _run_remat(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> list[Value]:
+def _run_remat(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:
     """Run a function of which nothing is kept for the way back."""
     params = equation.params
     function = inner(reader, params["jaxpr"], (), operands, "checkpoint")
@@ -186,7 +185,7 @@ def _run_remat(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> lis
         return function.described(wrapped(*(value.array for value in operands)))
 
 
-def _run_shard_map(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> list[Value]:
+def _run_shard_map(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:
     """Run a function of each device's own part."""
     params = equation.params
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import JaxprEqn
 
 from jaxaccel.precision._autocast_casts import Value, cast, is_floating, value_of
 from jaxaccel.precision._autocast_inner import Reader, in_scope, inner, values_of
 
 
-def run_custom_jvp(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> list[Value]:
+def run_custom_jvp(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:
     """Run a function whose derivative is a rule of tangents."""
     params, closed = equation.params, equation.params["call_jaxpr"]
     function = inner(reader, closed.jaxpr, closed.consts, operands, "custom_jvp")
@@ -42,7 +41,7 @@ def run_custom_jvp(reader: Reader, equation: JaxprEqn, operands: list[Value]) ->
         return function.described(whole(*(value.array for value in operands)))
 
 
-def run_custom_vjp(reader: Reader, equation: JaxprEqn, operands: list[Value]) -> list[Value]:
+def run_custom_vjp(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:
     """Run a function whose derivative is a rule of cotangents."""
     params, closed = equation.params, equation.params["call_jaxpr"]
     function = inner(reader, closed.jaxpr, closed.consts, operands, "custom_vjp")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import Jaxpr, JaxprEqn
+from jax.extend.core import Jaxpr
 
 from jaxaccel.precision._autocast_casts import Value, dtypes_of, value_of
 from jaxaccel.precision._autocast_composites import Reader
@@ -83,7 +83,7 @@ def values_of(arrays: Sequence[Any], like: Sequence[Value] | None = None) -> lis
 
 
 @contextlib.contextmanager
-def in_scope(equation: JaxprEqn) -> Iterator[None]:
+def in_scope(equation: Any) -> Iterator[None]:
     """Enter the scope and the context that an equation was traced in."""
     scope = str(equation.source_info.name_stack)
     with equation.ctx.manager, jax.named_scope(scope) if scope else contextlib.nullcontext():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jax.extend.core import Jaxpr, Literal, Var
+from jax.extend.core import Jaxpr, Literal
 
 from jaxaccel._operations import operation_of
 from jaxaccel.precision._autocast_casts import Value, cast, value_of
@@ -29,11 +29,12 @@ class Reader(NamedTuple):
         self, jaxpr: Jaxpr, consts: Sequence[Any], values: Sequence[Value], grouped: bool = True
     ) -> list[Value]:
         """Return the results of a program; ``grouped`` for composites as one operation each."""
-        env: dict[Var, Value] = {}
+        env: dict[Any, Value] = {}
 
         def read(atom: Any) -> Value:
             if isinstance(atom, Literal):
-                return Value(np.asarray(atom.val, atom.aval.dtype), is_weak=True)
+                aval: Any = atom.aval
+                return Value(np.asarray(atom.val, aval.dtype), is_weak=True)
             return env[atom]
 
         for variable, const in zip(jaxpr.constvars, consts, strict=True):

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import JaxprEqn
 
 from jaxaccel.precision._autocast_region import Region
 
@@ -21,7 +20,7 @@ def in_inner_region(region: Region, call: Callable[..., Any], arrays: list[Any])
     return _named(call, f"{_REGION}{region.device_type} {region.dtype} {state}")(*arrays)
 
 
-def inner_region_of(equation: JaxprEqn) -> Region | None:
+def inner_region_of(equation: Any) -> Region | None:
     """Return the inner region that an equation is, or None for another one."""
     name = equation.params["name"]
     if not name.startswith(_REGION):
@@ -35,7 +34,7 @@ def with_visible_cast(array: Any, dtype: Any) -> jax.Array:
     return _named(lambda x: x.astype(dtype), f"{_CAST}{jnp.dtype(dtype)}")(array)
 
 
-def visible_cast_of(equation: JaxprEqn) -> Any:
+def visible_cast_of(equation: Any) -> Any:
     """Return the dtype that an equation casts to visibly, or None for another one."""
     name = equation.params["name"]
     return jnp.dtype(name.removeprefix(_CAST)) if name.startswith(_CAST) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jax.extend.core import DebugInfo, Jaxpr, JaxprEqn, Literal, Var
@@ -25,7 +26,7 @@ class Step(NamedTuple):
     """What nothing reads after it."""
 
     @property
-    def equation(self) -> JaxprEqn:
+    def equation(self) -> Any:
         """The only equation."""
         return self.program.eqns[0]
 
@@ -84,12 +85,12 @@ def _step(
     if composite is None:
         (equation,) = equations
         operands = list(equation.invars)
-        read = [Var(v.aval) if isinstance(v, Literal) else v for v in operands]
-        equations = [equation.replace(invars=read)]
+        variables: list[Any] = [Var(v.aval) if isinstance(v, Literal) else v for v in operands]
+        read, equations = variables, [equation.replace(invars=variables)]
     return Step(program(read, results, equations), tuple(operands), composite, last)
 
 
-def program(read: list[Var], results: list[Var], equations: list[JaxprEqn]) -> Jaxpr:
+def program(read: Sequence[Any], results: Sequence[Any], equations: Sequence[JaxprEqn]) -> Jaxpr:
     """Return equations as a program of their own."""
     effects = set().union(*(equation.effects for equation in equations))
     return Jaxpr((), read, results, equations, effects, _NAMELESS)

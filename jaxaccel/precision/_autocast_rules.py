@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import eval_jaxpr
-from jax.extend.core import Jaxpr, JaxprEqn
+from jax.extend.core import Jaxpr
 
 from jaxaccel.precision._autocast_casts import (
     Value,
@@ -51,7 +51,7 @@ _BY_CLASS = {
 }
 
 
-def rule_of(region: Region, equation: JaxprEqn, operands: Sequence[Value]) -> str:
+def rule_of(region: Region, equation: Any, operands: Sequence[Value]) -> str:
     """Return what happens to the operands of an equation."""
     meaning = PRIMITIVES.get(equation.primitive.name, _UNKNOWN)
     operation = meaning.operation
@@ -132,7 +132,7 @@ def _in_dtype(update: Jaxpr, dtype: Any) -> Jaxpr:
     return jax.make_jaxpr(lambda *given: eval_jaxpr(update, (), *given))(*numbers).jaxpr
 
 
-def _converted(equation: JaxprEqn, value: Value) -> Any:
+def _converted(equation: Any, value: Value) -> Any:
     """Return an explicit cast's result; one that changed nothing while tracing changes nothing."""
     before, after = equation.invars[0].aval.dtype, equation.params["new_dtype"]
     return value.array if before == after else cast(value, after).array
@@ -150,7 +150,7 @@ def _is_stretched(value: Value, shape: tuple[int, ...]) -> bool:
     return bool(own) and len(own) == len(shape) and own != shape and is_floating(value)
 
 
-def _low_params(params: Mapping[str, Any], dtype: Any, equation: JaxprEqn) -> dict[str, Any]:
+def _low_params(params: Mapping[str, Any], dtype: Any, equation: Any) -> dict[str, Any]:
     """Return a product's parameters without what fits float32 alone."""
     changed = dict(params)
     if "preferred_element_type" in changed:
@@ -202,7 +202,7 @@ def _is_half(array: Any) -> bool:
     return array.dtype in (jnp.bfloat16, jnp.float16)
 
 
-def _is_along_features(equation: JaxprEqn) -> bool:
+def _is_along_features(equation: Any) -> bool:
     """Return whether a vector stays one: along the last axis, or the only one but the first."""
     before, after = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
     if not before or not after:
