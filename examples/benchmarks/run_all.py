@@ -46,6 +46,7 @@ FIGURES = {
 """What compilers say."""
 
 OTHERS = {
+    "autocast": "autocast.py",
     "step_time": "step_time.py",
     "sparse_adam": "sparse_adam.py",
     "schedule_drift": "schedule_drift.py",

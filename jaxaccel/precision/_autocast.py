@@ -11,6 +11,7 @@ from jax.extend.core import jaxpr_as_fun
 
 from jaxaccel import _operations
 from jaxaccel._checked import checked
+from jaxaccel._types import DType
 from jaxaccel.precision._autocast_casts import value_of
 from jaxaccel.precision._autocast_interpret import Reader
 from jaxaccel.precision._autocast_nested import in_inner_region
@@ -21,7 +22,7 @@ from jaxaccel.precision._autocast_trace import trace
 
 @checked
 def autocast(
-    fn: Callable[..., Any], device_type: str, dtype: Any = None, enabled: bool = True
+    fn: Callable[..., Any], device_type: str, dtype: DType | None = None, enabled: bool = True
 ) -> Callable[..., Any]:
     """Return a function that casts operation by operation, as PyTorch's lists say.
 
