@@ -14,7 +14,7 @@ HELD = 0.6
 
 
 def test_step_moves_no_more_than_cast_by_hand_and_computes_in_half_precision():
-    """A convolutional network's whole step, and the gradient of a transformer's block."""
+    """A convolutional network's whole step, and the gradient of a feed-forward block."""
     found = figures.read("autocast")["tpu"]
     for name, ways in found.items():
         print(name, ways)
