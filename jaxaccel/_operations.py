@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _MARK: Final = "jaxaccel op: "
 _WIDE: Final = "jaxaccel body: float32"
 _LOW: Final = "jaxaccel body: low"
+_FACTS: Final = "_facts_of_operation"
 
 _HALVES = tuple(map(jnp.dtype, (jnp.bfloat16, jnp.float16)))
 _ELIGIBLE = (*_HALVES, jnp.dtype(jnp.float32))
@@ -55,7 +56,7 @@ def operation_of(equation: JaxprEqn) -> Operation | None:
 
     Both bodies take the equation's operands in its order, each in the dtype of their own variables,
     and return its results in the dtypes in which they come. What was differentiated inside a region
-    has other operands, and is no mark any more.
+    has the body that its derivative took, or none that is whole, and is no mark then.
     """
     name = equation.params.get("name") if equation.primitive.name == "jit" else None
     if not isinstance(name, str) or not name.startswith(_MARK):
@@ -74,7 +75,8 @@ def operation_of(equation: JaxprEqn) -> Operation | None:
 def _body(inner: JaxprEqn | None, outer: JaxprEqn) -> ClosedJaxpr | None:
     """Return a body, if it is whole."""
     counts = None if inner is None else (len(inner.invars), len(inner.outvars))
-    return inner.params["jaxpr"] if counts == (len(outer.invars), len(outer.outvars)) else None
+    is_whole = counts == (len(outer.invars), len(outer.outvars))
+    return inner.params["jaxpr"] if inner is not None and is_whole else None
 
 
 def _positions(body: ClosedJaxpr, fits: Callable[[Any], bool]) -> tuple[int, ...]:
@@ -114,7 +116,7 @@ def operation(
         def call(*args: Any, **kwargs: Any) -> Any:
             return marked(facts, args, kwargs) if in_region() else function(*args, **kwargs)
 
-        call.facts = facts  # pyright: ignore[reportFunctionMemberAccess]
+        setattr(call, _FACTS, facts)
         return cast(F, call)
 
     return mark
@@ -122,7 +124,7 @@ def operation(
 
 def facts_of(function: Callable[..., Any]) -> _Facts | None:
     """Return what stands with a marked function; None for another one."""
-    return getattr(function, "facts", None)
+    return getattr(function, _FACTS, None)
 
 
 def in_region() -> bool:

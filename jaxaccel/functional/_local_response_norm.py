@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -12,8 +15,13 @@ from jaxaccel.functional._channels import check_channel_axis
 from jaxaccel.functional._moments import check_dtypes
 
 
+def _name(arguments: Mapping[str, Any]) -> str:
+    """Return a name: PyTorch's pool of sequences is another operation than that of images."""
+    return "local_response_norm" + "1d" * (arguments["input"].ndim == 3)
+
+
 @checked
-@operation("local_response_norm")
+@operation(_name)
 def local_response_norm(
     input: jax.Array,
     size: int,

@@ -63,8 +63,11 @@ _JAX_0_10 = {
         nanmean=Composite("nanmean", is_reduction=True),
         average=Composite("mean", is_reduction=True),
     ),
+    **_of("jax/_src/numpy/lax_numpy.py", trace=Composite("trace", is_reduction=True)),
     **_of(
         "jax/_src/numpy/linalg.py",
+        pinv=Composite("pinverse", is_reduction=True),
+        lstsq=Composite("linalg_lstsq", is_reduction=True),
         norm=Composite("linalg_vector_norm", is_reduction=True),
         vector_norm=Composite("linalg_vector_norm", is_reduction=True),
         matrix_norm=Composite("linalg_matrix_norm", is_reduction=True),

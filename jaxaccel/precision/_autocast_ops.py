@@ -46,7 +46,8 @@ _CUDA: Final[dict[CastClass, str]] = {
 
 _CPU: Final[dict[CastClass, str]] = {
     "lower": """
-        conv1d conv2d conv3d bmm mm linalg_vecdot baddbmm addmm addbmm linear _convolution matmul
+        conv1d conv2d conv3d bmm mm linalg_vecdot baddbmm addmm _addmm_activation addbmm linear
+        _convolution matmul
         conv_tbc mkldnn_rnn_layer conv_transpose1d conv_transpose2d conv_transpose3d prelu
         scaled_dot_product_attention _native_multi_head_attention
     """,
@@ -75,16 +76,29 @@ _COMPOSED_ON_CUDA: Final[dict[str, CastClass]] = {
     "cross_entropy_loss": "float32",  # log_softmax and nll_loss
     "normalize": "float32",  # linalg_vector_norm, and a quotient of it
     "local_response_norm": "float32",  # pow, and a quotient of it
-    "_cudnn_rnn": "lower",  # cast by a kernel outside of the header's lists
+    "local_response_norm1d": "float32",
+    "lstm": "lower",  # of all steps, by cuDNN, whose kernel casts outside of the lists
+    "gru": "lower",
+    "rnn_tanh": "lower",
+    "rnn_relu": "lower",
 }
 
-_COMPOSED_ON_CPU: Final[dict[str, CastClass]] = {}
+_COMPOSED_ON_CPU: Final[dict[str, CastClass]] = {
+    "local_response_norm": "float32",  # avg_pool3d, and a quotient of it
+    "lstm": "lower",  # mkldnn_rnn_layer
+    "gru": "lower",  # its products; PyTorch adds them to a state in the input's dtype
+    "rnn_tanh": "lower",  # linear, and a hyperbolic tangent of it
+    "rnn_relu": "lower",
+}
 
 _KEPT: Final = """
 softmax log_softmax softplus layer_norm rms_norm group_norm batch_norm instance_norm
-local_response_norm normalize cosine_similarity mean var logsumexp bilinear embedding_bag
+local_response_norm1d normalize cosine_similarity mean var logsumexp bilinear embedding_bag
 gelu silu mish sigmoid log_sigmoid tanh softsign tanhshrink elu celu selu glu hardsigmoid
 hardswish leaky_relu softshrink hardshrink
+max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
+reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
+replication_pad3d embedding prelu
 avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
 upsample_nearest1d _upsample_nearest_exact1d upsample_nearest2d _upsample_nearest_exact2d
 upsample_nearest3d _upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d
@@ -95,7 +109,10 @@ _upsample_bilinear2d_aa upsample_trilinear3d upsample_bicubic2d _upsample_bicubi
 
 def _by_name(lists: dict[CastClass, str], composed: dict[str, CastClass]) -> dict[str, CastClass]:
     """Return the class of each operation."""
-    return {name: key for key, names in lists.items() for name in names.split()} | composed
+    classes: dict[str, CastClass] = {}
+    for key, names in lists.items():
+        classes.update(dict.fromkeys(names.split(), key))
+    return classes | composed
 
 
 _KEPT_NAMES: Final = frozenset(_KEPT.split())
@@ -109,4 +126,5 @@ _CLASSES: Final = {
 
 def cast_class(device_type: str, name: str) -> CastClass | None:
     """Return what autocast does to an operation of PyTorch's; None for one that it passes on."""
-    return _CLASSES[device_type].get(name, "keep" if name in _KEPT_NAMES else None)
+    named = _CLASSES[device_type].get(name)
+    return "keep" if named is None and name in _KEPT_NAMES else named

@@ -135,6 +135,9 @@ PRODUCTS: Final = frozenset(
 STRETCHES: Final = frozenset(_all("add sub mul div max min rem pow atan2 nextafter", FOLLOW))
 """The primitives that repeat an operand along its axes of length 1."""
 
+SCALES: Final = frozenset(("add", "sub", "mul", "div"))
+"""The primitives that take a number with all its digits, whatever the other operand's dtype."""
+
 KEEPS_NUMBERS: Final = frozenset(
     (
         "broadcast_in_dim",

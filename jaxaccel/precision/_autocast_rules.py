@@ -33,6 +33,7 @@ from jaxaccel.precision._autocast_primitives import (
     PRIMITIVES,
     PRODUCTS,
     ROUND_ONCE,
+    SCALES,
     STRETCHES,
     STRUCTURE,
     WIDE,
@@ -112,6 +113,9 @@ def _followed(step: Step, operands: list[Value], dtype: Any) -> list[Any]:
     if name == "broadcast_in_dim" and _is_summed_back(operands[0], params["shape"]):
         given = widen(operands[0])
         return [cast(Value(array), dtype).array for array in _bound(step, [given])]
+    if name in SCALES and dtype != jnp.float32 and _has_fine_number(operands, dtype):
+        arrays = _bound(step, [widen(value) for value in operands])
+        return [cast(Value(array), dtype).array for array in arrays]
     if name in PRODUCTS or name == "weight_gradient":
         params = _low_params(params, dtype, equation)
     if (update := params.get("update_jaxpr")) is not None:
@@ -130,6 +134,23 @@ def _in_dtype(update: Jaxpr, dtype: Any) -> Jaxpr:
     """Return how a scatter joins two numbers, for numbers of another dtype."""
     numbers = [jax.ShapeDtypeStruct((), dtype) for _ in update.invars]
     return jax.make_jaxpr(lambda *given: eval_jaxpr(update, (), *given))(*numbers).jaxpr
+
+
+def _has_fine_number(operands: Sequence[Value], dtype: Any) -> bool:
+    """Return whether an operand is a number with more digits than an array's dtype holds.
+
+    PyTorch multiplies half precision by it in float32, and rounds the product alone.
+    """
+    return any(
+        value.is_weak
+        and np.ndim(value.array) == 0
+        and (
+            not isinstance(value.array, np.ndarray | np.generic)
+            or value.array.astype(dtype) != value.array
+        )
+        for value in operands
+        if is_floating(value)
+    )
 
 
 def _converted(equation: Any, value: Value) -> Any:

@@ -187,7 +187,9 @@ FUNCTIONS = {
     "matrix_norm": (jnp.linalg.matrix_norm, X),
     "vector_norm": (jnp.linalg.vector_norm, X),
     "standardize": (jax.nn.standardize, X),
-    **{name: (getattr(jnp, name), X) for name in ("mean", "var", "std", "nanmean")},
+    **{name: (getattr(jnp, name), X) for name in ("mean", "var", "std", "nanmean", "trace")},
+    "pinv": (jnp.linalg.pinv, X),
+    "lstsq": (lambda x: jnp.linalg.lstsq(x, x[:, 0])[0], X),
     "average": (lambda x: jnp.average(x, weights=x), X),
     "jax.dot_product_attention": (
         lambda x: jax.nn.dot_product_attention(x, x, x),
