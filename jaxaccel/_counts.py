@@ -30,12 +30,22 @@ def check_schedule_step(given: Any) -> None:
 
 
 def schedule_step(extra: Mapping[str, Any], step: Any) -> Any:
-    """Return where an update reads its schedules: at ``schedule_step=``, else at its own step."""
+    """Return where an update reads its schedules: at ``schedule_step=``, else at its own step.
+
+    With ``skipped_steps=`` that is further on by as many, which a loop has skipped so far.
+    """
     given = extra.get("schedule_step")
     if given is not None:
         check_schedule_step(given)
         return jnp.asarray(given)
-    return step.of_all if isinstance(step, Counts) else step
+    own = step.of_all if isinstance(step, Counts) else step
+    skipped = extra.get("skipped_steps")
+    return own if skipped is None else own + jnp.asarray(skipped, own.dtype)
+
+
+def is_counted(extra: Mapping[str, Any]) -> bool:
+    """Return whether an update reads its schedules where the caller says."""
+    return any(extra.get(name) is not None for name in ("schedule_step", "skipped_steps"))
 
 
 def next_counts(step: Any, grads: Updates) -> Any:

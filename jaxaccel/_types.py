@@ -156,7 +156,8 @@ Hyperparameter: TypeAlias = Annotated[_Value, Number()]
 
 A schedule is read at the number of finished updates, before this one is counted: at the state's own
 ``step``, or at ``update(..., schedule_step=)`` where the caller counts the calls of
-``scheduler.step()``, as a loop does that skips some updates. Wrappers hand it on.
+``scheduler.step()``, as a loop does that skips some updates; with ``update(..., skipped_steps=)``
+as many steps later as the loop has skipped so far. Wrappers hand both on.
 
 ``param_groups`` holds an argument with this annotation in its state, where it can be scheduled,
 read and set.

@@ -8,9 +8,9 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _TYPE_CHECKING:
-    from torch_ref import functional, init, models, optimizers, schedules, transforms
+    from torch_ref import functional, init, models, optimizers, precision, schedules, transforms
 
-__all__ = ["optimizers", "schedules", "transforms", "init", "functional", "models"]
+__all__ = ["optimizers", "schedules", "transforms", "init", "functional", "models", "precision"]
 
 
 def __getattr__(name: str):

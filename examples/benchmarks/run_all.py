@@ -50,6 +50,7 @@ OTHERS = {
     "step_time": "step_time.py",
     "sparse_adam": "sparse_adam.py",
     "schedule_drift": "schedule_drift.py",
+    "low_precision_state": "low_precision_state.py",
 }
 """What is not on the page, for a smoke test."""
 

@@ -12,7 +12,7 @@ import optax
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_gradients, check_parameters, check_state
 from jaxaccel._checked import checked_after
-from jaxaccel._counts import schedule_step
+from jaxaccel._counts import is_counted, schedule_step
 from jaxaccel._functions import check_factory, check_takes
 from jaxaccel._math import is_zero
 from jaxaccel._selectors import path_test, paths_in_words, selected
@@ -29,7 +29,7 @@ class ParamGroupsState(NamedTuple):
     """int32 scalar: finished updates, which the schedules are read at."""
     hyperparams: tuple[dict[str, Any], ...]
     """Per group the numbers that the next update uses, scalars of JAX's default float; after an
-    update with ``schedule_step=`` those that it used."""
+    update with ``schedule_step=`` or ``skipped_steps=`` those that it used."""
     inner_states: tuple[State, ...]
     """Per group the optimizer's own state, over the parameters of that group."""
 
@@ -126,8 +126,8 @@ def param_groups(
         check_gradients("param_groups", updates, like, dense=False)
         owners = owners_of(selectors, like)
         step, in_use = next_step(state.step), state.hyperparams
-        is_counted = extra.get("schedule_step") is not None
-        if is_counted:
+        by_caller = is_counted(extra)
+        if by_caller:
             in_use = _all_rewritten(in_use, numbers, schedule_step(extra, state.step))
         found, inner_states = [], []
         for index, (group, held) in enumerate(zip(arguments, in_use, strict=True)):
@@ -139,7 +139,7 @@ def param_groups(
             )
             found.append(own_updates)
             inner_states.append(inner_state)
-        hyperparams = in_use if is_counted else _all_rewritten(in_use, numbers, step)
+        hyperparams = in_use if by_caller else _all_rewritten(in_use, numbers, step)
         merged = _merged(owners, found, like)
         return merged, ParamGroupsState(step, hyperparams, tuple(inner_states))
 

@@ -29,9 +29,9 @@ def cast(apply: ModelFunction, policy: Policy) -> ModelFunction:
 
     Returns:
         A model function of the same form. Parameters (frozen ones in ``model_state`` too) and
-        floating-point arrays among the inputs are cast to ``compute_dtype``, outputs to
-        ``output_dtype``. Running statistics are not cast; gradients arrive in the parameters' own
-        dtype.
+        floating-point arrays among the inputs (unless ``cast_forward_inputs`` is off) are cast to
+        ``compute_dtype``, outputs to ``output_dtype``. Running statistics are not cast; gradients
+        arrive in the parameters' own dtype.
 
     Raises:
         TypeError: A dtype of the policy is not one of floating-point numbers; or ``apply`` is a
@@ -53,13 +53,14 @@ def cast(apply: ModelFunction, policy: Policy) -> ModelFunction:
         float32
     """
     check_model_function("cast", apply)
-    for name, dtype in policy._asdict().items():
-        _check_floating(name, dtype)
+    for name in ("param_dtype", "compute_dtype", "output_dtype"):
+        _check_floating(name, getattr(policy, name))
 
     def cast_apply(
         params: Params, model_state: Any, *inputs: Any, **options: Any
     ) -> tuple[Any, Any]:
-        inputs, options = _cast_arrays((inputs, options), policy)
+        if policy.cast_forward_inputs:
+            inputs, options = _cast_arrays((inputs, options), policy)
         used = jax.tree.map(
             lambda node: policy.cast_to_compute(node) if is_frozen(node) else node,
             model_state,

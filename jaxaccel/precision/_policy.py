@@ -26,9 +26,10 @@ class Policy(NamedTuple):
         param_dtype: The dtype that parameters are kept in.
         compute_dtype: The dtype that parameters and inputs are cast to before the model runs.
         output_dtype: The dtype that results are cast to before the loss.
+        cast_forward_inputs: Cast the inputs too, and not the parameters alone.
 
     Returns:
-        An immutable triple of dtypes with three casts.
+        An immutable tuple of three dtypes and a switch, with three casts.
 
     Raises:
         TypeError: A cast is asked for with something that is not a dtype.
@@ -37,7 +38,8 @@ class Policy(NamedTuple):
         ``torch.autocast("cpu" | "cuda", dtype=torch.bfloat16)`` chooses a dtype per operation; a
         policy chooses one for the whole model. Matrix products and convolutions run in the same
         dtype either way; the weights of normalization layers, which autocast leaves in float32,
-        are rounded with the others here.
+        are rounded with the others here. :func:`mixed_precision_policy` makes one in the words of
+        FSDP.
 
     Example:
         >>> import jax.numpy as jnp
@@ -57,6 +59,7 @@ class Policy(NamedTuple):
     param_dtype: Any = jnp.float32
     compute_dtype: Any = jnp.bfloat16
     output_dtype: Any = jnp.float32
+    cast_forward_inputs: bool = True
 
     def cast_to_param(self, tree: Any) -> Any:
         """Return the tree with floating-point leaves in ``param_dtype``."""

@@ -100,6 +100,12 @@ def accumulate(
         check_loss_scale(loss_scale)
         check_random_key(key)
         part_at, seeds = _parts(batch, batch_axes, steps, weight)
+        # Where the loss has a scale, as float16 needs one, a part has its share of it, as that of
+        # ``loss / A``: the sum is then the mean, and nothing overflows on the way to it.
+        is_scaled, share = loss_scale is not None, None
+        if is_scaled:
+            share = jnp.asarray(loss_scale)
+            share = share.astype(compute_dtype(share.dtype)) / steps
 
         @jax.jit  # so that it is traced once, in whichever form and for all parts
         def run(model_state: Any, part: Any, seed: Any, index: Any) -> Gradients:
@@ -107,7 +113,7 @@ def accumulate(
                 params,
                 model_state,
                 part,
-                loss_scale=scaled_by(seed, loss_scale),
+                loss_scale=scaled_by(seed, share),
                 key=None if key is None else jax.random.fold_in(key, index),
             )
             return Gradients(
@@ -122,7 +128,9 @@ def accumulate(
 
         total = _run_all(run_at, params, model_state, steps, unroll)
         grads = jax.tree.map(
-            lambda g, p: None if g is None else (g / steps).astype(jnp.result_type(p)),
+            lambda g, p: (
+                None if g is None else (g if is_scaled else g / steps).astype(jnp.result_type(p))
+            ),
             total.grads,
             params,
             is_leaf=is_none,

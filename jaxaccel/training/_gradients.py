@@ -21,7 +21,7 @@ from jaxaccel._tree import is_none
 from jaxaccel._types import GradientFunction, Gradients, LossFunction, Params
 from jaxaccel._untraceable import loss_functions_are_traced
 
-OWN_METRICS = ("loss", "grad_norm", "lr", "found_inf", "loss_scale")
+OWN_METRICS = ("loss", "grad_norm", "lr", "loss_scale", "skipped")
 """Names that the step writes, and everything below ``lr/``."""
 
 
@@ -57,8 +57,7 @@ def gradients(loss_fn: LossFunction, trainable: Any = None) -> GradientFunction:
             key and ``loss_fn`` takes none, or the reverse; a parameter is an integer.
         ValueError: ``trainable`` is not a regular expression. When called: it matches no
             parameter, or a second name alone of one that layers share; a metric has a name of the
-            step's own (``loss``, ``grad_norm``, ``lr``, ``lr/...``, ``found_inf``,
-            ``loss_scale``).
+            step's own (``loss``, ``grad_norm``, ``lr``, ``lr/...``, ``loss_scale``, ``skipped``).
 
     PyTorch:
         ``loss.backward()``, out of place: what it leaves in ``.grad``, also for complex parameters,

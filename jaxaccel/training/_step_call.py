@@ -66,6 +66,19 @@ def check_step_arguments(state: Any, batch: Any, extra: dict[str, Any]) -> None:
         _check_extra(extra)
 
 
+def check_scaler(state: TrainState, is_scaled: bool) -> None:
+    """Raise unless a step with a scaler has a state with one, and one without has none."""
+    if (state.scaler is not None) == is_scaled:
+        return
+    has, remedy = "has none", "give it to both: train_state(..., scaler=scaler)"
+    if not is_scaled:
+        has, remedy = "has one", "give it to both: train_step(..., scaler=scaler)"
+    raise TypeError(
+        f"the step was made {'with' if is_scaled else 'without'} a scaler, and its state {has}, "
+        f"scaler={state.scaler!r:.80}; {remedy}"
+    )
+
+
 def check_not_overwritten(state: TrainState) -> None:
     """Raise for a state that an earlier step was allowed to overwrite."""
     if any(map(is_donated, jax.tree.leaves(state))):

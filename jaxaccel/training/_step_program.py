@@ -23,16 +23,19 @@ class _Program(NamedTuple):
     """Leaves -> a tuple of them with their names, which compilers show where they list arguments.
 
     Of all trees a tuple is the fastest to take apart."""
-    run: Callable[..., Any]
+    run: Any
     """``(named leaves, batch, extra) -> (leaves, metrics)``."""
 
 
-def compiled_for_leaves(run: Callable[..., Any], donate: bool) -> Callable[..., Any]:
+def compiled_for_leaves(
+    run: Callable[..., Any], donate: bool, look: Callable[[Any, Any], None] | None = None
+) -> Callable[..., Any]:
     """Return ``run(state, batch, extra)`` compiled, as a function of the state's leaves.
 
     ``(leaves, treedef, batch, extra) -> (state, metrics)``, the state in the places in which it
     came. The tree is taken apart once a call, by the caller: variables of nnx take as long for it
     as a small step. So the program knows leaves alone, and the one of the last call is kept by it.
+    ``look`` is shown the state and the traced program of the first call.
     """
     latest: _Program | None = None
 
@@ -46,7 +49,10 @@ def compiled_for_leaves(run: Callable[..., Any], donate: bool) -> Callable[..., 
         known, is_new = latest, False
         if known is None or shardings != known.shardings or treedef != known.treedef:
             known, is_new = program(treedef, tuple(map(_place, shardings))), True
-        found, metrics = known.run(known.named(leaves), batch, extra)
+        named = known.named(leaves)
+        if look is not None and latest is None:  # the call below finds it traced
+            look(treedef.unflatten(leaves), known.run.trace(named, batch, extra).jaxpr)
+        found, metrics = known.run(named, batch, extra)
         if is_new:
             _warn_of_move(shardings, found)
         # Always the last call's: what a step returns has the same objects as shardings each time,

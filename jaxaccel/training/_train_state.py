@@ -21,6 +21,7 @@ from jaxaccel._packed import has_packed
 from jaxaccel._tree import initial_step, short_repr
 from jaxaccel._types import Key, Params
 from jaxaccel.parallel import replicate
+from jaxaccel.precision import GradScaler
 
 
 class TrainState(NamedTuple):
@@ -36,6 +37,8 @@ class TrainState(NamedTuple):
     """The optimizer's state."""
     key: jax.Array | None = None
     """A typed random key, into which every step folds its number; ``None``: the loss draws none."""
+    scaler: Any = None
+    """The state of a ``precision.grad_scaler``, with the count of skipped steps; ``None``: none."""
 
     __repr__ = short_repr
 
@@ -48,6 +51,7 @@ def train_state(
     *,
     key: Key | None = None,
     mesh: Mesh | None = None,
+    scaler: GradScaler | None = None,
 ) -> TrainState:
     """Return the state that a run starts from.
 
@@ -60,6 +64,7 @@ def train_state(
         key: A typed key (``jax.random.key(seed)``) for a loss function that takes ``key=``, which
             is another one at every step; default: none is given.
         mesh: Replicate everything on this mesh; default: leave it where it is.
+        scaler: The scaler (``precision.grad_scaler``) that the step is given too, for its ``init``.
 
     Returns:
         A :class:`TrainState` in the parameters' dtypes, at step 0.
@@ -67,11 +72,12 @@ def train_state(
     Raises:
         ValueError: ``mesh`` is of devices that are not here.
         TypeError: ``key`` is not a typed key, ``tx`` was not called or is not a transformation,
-            ``params`` is a model, or it is packed and ``tx`` does not say that it treats every
-            number by itself.
+            ``scaler`` is not a scaler, ``params`` is a model, or it is packed and ``tx`` does not
+            say that it treats every number by itself.
 
     PyTorch:
-        ``model.state_dict()``, ``optimizer.state_dict()`` and the generator's state in one value.
+        ``model.state_dict()``, ``optimizer.state_dict()``, ``scaler.state_dict()`` and the
+        generator's state in one value.
 
     Example:
         >>> import jax.numpy as jnp
@@ -99,4 +105,5 @@ def train_state(
     opt_state = place(tx.init(params))
     if has_packed(params):
         check_elementwise(opt_state)
-    return TrainState(initial_step(params), params, model_state, opt_state, key)
+    of_scaler = None if scaler is None else place(scaler.init(params))
+    return TrainState(initial_step(params), params, model_state, opt_state, key, of_scaler)

@@ -12,15 +12,20 @@ from jax.core import Tracer
 
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import check_non_negative
+from jaxaccel._counts import is_counted
 from jaxaccel._functions import check_gradient_function, check_transformation
+from jaxaccel._math import widest
 from jaxaccel._processes import MAKE_GLOBAL, check_global
 from jaxaccel._returned import checked_gradients
 from jaxaccel._tree import next_step, unmoved_like
-from jaxaccel._types import GradientFunction, Params, Step, Updates
+from jaxaccel._types import GradientFunction, Gradients, Params, Step, Updates
+from jaxaccel.precision import GradScaler
+from jaxaccel.training._float16 import warn_of_float16
 from jaxaccel.training._learning_rates import learning_rates
 from jaxaccel.training._step_call import (
     called_with_a_batch,
     check_not_overwritten,
+    check_scaler,
     check_step_arguments,
 )
 from jaxaccel.training._step_program import compiled_for_leaves
@@ -34,19 +39,28 @@ def train_step(
     tx: optax.GradientTransformation,
     *,
     max_grad_norm: float | jax.Array | None = None,
+    scaler: GradScaler | None = None,
+    schedule_skipped_steps: bool = True,
     donate: bool = True,
 ) -> Step[TrainState]:
     """Return ``step(state, batch, **extra) -> (state, metrics)``: one program.
 
     In PyTorch's order: forward and backward (in parts, on many devices, as ``gradient_fn`` does
-    it), clipping, optimizer. It is compiled at its first call, and again only for another shape of
-    a batch or placement of the state.
+    it), clipping, optimizer; with a scaler: scale, forward and backward, unscale, clipping, step or
+    skip, update of the scale. It is compiled at its first call, and again only for another shape
+    of a batch or placement of the state.
 
     Args:
         gradient_fn: A gradient function: ``training.gradients(loss_fn)``, maybe inside
             :func:`accumulate` and ``parallel.data_parallel``.
         tx: The optimizer.
         max_grad_norm: Clip gradients to this 2-norm, with PyTorch's formula; default: do not clip.
+        scaler: The scaler for float16 (``precision.grad_scaler``), which :func:`train_state` is
+            given too. A step whose gradients are not finite is skipped: parameters and the
+            optimizer's state, its counts too, stay as they are, bit for bit; ``model_state`` and
+            ``state.step`` go on.
+        schedule_skipped_steps: Schedules go on at skipped steps, as in PyTorch's plain loop, which
+            calls ``scheduler.step()`` every time; ``False``: they stand still, as accelerate's.
         donate: Let the step overwrite the state it is given, which is then no longer usable.
 
     Returns:
@@ -63,23 +77,28 @@ def train_step(
 
         ``metrics`` has ``"loss"``, ``"grad_norm"`` (before clipping), what the loss function adds
         and, where the optimizer's state holds it, the learning rate of this step: ``"lr"``, or
-        ``"lr/<name>"`` for each of several groups. They are on the device, and reading them waits
-        for the step.
+        ``"lr/<name>"`` for each of several groups. With a scaler also ``"loss_scale"``, the scale
+        of this step, and ``"skipped"``, 1 or 0, of which ``state.scaler.skipped`` is the sum. They
+        are on the device, and reading them waits for the step.
 
     Raises:
         ValueError: ``max_grad_norm`` is negative; when called, the batch does not divide, one of
             several processes hands in arrays that are only its own, or the state was donated to an
             earlier step.
         TypeError: ``gradient_fn`` is a loss function or a model, ``tx`` is not a transformation,
-            ``max_grad_norm`` is not a number; when called, the state is not a
-            :class:`TrainState`, the batch or an extra argument is not made of arrays,
+            ``max_grad_norm`` is not a number, ``scaler`` not a scaler; when called, the state is
+            not a :class:`TrainState`, or of a step with a scaler where this has none, or the
+            reverse, the batch or an extra argument is not made of arrays,
             ``schedule_step`` is not one integer, what belongs to a batch is not given as one
             tree, or there is an ``lr``, ``training`` or ``key``, which are not a step's.
 
     PyTorch:
         ``loss.backward(); clip_grad_norm_(...); optimizer.step(); scheduler.step()``. The schedule
         is part of ``tx``; ``step(state, batch, value=metric)`` is ``scheduler.step(metric)`` of a
-        ``ReduceLROnPlateau``, ``value=None`` a step without it.
+        ``ReduceLROnPlateau``, ``value=None`` a step without it. With a scaler:
+        ``scaler.scale(loss).backward(); scaler.unscale_(optimizer); clip_grad_norm_(...);
+        scaler.step(optimizer); scaler.update(); scheduler.step()``. Optimizers of optax read their
+        schedules at their own count, which skipped steps do not move.
 
     Example:
         >>> import jax.numpy as jnp
@@ -99,33 +118,47 @@ def train_step(
     if max_grad_norm is not None:
         check_non_negative("max_grad_norm", max_grad_norm, "Invalid max_norm value")
     full = optax.with_extra_args_support(tx)
+    is_scaled = scaler is not None and scaler.enabled
 
     def run(state: TrainState, batch: Any, extra: dict[str, Any]) -> tuple[TrainState, Any]:
         key = None if state.key is None else jax.random.fold_in(state.key, state.step)
 
-        def gradients_at(params: Params) -> Any:
-            return gradient_fn(params, state.model_state, batch, key=key)
+        def gradients_at(params: Params) -> tuple[Gradients, Any]:
+            if not is_scaled:
+                return gradient_fn(params, state.model_state, batch, key=key), None
+            scale = state.scaler.scale
+            found = gradient_fn(params, state.model_state, batch, loss_scale=scale, key=key)
+            grads, found_inf = scaler.unscale(found.grads, state.scaler)
+            return found._replace(grads=grads), found_inf
 
-        grads, model_state, metrics = gradients_at(state.params)
+        (grads, model_state, metrics), found_inf = gradients_at(state.params)
         norm = get_total_norm(grads)
-        given = {"value": metrics["loss"], "grad": grads, "value_fn": _value_fn(gradients_at)}
+        value_fn = _value_fn(lambda params: gradients_at(params)[0])
+        given = {"value": metrics["loss"], "grad": grads, "value_fn": value_fn}
+        if is_scaled and schedule_skipped_steps:
+            given["skipped_steps"] = state.scaler.skipped
         if max_grad_norm is not None:
             grads = clip_grads_with_norm(grads, max_grad_norm, norm)
-        updates, opt_state = full.update(grads, state.opt_state, state.params, **(given | extra))
+        given |= extra
+        updates, opt_state = full.update(grads, state.opt_state, state.params, **given)
+        rates = learning_rates(state.opt_state, opt_state, is_counted(given))
         new_state = state._replace(
             step=next_step(state.step),
             params=_moved(state.params, updates),
             model_state=model_state,
             opt_state=opt_state,
         )
-        return new_state, metrics | {"grad_norm": norm} | learning_rates(
-            state.opt_state, opt_state, extra.get("schedule_step") is not None
-        )
+        metrics = metrics | {"grad_norm": norm} | rates
+        if not is_scaled:
+            return new_state, metrics
+        metrics |= {"loss_scale": state.scaler.scale, "skipped": found_inf.astype(jnp.float32)}
+        return _stepped_or_skipped(scaler, new_state, state, found_inf), metrics
 
-    compiled = compiled_for_leaves(run, donate)
+    compiled = compiled_for_leaves(run, donate, None if is_scaled else warn_of_float16)
 
     def step(state: TrainState, batch: Any, **extra: Any) -> tuple[TrainState, Any]:
         check_step_arguments(state, batch, extra)
+        check_scaler(state, is_scaled)
         leaves, treedef = jax.tree.flatten(state)
         if any(issubclass(kind, Tracer) for kind in {*map(type, leaves)}):
             return run(state, batch, extra)  # part of a larger program
@@ -140,14 +173,27 @@ def train_step(
     return called_with_a_batch(step)
 
 
+def _stepped_or_skipped(
+    scaler: GradScaler, new: TrainState, old: TrainState, found_inf: jax.Array
+) -> TrainState:
+    """Return the new state, or the old one where an infinity was found but for what goes on."""
+    both = [(state.params, state.opt_state) for state in (new, old)]
+    params, opt_state = scaler.step(*both, found_inf)
+    of_scaler = scaler.update(old.scaler, found_inf)
+    return new._replace(params=params, opt_state=opt_state, scaler=of_scaler)
+
+
 def _moved(params: Params, updates: Updates) -> Params:
     """Return the parameters after an update; those without one, ``None``, stay."""
     leaves, treedef = jax.tree.flatten(params)
-    moves = [
-        unmoved_like(leaf) if move is None else move
-        for leaf, move in zip(leaves, treedef.flatten_up_to(updates), strict=True)
-    ]
-    return optax.apply_updates(params, treedef.unflatten(moves))
+    return treedef.unflatten(map(_added, leaves, treedef.flatten_up_to(updates)))
+
+
+def _added(leaf: Any, move: Any) -> jax.Array:
+    """Return a parameter after its update, which may be wider, as that of master weights is."""
+    move = unmoved_like(leaf) if move is None else jnp.asarray(move)
+    dtype = widest(leaf.dtype, move.dtype)
+    return (leaf.astype(dtype) + move.astype(dtype)).astype(leaf.dtype)
 
 
 def _value_fn(gradients_at: Callable[[Params], Any]) -> Callable[[Params], jax.Array]:

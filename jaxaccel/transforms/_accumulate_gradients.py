@@ -115,8 +115,10 @@ def accumulate_gradients(
         *,
         weight: float | jax.Array | None = None,
         flush: bool | jax.Array = False,
+        skipped_steps: Any = None,
         **extra: object,
     ) -> tuple[Updates, State]:
+        del skipped_steps  # micro-batches, after which no scheduler steps
         check_state("accumulate_gradients", AccumulateGradientsState, state)
         check_gradients("accumulate_gradients", updates, state.grad)
         if weight is not None:

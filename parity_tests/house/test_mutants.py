@@ -24,7 +24,9 @@ from parity_tests.optimizers import (
     test_state_dict,
 )
 from parity_tests.parallel import test_parallel
+from parity_tests.precision import test_grad_scaler
 from parity_tests.registry import rows
+from parity_tests.training import test_scaler
 
 CASES = {f"{case.function.split('.')[0]}.{case.id}": case for case in rows()}
 
@@ -110,6 +112,26 @@ def state_there(row):
     test_state_dict.test_state_there_continues_equal(case)
 
 
+def scales_of(sequence):
+    test_grad_scaler.updates.cache_clear()  # compiled from the code as it was
+    try:
+        test_grad_scaler.test_every_scale_of_ten_thousand_steps_is_pytorchs(sequence)
+    finally:
+        test_grad_scaler.updates.cache_clear()
+
+
+def scaled_steps(composition):
+    test_scaler.test_parts_and_devices_have_pytorchs_scale_and_weights(composition)
+
+
+def skipped_step(_):
+    test_scaler.test_a_skipped_step_leaves_every_bit_but_the_models_own_state()
+
+
+def schedules_at_skipped_steps(accelerate):
+    test_scaler.test_schedules_go_on_at_skipped_steps_or_not(accelerate)
+
+
 SGD, ADAM, ADAMW = (f"jaxaccel.optimizers.{name}" for name in ("_sgd", "_adam", "_adamw"))
 ADAGRAD, ADADELTA, RMSPROP, ADAFACTOR = (
     f"jaxaccel.optimizers.{name}" for name in ("_adagrad", "_adadelta", "_rmsprop", "_adafactor")
@@ -123,6 +145,7 @@ SPECTRAL_NORM = "jaxaccel.nn._spectral_norm"
 FUSE_BN = "jaxaccel.nn._fuse_bn"
 TRANSPOSED = "jaxaccel.functional._conv_transpose"
 EMBEDDING_BAG = "jaxaccel.functional._embedding_bag"
+TRAIN_STEP = "jaxaccel.training._train_step"
 ONE_CYCLE = "jaxaccel.schedules._one_cycle"
 
 MUTANTS = [
@@ -884,6 +907,46 @@ MUTANTS = [
         "return result",
         many_dtypes,
         "optimizers.adam-defaults",
+    ),
+    Mutant(
+        "scale grown one step late",
+        "jaxaccel.precision._loss_scale",
+        "grows = successful == growth_interval",
+        "grows = growth_tracker == growth_interval",
+        scales_of,
+        "at random",
+    ),
+    Mutant(
+        "subnormal scales taken for 0",
+        "jaxaccel.precision._loss_scale",
+        "jnp.where(magnitude < _ONE, small, plain)",
+        "plain",
+        scales_of,
+        "through subnormal numbers and back",
+    ),
+    Mutant(
+        "gradients unscaled after clipping",
+        TRAIN_STEP,
+        "clip_grads_with_norm(grads, max_grad_norm, norm)",
+        "clip_grads_with_norm(grads, max_grad_norm, norm * state.scaler.scale)",
+        scaled_steps,
+        "in parts",
+    ),
+    Mutant(
+        "skipped step that advances the optimizer's count",
+        TRAIN_STEP,
+        "opt_state=opt_state, scaler=of_scaler",
+        "opt_state=new.opt_state, scaler=of_scaler",
+        skipped_step,
+        None,
+    ),
+    Mutant(
+        "schedules that stand still at skipped steps",
+        "jaxaccel._counts",
+        "return own if skipped is None else own +",
+        "return own if True else own +",
+        schedules_at_skipped_steps,
+        False,
     ),
 ]
 

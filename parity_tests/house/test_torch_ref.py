@@ -14,7 +14,7 @@ from parity_tests.harness.errors import assert_no_faults
 from parity_tests.harness.mirror import COUNTERPARTS, functions_of
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("optimizers", "transforms", "functional", "init")
+ROOMS = ("optimizers", "transforms", "functional", "init", "precision")
 """Rooms of algorithms; ``schedules`` builds PyTorch's schedulers, ``models`` its modules."""
 
 FILES = sorted(
@@ -100,7 +100,7 @@ def test_what_is_public():
     """What a PyTorch user runs; functions on tensors have the names of jaxaccel's."""
     assert torch_ref.optimizers.__all__ == ["Lookahead", "DiagonalNewton", "hessian_diagonal"]
     assert torch_ref.models.__all__ == jaxaccel.models.__all__
-    for room in ("functional", "init", "transforms", "schedules"):
+    for room in ("functional", "init", "transforms", "schedules", "precision"):
         ours, theirs = getattr(jaxaccel, room).__all__, getattr(torch_ref, room).__all__
         assert theirs == [name for name in ours if name in theirs]
         assert set(theirs) <= set(ours)

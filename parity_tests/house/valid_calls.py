@@ -182,6 +182,14 @@ OWN = {
     "precision.dtype_report": {"fn": lambda: ja.precision.autocast(jnp.sin, "tpu")},
     "precision.to": {"x": MATRIX, "dtype": jnp.float32},
     "precision.cast": {"apply": model_function, "policy": ja.precision.Policy()},
+    "precision.scaled_gradients": {
+        "tx": ja.optimizers.sgd(0.1),
+        "scaler": ja.precision.grad_scaler(),
+    },
+    **{
+        f"precision.{name}": {"tx": ja.optimizers.sgd(0.1)}
+        for name in ("master_weights", "stochastic_rounding", "low_precision_state")
+    },
     "optimizers.load_state_dict": {
         "state": lambda: ja.optimizers.sgd(0.1).init(MATRIX),
         "state_dict": {},
