@@ -46,13 +46,20 @@ def recipe_models():
 
 
 def one_ulp_away(twin, seed):
-    """Move every weight of a twin by one unit in the last place, up or down."""
+    """Move every output of a twin's layers by up to one unit in float16's last place.
+
+    The start moved by one of float32's, as elsewhere, would be lost in the first cast to float16:
+    what differs between two libraries is where a product with its sum is rounded.
+    """
     generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for param in twin.parameters():
-            up = torch.rand(param.shape, generator=generator) < 0.5
-            towards = torch.where(up, torch.tensor(np.inf), torch.tensor(-np.inf))
-            param.copy_(torch.nextafter(param, towards))
+
+    def move(layer, inputs, output):
+        units = torch.rand(output.shape, generator=generator) * 2 - 1
+        return (output.float() * (1 + 2.0**-10 * units)).half()
+
+    for layer in twin.modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.register_forward_hook(move)
     return twin
 
 
@@ -151,7 +158,6 @@ def test_the_recipe_of_two_hundred_steps_is_pytorchs():
     model, _ = recipe_models()
     log, weights, band = recipe_in_pytorch()
     state, found, params = run_recipe(model)
-    print(log[:, 1].sum(), band[[19, 49, 99, 199]])
     np.testing.assert_array_equal(found[:, :2], log[:, :2])
     compare.assert_close(found[:, 2], log[:, 2], tol.SCHEDULE_FLOAT32_OF_PEAK)
     skipped, bad = log[:, 1] > 0, recipe_batches()[2]
@@ -164,7 +170,6 @@ def test_the_recipe_of_two_hundred_steps_is_pytorchs():
     distance = np.linalg.norm(in_pytorchs_order(model, params) - weights, axis=1)
     for k in (19, 49, 99, 199):
         limit = tol.NETWORK_FLOAT32_OF_PYTORCHS_OWN * band[: k + 1].max()
-        print(k, distance[k], limit)
         assert distance[k] <= limit, f"{k}: {distance[k]:.2e} > {limit:.2e}"
 
 
