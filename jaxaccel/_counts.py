@@ -38,7 +38,7 @@ def schedule_step(extra: Mapping[str, Any], step: Any) -> Any:
     if given is not None:
         check_schedule_step(given)
         return jnp.asarray(given)
-    own = step.of_all if isinstance(step, Counts) else step
+    own: Any = step.of_all if isinstance(step, Counts) else step
     skipped = extra.get("skipped_steps")
     return own if skipped is None else own + jnp.asarray(skipped, own.dtype)
 

@@ -49,7 +49,7 @@ def main(args: Args) -> None:
             jnp.bfloat16,
             ja.precision.stochastic_rounding(state(adamw)),
         ),
-        "bfloat16, bfloat16 (PyTorch's)": (jnp.bfloat16, adamw),
+        "bfloat16, bfloat16, as PyTorch keeps them": (jnp.bfloat16, adamw),
     }
     problem = digits()
     exact = [run(problem, jnp.float32, adamw, args.steps, seed) for seed in SEEDS]

@@ -46,14 +46,13 @@ class GradScalerState(NamedTuple):
 def initial_state(numbers: Mapping[str, Any], waits: bool, params: Any) -> GradScalerState:
     """Return a state of scalars beside the parameters."""
     integers = ("growth_interval", "growth_tracker", "hysteresis", "skipped")
-    return GradScalerState(
-        **{
-            name: initial_scalar(params, np.int32 if name in integers else np.float32, value)
-            if waits or name != "hysteresis"
-            else None
-            for name, value in numbers.items()
-        }
-    )
+    scalars: dict[str, Any] = {
+        name: initial_scalar(params, np.int32 if name in integers else np.float32, value)
+        for name, value in numbers.items()
+    }
+    if not waits:
+        scalars["hysteresis"] = None
+    return GradScalerState(**scalars)
 
 
 def state_dict_of(state: Any) -> dict[str, Any]:

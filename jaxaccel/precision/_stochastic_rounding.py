@@ -68,8 +68,8 @@ def stochastic_rounding(
         >>> w = jnp.ones(1000, jnp.bfloat16)
         >>> updates, state = tx.update(jnp.full_like(w, -0.002), tx.init(w), w)
         >>> moved = (w + updates).astype(jnp.bfloat16)
-        >>> print(jnp.unique(moved), jnp.mean(updates).round(4))
-        [1 1.00781] 0.0019
+        >>> print(jnp.unique(moved), f"{jnp.mean(updates):.4f}")
+        [1 1.00781] 0.0020
 
     References:
         Gupta, Agrawal, Gopalakrishnan, Narayanan. Deep Learning with Limited Numerical Precision.
@@ -123,7 +123,7 @@ def rounded_at_random(x: jax.Array, bits: jax.Array) -> jax.Array:
     over into the upper one in as many of 65,536 cases as the lower half says.
     """
     whole = jax.lax.bitcast_convert_type(x, jnp.uint32)
-    upper = (whole + bits.astype(jnp.uint32)) & 0xFFFF0000
+    upper = (whole + bits.astype(jnp.uint32)) & jnp.uint32(0xFFFF0000)
     found = jax.lax.bitcast_convert_type(upper, jnp.float32)
     return jnp.where(jnp.isfinite(x), found, x).astype(jnp.bfloat16)
 

@@ -119,6 +119,7 @@ def train_step(
         check_non_negative("max_grad_norm", max_grad_norm, "Invalid max_norm value")
     full = optax.with_extra_args_support(tx)
     is_scaled = scaler is not None and scaler.enabled
+    scaling: Any = scaler
 
     def run(state: TrainState, batch: Any, extra: dict[str, Any]) -> tuple[TrainState, Any]:
         key = None if state.key is None else jax.random.fold_in(state.key, state.step)
@@ -128,7 +129,7 @@ def train_step(
                 return gradient_fn(params, state.model_state, batch, key=key), None
             scale = state.scaler.scale
             found = gradient_fn(params, state.model_state, batch, loss_scale=scale, key=key)
-            grads, found_inf = scaler.unscale(found.grads, state.scaler)
+            grads, found_inf = scaling.unscale(found.grads, state.scaler)
             return found._replace(grads=grads), found_inf
 
         (grads, model_state, metrics), found_inf = gradients_at(state.params)
@@ -152,7 +153,7 @@ def train_step(
         if not is_scaled:
             return new_state, metrics
         metrics |= {"loss_scale": state.scaler.scale, "skipped": found_inf.astype(jnp.float32)}
-        return _stepped_or_skipped(scaler, new_state, state, found_inf), metrics
+        return _stepped_or_skipped(scaling, new_state, state, found_inf), metrics
 
     compiled = compiled_for_leaves(run, donate, None if is_scaled else warn_of_float16)
 
@@ -177,8 +178,8 @@ def _stepped_or_skipped(
     scaler: GradScaler, new: TrainState, old: TrainState, found_inf: jax.Array
 ) -> TrainState:
     """Return the new state, or the old one where an infinity was found but for what goes on."""
-    both = [(state.params, state.opt_state) for state in (new, old)]
-    params, opt_state = scaler.step(*both, found_inf)
+    made, before = ((state.params, state.opt_state) for state in (new, old))
+    params, opt_state = scaler.step(made, before, found_inf)
     of_scaler = scaler.update(old.scaler, found_inf)
     return new._replace(params=params, opt_state=opt_state, scaler=of_scaler)
 

@@ -409,7 +409,7 @@ def test_complex_parameters_descend_as_in_pytorch():
 RETURNS = {
     "loss": (ValueError, lambda x: (x, ((), {"loss": x})), r"metric 'loss', which is the step's"),
     "lr": (ValueError, lambda x: (x, ((), {"lr/body": x})), r"metric 'lr/body'"),
-    "found_inf": (ValueError, lambda x: (x, ((), {"found_inf": x})), r"metric 'found_inf'"),
+    "skipped": (ValueError, lambda x: (x, ((), {"skipped": x})), r"metric 'skipped'"),
     "count": (TypeError, lambda x: (x, ((), {"count": 3})), r"'count' must be a floating.*int"),
     "form": (TypeError, lambda x: (x, ()), r"must return \(loss, \(model_state, metrics\)\)"),
     "shape": (TypeError, lambda x: (x[None], ((), {})), r"one real floating-point.*\(1,\).*mean"),

@@ -1,9 +1,11 @@
 """float32 copies of parameters in half precision."""
 
+import torch
+
 
 def _moved(master, move):
     """Return the copy after an update."""
-    return master if master is None or move is None else master + move
+    return master if master is None or move is None else torch.add(master, move)
 
 
 def _update(param, moved, move):
