@@ -8,12 +8,13 @@
     rate, a small batch; operations are dispatched one by one, as PyTorch runs them without
     ``torch.compile``: about 1,000 dispatches a step, each of a small program that was compiled
     when it was first met (about 450 of them).
-(b) the same step as one compiled program that overwrites its state, computing in bfloat16.
+(b) the same step as one compiled program that overwrites its state, under autocast: in bfloat16,
+    and in float16 with a gradient scaler.
 (c) also OneCycle on learning rate and beta1, a larger batch in accumulated parts, images
     that travel as bytes and are cropped and normalized on the device, and prefetching.
 
 The script prints a table and draws the curves into ``outputs/``. Everything is timed in the same
-run, in turns; b and c in both precisions. No ratio is promised: it depends on the machine.
+run, in turns; b and c in three precisions. No ratio is promised: it depends on the machine.
 
 Expected on 2 cores without an accelerator (width 16, 3 epochs of 4,000 digits): 2 to 4
 minutes, most of it spent on (a), and a test accuracy above 95 % in each stage. One such run:
@@ -38,7 +39,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -57,7 +58,7 @@ from rich.table import Table
 
 import jaxaccel as ja
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 TITLES = {
     "a": "one by one, constant rate",
@@ -96,8 +97,10 @@ class Options:
     """Fetch missing files."""
     stages: tuple[Literal["a", "b", "c"], ...] = ("a", "b", "c")
     """The stages to run."""
-    precision: Precision = "bfloat16"
-    """What b and c are trained in; they are timed in both."""
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
+    """What b and c are timed and trained in."""
+    seeds: int = 1
+    """How often b and c are trained, each time from other weights and in another order."""
     width: int = 0
     """Channels of the first of four stages; 0 is 16 on a CPU, 64 on an accelerator."""
     epochs: int = 0
@@ -125,11 +128,12 @@ class Options:
 
 
 class Task(NamedTuple):
-    """What the stages share: the data, the model at its start, and the devices."""
+    """What the stages share: the data, the model and its weights, and the devices."""
 
     images: ja.data.ImageSet
     apply: Callable[..., Any]
-    params: Any
+    weights: Callable[[int], Any]
+    """Seed -> the weights to start from, on the host."""
     statistics: Any
     mesh: Mesh
 
@@ -146,10 +150,13 @@ class Run(NamedTuple):
     precision: Precision
     batch_size: int
     step: Callable[..., Any]
-    start: Callable[[], ja.training.TrainState]
-    batches: Callable[[int], Iterable[Any]]
+    start: Callable[[int], ja.training.TrainState]
+    """Seed -> the state to start from."""
+    batches: Callable[[int, int], Iterable[Any]]
+    """Seed, epoch -> batches."""
 
 
+Histories: TypeAlias = list[ja.training.History]
 Trained: TypeAlias = list[tuple[Run, ja.training.History]]
 
 
@@ -159,7 +166,12 @@ class Row(NamedTuple):
     run: Run
     first_step: float
     steady_step: float
-    history: ja.training.History | None
+    histories: Histories
+    """One for each seed."""
+
+    def last(self, name: str) -> float:
+        """Return a number of the last epoch, its mean over the seeds."""
+        return float(np.mean([history.epochs[-1][name] for history in self.histories]))
 
     @property
     def images_per_second(self) -> float:
@@ -182,11 +194,9 @@ def main(options: Options) -> None:
     times = time_in_turns(runs, options)
     rows = []
     for run, (first, steady) in zip(runs, times, strict=True):
-        history = None
-        if run.stage == "a" or run.precision == options.precision:
-            console.print(f"Training [bold]{run.stage}[/bold]: {TITLES[run.stage]}")
-            history = train(task, run, options)
-        rows.append(Row(run, first, steady, history))
+        console.print(f"Training [bold]{run.stage}[/bold]: {TITLES[run.stage]}, {run.precision}")
+        seeds = [options.seed + index for index in range(1 if run.stage == "a" else options.seeds)]
+        rows.append(Row(run, first, steady, [train(task, run, options, seed) for seed in seeds]))
     console.print(results_table(rows, options, len(devices)))
     console.print(f"Curves: {draw(rows, images, options)}")
 
@@ -197,24 +207,34 @@ def main(options: Options) -> None:
 def stage_a(task: Task, options: Options) -> list[Run]:
     """Operations one by one, on one device."""
     tx = ja.optimizers.adamw(lr=options.lr)
-    step = one_by_one(ja.training.gradients(cross_entropy(task, "float32")), tx)
-    start = partial(ja.training.train_state, task.params, tx, task.statistics)
+    step = one_by_one(ja.training.gradients(cross_entropy(task)), tx)
+
+    def start(seed: int) -> ja.training.TrainState:
+        return ja.training.train_state(task.weights(seed), tx, task.statistics)
+
     feed = synchronous_batches(task.images, options, sharding=None)
     return [Run("a", "float32", options.batch_size, step, start, feed)]
 
 
 def stage_b(task: Task, options: Options) -> list[Run]:
-    """The whole step as one program, donated state, bfloat16; the data as before."""
+    """The whole step as one program, donated state, autocast; the data as before."""
     tx = ja.optimizers.adamw(lr=options.lr)
-    start = partial(ja.training.train_state, task.params, tx, task.statistics, mesh=task.mesh)
     feed = synchronous_batches(task.images, options, task.split)
 
     def run(precision: Precision) -> Run:
-        gradient_fn = ja.training.gradients(cross_entropy(task, precision))
-        step = ja.training.train_step(ja.parallel.data_parallel(gradient_fn, task.mesh), tx)
+        scaler = scaler_for(precision)
+        gradient_fn = ja.training.gradients(autocast(cross_entropy(task), precision))
+        gradient_fn = ja.parallel.data_parallel(gradient_fn, task.mesh)
+        step = ja.training.train_step(gradient_fn, tx, scaler=scaler)
+
+        def start(seed: int) -> ja.training.TrainState:
+            return ja.training.train_state(
+                task.weights(seed), tx, task.statistics, mesh=task.mesh, scaler=scaler
+            )
+
         return Run("b", precision, options.batch_size, step, start, feed)
 
-    return [run(precision) for precision in precisions(options)]
+    return [run(precision) for precision in options.precisions]
 
 
 def stage_c(task: Task, options: Options) -> list[Run]:
@@ -225,31 +245,39 @@ def stage_c(task: Task, options: Options) -> list[Run]:
         betas=(ja.schedules.one_cycle_momentum(steps), 0.999),
     )
     feed = prefetched_batches(task.images, options, task.split)
-
-    def start() -> ja.training.TrainState:
-        key = jax.random.key(options.seed)
-        return ja.training.train_state(task.params, tx, task.statistics, key=key, mesh=task.mesh)
+    loss_fn = input_on_device(cross_entropy(task), task.images)
 
     def run(precision: Precision) -> Run:
-        loss_fn = input_on_device(cross_entropy(task, precision), task.images, precision)
-        gradient_fn = ja.training.accumulate(ja.training.gradients(loss_fn), options.accumulation)
-        step = ja.training.train_step(ja.parallel.data_parallel(gradient_fn, task.mesh), tx)
+        scaler = scaler_for(precision)
+        gradient_fn = ja.training.gradients(autocast(loss_fn, precision))
+        gradient_fn = ja.training.accumulate(gradient_fn, options.accumulation)
+        gradient_fn = ja.parallel.data_parallel(gradient_fn, task.mesh)
+        step = ja.training.train_step(gradient_fn, tx, scaler=scaler)
+
+        def start(seed: int) -> ja.training.TrainState:
+            key, weights = jax.random.key(seed), task.weights(seed)
+            return ja.training.train_state(
+                weights, tx, task.statistics, key=key, mesh=task.mesh, scaler=scaler
+            )
+
         return Run("c", precision, options.large_batch, step, start, feed)
 
-    return [run(precision) for precision in precisions(options)]
+    return [run(precision) for precision in options.precisions]
 
 
 RUNS_OF = {"a": stage_a, "b": stage_b, "c": stage_c}
 
 
-def precisions(options: Options) -> tuple[Precision, ...]:
-    """Return what b and c are timed in."""
-    return (options.precision,) if options.smoke else ("float32", "bfloat16")
+def autocast(loss_fn: Callable[..., Any], precision: Precision) -> Callable[..., Any]:
+    """Compute operation by operation as ``torch.autocast("cuda", precision)`` does."""
+    if precision == "float32":
+        return loss_fn
+    return ja.precision.autocast(loss_fn, "cuda", jnp.dtype(precision))
 
 
-def policy_of(precision: Precision) -> ja.precision.Policy:
-    """Keep parameters, statistics and the loss in float32; compute in ``precision``."""
-    return ja.precision.Policy(compute_dtype=jnp.dtype(precision))
+def scaler_for(precision: Precision) -> ja.precision.GradScaler | None:
+    """Return the scaler that float16 needs."""
+    return ja.precision.grad_scaler() if precision == "float16" else None
 
 
 def one_by_one(
@@ -266,13 +294,12 @@ def one_by_one(
     return step
 
 
-def cross_entropy(task: Task, precision: Precision) -> Callable[..., Any]:
+def cross_entropy(task: Task) -> Callable[..., Any]:
     """Return the loss function of normalized images and labels."""
-    apply = ja.precision.cast(task.apply, policy_of(precision))
 
     def loss_fn(params: Any, statistics: Any, batch: Any) -> Any:
         inputs, labels = batch
-        logits, statistics = apply(params, statistics, inputs, training=True)
+        logits, statistics = task.apply(params, statistics, inputs, training=True)
         loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
         accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
         return loss, (statistics, {"accuracy": accuracy})
@@ -280,9 +307,7 @@ def cross_entropy(task: Task, precision: Precision) -> Callable[..., Any]:
     return loss_fn
 
 
-def input_on_device(
-    loss_fn: Callable[..., Any], images: ja.data.ImageSet, precision: Precision
-) -> Callable[..., Any]:
+def input_on_device(loss_fn: Callable[..., Any], images: ja.data.ImageSet) -> Callable[..., Any]:
     """Return the loss function of raw bytes: augmentation and normalization join the program.
 
     The step gives every call, and every accumulated part of a batch, a random key of its own.
@@ -291,7 +316,7 @@ def input_on_device(
     def loss_of_bytes(params: Any, statistics: Any, batch: Any, key: jax.Array) -> Any:
         pixels, labels = batch
         pixels = ja.data.augment(key, pixels, images.augmentations)
-        inputs = ja.data.normalize(pixels, images.mean, images.std, precision)
+        inputs = ja.data.normalize(pixels, images.mean, images.std)
         return loss_fn(params, statistics, (inputs, labels))
 
     return loss_of_bytes
@@ -302,11 +327,11 @@ def input_on_device(
 
 def synchronous_batches(
     images: ja.data.ImageSet, options: Options, sharding: NamedSharding | None
-) -> Callable[[int], Iterator[Any]]:
-    """Return ``epoch -> batches``: normalized on the host, and waited for until they arrived."""
+) -> Callable[[int, int], Iterator[Any]]:
+    """Return ``(seed, epoch) -> batches``: normalized on the host, and waited for."""
 
-    def batches(epoch: int) -> Iterator[Any]:
-        for pixels, labels in shuffled(images, options.batch_size, options.seed, epoch):
+    def batches(seed: int, epoch: int) -> Iterator[Any]:
+        for pixels, labels in shuffled(images, options.batch_size, seed, epoch):
             batch = jax.device_put((normalize_on_host(pixels, images), labels), sharding)
             yield jax.block_until_ready(batch)
 
@@ -315,11 +340,11 @@ def synchronous_batches(
 
 def prefetched_batches(
     images: ja.data.ImageSet, options: Options, sharding: NamedSharding
-) -> Callable[[int], Iterator[Any]]:
-    """Return ``epoch -> batches``: bytes, on their way while the device is still busy."""
+) -> Callable[[int, int], Iterator[Any]]:
+    """Return ``(seed, epoch) -> batches``: bytes, on their way while the device is still busy."""
 
-    def batches(epoch: int) -> Iterator[Any]:
-        on_host = shuffled(images, options.large_batch, options.seed, epoch)
+    def batches(seed: int, epoch: int) -> Iterator[Any]:
+        on_host = shuffled(images, options.large_batch, seed, epoch)
         return ja.data.prefetch_to_device(on_host, sharding=sharding)
 
     return batches
@@ -360,8 +385,8 @@ def stopwatch(run: Run, steps: int) -> Iterator[float]:
     What a step needs from the host is part of it. Only the end of a window waits for the device,
     so that a run that works ahead is seen to.
     """
-    state = run.start()
-    feed = itertools.chain.from_iterable(run.batches(epoch) for epoch in itertools.count())
+    state = run.start(0)
+    feed = itertools.chain.from_iterable(run.batches(0, epoch) for epoch in itertools.count())
     begin = time.perf_counter()
     state, _ = jax.block_until_ready(run.step(state, next(feed)))
     yield time.perf_counter() - begin
@@ -374,7 +399,7 @@ def stopwatch(run: Run, steps: int) -> Iterator[float]:
         yield (time.perf_counter() - begin) / steps
 
 
-def train(task: Task, run: Run, options: Options) -> ja.training.History:
+def train(task: Task, run: Run, options: Options, seed: int) -> ja.training.History:
     """Train from the start; the step is compiled already."""
     images = task.images
 
@@ -389,7 +414,11 @@ def train(task: Task, run: Run, options: Options) -> ja.training.History:
         return ja.training.evaluate(right, state.params, state.model_state, batches, mesh=task.mesh)
 
     _, history = ja.training.fit(
-        run.step, run.start(), run.batches, epochs=options.epochs, evaluate=evaluate
+        run.step,
+        run.start(seed),
+        partial(run.batches, seed),
+        epochs=options.epochs,
+        evaluate=evaluate,
     )
     return history
 
@@ -431,6 +460,7 @@ def settle(options: Options, count: int, devices: int) -> Options:
     default = CPU if jax.default_backend() == "cpu" else ACCELERATOR
     if options.smoke:
         default = default._replace(width=4, epochs=1)
+        options = dataclasses.replace(options, precisions=("float16",))
     large_batch = default.large_batch_limit
     while large_batch > default.batch_size and count // large_batch < MIN_STEPS_PER_EPOCH:
         large_batch //= 2
@@ -450,15 +480,22 @@ def settle(options: Options, count: int, devices: int) -> Options:
 
 def make_task(options: Options, images: ja.data.ImageSet, devices: list[jax.Device]) -> Task:
     """Build the model once; its arrays stay on the host, so that every run starts from them."""
-    model = ja.models.resnet10(
-        num_classes=len(images.classes),
-        in_channels=images.train_images.shape[-1],
-        width=options.width,
-        rngs=nnx.Rngs(options.seed),
-    )
+
+    def model(seed: int) -> nnx.Module:
+        return ja.models.resnet10(
+            num_classes=len(images.classes),
+            in_channels=images.train_images.shape[-1],
+            width=options.width,
+            rngs=nnx.Rngs(seed),
+        )
+
+    @cache
+    def weights(seed: int) -> Any:
+        return jax.device_get(ja.training.split_model(model(seed))[1])
+
     mesh = ja.parallel.make_mesh({"data": len(devices)}, devices=devices)
-    apply, params, statistics = ja.training.split_model(model)
-    return Task(images, apply, jax.device_get(params), jax.device_get(statistics), mesh)
+    apply, _, statistics = ja.training.split_model(model(options.seed))
+    return Task(images, apply, weights, jax.device_get(statistics), mesh)
 
 
 # ---------------------------------------------------------------------------------- the report
@@ -477,7 +514,7 @@ def device_report(devices: list[jax.Device], images: ja.data.ImageSet, options: 
         "data": f"{images.name}: {len(images.train_labels):,} training images, "
         f"{len(images.test_labels):,} test images",
         "model": f"stages of {width}, {2 * width}, {4 * width}, {8 * width} channels",
-        "training": f"{options.epochs} epochs; b and c in {options.precision}; seed {options.seed}",
+        "training": f"{options.epochs} epochs, seed {options.seed}; b and c from {options.seeds}",
     }
     for name, text in lines.items():
         report.add_row(f"[bold]{name}[/bold]", text)
@@ -493,6 +530,7 @@ def results_table(rows: list[Row], options: Options, devices: int) -> Table:
         f"{where}; c in {options.accumulation} parts a batch",
         "compile: the first step less a steady one; step: median, with its data",
         "speed-up: images/s against a; train: mean over the last epoch's steps",
+        f"accuracy of b and c: mean of {options.seeds} seeds; skip: steps that the scaler skipped",
     ]
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -503,7 +541,7 @@ def results_table(rows: list[Row], options: Options, devices: int) -> Table:
     )
     table.add_column("stage")
     table.add_column("precision")
-    for name in ("batch", "compile", "step", "images/s", "speed-up", "train", "test"):
+    for name in ("batch", "compile", "step", "images/s", "speed-up", "train", "test", "skip"):
         table.add_column(name, justify="right", no_wrap=True)
     baseline = next((row.images_per_second for row in rows if row.run.stage == "a"), None)
     for row in rows:
@@ -513,8 +551,9 @@ def results_table(rows: list[Row], options: Options, devices: int) -> Table:
 
 def table_cells(row: Row, baseline: float | None) -> list[str]:
     """Write a row."""
-    last = row.history.epochs[-1] if row.history else None
     rate = row.images_per_second
+    steps = [history.steps for history in row.histories]
+    skipped = [each["skipped"].sum() for each in steps if "skipped" in each]
     return [
         row.run.stage,
         row.run.precision,
@@ -523,8 +562,9 @@ def table_cells(row: Row, baseline: float | None) -> list[str]:
         f"{1e3 * row.steady_step:.1f} ms",
         f"{rate:,.0f}",
         f"{rate / baseline:.2f}x" if baseline else "-",
-        f"{last['accuracy']:.1%}" if last else "-",
-        f"{last['test']:.1%}" if last else "-",
+        f"{row.last('accuracy'):.1%}",
+        f"{row.last('test'):.1%}",
+        f"{np.mean(skipped):.1f}" if skipped else "-",
     ]
 
 
@@ -538,7 +578,12 @@ def draw(rows: list[Row], images: ja.data.ImageSet, options: Options) -> Path:
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(alpha=0.25)
         panel.set_axisbelow(True)
-    trained = [(row.run, row.history) for row in rows if row.history]
+    shown = "bfloat16" if "bfloat16" in options.precisions else options.precisions[-1]
+    trained = [
+        (row.run, row.histories[0])
+        for row in rows
+        if row.run.stage == "a" or row.run.precision == shown
+    ]
     draw_loss(panels[0, 0], trained)
     draw_accuracy(panels[0, 1], trained)
     draw_error_over_time(panels[1, 1], trained)

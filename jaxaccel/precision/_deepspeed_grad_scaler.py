@@ -40,7 +40,7 @@ def deepspeed_grad_scaler(
     PyTorch:
         Nothing there; DeepSpeed's ``DynamicLossScaler`` gives the same scale after any overflows.
         At ``min_loss_scale`` DeepSpeed raises at the next overflow, which a compiled step cannot:
-        here the scale stays, and ``state.skipped`` counts. Its scale has no upper bound, this one
+        the scale stays, and ``state.skipped`` counts. Its scale has no upper bound, this one
         stays finite. A ``loss_scale`` that stays skips steps with an infinity, as its optimizer.
 
     Example:

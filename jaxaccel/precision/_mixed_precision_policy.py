@@ -37,9 +37,9 @@ def mixed_precision_policy(
 
     PyTorch:
         ``torch.distributed.fsdp.MixedPrecisionPolicy`` with ``fully_shard``: the same dtypes of
-        computation and outputs for a model that is one unit. Where ``reduce_dtype`` is ``None``,
-        FSDP sums gradients in ``param_dtype``; here each gradient reaches its float32 parameter in
-        float32 and is summed so, which is more exact and moves twice the bytes.
+        computation and outputs for a model that is one unit. FSDP sums gradients in
+        ``param_dtype`` unless ``reduce_dtype`` says otherwise; this policy lets each reach its
+        parameter in float32 and be summed so, which is more exact and moves twice the bytes.
 
     Example:
         >>> import jax.numpy as jnp

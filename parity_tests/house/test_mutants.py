@@ -928,7 +928,7 @@ MUTANTS = [
         "gradients unscaled after clipping",
         TRAIN_STEP,
         "clip_grads_with_norm(grads, max_grad_norm, norm)",
-        "clip_grads_with_norm(grads, max_grad_norm, norm * state.scaler.scale)",
+        "clip_grads_with_norm(grads, max_grad_norm, norm * state.scaler.scale.astype(norm.dtype))",
         scaled_steps,
         "in parts",
     ),

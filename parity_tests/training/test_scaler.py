@@ -91,19 +91,17 @@ def run_recipe_in_pytorch(twin):
 
 
 def recipe_loss(apply):
-    """Return the loss function of a model in float16, its loss in float32."""
-    policy = ja.precision.Policy(compute_dtype=jnp.float16, output_dtype=jnp.float16)
-    half = ja.precision.cast(apply, policy)
+    """Return the loss function under autocast."""
 
     def loss_fn(params, model_state, batch):
         x, y = batch
-        outputs, model_state = half(params, model_state, x, training=True)
-        return ja.functional.mse_loss(outputs.astype(jnp.float32), y), (model_state, {})
+        outputs, model_state = apply(params, model_state, x, training=True)
+        return ja.functional.mse_loss(outputs, y), (model_state, {})
 
-    return loss_fn
+    return ja.precision.autocast(loss_fn, "cpu", jnp.float16)
 
 
-def run_recipe(model, loss_of=recipe_loss):
+def run_recipe(model):
     """Run the same with a train step, whose steps are scanned in one program."""
     x, y, _ = recipe_batches()
     apply, params, model_state = ja.training.split_model(model)
@@ -114,7 +112,7 @@ def run_recipe(model, loss_of=recipe_loss):
         betas=(ja.schedules.one_cycle_momentum(STEPS), 0.999),
     )
     scaler = ja.precision.grad_scaler(**RECIPE)
-    gradient_fn = ja.training.accumulate(ja.training.gradients(loss_of(apply)), PARTS)
+    gradient_fn = ja.training.accumulate(ja.training.gradients(recipe_loss(apply)), PARTS)
     step = ja.training.train_step(gradient_fn, tx, max_grad_norm=1.0, scaler=scaler)
     state = ja.training.train_state(params, tx, model_state, scaler=scaler)
 
