@@ -49,7 +49,10 @@ def autocast(
         device_type: Whose lists: ``"cuda"``, ``"cpu"``, or ``"tpu"``, which is cuda's. The program
             runs anywhere.
         dtype: ``jnp.bfloat16`` or ``jnp.float16``; None for the device's: float16 on ``"cuda"``,
-            as in PyTorch, else bfloat16.
+            as in PyTorch, else bfloat16. ``jnp.float8_e4m3fn`` or ``jnp.float8_e5m2``: bfloat16,
+            but the operands of matrix products and linear layers in float8, each array scaled by
+            its own largest number, sums in float32, and cotangents in ``float8_e5m2``. For chips
+            that have it; compiled for them, and not yet run on one.
         enabled: False for a region that casts nothing.
 
     Returns:
@@ -63,7 +66,7 @@ def autocast(
     PyTorch:
         ``with torch.autocast(device_type, dtype, enabled): outputs = fn(inputs)``: the lists of
         PyTorch 2.13, as its header and its kernels have them. Left out: ``cache_enabled``, since
-        a compiled program casts a weight once.
+        a compiled program casts a weight once. PyTorch's own regions have no float8.
 
     Example:
         >>> import jax, jax.numpy as jnp

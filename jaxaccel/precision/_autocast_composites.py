@@ -18,6 +18,7 @@ from jaxaccel.precision._autocast_ops import CastClass, cast_class
 from jaxaccel.precision._autocast_plan import Step
 from jaxaccel.precision._autocast_region import Region
 from jaxaccel.precision._autocast_rules import as_traced
+from jaxaccel.precision._float8 import float8_linear
 
 
 class Reader(Protocol):
@@ -68,6 +69,9 @@ def run_operation(
     is_low = named == "lower"
     if named not in ("lower", "float32", "float32 by output"):
         is_low = _are_half(operation, operands)
+    if named == "lower" and operation.name == "linear" and reader.region.product is not None:
+        arrays = [cast(value, reader.region.dtype).array for value in operands]
+        return [value_of(float8_linear(reader.region.product, *arrays))]
     body = operation.low if is_low else operation.wide
     if body is None:
         body = operation.wide or operation.low

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from jaxaccel.precision._float8 import FLOAT8
+
 DEFAULTS = {"cuda": jnp.float16, "cpu": jnp.bfloat16, "tpu": jnp.bfloat16}
 """The dtype that a device's region computes in where none is given."""
 
@@ -16,6 +18,8 @@ class Region(NamedTuple):
     device_type: str
     dtype: Any
     enabled: bool
+    product: Any = None
+    """The float8 dtype of the operands of matrix products, where one was asked for."""
 
 
 def region_of(device_type: str, dtype: Any, enabled: bool) -> Region:
@@ -26,11 +30,13 @@ def region_of(device_type: str, dtype: Any, enabled: bool) -> Region:
             f"It is one of {', '.join(map(repr, DEFAULTS))}"
         )
     dtype = jnp.dtype(DEFAULTS[device_type] if dtype is None else dtype)
+    if dtype in FLOAT8:
+        return Region(device_type, jnp.dtype(jnp.bfloat16), enabled, dtype)
     if dtype not in (jnp.bfloat16, jnp.float16):
         raise ValueError(
             f"In {device_type.upper()} autocast, but the target dtype is not supported. "
             f"{device_type.upper()} Autocast only supports dtypes of torch.bfloat16, torch.float16 "
-            f"currently.\nGive jnp.bfloat16 or jnp.float16, got {dtype}; to switch a region off, "
-            "pass enabled=False"
+            "currently.\nGive jnp.bfloat16 or jnp.float16, or for products jnp.float8_e4m3fn or "
+            f"jnp.float8_e5m2, got {dtype}; to switch a region off, pass enabled=False"
         )
     return Region(device_type, dtype, enabled)

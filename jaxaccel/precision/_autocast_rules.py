@@ -40,6 +40,7 @@ from jaxaccel.precision._autocast_primitives import (
     Meaning,
 )
 from jaxaccel.precision._autocast_region import Region
+from jaxaccel.precision._float8 import float8_dot_general
 
 _UNKNOWN = Meaning(None, AS_TRACED)
 
@@ -88,6 +89,10 @@ def run_primitive(region: Region, step: Step, operands: list[Value]) -> list[Val
         dtype = widest_of(operands)
         if rule == ROUND_ONCE and dtype is not None:
             arrays = [cast(Value(array), dtype).array for array in arrays]
+    elif rule == LOWER and region.product is not None and equation.primitive.name == "dot_general":
+        given = [cast(value, region.dtype).array for value in operands]
+        dims = equation.params["dimension_numbers"]
+        arrays = [float8_dot_general(*given, dims, region.product)]
     else:
         dtype = region.dtype if rule == LOWER else widest_of(operands)
         arrays = _followed(step, operands, dtype)
