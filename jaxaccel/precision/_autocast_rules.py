@@ -90,9 +90,9 @@ def run_primitive(region: Region, step: Step, operands: list[Value]) -> list[Val
         if rule == ROUND_ONCE and dtype is not None:
             arrays = [cast(Value(array), dtype).array for array in arrays]
     elif rule == LOWER and region.product is not None and equation.primitive.name == "dot_general":
-        given = [cast(value, region.dtype).array for value in operands]
+        lhs, rhs = (cast(value, region.dtype).array for value in operands)
         dims = equation.params["dimension_numbers"]
-        arrays = [float8_dot_general(*given, dims, region.product)]
+        arrays = [float8_dot_general(lhs, rhs, dims, region.product)]
     else:
         dtype = region.dtype if rule == LOWER else widest_of(operands)
         arrays = _followed(step, operands, dtype)

@@ -71,7 +71,7 @@ def _gradient(scaled: Any, summed: Any, own: Any, other: Any) -> jax.Array:
     dims = (tuple(summed), free), (tuple(range(len(batch))), tuple(batch_of_other))
     places = [*batch, *_others(array.ndim, contracted, batch)]
     places += [contracted[i] for i in np.argsort(of_other)]
-    return jnp.transpose(_multiplied(scaled, factor, dims), np.argsort(places))
+    return jnp.transpose(_multiplied(scaled, factor, dims), np.argsort(places).tolist())
 
 
 def _others(ndim: int, *taken: Any) -> tuple[int, ...]:

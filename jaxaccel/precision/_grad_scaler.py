@@ -47,6 +47,8 @@ class GradScaler(NamedTuple):
     """``load_state_dict(state_dict) -> state``, of PyTorch's too; ``skipped`` begins at 0."""
     enabled: bool
     """Whether it does anything."""
+    schedule_skipped_steps: bool
+    """Whether schedules go on at steps that are skipped."""
 
 
 @shows_call
@@ -63,6 +65,7 @@ def grad_scaler(
     hysteresis: Count = 1,
     consecutive_hysteresis: bool = False,
     allow_fp16: bool = False,
+    schedule_skipped_steps: bool = True,
 ) -> GradScaler:
     r"""Scale a loss so that float16 gradients do not vanish, by as much as they bear.
 
@@ -89,6 +92,8 @@ def grad_scaler(
             reduced: 1, the first one.
         consecutive_hysteresis: Count infinities in a row: every good step begins anew.
         allow_fp16: Take float16 gradients too, of float16 parameters, and unscale them in float32.
+        schedule_skipped_steps: Schedules go on at skipped steps, as in PyTorch's plain loop, which
+            calls ``scheduler.step()`` every time; ``False``: they stand still, as accelerate's.
 
     Returns:
         A :class:`GradScaler`, whose state is a :class:`GradScalerState` of scalars, or ``None``
@@ -170,6 +175,7 @@ def grad_scaler(
         state_dict=state_dict_of,
         load_state_dict=functools.partial(state_from, first, waits),
         enabled=True,
+        schedule_skipped_steps=schedule_skipped_steps,
     )
 
 
@@ -184,6 +190,7 @@ def _switched_off() -> GradScaler:
         state_dict=lambda state: {},
         load_state_dict=lambda state_dict: None,
         enabled=False,
+        schedule_skipped_steps=False,  # there are none
     )
 
 

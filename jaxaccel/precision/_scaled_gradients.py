@@ -32,7 +32,7 @@ class ScaledGradientsState(NamedTuple):
 @shows_call
 @checked_but("tx")
 def scaled_gradients(
-    tx: optax.GradientTransformation, scaler: GradScaler, *, schedule_skipped_steps: bool = True
+    tx: optax.GradientTransformation, scaler: GradScaler
 ) -> optax.GradientTransformationExtraArgs:
     """Unscale the gradients of a scaled loss, step or skip, and find the next scale.
 
@@ -41,8 +41,6 @@ def scaled_gradients(
     Args:
         tx: The optimizer, with whatever should see unscaled gradients, such as clipping.
         scaler: The scaler (:func:`grad_scaler`).
-        schedule_skipped_steps: Schedules go on at steps that are skipped, as in a loop that calls
-            ``scheduler.step()`` every time; ``False``: they stand still.
 
     Returns:
         A transformation with a :class:`ScaledGradientsState`. A skipped update changes no parameter
@@ -80,7 +78,7 @@ def scaled_gradients(
     ) -> tuple[Updates, State]:
         check_state("scaled_gradients", ScaledGradientsState, state)
         grads, found_inf = scaler.unscale(updates, state.scaler)
-        if scaler.enabled and schedule_skipped_steps:
+        if scaler.enabled and scaler.schedule_skipped_steps:
             extra = {"skipped_steps": state.scaler.skipped, **extra}
         moves, inner_state = inner.update(grads, state.inner_state, params, **extra)
         still = jax.tree.map(_unmoved, moves, is_leaf=is_none)

@@ -40,7 +40,6 @@ def train_step(
     *,
     max_grad_norm: float | jax.Array | None = None,
     scaler: GradScaler | None = None,
-    schedule_skipped_steps: bool = True,
     donate: bool = True,
 ) -> Step[TrainState]:
     """Return ``step(state, batch, **extra) -> (state, metrics)``: one program.
@@ -59,8 +58,6 @@ def train_step(
             given too. A step whose gradients are not finite is skipped: parameters and the
             optimizer's state, its counts too, stay as they are, bit for bit; ``model_state`` and
             ``state.step`` go on.
-        schedule_skipped_steps: Schedules go on at skipped steps, as in PyTorch's plain loop, which
-            calls ``scheduler.step()`` every time; ``False``: they stand still, as accelerate's.
         donate: Let the step overwrite the state it is given, which is then no longer usable.
 
     Returns:
@@ -136,7 +133,7 @@ def train_step(
         norm = get_total_norm(grads)
         value_fn = _value_fn(lambda params: gradients_at(params)[0])
         given = {"value": metrics["loss"], "grad": grads, "value_fn": value_fn}
-        if is_scaled and schedule_skipped_steps:
+        if is_scaled and scaling.schedule_skipped_steps:
             given["skipped_steps"] = state.scaler.skipped
         if max_grad_norm is not None:
             grads = clip_grads_with_norm(grads, max_grad_norm, norm)

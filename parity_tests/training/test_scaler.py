@@ -217,11 +217,11 @@ def run_in_pytorch(start, batches, make, schedule=None, accelerate=False):
     return found
 
 
-def run(tx, start, batches, wrap=lambda fn: fn, mesh=None, pack=lambda params: params, **options):
+def run(tx, start, batches, wrap=lambda fn: fn, mesh=None, pack=lambda params: params, **of_scaler):
     """Run a train step; return (scale, skipped, lr) and weights after every step, and the state."""
-    scaler = ja.precision.grad_scaler(**SCALER)
+    scaler = ja.precision.grad_scaler(**SCALER, **of_scaler)
     step = ja.training.train_step(
-        wrap(ja.training.gradients(loss_fn)), tx, max_grad_norm=1.0, scaler=scaler, **options
+        wrap(ja.training.gradients(loss_fn)), tx, max_grad_norm=1.0, scaler=scaler
     )
     params = pack({"w": jnp.asarray(start), "unused": jnp.ones(2)})
     state = ja.training.train_state(params, tx, MODEL_STATE, mesh=mesh, scaler=scaler)
