@@ -49,8 +49,9 @@ def batch_norm(
     )
     if training or mean is None or var is None:
         (shifted, delta, mean, var), unbiased = _batch_statistics(x, channel_axis)
-        new_mean = moved(running_mean, mean, momentum)
-        new_var = moved(running_var, unbiased, momentum)
+        shares = (1 - momentum, momentum)
+        new_mean = moved(running_mean, mean, shares)
+        new_var = moved(running_var, unbiased, shares)
     else:
         shifted, delta = x - mean, None
     output = scale_and_shift(shifted, delta, var, eps, weight, bias)

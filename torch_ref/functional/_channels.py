@@ -35,9 +35,13 @@ def scale_and_shift(
     return output if bias is None else output + bias
 
 
-def moved(running: Tensor | None, new: Tensor, momentum: Any) -> Tensor | None:
-    """Move a running statistic towards its new value; it keeps its dtype, and has no gradient."""
+def moved(running: Tensor | None, new: Tensor, shares: tuple[Any, Any]) -> Tensor | None:
+    """Move a running statistic towards its new value; it keeps its dtype, and has no gradient.
+
+    ``shares`` are ``(1 - momentum, momentum)``.
+    """
     if running is None:
         return None
     new = new.detach().reshape(running.shape)
-    return ((1 - momentum) * running.to(new.dtype) + momentum * new).to(running.dtype)
+    keep, take = shares
+    return (keep * running.to(new.dtype) + take * new).to(running.dtype)

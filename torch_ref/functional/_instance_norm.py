@@ -49,8 +49,9 @@ def instance_norm(
         axes = tuple(axis for axis in range(1, x.ndim) if axis != channel_axis)
         count = math.prod(x.shape[axis] for axis in axes)
         shifted, delta, mean, var = moments(x, axes)
-        new_mean = moved(running_mean, torch.mean(mean, 0), momentum)
-        new_var = moved(running_var, torch.mean(var, 0) * (count / (count - 1)), momentum)
+        shares = (1 - momentum, momentum)
+        new_mean = moved(running_mean, torch.mean(mean, 0), shares)
+        new_var = moved(running_var, torch.mean(var, 0) * (count / (count - 1)), shares)
     else:
         shifted, delta = x - mean, None
     output = scale_and_shift(shifted, delta, var, eps, weight, bias)
