@@ -26,8 +26,9 @@ _WIDE: Final = "jaxaccel body: float32"
 _LOW: Final = "jaxaccel body: low"
 _FACTS: Final = "_facts_of_operation"
 
-_HALVES = tuple(map(jnp.dtype, (jnp.bfloat16, jnp.float16)))
-_ELIGIBLE = (*_HALVES, jnp.dtype(jnp.float32))
+HALVES = tuple(map(jnp.dtype, (jnp.bfloat16, jnp.float16)))
+ELIGIBLE = (*HALVES, jnp.dtype(jnp.float32))
+"""What autocast casts: float64, integers, bools, complex numbers and keys pass, as in PyTorch."""
 
 # Part of the keys of JAX's caches: what was traced without marks is traced anew with them.
 _dtype_of_region = jax.make_user_context(default_value=None)
@@ -65,9 +66,9 @@ def operation_of(equation: JaxprEqn) -> Operation | None:
     wide, low = (_body(bodies.get(each), equation) for each in (_WIDE, _LOW))
     if wide is None and low is None:
         return None
-    decides = () if low is None else _positions(low, lambda dtype: dtype in _HALVES)
+    decides = () if low is None else _positions(low, lambda dtype: dtype in HALVES)
     if wide is not None:
-        is_wide = _positions(wide, lambda dtype: dtype not in _HALVES)
+        is_wide = _positions(wide, lambda dtype: dtype not in HALVES)
         decides = tuple(position for position in decides if position in is_wide)
     return Operation(name.removeprefix(_MARK), wide, low, decides)
 
@@ -140,7 +141,7 @@ def marked(facts: _Facts, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> A
     is_array = tuple(isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves)
     arrays = [leaf for leaf, is_one in zip(leaves, is_array, strict=True) if is_one]
     floats = {a.dtype for a in arrays if jnp.issubdtype(a.dtype, jnp.inexact)}
-    if name is None or not floats or not floats <= {*_ELIGIBLE}:
+    if name is None or not floats or not floats <= {*ELIGIBLE}:
         return facts.function(*args, **kwargs)
     counting = _counting(facts, arguments)
     static = tuple(None if is_one else leaf for leaf, is_one in zip(leaves, is_array, strict=True))
@@ -177,7 +178,7 @@ def _jit(
         with region(None):
             return facts.function(*args, **kwargs)
 
-    wide, low = _named(plain, _WIDE), _named(plain, _LOW)
+    wide, low = compiled_as(_WIDE, plain), compiled_as(_LOW, plain)
 
     def both(*arrays: Any) -> Any:
         dtype, results = _dtype_of_region.value, []
@@ -188,12 +189,12 @@ def _jit(
             results.append(low(*(_as(array, dtype) if one else array for array, one in pairs)))
         return _as_traced(plain, arrays, results[0], facts.has_wide)
 
-    return _named(both, _MARK + name)
+    return compiled_as(_MARK + name, both)
 
 
 def _as_traced(plain: Callable[..., Any], arrays: Any, results: Any, is_wide: bool) -> Any:
     """Return results in the plain function's dtypes, which the program around the mark reads."""
-    if any(array.dtype in _HALVES for array in arrays):
+    if any(array.dtype in HALVES for array in arrays):
         own = jax.eval_shape(plain, *arrays)
         return jax.tree.map(lambda result, like: result.astype(like.dtype), results, own)
     if is_wide:
@@ -201,8 +202,8 @@ def _as_traced(plain: Callable[..., Any], arrays: Any, results: Any, is_wide: bo
     return jax.tree.map(lambda result: _as(result, jnp.float32), results)
 
 
-def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return a function compiled under a name of ours."""
+def compiled_as(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function compiled under a name, which no ``def`` can carry if it has a blank."""
 
     def call(*arrays: Any) -> Any:
         return function(*arrays)
@@ -213,4 +214,4 @@ def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def _as(array: Any, dtype: Any) -> Any:
     """Return an array that autocast casts in a dtype, others as they are."""
-    return array.astype(dtype) if array.dtype in _ELIGIBLE else array
+    return array.astype(dtype) if array.dtype in ELIGIBLE else array

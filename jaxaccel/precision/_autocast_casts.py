@@ -12,9 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxaccel._math import widest
-
-ELIGIBLE = tuple(map(jnp.dtype, (jnp.float32, jnp.bfloat16, jnp.float16)))
-"""What autocast casts: float64, integers, bools, complex numbers and keys pass, as in PyTorch."""
+from jaxaccel._operations import ELIGIBLE, HALVES
 
 
 class Value(NamedTuple):
@@ -47,6 +45,11 @@ def is_floating(value: Value) -> bool:
     return getattr(value.array, "dtype", None) in ELIGIBLE
 
 
+def is_half(array: Any) -> bool:
+    """Return whether an array is in half precision."""
+    return array.dtype in HALVES
+
+
 def cast(value: Value, dtype: Any) -> Value:
     """Return a value in a dtype; what is no matter of autocast's comes back as it is."""
     if not is_floating(value) or value.array.dtype == dtype:
@@ -73,11 +76,24 @@ def _converted(value: Value, dtype: np.dtype) -> Any:
     return jax.lax.convert_element_type(array, dtype)
 
 
+def arrays_in(values: Iterable[Value], dtypes: Iterable[Any]) -> list[Any]:
+    """Return the arrays of values, each in its dtype, where that is one that autocast casts."""
+    return [
+        cast(value, dtype).array if is_eligible(dtype) else value.array
+        for value, dtype in zip(values, dtypes, strict=True)
+    ]
+
+
+def counting(values: Iterable[Value]) -> list[Value]:
+    """Return the values that decide on a dtype: arrays, or numbers where there is nothing else."""
+    floats = [value for value in values if is_floating(value)]
+    return [value for value in floats if not value.is_weak] or floats
+
+
 def widest_of(values: Iterable[Value]) -> Any:
     """Return the widest dtype among the values that count, or None where none is cast."""
-    floats = [value for value in values if is_floating(value)]
-    strong = [value for value in floats if not value.is_weak] or floats
-    return widest(*(value.array.dtype for value in strong)) if floats else None
+    found = counting(values)
+    return widest(*(value.array.dtype for value in found)) if found else None
 
 
 def spread(value: Value, shape: tuple[int, ...], dtype: Any) -> Value:

@@ -6,16 +6,23 @@ import math
 from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import eval_jaxpr
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from jaxaccel._operations import Operation
-from jaxaccel.precision._autocast_casts import Value, cast, is_floating, value_of, widen
+from jaxaccel.precision._autocast_casts import (
+    Value,
+    cast,
+    counting,
+    is_floating,
+    is_half,
+    value_of,
+    widen,
+)
 from jaxaccel.precision._autocast_ops import CastClass, cast_class
-from jaxaccel.precision._autocast_plan import Step
+from jaxaccel.precision._autocast_plan import Step, in_scope
 from jaxaccel.precision._autocast_region import Region
 from jaxaccel.precision._autocast_rules import as_traced
 from jaxaccel.precision._float8 import float8_linear
@@ -99,7 +106,7 @@ def _as_operand(
         return [value_of(array) for array in arrays]
     dtypes = [operands[i].array.dtype for i in operation.decides]
     dtype = max(dtypes, key=lambda each: jnp.dtype(each).itemsize)
-    is_low = [aval.dtype in (jnp.bfloat16, jnp.float16) for aval in operation.low.out_avals]
+    is_low = [is_half(aval) for aval in operation.low.out_avals]
     return [
         value_of(cast(Value(array), dtype).array if low else array)
         for array, low in zip(arrays, is_low, strict=True)
@@ -112,14 +119,8 @@ def _in_place(step: Step, body: ClosedJaxpr, operands: Sequence[Value]) -> list[
         cast(value, aval.dtype) if is_floating(value) else value
         for value, aval in zip(operands, body.in_avals, strict=True)
     ]
-    equation = step.equation
-    scope = str(equation.source_info.name_stack)
-    with equation.ctx.manager:
-        arrays = [value.array for value in given]
-        if not scope:
-            return eval_jaxpr(body.jaxpr, body.consts, *arrays)
-        with jax.named_scope(scope):
-            return eval_jaxpr(body.jaxpr, body.consts, *arrays)
+    with in_scope(step.equation):
+        return eval_jaxpr(body.jaxpr, body.consts, *(value.array for value in given))
 
 
 # --- others' ------------------------------------------------------------------------------------
@@ -137,9 +138,7 @@ def run_composite(reader: Reader, step: Step, operands: list[Value]) -> list[Val
         inner = reader._replace(region=reader.region._replace(device_type="cuda"))
         given = [cast(value, dtype) for value in operands]
         return [cast(value, dtype) for value in inner.run(program, (), given, grouped=False)]
-    arrays = eval_jaxpr(
-        program, (), *(value.array for value in as_traced(program.invars, operands))
-    )
+    arrays = eval_jaxpr(program, (), *as_traced(program.invars, operands))
     if named in ("float32", "float32 by output"):
         return [widen(value_of(array)) for array in arrays]
     return _as_main(operands, arrays, composite.is_reduction)
@@ -160,6 +159,4 @@ def _as_main(operands: Sequence[Value], arrays: Sequence[Any], has_one_dtype: bo
 
 def _main(operands: Sequence[Value]) -> Value | None:
     """Return the operand that counts: the largest, since statistics may come before it."""
-    floats = [value for value in operands if is_floating(value)]
-    strong = [value for value in floats if not value.is_weak] or floats
-    return max(strong, key=lambda value: math.prod(np.shape(value.array)), default=None)
+    return max(counting(operands), key=lambda each: math.prod(np.shape(each.array)), default=None)

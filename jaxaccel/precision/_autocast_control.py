@@ -9,9 +9,11 @@ import jax
 from jax.core import eval_jaxpr
 
 from jaxaccel._math import widest
-from jaxaccel.precision._autocast_casts import Value, cast, is_eligible
+from jaxaccel.precision._autocast_casts import Value, arrays_in, is_eligible
+from jaxaccel.precision._autocast_composites import Reader
 from jaxaccel.precision._autocast_custom import run_custom_jvp, run_custom_vjp
-from jaxaccel.precision._autocast_inner import Reader, in_scope, inner, values_of
+from jaxaccel.precision._autocast_inner import inner, values_of
+from jaxaccel.precision._autocast_plan import in_scope
 
 Structure = Callable[[Reader, Any, list[Value]], list[Value]]
 
@@ -70,10 +72,7 @@ def _carried(values: Sequence[Value], dtypes: Sequence[Any]) -> list[Any]:
     ]
     if wider != list(dtypes):
         raise _TooNarrowError(wider)
-    return [
-        cast(value, dtype).array if is_eligible(dtype) else value.array
-        for value, dtype in zip(values, dtypes, strict=True)
-    ]
+    return arrays_in(values, dtypes)
 
 
 def _with_carry(
@@ -82,10 +81,7 @@ def _with_carry(
     """Run a loop with the narrowest dtypes that what it carries fits: a fixed point."""
     dtypes = [getattr(value.array, "dtype", None) for value in carry]
     while True:
-        given = [
-            cast(value, dtype).array if is_eligible(dtype) else value.array
-            for value, dtype in zip(carry, dtypes, strict=True)
-        ]
+        given = arrays_in(carry, dtypes)
         try:
             with in_scope(equation):
                 return loop(given, dtypes)
@@ -163,10 +159,7 @@ def _run_cond(reader: Reader, equation: Any, operands: list[Value]) -> list[Valu
         def unified(branch: Any) -> Any:
             def run(*arrays: Any) -> list[Any]:
                 results = eval_jaxpr(branch.jaxpr, branch.consts, *arrays)
-                return [
-                    array if dtype is None else cast(Value(array), dtype).array
-                    for array, dtype in zip(results, dtypes, strict=True)
-                ]
+                return arrays_in(map(Value, results), dtypes)
 
             return run
 

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxaccel.precision._autocast_casts import Value, cast, is_floating, value_of
-from jaxaccel.precision._autocast_inner import Reader, in_scope, inner, values_of
+from jaxaccel.precision._autocast_composites import Reader
+from jaxaccel.precision._autocast_inner import inner, values_of
+from jaxaccel.precision._autocast_plan import in_scope
 
 
 def run_custom_jvp(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:

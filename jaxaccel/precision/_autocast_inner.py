@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,8 +11,6 @@ from jax.extend.core import Jaxpr
 
 from jaxaccel.precision._autocast_casts import Value, dtypes_of, value_of
 from jaxaccel.precision._autocast_composites import Reader
-
-__all__ = ["Inner", "Reader", "in_scope", "inner", "values_of"]
 
 
 class Inner(NamedTuple):
@@ -80,11 +77,3 @@ def values_of(arrays: Sequence[Any], like: Sequence[Value] | None = None) -> lis
         value_of(array, value.is_weak, value.is_vector)
         for value, array in zip(like, arrays, strict=True)
     ]
-
-
-@contextlib.contextmanager
-def in_scope(equation: Any) -> Iterator[None]:
-    """Enter the scope and the context that an equation was traced in."""
-    scope = str(equation.source_info.name_stack)
-    with equation.ctx.manager, jax.named_scope(scope) if scope else contextlib.nullcontext():
-        yield

@@ -8,6 +8,7 @@ from typing import Any, Final
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._operations import compiled_as
 from jaxaccel.precision._autocast_region import Region
 
 _REGION: Final = "jaxaccel region: "
@@ -17,7 +18,8 @@ _CAST: Final = "jaxaccel to: "
 def in_inner_region(region: Region, call: Callable[..., Any], arrays: list[Any]) -> Any:
     """Call a function so that the region around it finds an inner one."""
     state = "on" if region.enabled else "off"
-    return _named(call, f"{_REGION}{region.device_type} {region.dtype} {state}")(*arrays)
+    said = region.device_type, region.dtype, state, region.product or "-"
+    return compiled_as(_REGION + " ".join(map(str, said)), call)(*arrays)
 
 
 def inner_region_of(equation: Any) -> Region | None:
@@ -25,26 +27,17 @@ def inner_region_of(equation: Any) -> Region | None:
     name = equation.params["name"]
     if not name.startswith(_REGION):
         return None
-    device_type, dtype, state = name.removeprefix(_REGION).split()
-    return Region(device_type, jnp.dtype(dtype), state == "on")
+    device_type, dtype, state, product = name.removeprefix(_REGION).split()
+    in_float8 = None if product == "-" else jnp.dtype(product)
+    return Region(device_type, jnp.dtype(dtype), state == "on", in_float8)
 
 
 def with_visible_cast(array: Any, dtype: Any) -> jax.Array:
     """Cast so that the region around it sees it, even where the dtype is the traced one."""
-    return _named(lambda x: x.astype(dtype), f"{_CAST}{jnp.dtype(dtype)}")(array)
+    return compiled_as(f"{_CAST}{jnp.dtype(dtype)}", lambda x: x.astype(dtype))(array)
 
 
 def visible_cast_of(equation: Any) -> Any:
     """Return the dtype that an equation casts to visibly, or None for another one."""
     name = equation.params["name"]
     return jnp.dtype(name.removeprefix(_CAST)) if name.startswith(_CAST) else None
-
-
-def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return a function under a name that no ``def`` can carry."""
-
-    def call(*arrays: Any) -> Any:
-        return function(*arrays)
-
-    call.__name__ = name
-    return jax.jit(call)

@@ -36,7 +36,10 @@ class DtypeRow(NamedTuple):
 
 
 class Notes:
-    """The rows of a program by its operations; what is read again, in a wider loop, counts once."""
+    """The rows of a program by its operations; what is read again, in a wider loop, counts once.
+
+    Filled while JAX traces, and known to its caches by identity: no tuple could be both.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[int, tuple[Step, DtypeRow]] = {}

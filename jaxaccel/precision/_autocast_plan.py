@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
 from jax.extend.core import DebugInfo, Jaxpr, JaxprEqn, Literal, Var
 
 from jaxaccel.precision._autocast_foreign import Composite
@@ -116,3 +118,11 @@ def _named(equation: JaxprEqn) -> Place | None:
         return None
     composite = composite_of_function(equation.params["jaxpr"].jaxpr.debug_info)
     return composite and Place(composite, (id(equation),))
+
+
+@contextlib.contextmanager
+def in_scope(equation: Any) -> Iterator[None]:
+    """Enter the scope and the context that an equation was traced in."""
+    scope = str(equation.source_info.name_stack)
+    with equation.ctx.manager, jax.named_scope(scope) if scope else contextlib.nullcontext():
+        yield

@@ -13,10 +13,12 @@ from jax.extend.core import Jaxpr
 
 from jaxaccel.precision._autocast_casts import (
     Value,
+    arrays_in,
     cast,
     grows,
     is_eligible,
     is_floating,
+    is_half,
     spread,
     value_of,
     widen,
@@ -81,7 +83,7 @@ def run_primitive(region: Region, step: Step, operands: list[Value]) -> list[Val
     equation = step.equation
     rule = rule_of(region, equation, operands)
     if rule in (AS_TRACED, STRUCTURE):
-        arrays = _bound(step, as_traced(equation.invars, operands))
+        arrays = _evaluated(step, as_traced(equation.invars, operands))
     elif rule == EACH:
         arrays = _bound(step, operands)
     elif rule in (WIDE, ROUND_ONCE):
@@ -99,12 +101,9 @@ def run_primitive(region: Region, step: Step, operands: list[Value]) -> list[Val
     return _described(step, operands, arrays)
 
 
-def as_traced(atoms: Sequence[Any], operands: Sequence[Value]) -> list[Value]:
+def as_traced(atoms: Sequence[Any], operands: Sequence[Value]) -> list[Any]:
     """Return operands in the dtypes that the program was traced with."""
-    return [
-        cast(value, atom.aval.dtype) if is_eligible(getattr(atom.aval, "dtype", None)) else value
-        for atom, value in zip(atoms, operands, strict=True)
-    ]
+    return arrays_in(operands, (getattr(atom.aval, "dtype", None) for atom in atoms))
 
 
 def _followed(step: Step, operands: list[Value], dtype: Any) -> list[Any]:
@@ -193,11 +192,18 @@ def _bound(
     step: Step, operands: Sequence[Value], params: Mapping[str, Any] | None = None
 ) -> list[Any]:
     """Return the results of an equation, in its scope and with its source."""
+    return _evaluated(step, [value.array for value in operands], params)
+
+
+def _evaluated(
+    step: Step, arrays: Sequence[Any], params: Mapping[str, Any] | None = None
+) -> list[Any]:
+    """Return the results of an equation of arrays."""
     equation, runs = step.equation, step.program
     if params is not None and params is not equation.params:
         equation = equation.replace(params=dict(params))
         runs = program(runs.invars, runs.outvars, [equation])
-    return eval_jaxpr(runs, (), *(value.array for value in operands))
+    return eval_jaxpr(runs, (), *arrays)
 
 
 def _is_bias_added(operands: Sequence[Value]) -> bool:
@@ -215,17 +221,12 @@ def _described(step: Step, operands: Sequence[Value], arrays: Sequence[Any]) -> 
     if name not in KEEPS_NUMBERS:
         floats = [value for value in operands if is_floating(value)]
         is_weak = bool(floats) and all(value.is_weak for value in floats)
-        return [value_of(a, is_weak, is_product=name in PRODUCTS and _is_half(a)) for a in arrays]
+        return [value_of(a, is_weak, is_product=name in PRODUCTS and is_half(a)) for a in arrays]
     (value, *_), (array,) = operands, arrays
     is_weak = value.is_weak or getattr(value.array, "dtype", None) in (jnp.bool_,)  # 0 or 1
     is_vector = value.is_vector and _is_along_features(equation)
-    is_product = value.is_product and name != "broadcast_in_dim" and _is_half(array)
+    is_product = value.is_product and name != "broadcast_in_dim" and is_half(array)
     return [value_of(array, is_weak, is_vector, is_product)]
-
-
-def _is_half(array: Any) -> bool:
-    """Return whether an array is in half precision."""
-    return array.dtype in (jnp.bfloat16, jnp.float16)
 
 
 def _is_along_features(equation: Any) -> bool:

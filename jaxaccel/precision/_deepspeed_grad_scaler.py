@@ -31,7 +31,8 @@ def deepspeed_grad_scaler(
         min_loss_scale: The scale is not reduced below this.
 
     Returns:
-        A :class:`GradScaler` that also takes float16 gradients.
+        A :class:`GradScaler` that also takes float16 gradients. Schedules stand still at skipped
+        steps, as DeepSpeed's engine leaves them.
 
     Raises:
         ValueError: A count is less than 1.
@@ -66,4 +67,5 @@ def deepspeed_grad_scaler(
         hysteresis=hysteresis,
         consecutive_hysteresis=consecutive_hysteresis,
         allow_fp16=True,
+        schedule_skipped_steps=False,
     )

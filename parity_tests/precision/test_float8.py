@@ -78,6 +78,15 @@ def problem():
     return loss, [jax.tree.map(lambda p: p.astype(jnp.float32), params) for _, params, _ in split]
 
 
+def test_an_inner_region_is_in_float8_and_an_outer_one_around_it_is_not():
+    x = jnp.eye(4, dtype=jnp.float32)
+    inner = ja.precision.autocast(lambda x: x @ x, "tpu", jnp.float8_e4m3fn)
+    outer = ja.precision.autocast(lambda x: inner(x) @ x, "tpu")
+    text = str(jax.make_jaxpr(outer)(x))
+    assert text.count("new_dtype=float8_e4m3fn") == 2
+    assert text.count("dot_general") == 2
+
+
 def test_linear_layers_run_in_float8_under_autocast_and_train_nearly_as_well():
     """Ours and flax's; in e4m3 nearer than in e5m2, both within some percent."""
     loss, params = problem()

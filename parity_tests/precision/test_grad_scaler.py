@@ -322,6 +322,21 @@ def test_deepspeeds_scale_after_every_step(consecutive):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_deepspeeds_schedules_stand_still_at_skipped_steps():
+    """Its engine calls ``lr_scheduler.step()`` only where nothing has overflowed."""
+    tx = ja.optimizers.sgd(lr=ja.schedules.exponential_lr(1.0, 0.5))
+    for scaler, rate in (
+        (ja.precision.deepspeed_grad_scaler(), 1.0),
+        (ja.precision.grad_scaler(), 0.5),
+    ):
+        scaled = ja.precision.scaled_gradients(tx, scaler)
+        w = jnp.ones((), jnp.float32)
+        state = scaled.init(w)
+        _, state = scaled.update(jnp.full_like(w, jnp.inf), state, w)
+        grad = scaler.scale(w, state.scaler)
+        assert float(scaled.update(grad, state, w)[0]) == -rate
+
+
 def test_a_static_scale_stays_and_counts():
     for scaler in (
         ja.precision.grad_scaler(init_scale=128.0, dynamic=False),

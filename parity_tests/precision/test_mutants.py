@@ -63,8 +63,8 @@ MUTANTS = [
     Mutant(
         "numbers that widen",
         f"{PRECISION}_casts",
-        "or floats\n    return widest",
-        "and floats\n    return widest",
+        "if not value.is_weak] or floats",
+        "if not value.is_weak] and floats",
         test_autocast_numbers.test_numbers_do_not_widen,
         None,
     ),
