@@ -16,19 +16,18 @@
 The script prints a table and draws the curves into ``outputs/``. Everything is timed in the same
 run, in turns; b and c in three precisions. No ratio is promised: it depends on the machine.
 
-Expected on 2 cores without an accelerator (width 16, 3 epochs of 4,000 digits): 4 to 8 minutes,
+Expected on 2 cores without an accelerator (width 16, 3 epochs of 4,000 digits): 3 to 8 minutes,
 a test accuracy above 95 % in each stage, and that of half precision within half a point of
-float32's, which is five of the 1,000 digits. One such run, with ``--seeds 3``, other work on both
-cores (compare times with each other, and not with another machine's):
+float32's, which is five of the 1,000 digits. One such run:
 
     stage  precision  batch  compile      step  images/s  speed-up  train   test  skip
-    a      float32       64    3.7 s  652.2 ms        98     1.00x  98.4%  96.9%     -
-    b      float32       64    1.2 s  211.0 ms       303     3.09x  98.3%  97.3%     -
-    b      bfloat16      64    5.5 s  201.0 ms       318     3.24x  98.3%  96.9%     -
-    b      float16       64   10.8 s  230.8 ms       277     2.83x  98.3%  96.8%   0.0
-    c      float32      128    4.1 s  383.6 ms       334     3.40x  96.1%  96.8%     -
-    c      bfloat16     128   13.5 s  400.4 ms       320     3.26x  96.2%  96.9%     -
-    c      float16      128   16.4 s  421.4 ms       304     3.10x  96.4%  96.9%   0.0
+    a      float32       64    3.3 s  151.1 ms       424     1.00x  98.3%  97.1%     -
+    b      float32       64    4.1 s   85.0 ms       753     1.78x  98.4%  97.2%     -
+    b      bfloat16      64    5.7 s   83.8 ms       764     1.80x  98.4%  96.8%     -
+    b      float16       64    9.2 s   83.9 ms       763     1.80x  98.4%  96.7%   0.0
+    c      float32      128    7.1 s  144.2 ms       888     2.10x  96.6%  97.1%     -
+    c      bfloat16     128    7.9 s  143.6 ms       891     2.10x  96.5%  97.0%     -
+    c      float16      128   11.3 s  152.1 ms       841     1.99x  96.7%  97.2%   0.0
 
 The first run compiles; later ones find the programs on disk, and the column ``compile`` shrinks
 (``--no-cache`` measures it). A CPU has no other device to overlap with: it gains from compilation,
