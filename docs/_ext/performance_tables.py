@@ -48,7 +48,7 @@ def cell(column: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        if column.startswith("/") or "ratio" in column:
+        if "/" in column or "ratio" in column:
             return f"{value:.2f}" if value < 100 else f"{value:.0f}"
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else str(value)

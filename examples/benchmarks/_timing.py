@@ -6,8 +6,10 @@ and writes ``--json FILE``. Its options inherit from ``Options``; it calls ``sta
 an array.
 
 All contenders take their turn in every round, so that what slows the machine slows all of them, and
-the medians of the rounds are compared. Compiling is timed apart (``compile_in_turns``), and so are
-CPU seconds: those of all threads of this process, which tell work from waiting.
+the medians of the rounds are compared. Who follows whom changes from round to round, and a turn
+begins with calls that do not count: PyTorch's threads go on spinning for milliseconds after its
+turn, and take a core from whoever is next. Compiling is timed apart (``compile_in_turns``), and so
+are CPU seconds: those of all threads of this process, which tell work from waiting.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ Row = dict[str, Any]
 PACKAGES = ("jaxaccel", "jax", "jaxlib", "flax", "optax", "numpy", "torch")
 SHORTEST_TURN = 0.02
 """Seconds: what is faster is called several times a turn, as often for all contenders."""
+SETTLING = 0.01
+"""Seconds of calls before a turn that do not count."""
 
 
 @dataclasses.dataclass
@@ -107,14 +111,25 @@ def in_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, Times]:
     gc.collect()  # or it falls on whoever's turn it happens to be
     gc.disable()
     try:
-        for _ in range(rounds):
-            for name, run in runs.items():
-                wall, cpu = one_turn(run, calls[name])
+        for round in range(rounds):
+            first = round % len(runs)
+            for name in (*[*runs][first:], *[*runs][:first]):
+                settle(runs[name])
+                wall, cpu = one_turn(runs[name], calls[name])
                 times[name].wall.append(wall)
                 times[name].cpu.append(cpu)
     finally:
         gc.enable()
     return times
+
+
+def settle(run: Run) -> None:
+    """Call once, and again until the one before is out of the caches and its threads are asleep."""
+    begin = time.perf_counter()
+    while True:
+        jax.block_until_ready(run())
+        if time.perf_counter() - begin > SETTLING:
+            return
 
 
 def one_turn(run: Run, calls: int) -> tuple[float, float]:

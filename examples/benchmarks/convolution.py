@@ -50,14 +50,19 @@ class Args(timing.Options):
 
 
 def main(args: Args) -> None:
-    """Print a table per layer."""
+    """Print a table per width."""
     if args.smoke:
         args = dataclasses.replace(args, widths=(4,), batch=2)
     timing.start(args)
     limits = timing.limits(args.smoke)
-    shapes = dict.fromkeys(shape for width in args.widths for shape in shapes_of(width))
-    shapes = list(shapes)[:2] if args.smoke else shapes
-    timing.report(args, (table(shape, args, limits) for shape in shapes))
+    timing.report(args, (table(width, args, limits) for width in args.widths))
+
+
+def table(width: int, args: Args, limits: timing.Limits) -> timing.Table:
+    """Return a row per layer."""
+    shapes = shapes_of(width)[: 2 if args.smoke else None]
+    title = f"layers of a ResNet-10 of width {width}, batch {args.batch}"
+    return timing.Table(title, [row(shape, args, limits) for shape in shapes])
 
 
 def shapes_of(width: int) -> list[Shape]:
@@ -69,7 +74,7 @@ def shapes_of(width: int) -> list[Shape]:
     return found
 
 
-def table(shape: Shape, args: Args, limits: timing.Limits) -> timing.Table:
+def row(shape: Shape, args: Args, limits: timing.Limits) -> timing.Row:
     """Return the times of a layer: of the pass forward, and of each gradient by itself."""
     rng, pad = np.random.default_rng(0), shape.window // 2
     reduced = -(-shape.size // shape.stride)
@@ -77,7 +82,7 @@ def table(shape: Shape, args: Args, limits: timing.Limits) -> timing.Table:
     w = rng.normal(size=(shape.window, shape.window, shape.inputs, shape.outputs))
     dy = rng.normal(size=(args.batch, reduced, reduced, shape.outputs)).astype(np.float32)
     arrays = [jnp.asarray(array, jnp.float32) for array in (x, w, dy)]
-    stride, rows = (shape.stride,) * 2, []
+    stride, found = (shape.stride,) * 2, {"layer": str(shape)}
 
     def ours(x: Any, w: Any) -> Any:
         return ja.functional.conv2d(x, w, stride=shape.stride, padding=pad)
@@ -91,9 +96,10 @@ def table(shape: Shape, args: Args, limits: timing.Limits) -> timing.Table:
     for kind, run in theirs.items():
         runs = {"jaxaccel": jax_run(kind, ours, arrays), "XLA": jax_run(kind, xlas, arrays)}
         times = timing.in_turns({**runs, "torch": run}, args.rounds)
-        found = timing.rows_of(times, ["XLA", "torch"], seconds)
-        rows += [{"pass": kind} | row for row in found]
-    return timing.Table(str(shape), rows)
+        ours_alone = timing.rows_of(times, ["XLA", "torch"], seconds)[0]
+        for column in ("ms", "/ XLA", "/ torch", "/ limit"):
+            found[f"{kind} {column}"] = ours_alone[column]
+    return found
 
 
 def jax_run(kind: str, function: Any, arrays: list[jax.Array]) -> timing.Run:

@@ -9,6 +9,8 @@ from jaxaccel.data._distributed_sampler import distributed_sampler
 from jaxaccel.data._image_set import ImageSet
 from jaxaccel.data._load import load
 from jaxaccel.data._normalize import normalize
+from jaxaccel.data._pad_sequence import bucket_size, pad_sequence
+from jaxaccel.data._pad_to_bucket import pad_to_bucket
 from jaxaccel.data._prefetch import prefetch_to_device
 from jaxaccel.data._random_crop import random_crop
 from jaxaccel.data._random_horizontal_flip import random_horizontal_flip
@@ -31,6 +33,9 @@ __all__ = [
     "DataLoaderState",
     "worker_seeds",
     "WorkerSeeds",
+    "pad_sequence",
+    "bucket_size",
+    "pad_to_bucket",
     "prefetch_to_device",
     "normalize",
     "random_crop",

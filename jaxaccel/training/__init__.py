@@ -4,6 +4,7 @@ from jaxaccel._names import teach
 from jaxaccel._packed import Packed
 from jaxaccel._types import Gradients
 from jaxaccel.training._accumulate import accumulate
+from jaxaccel.training._deterministic import set_deterministic
 from jaxaccel.training._evaluate import evaluate
 from jaxaccel.training._fit import History, fit
 from jaxaccel.training._gradients import gradients
@@ -32,6 +33,7 @@ __all__ = [
     "History",
     "evaluate",
     "update_bn",
+    "set_deterministic",
 ]
 
 teach(__name__)
