@@ -2,7 +2,7 @@
 
 from jaxaccel._names import teach
 from jaxaccel.aot._cache import compilation_cache
-from jaxaccel.aot._recompiles import Counted, Recompile, count_recompiles
+from jaxaccel.aot._recompiles import Recompile, count_recompiles
 from jaxaccel.aot._report import Report, report
 from jaxaccel.aot._topology import topology_devices
 
@@ -13,7 +13,6 @@ __all__ = [
     "Report",
     "count_recompiles",
     "Recompile",
-    "Counted",
 ]
 
 teach(__name__)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 
 from jaxaccel._checked import checked_but
+from jaxaccel._functions import is_function
 
 _Signature = dict[str, str]
 """Place of an argument -> what a program depends on of it."""
@@ -23,7 +24,7 @@ class Recompile(NamedTuple):
     """What differs from the earlier call that is most alike; none for the first."""
 
 
-class Counted(Protocol):
+class _Counted(Protocol):
     """What :func:`count_recompiles` returns: the function, with a record."""
 
     recompiles: list[Recompile]
@@ -35,7 +36,7 @@ class Counted(Protocol):
 
 
 @checked_but("fn")
-def count_recompiles(fn: Callable[..., Any], *, limit: int | None = 8) -> Counted:
+def count_recompiles(fn: Callable[..., Any], *, limit: int | None = 8) -> _Counted:
     """Return the function, which notes each call that needs a program of its own, and why.
 
     A compiled function has a program for every combination of its arguments' structure, shapes,
@@ -68,7 +69,7 @@ def count_recompiles(fn: Callable[..., Any], *, limit: int | None = 8) -> Counte
         >>> print(len(total.recompiles), total.recompiles[-1].changes)
         2 ("args[0]['x']: float32[5,3], was float32[8,3]",)
     """
-    if not callable(fn):
+    if not is_function(fn):
         raise TypeError(f"fn must be a function, got {fn!r:.80}; pass a step or jax.jit(f)")
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, or None for no warning, got {limit}")

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxaccel._check_trees import MASKED
 from jaxaccel._checked import checked, checked_but
+from jaxaccel._host_arrays import host_array
 
 
 @checked_but("sequences")
@@ -112,20 +114,25 @@ def bucket_size(length: int, sizes: Sequence[int] | None = None) -> int:
 
 def _arrays(sequences: Any) -> list[np.ndarray]:
     """Return the sequences as arrays of equal sizes behind the first axis, one or more."""
-    if isinstance(sequences, (str, bytes, dict)) or not hasattr(sequences, "__iter__"):
+    is_one = isinstance(sequences, (str, bytes, dict)) or getattr(sequences, "ndim", 1) == 0
+    if is_one or not hasattr(sequences, "__len__"):
         raise TypeError(
             "pad_sequence: Expected iterable for input sequences, but got arg of type: "
-            f"{type(sequences)}"
+            f"{type(sequences)}\nsequences is {sequences!r:.60}; pass a list of arrays"
         )
-    arrays = [np.asarray(sequence) for sequence in sequences]
+    if any(isinstance(each, np.ma.MaskedArray) for each in [sequences, *sequences]):
+        raise TypeError(f"sequences is {sequences!r:.60}; {MASKED}")
+    try:
+        arrays = [host_array(f"sequences[{place}]", each) for place, each in enumerate(sequences)]
+    except TypeError as error:
+        raise TypeError(f"{error}; sequences is {sequences!r:.60}") from error
     if not arrays:
         raise ValueError("received an empty list of sequences")
     for index, array in enumerate(arrays):
-        if array.dtype == object or array.dtype.kind in "USM":
-            raise TypeError(f"sequences[{index}] must be an array of numbers, got {array!r:.80}")
         if array.ndim == 0 or array.shape[1:] != arrays[0].shape[1:]:
             raise ValueError(
                 f"sequences[{index}] has shape {array.shape} and sequences[0] {arrays[0].shape}; "
-                "all must have the same sizes but for the first, along which they are padded"
+                "all must have the same sizes but for the first, along which they are padded, got "
+                f"{sequences!r:.60}"
             )
     return arrays

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked_but
+from jaxaccel._host_arrays import host_array
 from jaxaccel.data._pad_sequence import bucket_size
 
 
@@ -52,8 +53,8 @@ def pad_to_bucket(
     check_arrays("batch", batch)
     if axis < 0:
         raise ValueError(f"axis must be at least 0, as arrays differ in their axes, got {axis}")
-    leaves, treedef = jax.tree.flatten(batch)
-    arrays = [np.asarray(leaf) for leaf in leaves]
+    leaves, treedef = jax.tree.flatten_with_path(batch)
+    arrays = [host_array("batch" + jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
     lengths = {array.shape[axis] for array in arrays if array.ndim > axis}
     if len(lengths) != 1:
         raise ValueError(

@@ -29,6 +29,9 @@ def set_deterministic(mode: bool = True) -> None:
     Args:
         mode: False takes it back.
 
+    Returns:
+        Nothing.
+
     Raises:
         TypeError: ``mode`` is not a bool.
         RuntimeError: There are arrays already, or JAX was asked for its devices: XLA would not see

@@ -81,7 +81,11 @@ def test_padding_along_the_steps_leaves_what_has_no_such_axis():
     [
         (lambda: ja.data.pad_sequence([]), ValueError, "received an empty list of sequences"),
         (lambda: ja.data.pad_sequence(3), TypeError, "Expected iterable for input sequences"),
-        (lambda: ja.data.pad_sequence([1.0]), ValueError, r"sequences\[0\] has shape \(\)"),
+        (
+            lambda: ja.data.pad_sequence([1.0]),
+            ValueError,
+            r"sequences\[0\] has shape \(\)",
+        ),
         (lambda: ja.data.pad_sequence(["ab"]), TypeError, r"sequences\[0\] must be an array"),
         (
             lambda: ja.data.pad_sequence([np.ones((2, 3)), np.ones((2, 4))]),

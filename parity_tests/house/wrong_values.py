@@ -146,6 +146,7 @@ ANYTHING = {
         )
     },
     "training.fit.state": OF_THE_USER,
+    "data.pad_to_bucket.batch": "a tree of the user's, of which the body asks one size",
     "training.unpacked.tree": OF_THE_USER,
     "training.packed_as.tree": OF_THE_USER,
     "training.packed_as.like": OF_THE_USER,
