@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 import jaxaccel as ja
@@ -48,6 +49,7 @@ def test_flags_are_written_once_and_taken_back_before_the_first_array():
 
 
 def test_arrays_that_are_there_are_an_error_and_leave_the_flags(monkeypatch):
+    jax.devices()
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=4")
     with pytest.raises(RuntimeError, match="before the first array"):
         ja.training.set_deterministic()
