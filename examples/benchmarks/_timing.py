@@ -7,7 +7,7 @@ an array.
 
 All contenders take their turn in every round, so that what slows the machine slows all of them, and
 the medians of the rounds are compared. Who follows whom changes from round to round, and a turn
-begins with calls that do not count: PyTorch's threads go on spinning for milliseconds after its
+begins with calls that do not count: PyTorch's threads go on spinning for some 10 ms after its
 turn, and take a core from whoever is next. Compiling is timed apart (``compile_in_turns``), and so
 are CPU seconds: those of all threads of this process, which tell work from waiting.
 """
@@ -98,7 +98,7 @@ def start(options: Options) -> None:
 def in_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, Times]:
     """Return the seconds of each run; all take their turn in each round, after two uncounted ones.
 
-    A turn is as many calls as fill 20 ms.
+    A turn is as many calls as fill 20 ms, after a rest of 30 ms.
     """
     for run in runs.values():
         jax.block_until_ready(run())

@@ -13,11 +13,8 @@ def anneal(xp: Any, strategy: str, start: Any, end: Any, done: Any, left: Any) -
     neither subtracts two nearly equal numbers, so a tiny value keeps its digits in float32.
     Past either end the curve goes on (the cosine swings back, the line stays straight).
     """
+    weight = xp.minimum(done, left)
     if strategy == "cos":
-        done_weight = xp.sin(0.5 * math.pi * done) ** 2
-        left_weight = xp.sin(0.5 * math.pi * left) ** 2
-    else:
-        done_weight, left_weight = done, left
-    from_start = start + (end - start) * done_weight
-    from_end = end + (start - end) * left_weight
+        weight = xp.sin(0.5 * math.pi * weight) ** 2
+    from_start, from_end = start + (end - start) * weight, end + (start - end) * weight
     return xp.where(done <= left, from_start, from_end)

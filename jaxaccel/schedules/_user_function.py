@@ -19,15 +19,19 @@ def call_at(name: str, function: Callable[[Any], Any], xp: Any, k: Any) -> Any:
     Known integers are Python ints, as in PyTorch, and one at a time. Traced ones are JAX scalars.
     """
 
-    def value_at(step: Any) -> Any:
-        return number_of(name, function(step), "return")
+    def number(value: Any) -> Any:
+        return number_of(name, value, "return")
 
     if xp is np:
-        values = [float(value_at(int(step))) for step in k.ravel()]
+        # Most return Python's floats, of which nothing is to be asked: there may be a million.
+        values = [
+            value if type(value := function(step)) is float else float(number(value))
+            for step in k.ravel().tolist()
+        ]
         return np.array(values, dtype=np.float64).reshape(k.shape)
     # The user's own arithmetic mixes integers and floats.
     with schedules_are_traced(name), jax.numpy_dtype_promotion("standard"):
-        call = lambda step: jnp.asarray(value_at(step)).astype(float)  # noqa: E731
+        call = lambda step: jnp.asarray(number(function(step))).astype(float)  # noqa: E731
         return call(k) if k.ndim == 0 else jax.vmap(call)(k.ravel()).reshape(k.shape)
 
 
