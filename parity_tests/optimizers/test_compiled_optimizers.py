@@ -7,7 +7,12 @@ BOUNDS = {
     "cpu": {
         "sgd": {"bytes_accessed": 1.001, "temporary_bytes": 1.0, "flops": 1.001, "fusions": 1.1},
         "adamw": {"bytes_accessed": 1.001, "temporary_bytes": 1.0, "flops": 1.0, "fusions": 1.0},
-        "adafactor": {"bytes_accessed": 0.85, "temporary_bytes": 1.05, "flops": 0.7, "fusions": 0.85},
+        "adafactor": {
+            "bytes_accessed": 0.85,
+            "temporary_bytes": 1.05,
+            "flops": 0.7,
+            "fusions": 0.85,
+        },
         "accumulate": {"bytes_accessed": 0.45, "temporary_bytes": 0.35, "flops": 0.5},
     },
     "tpu": {
