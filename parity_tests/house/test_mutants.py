@@ -2,19 +2,12 @@
 
 A wrong formula is seen by the quick tier alone: its row names a function, whose quick tests must
 fail. What shows elsewhere names a check of its own and what that is called on.
-A row replaces one text in the source of one module. The module's functions get the code of the
-changed source, so that everyone who has imported them runs it.
 """
-
-import contextlib
-import importlib
-import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import jax
 import pytest
 
+from parity_tests.harness.planted import Mutant, planted
 from parity_tests.harness.quick import PLANTED_BUG, quick_tests
 from parity_tests.nn import rows_fused_layers, test_norm_layers
 from parity_tests.optimizers import (
@@ -29,17 +22,6 @@ from parity_tests.registry import rows
 from parity_tests.training import test_scaler
 
 CASES = {f"{case.function.split('.')[0]}.{case.id}": case for case in rows()}
-
-
-class Mutant(NamedTuple):
-    """A bug: where, the text that goes, the text that comes, and the check that must see it."""
-
-    why: str
-    module: str
-    original: str
-    mutated: str
-    check: Callable[..., Any]
-    row: Any
 
 
 # --- the checks ---------------------------------------------------------------------------------
@@ -949,36 +931,6 @@ MUTANTS = [
         False,
     ),
 ]
-
-
-@contextlib.contextmanager
-def traces_forgotten(module):
-    """Trace anew, before and after, what has one trace for all calls (``_tracing.traced_once``)."""
-    shares_traces = module.split(".")[1] in ("functional", "transforms")
-    try:
-        if shares_traces:
-            jax.clear_caches()
-        yield
-    finally:
-        if shares_traces:
-            jax.clear_caches()
-
-
-@contextlib.contextmanager
-def planted(mutant):
-    """Run with the bug in place."""
-    module = importlib.import_module(mutant.module)
-    source = inspect.getsource(module)
-    assert source.count(mutant.original) == 1
-    changed = source.replace(mutant.original, mutant.mutated)
-    namespace = {"__name__": module.__name__}
-    exec(compile(changed, f"<{mutant.why}>", "exec", dont_inherit=True), namespace)
-    with pytest.MonkeyPatch.context() as patch, traces_forgotten(mutant.module):
-        for name, function in vars(module).items():
-            if inspect.isfunction(function) and function.__module__ == module.__name__:
-                own, other = inspect.unwrap(function), inspect.unwrap(namespace[name])
-                patch.setattr(own, "__code__", other.__code__)
-        yield
 
 
 passed = set()

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from jaxaccel.precision import _autocast_inner
-from parity_tests.house.test_mutants import Mutant, planted
+from parity_tests.harness.planted import Mutant, planted
 from parity_tests.precision import test_autocast, test_autocast_knows, test_autocast_numbers
 
 PRECISION = "jaxaccel.precision._autocast"
