@@ -26,8 +26,12 @@ def _jvp(primals: Any, tangents: Any) -> Any:
 
 def varying_like(like: jax.Array, array: jax.Array) -> jax.Array:
     """Return an array as each device's own wherever another one is, inside ``shard_map``."""
-    varying = jax.typeof(like).manual_axis_type.varying
-    missing = tuple(varying - jax.typeof(array).manual_axis_type.varying)
+    return varying_over(jax.typeof(like).manual_axis_type.varying, array)
+
+
+def varying_over(axes: frozenset[Any], array: jax.Array) -> jax.Array:
+    """Return an array as each device's own over some axes of a mesh, inside ``shard_map``."""
+    missing = tuple(axes - jax.typeof(array).manual_axis_type.varying)
     return jax.lax.pcast(array, missing, to="varying") if missing else array
 
 

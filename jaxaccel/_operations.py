@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 
+from jaxaccel._gradient import varying_like
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK: Final = "jaxaccel op: "
@@ -57,7 +59,7 @@ def operation_of(equation: JaxprEqn) -> Operation | None:
 
     Both bodies take the equation's operands in its order, each in the dtype of their own variables,
     and return its results in the dtypes in which they come. What was differentiated inside a region
-    has the body that its derivative took, or none that is whole, and is no mark then.
+    has the body that its derivative took, or none that is whole, and is not a mark then.
     """
     name = equation.params.get("name") if equation.primitive.name == "jit" else None
     if not isinstance(name, str) or not name.startswith(_MARK):
@@ -182,6 +184,8 @@ def _jit(
 
     def both(*arrays: Any) -> Any:
         dtype, results = _dtype_of_region.value, []
+        # Before any cast: what devices share has a gradient that they sum, in float32 so.
+        arrays = tuple(functools.reduce(_varying, arrays, array) for array in arrays)
         if facts.has_wide:
             results.append(wide(*(_as(array, jnp.float32) for array in arrays)))
         if facts.low != ():
@@ -190,6 +194,11 @@ def _jit(
         return _as_traced(plain, arrays, results[0], facts.has_wide)
 
     return compiled_as(_MARK + name, both)
+
+
+def _varying(array: Any, like: Any) -> Any:
+    """Return an array as each device's own where another one is, inside ``shard_map``."""
+    return varying_like(like, array)
 
 
 def _as_traced(plain: Callable[..., Any], arrays: Any, results: Any, is_wide: bool) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._math import compute_dtype
-from jaxaccel._operations import operation
+from jaxaccel._operations import in_region, operation
 from jaxaccel._types import Generator
 from jaxaccel.functional import linear
 from jaxaccel.init import uniform
@@ -113,7 +113,9 @@ def run(
     count, batch = len(_suffixes(layer)), values.shape[1]
     shapes = [(count, batch, size) for size in sizes]
     if states is None:
-        states = tuple(jnp.zeros(shape, values.dtype) for shape in shapes)
+        states = tuple(_zeros(shape, values) for shape in shapes)
+        if layer.proj_size:  # h, of which there are products alone
+            states = (jnp.zeros_like(states[0]), *states[1:])
     check_states(states, shapes, values.dtype)
     check_lengths(lengths, batch)
     inside = None if lengths is None else _inside(lengths, len(values))
@@ -131,6 +133,8 @@ def _layers(
     """Run layer after layer over (L, N, features); each direction is a scan."""
     directions = 2 if layer.bidirectional else 1
     suffixes, last = _suffixes(layer), []
+    # The steps add the bias where nothing is rounded between: a pass less over all of them.
+    adds_bias = values.dtype == compute_dtype(values.dtype) and not in_region()
     for index in range(layer.num_layers):
         outputs = []
         if index > 0:
@@ -139,15 +143,15 @@ def _layers(
             initial = tuple(state[place] for state in states)
             parameters = _parameters(layer, suffixes[place])
             reverse = suffixes[place].endswith("_reverse")
-            output, final = _scan(parameters, values, initial, inside, cell, reverse)
+            scan = _fused if cell.is_fused and parameters[-1] is None else _composed
+            output, final = scan(parameters, values, initial, inside, cell, reverse, adds_bias)
             outputs.append(output)
             last.append(final)
         values = jnp.concatenate(outputs, -1)
     return values, tuple(jnp.stack(parts) for parts in zip(*last, strict=True))
 
 
-@operation(lambda arguments: arguments["cell"].layer, low=None, has_wide=False)
-@functools.partial(jax.jit, static_argnames=("cell", "reverse"), inline=True)
+@functools.partial(jax.jit, static_argnames=("cell", "reverse", "adds_bias"), inline=True)
 def _scan(
     parameters: Sequence[Any],
     values: jax.Array,
@@ -155,18 +159,35 @@ def _scan(
     inside: jax.Array | None,
     cell: Cell,
     reverse: bool,
+    adds_bias: bool,
 ) -> tuple[jax.Array, States]:
     """Run one direction of one layer; what does not wait for the last step is one product.
 
     Compiled here, since a scan by itself is compiled anew whenever it is called.
     """
     weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = parameters
-    # The steps add the bias where nothing is rounded between: a pass less over all of them.
-    is_wide = values.dtype == compute_dtype(values.dtype)
-    projected = linear(values, weight_ih, None if is_wide else bias_ih)
-    others = (weight_hh, bias_hh, weight_hr, bias_ih if is_wide else None)
+    projected = linear(values, weight_ih, None if adds_bias else bias_ih)
+    others = (weight_hh, bias_hh, weight_hr, bias_ih if adds_bias else None)
     final, output = steps(cell, reverse, projected, others, initial, inside)
     return output, final
+
+
+def _name(arguments: Mapping[str, Any]) -> str:
+    """Return PyTorch's name of all steps of a layer; projections make another one of an LSTM."""
+    cell, projection = arguments["cell"], arguments["parameters"][-1]
+    return cell.layer if projection is None else f"{cell.layer}_with_projections"
+
+
+_fused = operation(_name, low=None, has_wide=False)(_scan)
+"""What is one kernel of PyTorch's everywhere."""
+
+_composed = operation(_name, low=None)(_scan)
+"""What PyTorch composes of a product and more for every step, on CPUs."""
+
+
+def _zeros(shape: tuple[int, ...], values: jax.Array) -> jax.Array:
+    """Return zeros in a dtype that Python may not see: autocast's of what they stand beside."""
+    return jnp.where(False, values[:1, :, :1], jnp.zeros(shape, values.dtype))
 
 
 def _parameters(layer: Recurrent, suffix: str) -> list[jax.Array | None]:

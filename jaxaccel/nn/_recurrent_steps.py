@@ -34,6 +34,8 @@ class Cell(NamedTuple):
     """``(activated, states) -> states``."""
     layer: str
     """PyTorch's operation that is all steps of a layer."""
+    is_fused: bool = True
+    """Whether that is one kernel on CPUs too."""
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -265,4 +267,4 @@ def _gru_step(activated: Gates, states: States) -> States:
 tanh_cell = Cell(_sum, _tanh, _move_tanh, _is_state, "rnn_tanh")
 relu_cell = Cell(_sum, _relu, _move_relu, _is_state, "rnn_relu")
 lstm_cell = Cell(_sum, _lstm, _move_lstm, _lstm_step, "lstm")
-gru_cell = Cell(_gru_join, _gru, _move_gru, _gru_step, "gru")
+gru_cell = Cell(_gru_join, _gru, _move_gru, _gru_step, "gru", is_fused=False)

@@ -51,17 +51,22 @@ def is_half(array: Any) -> bool:
 
 
 def cast(value: Value, dtype: Any) -> Value:
-    """Return a value in a dtype; what is no matter of autocast's comes back as it is."""
+    """Return a value in a dtype; what autocast does not cast comes back as it is."""
     if not is_floating(value) or value.array.dtype == dtype:
         return value
     return value._replace(array=_converted(value, jnp.dtype(dtype)))
+
+
+def cast_array(array: Any, dtype: Any) -> Any:
+    """Return an array in a dtype, if it is one that autocast casts."""
+    return cast(Value(array), dtype).array
 
 
 def _converted(value: Value, dtype: np.dtype) -> Any:
     """Return the array in a dtype; finite numbers stay finite where they stand for a mask.
 
     ``finfo(x.dtype).min`` is read by Python while all is float32: in float16 it would be -inf, and
-    a row of it no number.
+    the softmax of a row of it NaN.
     """
     array = value.array
     overflows = value.is_weak and dtype == jnp.float16 and array.dtype != dtype

@@ -11,10 +11,12 @@ import numpy as np
 from jax.core import eval_jaxpr
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
+from jaxaccel._gradient import varying_over
 from jaxaccel._operations import Operation
 from jaxaccel.precision._autocast_casts import (
     Value,
     cast,
+    cast_array,
     counting,
     is_floating,
     is_half,
@@ -73,11 +75,16 @@ def run_operation(
         body: Any = operation.wide or operation.low  # in a region that is off both are in float32
         return _as_main(operands, _in_place(step, body, operands), has_one_dtype=False)
     named = class_of(reader.region, operation.name)
+    if named == "composed" and operation.wide is not None:
+        with in_scope(step.equation):
+            own = _placed(operation.wide, operands)
+            return reader.run(operation.wide.jaxpr, operation.wide.consts, own)
     is_low = named == "lower"
     if named not in ("lower", "float32", "float32 by output"):
         is_low = _are_half(operation, operands)
     if named == "lower" and operation.name == "linear" and reader.region.product is not None:
-        arrays = [cast(value, reader.region.dtype).array for value in operands]
+        own = _placed(operation.low, operands)
+        arrays = [cast(value, reader.region.dtype).array for value in own]
         return [value_of(float8_linear(reader.region.product, *arrays))]
     body = operation.low if is_low else operation.wide
     if body is None:
@@ -108,7 +115,7 @@ def _as_operand(
     dtype = max(dtypes, key=lambda each: jnp.dtype(each).itemsize)
     is_low = [is_half(aval) for aval in operation.low.out_avals]
     return [
-        value_of(cast(Value(array), dtype).array if low else array)
+        value_of(cast_array(array, dtype) if low else array)
         for array, low in zip(arrays, is_low, strict=True)
     ]
 
@@ -117,10 +124,19 @@ def _in_place(step: Step, body: ClosedJaxpr, operands: Sequence[Value]) -> list[
     """Evaluate a body on the operands, in the scope of the step."""
     given = [
         cast(value, aval.dtype) if is_floating(value) else value
-        for value, aval in zip(operands, body.in_avals, strict=True)
+        for value, aval in zip(_placed(body, operands), body.in_avals, strict=True)
     ]
     with in_scope(step.equation):
         return eval_jaxpr(body.jaxpr, body.consts, *(value.array for value in given))
+
+
+def _placed(body: ClosedJaxpr | None, operands: Sequence[Value]) -> list[Value]:
+    """Return operands as each device's own where a body has them so, inside ``shard_map``."""
+    assert body is not None
+    return [
+        value._replace(array=varying_over(aval.manual_axis_type.varying, value.array))
+        for value, aval in zip(operands, body.in_avals, strict=True)
+    ]
 
 
 # --- others' ------------------------------------------------------------------------------------
@@ -133,7 +149,7 @@ def run_composite(reader: Reader, step: Step, operands: list[Value]) -> list[Val
     program = step.program
     named = class_of(reader.region, composite.operation)
     if named == "lower":
-        # What is no product runs by cuda's list inside, which has a softmax's pieces in float32.
+        # What is not a product runs by cuda's list inside: a softmax's pieces are in float32 there.
         dtype = reader.region.dtype
         inner = reader._replace(region=reader.region._replace(device_type="cuda"))
         given = [cast(value, dtype) for value in operands]
@@ -150,7 +166,7 @@ def _as_main(operands: Sequence[Value], arrays: Sequence[Any], has_one_dtype: bo
     if main is None:
         return [value_of(array) for array in arrays]
     return [
-        value_of(cast(Value(array), main.array.dtype).array)
+        value_of(cast_array(array, main.array.dtype))
         if has_one_dtype or is_only or sorted(np.shape(array)) == sorted(np.shape(main.array))
         else value_of(array)
         for array in arrays

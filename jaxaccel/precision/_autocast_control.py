@@ -20,8 +20,6 @@ Structure = Callable[[Reader, Any, list[Value]], list[Value]]
 
 def structure_of(equation: Any) -> Structure | None:
     """Return how an equation is run that holds functions; None for another one."""
-    if equation.primitive.name == "cond" and equation.params.get("branches_platforms") is not None:
-        return None  # chosen when it is lowered, which only JAX can write again
     return _STRUCTURES.get(equation.primitive.name)
 
 
@@ -163,8 +161,25 @@ def _run_cond(reader: Reader, equation: Any, operands: list[Value]) -> list[Valu
 
             return run
 
-        results = jax.lax.switch(index.array, [unified(branch) for branch in branches], *arrays)
-    return values_of(results)
+        functions = [unified(branch) for branch in branches]
+        platforms = equation.params.get("branches_platforms")
+        if platforms is None:
+            return values_of(jax.lax.switch(index.array, functions, *arrays))
+        return values_of(_by_platform(platforms, functions, arrays))
+
+
+def _by_platform(
+    platforms: Sequence[tuple[str, ...] | None],
+    functions: Sequence[Callable[..., list[Any]]],
+    arrays: Sequence[Any],
+) -> list[Any]:
+    """Run a choice that is made when the program is lowered."""
+    choices: list[tuple[str, Any]] = [
+        (name, function)
+        for names, function in zip(platforms, functions, strict=True)
+        for name in names or ("default",)
+    ]
+    return jax.lax.platform_dependent(*arrays, **dict(choices))
 
 
 def _run_remat(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:

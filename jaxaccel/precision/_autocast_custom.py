@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaccel.precision._autocast_casts import Value, cast, is_floating, value_of
+from jaxaccel.precision._autocast_casts import Value, cast, cast_array, is_floating, value_of
 from jaxaccel.precision._autocast_composites import Reader
 from jaxaccel.precision._autocast_inner import inner, values_of
 from jaxaccel.precision._autocast_plan import in_scope
@@ -90,7 +90,7 @@ def _run_backward(
         has_any[:] = [isinstance(result, jax.Array) for result in results]
         return [result for result, is_one in zip(results, has_any, strict=True) if is_one]
 
-    declared = [_in_dtype(array, aval.dtype) for array, aval in given]
+    declared = [cast_array(array, aval.dtype) for array, aval in given]
     program = jax.make_jaxpr(traced)(*declared)
     values = [value_of(array) for array, _ in given]
     found = iter(reader.run(program.jaxpr, program.consts, values))
@@ -98,11 +98,6 @@ def _run_backward(
         _as(next(found), array) if is_one else None
         for is_one, array in zip(has_any, like, strict=True)
     )
-
-
-def _in_dtype(array: Any, dtype: Any) -> Any:
-    """Return an array in a dtype, if it is one that autocast casts."""
-    return cast(Value(array), dtype).array
 
 
 def _all_as(values: Sequence[Value], like: Sequence[Any]) -> tuple[Any, ...]:

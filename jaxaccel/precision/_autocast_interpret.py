@@ -58,11 +58,16 @@ class Reader(NamedTuple):
         if equation.primitive.name == "jit":
             if (operation := operation_of(equation)) is not None:
                 return run_operation(self, step, operation, operands)
+            closed = equation.params["jaxpr"]
             if (region := inner_region_of(equation)) is not None:
-                closed = equation.params["jaxpr"]
                 return self._replace(region=region).run(closed.jaxpr, closed.consts, operands)
-            if (dtype := visible_cast_of(equation)) is not None:
-                return [value_of(cast(operands[0], dtype).array)]
+            if (dtypes := visible_cast_of(equation)) is not None:
+                unnoted = self._replace(notes=None)
+                results = unnoted.run(closed.jaxpr, closed.consts, operands)
+                return [
+                    value if dtype is None else value_of(cast(value, dtype).array)
+                    for value, dtype in zip(results, dtypes, strict=True)
+                ]
         if (structure := structure_of(equation)) is not None:
             return structure(self, equation, operands)
         return run_primitive(self.region, step, operands)

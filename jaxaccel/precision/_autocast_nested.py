@@ -37,7 +37,14 @@ def with_visible_cast(array: Any, dtype: Any) -> jax.Array:
     return compiled_as(f"{_CAST}{jnp.dtype(dtype)}", lambda x: x.astype(dtype))(array)
 
 
-def visible_cast_of(equation: Any) -> Any:
-    """Return the dtype that an equation casts to visibly, or None for another one."""
+def visible_cast_of(equation: Any) -> list[Any] | None:
+    """Return the dtypes that an equation casts to visibly, or None for another one.
+
+    One for each result; None for one that stays as it is: what was differentiated inside the region
+    has tangents beside the array, or is a cotangent on its way back.
+    """
     name = equation.params["name"]
-    return jnp.dtype(name.removeprefix(_CAST)) if name.startswith(_CAST) else None
+    if not name.startswith(_CAST):
+        return None
+    dtype = jnp.dtype(name.removeprefix(_CAST))
+    return [dtype if v.aval.dtype == dtype else None for v in equation.outvars]

@@ -66,7 +66,8 @@ def _name_and_rule(region: Region, step: Step, operands: Sequence[Value]) -> tup
     name = equation.primitive.name
     if name == "jit":
         if (operation := operation_of(equation)) is not None:
-            return operation.name, class_of(region, operation.name) or "follow"
+            named = class_of(region, operation.name)
+            return operation.name, STRUCTURE if named == "composed" else named or "follow"
         kind, _, rest = equation.params["name"].partition(": ")
         return ("to", f"to {rest}") if kind == "jaxaccel to" else (name, STRUCTURE)
     if name not in PRIMITIVES:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-CastClass: TypeAlias = Literal["lower", "float32", "float32 by output", "widest", "raises", "keep"]
+CastClass: TypeAlias = Literal[
+    "lower", "float32", "float32 by output", "widest", "raises", "keep", "composed"
+]
 """In half precision; in float32; in float32 unless the call names a dtype; in the widest dtype of
 the operands; refused; computed in float32 and returned in the operand's dtype, which PyTorch's
-kernels do that no list names."""
+kernels do that no list names; operation by operation, of which PyTorch composes it there."""
 
 _CUDA: Final[dict[CastClass, str]] = {
     "lower": """
@@ -78,6 +80,7 @@ _COMPOSED_ON_CUDA: Final[dict[str, CastClass]] = {
     "local_response_norm": "float32",  # pow, and a quotient of it
     "local_response_norm1d": "float32",
     "lstm": "lower",  # of all steps, by cuDNN, whose kernel casts outside of the lists
+    "lstm_with_projections": "lower",
     "gru": "lower",
     "rnn_tanh": "lower",
     "rnn_relu": "lower",
@@ -86,7 +89,8 @@ _COMPOSED_ON_CUDA: Final[dict[str, CastClass]] = {
 _COMPOSED_ON_CPU: Final[dict[str, CastClass]] = {
     "local_response_norm": "float32",  # avg_pool3d, and a quotient of it
     "lstm": "lower",  # mkldnn_rnn_layer
-    "gru": "lower",  # its products; PyTorch adds them to a state in the input's dtype
+    "lstm_with_projections": "composed",  # the cell's state keeps the input's dtype
+    "gru": "composed",  # products in half precision, the state in the input's dtype
     "rnn_tanh": "lower",  # linear, and a hyperbolic tangent of it
     "rnn_relu": "lower",
 }

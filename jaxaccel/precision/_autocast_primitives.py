@@ -121,8 +121,8 @@ PRIMITIVES: Final[dict[str, Meaning]] = {
         AS_TRACED,
     ),
     **_all(
-        "jit pjit scan while cond remat2 checkpoint custom_jvp_call custom_vjp_call shard_map"
-        " closed_call core_call call",
+        "jit scan while cond remat2 custom_jvp_call custom_vjp_call shard_map closed_call"
+        " core_call",
         STRUCTURE,
     ),
 }

@@ -15,6 +15,7 @@ from jaxaccel.precision._autocast_casts import (
     Value,
     arrays_in,
     cast,
+    cast_array,
     grows,
     is_eligible,
     is_floating,
@@ -90,7 +91,7 @@ def run_primitive(region: Region, step: Step, operands: list[Value]) -> list[Val
         arrays = _bound(step, [widen(value) for value in operands])
         dtype = widest_of(operands)
         if rule == ROUND_ONCE and dtype is not None:
-            arrays = [cast(Value(array), dtype).array for array in arrays]
+            arrays = [cast_array(array, dtype) for array in arrays]
     elif rule == LOWER and region.product is not None and equation.primitive.name == "dot_general":
         lhs, rhs = (cast(value, region.dtype).array for value in operands)
         dims = equation.params["dimension_numbers"]
@@ -116,14 +117,14 @@ def _followed(step: Step, operands: list[Value], dtype: Any) -> list[Any]:
         return [_converted(equation, operands[0])]
     if name == "broadcast_in_dim" and _is_summed_back(operands[0], params["shape"]):
         given = widen(operands[0])
-        return [cast(Value(array), dtype).array for array in _bound(step, [given])]
+        return [cast_array(array, dtype) for array in _bound(step, [given])]
     if name in SCALES and dtype != jnp.float32 and _has_fine_number(operands, dtype):
         arrays = _bound(step, [widen(value) for value in operands])
-        return [cast(Value(array), dtype).array for array in arrays]
+        return [cast_array(array, dtype) for array in arrays]
     if name in PRODUCTS or name == "weight_gradient":
         params = _low_params(params, dtype, equation)
     if (update := params.get("update_jaxpr")) is not None:
-        params = {**params, "update_jaxpr": _in_dtype(update, dtype)}
+        params = {**params, "update_jaxpr": _update_in(update, dtype)}
     shape = equation.outvars[0].aval.shape if name in STRETCHES else ()
     given = [
         spread(value, shape, dtype)
@@ -134,7 +135,7 @@ def _followed(step: Step, operands: list[Value], dtype: Any) -> list[Any]:
     return _bound(step, given, params)
 
 
-def _in_dtype(update: Jaxpr, dtype: Any) -> Jaxpr:
+def _update_in(update: Jaxpr, dtype: Any) -> Jaxpr:
     """Return how a scatter joins two numbers, for numbers of another dtype."""
     numbers = [jax.ShapeDtypeStruct((), dtype) for _ in update.invars]
     return jax.make_jaxpr(lambda *given: eval_jaxpr(update, (), *given))(*numbers).jaxpr
@@ -183,7 +184,7 @@ def _low_params(params: Mapping[str, Any], dtype: Any, equation: Any) -> dict[st
         changed["preferred_element_type"] = asked if declared != jnp.float32 else dtype
     if not isinstance(changed.get("precision"), tuple | None):
         changed["precision"] = None
-    if "like" in changed:
+    if changed.get("like") is not None:
         changed["like"] = changed["like"].update(dtype=jnp.dtype(dtype))
     return changed
 

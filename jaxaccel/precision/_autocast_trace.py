@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import nnx
 from flax.errors import TraceContextError
-from jax.extend.core import ClosedJaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from jaxaccel import _operations
 
@@ -56,7 +56,7 @@ def trace(fn: Callable[..., Any], args: Any, kwargs: Any, dtype: Any) -> Traced:
             program = jax.make_jaxpr(call)(*arrays)
     except TraceContextError as error:
         raise TypeError(_STATEFUL) from error
-    if dtype is not None and _returns_gradient(program):
+    if dtype is not None and _returns_gradient(program.jaxpr, program.jaxpr.outvars):
         raise TypeError(_DIFFERENTIATED)
     out_tree, others, are_arrays = outside
 
@@ -76,14 +76,18 @@ def _is_module(node: Any) -> bool:
     return isinstance(node, nnx.Module)
 
 
-def _returns_gradient(program: ClosedJaxpr) -> bool:
+def _returns_gradient(jaxpr: Jaxpr, results: Sequence[Any]) -> bool:
     """Return whether a result comes straight out of differentiation, by the scopes' names."""
-    results = {v for v in program.jaxpr.outvars if not isinstance(v, Literal)}
-    return any(
-        "transpose(" in str(equation.source_info.name_stack)
-        for equation in program.jaxpr.eqns
-        if not results.isdisjoint(equation.outvars)
-    )
+    wanted = {v for v in results if not isinstance(v, Literal)}
+    for equation in jaxpr.eqns:
+        places = [i for i, v in enumerate(equation.outvars) if v in wanted]
+        if places and "transpose(" in str(equation.source_info.name_stack):
+            return True
+        if places and equation.primitive.name == "jit":
+            inner = equation.params["jaxpr"].jaxpr
+            if _returns_gradient(inner, [inner.outvars[i] for i in places]):
+                return True
+    return False
 
 
 _DIFFERENTIATED = (

@@ -4,8 +4,10 @@ A row's ``operation`` is PyTorch's name, as in its lists; ``ours`` and ``theirs`
 in PyTorch's layout, of which the first ``low`` come out of a product in half precision, as
 activations do. ``options``: ``values``, what the first array is of (``positive`` numbers, a
 ``definite`` or a ``far`` from singular matrix); ``far``, why the two are further apart than the
-test allows; ``twice``, what rounds once more than PyTorch; ``dtype_only``, why nothing else is
-compared.
+test allows; ``twice``, what rounds once more than PyTorch; ``sums``, of what float32 results are
+made that are no more exact than half precision; ``units``, how many of them results may be apart,
+if not one; ``dtype_only``, why nothing else is compared; ``dtypes``, the half precisions that
+PyTorch has it in, if not both.
 """
 
 import functools

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
+from jax.experimental.pallas import pallas_call
 from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
@@ -96,6 +97,12 @@ def switch(x, w, b):
 
 
 @form
+def platform_dependent(x, w, b):
+    layer = lambda h: _layer(h, w, b)  # noqa: E731
+    return jnp.sum(jax.lax.platform_dependent(x, cpu=layer, cuda=jnp.sin, default=layer))
+
+
+@form
 def remat(x, w, b):
     return jnp.sum(jax.checkpoint(_layer)(x, w, b))
 
@@ -166,6 +173,41 @@ def inner_gradient(x, w, b):
 @form
 def inner_jvp(x, w, b):
     return jnp.sum(jax.jvp(lambda x: _layer(x, w, b), (x,), (x,))[1])
+
+
+@form
+def inner_gradient_of_marks(x, w, b):
+    """Of what is one operation, and of a cast that Python does not see."""
+
+    def value(x):
+        h = ja.functional.softmax(ja.functional.linear(x, w, b), -1)
+        return jnp.sum(ja.precision.to(h, jnp.float32) ** 2)
+
+    slope = jax.checkpoint(jax.grad(value))(x)
+    return jnp.mean(slope**2) + jnp.sum(jax.jvp(value, (x,), (x,))[1])
+
+
+@form
+def references(x, w, b):
+    ref = jax.new_ref(jnp.zeros_like(x))
+
+    def add(index, _):
+        ref[index] += _layer(x[index], w, b)
+        return _
+
+    jax.lax.fori_loop(0, len(x), add, 0)
+    ref[0] = ref[1] * 2
+    return jnp.sum(jax.freeze(ref) @ w)
+
+
+@form
+def kernel(x, w, b):
+    def double(h, out):
+        out[...] = h[...] * 2
+
+    h = jax.lax.stop_gradient(x @ w)
+    like = jax.ShapeDtypeStruct(h.shape, h.dtype)
+    return jnp.sum(pallas_call(double, out_shape=like, interpret=True)(h) * _layer(x, w, b))
 
 
 @form

@@ -11,6 +11,7 @@ import torch
 
 import jaxaccel as ja
 from parity_tests.harness.autocast import Row
+from parity_tests.precision import autocast_recurrent
 
 F, T = ja.functional, torch.nn.functional
 
@@ -243,4 +244,7 @@ LOSSES = [
     _loss("kl_div", "shares", reduction="batchmean"),
 ]
 
-FUNCTIONS = [*PRODUCTS, *ACTIVATIONS, *NORMALIZATIONS, *POOLS, *RESHAPING, *LOSSES]
+FUNCTIONS = [
+    *(*PRODUCTS, *ACTIVATIONS, *NORMALIZATIONS, *POOLS, *RESHAPING, *LOSSES),
+    *autocast_recurrent.FUNCTIONS,
+]

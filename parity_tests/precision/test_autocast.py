@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
@@ -23,11 +24,16 @@ def promotion_as_users_have_it():
 
 def _products(jaxpr):
     """Yield the dtypes of the operands and of the result of every product in a program."""
+    yield from _operands(jaxpr, "dot_general", "conv_general_dilated")
+
+
+def _operands(jaxpr, *names):
+    """Yield the dtypes of the operands and of the result of some primitives in a program."""
     for eqn in jaxpr.eqns:
-        if eqn.primitive.name in ("dot_general", "conv_general_dilated"):
+        if eqn.primitive.name in names:
             yield (*(v.aval.dtype.name for v in eqn.invars), eqn.outvars[0].aval.dtype.name)
         for inner in jax.extend.core.jaxprs_in_params(eqn.params):
-            yield from _products(inner)
+            yield from _operands(inner, *names)
 
 
 @pytest.mark.parity
@@ -104,6 +110,43 @@ def test_results_are_whatever_the_function_returns():
         autocast(f, "tpu")(1, name="mine", other=2)
 
 
+@pytest.mark.parametrize("name", ["typed", "shard_map"])
+def test_meshes_of_explicit_axes(name):
+    """Arrays whose types say where they are; gradients are summed over devices in float32."""
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+
+    def loss(x, w, b):
+        h = ja.functional.layer_norm(x @ w, (8,), b)
+        h = jnp.dot(ja.functional.softmax(ja.functional.linear(h, w, b), -1), w)
+        return jnp.sum(jax.nn.softmax(h) ** 2)
+
+    def of_own_rows(x, w, b):
+        specs = P("data"), P(), P()
+        local = lambda *arrays: jax.lax.psum(loss(*arrays), "data")  # noqa: E731
+        return jax.shard_map(local, in_specs=specs, out_specs=P())(x, w, b)
+
+    f = loss if name == "typed" else of_own_rows
+    with jax.set_mesh(mesh):
+        placed = zip(numbers(), (P("data"), P(), P()), strict=True)
+        arrays = [jax.device_put(a, jax.sharding.NamedSharding(mesh, s)) for a, s in placed]
+        wide, half = (
+            jax.value_and_grad(g, (0, 1, 2)) for g in (f, autocast(f, "tpu", jnp.bfloat16))
+        )
+        traced = jax.make_jaxpr(half)(*arrays)
+        wide, half = (jax.jit(g, compiler_options=FAST_COMPILE)(*arrays) for g in (wide, half))
+    assert {dtype for each in _operands(traced.jaxpr, "dot_general") for dtype in each} == {
+        "bfloat16"
+    }
+    sums = [each[0] for each in _operands(traced.jaxpr, "psum", "psum_invariant")]
+    assert set(sums) == ({"float32"} if name == "shard_map" else set())
+    for a, b in zip(jax.tree.leaves(wide), jax.tree.leaves(half), strict=True):
+        assert b.dtype == jnp.float32
+        assert a.sharding == b.sharding
+        assert float(jnp.max(jnp.abs(a - b))) <= tol.AUTOCAST_BFLOAT16_OF_MAX * float(
+            jnp.max(jnp.abs(a))
+        )
+
+
 # --- regions ------------------------------------------------------------------------------------
 
 
@@ -172,7 +215,7 @@ def test_gradients_are_not_cast_afterwards():
     def loss(w, x):
         return jnp.mean((x @ w) ** 2)
 
-    for wrong in (jax.grad(loss), jax.value_and_grad(loss)):
+    for wrong in (jax.grad(loss), jax.value_and_grad(loss), jax.jit(jax.jit(jax.grad(loss)))):
         with pytest.raises(TypeError, match=r"returns gradients.*\n.*value_and_grad\(autocast"):
             autocast(wrong, "tpu")(w, x)
     right = jax.make_jaxpr(jax.grad(autocast(loss, "tpu")))(w, x)

@@ -15,9 +15,10 @@ from jax.interpreters import mlir
 
 import jaxaccel as ja
 from jaxaccel import _operations
+from jaxaccel.precision import _autocast_control
 from jaxaccel.precision import _autocast_foreign as foreign
 from jaxaccel.precision._autocast_plan import plan_of
-from jaxaccel.precision._autocast_primitives import PRIMITIVES
+from jaxaccel.precision._autocast_primitives import PRIMITIVES, STRUCTURE
 from parity_tests.harness.errors import assert_no_faults
 from parity_tests.harness.function import arrays_of, constants_of, ours_of
 from parity_tests.harness.layer import channels_last, own_layer
@@ -89,7 +90,7 @@ def _called(layer, x):
 
 def flax_layers():
     """Yield what to trace of flax's layers."""
-    for (_, name), (layer, x) in LAYERS.items():
+    for name, (layer, x) in [*((name, each) for (_, name), each in LAYERS.items()), *OTHERS]:
         yield name, lambda layer=layer, x=x: (functools.partial(_called_fresh, layer), x)
 
 
@@ -115,6 +116,12 @@ def test_every_primitive_is_known():
                     unknown.setdefault(eqn.primitive.name, name)
     assert_no_faults(unknown.items())
     assert len(seen) > 60
+
+
+def test_what_holds_functions_is_transformed():
+    """A name that stood in one table alone would be taken for known, and run as it was traced."""
+    said = {name for name, meaning in PRIMITIVES.items() if meaning.otherwise == STRUCTURE}
+    assert said == _autocast_control._STRUCTURES.keys()
 
 
 def test_an_unknown_primitive_runs_as_it_was_traced_and_is_named():
@@ -178,6 +185,19 @@ LAYERS = {
     (OLD_NORM, "InstanceNorm.__call__"): (old(flax.linen.InstanceNorm(), IMAGE), IMAGE),
 }
 """(file, function) -> what makes a layer, and its input."""
+
+OTHERS = [
+    ("Dropout", (lambda: nnx.Dropout(0.5, rngs=rngs()), X)),
+    ("Embed", (lambda: lambda x: nnx.Embed(4, 8, rngs=rngs())(LABELS) * x, X)),
+    ("GRUCell", (lambda: nnx.RNN(nnx.GRUCell(8, 4, rngs=rngs())), X[None])),
+    ("LoRA", (lambda: nnx.LoRA(8, 2, 3, rngs=rngs()), X)),
+    ("LSTMCell", (lambda: nnx.RNN(nnx.OptimizedLSTMCell(8, 4, rngs=rngs())), X[None])),
+    ("MultiHeadAttention", (lambda: nnx.MultiHeadAttention(2, 8, decode=False, rngs=rngs()), X)),
+    ("WeightNorm", (lambda: nnx.WeightNorm(nnx.Linear(8, 3, rngs=rngs()), rngs=rngs()), X)),
+    ("avg_pool", (lambda: lambda x: nnx.avg_pool(x, (2, 2), (2, 2)), IMAGE)),
+    ("max_pool", (lambda: lambda x: nnx.max_pool(x, (2, 2), (2, 2)), IMAGE)),
+]
+"""Layers that are not one operation of PyTorch's, or that no table names."""
 
 SELF_ATTENTION = np.ones((2, 4, 2, 8), np.float32)
 FUNCTIONS = {

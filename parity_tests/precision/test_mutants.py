@@ -15,7 +15,7 @@ MUTANTS = [
     Mutant(
         "cast after the gradient",
         f"{PRECISION}_trace",
-        "if dtype is not None and _returns_gradient(program):",
+        "if dtype is not None and _returns_gradient(program.jaxpr, program.jaxpr.outvars):",
         "if False:",
         test_autocast.test_gradients_are_not_cast_afterwards,
         None,
