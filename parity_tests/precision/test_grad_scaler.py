@@ -82,7 +82,7 @@ def test_every_scale_of_ten_thousand_steps_is_pytorchs(name):
     founds, arguments = SEQUENCES[name]
     expected, expected_trackers = torch_scales(founds, **arguments)
     found, trackers, state = scales(founds, **arguments)
-    # Bits: subnormal numbers are no zeros.
+    # Bits: a subnormal number is not 0.
     assert found.tobytes() == expected.astype(np.float32).tobytes()
     assert np.array_equal(trackers, expected_trackers)
     assert int(state.skipped) == founds.sum()
@@ -91,12 +91,44 @@ def test_every_scale_of_ten_thousand_steps_is_pytorchs(name):
         assert word not in name or value in found
 
 
-def test_the_sequences_tell_planted_errors():
-    """Growth a step late, a tracker that an infinity leaves, a scale that grows to infinity."""
-    founds, arguments = SEQUENCES["at random"]
-    expected = torch_scales(founds, **arguments)[0]
-    late = arguments | {"growth_interval": arguments["growth_interval"] + 1}
-    assert not np.array_equal(scales(founds, **late)[0], expected)
+def test_the_sequences_tell_wrong_scalers():
+    """In NumPy, right and wrong: a check of the sequences, not of the scaler."""
+    largest = "grows at every step, up to the largest"
+    for sequence, wrong in (
+        ("at random", {"late": 1}),  # growth one step late
+        ("at random", {"is_reset": False}),  # a count that an infinity leaves
+        (largest, {"is_bounded": False}),  # a scale that grows into infinity
+    ):
+        founds, arguments = SEQUENCES[sequence]
+        expected = torch_scales(founds, **arguments)[0]
+        assert np.array_equal(plain_scales(founds, **arguments), expected)
+        assert not np.array_equal(plain_scales(founds, **arguments, **wrong), expected), wrong
+
+
+def plain_scales(
+    founds,
+    init_scale,
+    growth_factor,
+    backoff_factor,
+    growth_interval,
+    late=0,
+    is_reset=True,
+    is_bounded=True,
+):
+    """Return the scales of a scaler in plain NumPy, which may be wrong."""
+    growth, backoff = np.float32(growth_factor), np.float32(backoff_factor)
+    scale, tracker, found = np.float32(init_scale), 0, []
+    with np.errstate(over="ignore"):
+        for answer in founds:
+            if answer:
+                scale, tracker = scale * backoff, 0 if is_reset else tracker
+            elif tracker + 1 == growth_interval + late:
+                grown = scale * growth
+                scale, tracker = scale if is_bounded and np.isinf(grown) else grown, 0
+            else:
+                tracker += 1
+            found.append(scale)
+    return np.array(found)
 
 
 # --- gradients ----------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def test_what_is_in_double_precision_has_no_mark():
 
 
 @pytest.mark.quick
-def test_a_users_function_of_the_same_name_is_no_mark():
+def test_a_users_function_of_the_same_name_is_not_a_mark():
     @jax.jit
     def softmax(x):
         return x * 2

@@ -269,8 +269,8 @@ def test_schedules_go_on_at_skipped_steps_or_not(accelerate):
 def test_a_skipped_step_leaves_every_bit_but_the_models_own_state():
     start, batches = problem(3)
     scaler = ja.precision.grad_scaler(**SCALER)
-    average = ja.transforms.clip_grad_norm(1.0)
-    tx = optax.chain(average, ja.optimizers.adamw(amsgrad=True))
+    clip, plateau = ja.transforms.clip_grad_norm(1.0), ja.schedules.reduce_lr_on_plateau(1e-3)
+    tx = optax.chain(clip, ja.optimizers.adamw(amsgrad=True), plateau.transformation)
     tx = ja.precision.stochastic_rounding(tx)
     step = ja.training.train_step(ja.training.gradients(loss_fn), tx, scaler=scaler)
     state = ja.training.train_state({"w": jnp.asarray(start)}, tx, MODEL_STATE, scaler=scaler)
@@ -282,6 +282,7 @@ def test_a_skipped_step_leaves_every_bit_but_the_models_own_state():
     for name in ("params", "opt_state"):
         own, old = jax.tree.leaves(getattr(state, name)), jax.tree.leaves(getattr(before, name))
         assert [np.asarray(a).tobytes() for a in own] == [b.tobytes() for b in old]
+    assert int(state.opt_state.inner_state[2].last_epoch) == 1  # a plateau stays too
     assert float(state.model_state["seen"]) == 2.0
     assert (int(state.step), int(state.scaler.skipped)) == (2, 1)
     assert float(state.scaler.scale) == 32.0
