@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,8 @@ from jaxaccel.functional._interpolate_taps import (
     cubic_taps,
     linear_taps,
     nearest_taps,
+    repeated,
+    times_in_a_row,
 )
 
 _Number = TypeVar("_Number", int, float)
@@ -89,10 +91,17 @@ def interpolate(
     if recompute_scale_factor:
         factors = (None,) * len(sizes)
     dtype = compute_dtype(input.dtype) if floating else jnp.dtype(jnp.float32)
+    spatial = input.shape[1:-1]
+    taps = [
+        _taps(mode, *points, bool(align_corners), dtype)
+        for points in zip(spatial, sizes, factors, strict=True)
+    ]
+    repeats = [times_in_a_row(each, length) for each, length in zip(taps, spatial, strict=True)]
+    if None not in repeats:
+        return repeated(input, cast(list[int], repeats))
     output = input.astype(dtype) if mode in INTERPOLATION_AXES else input
-    for axis, (wanted, factor) in enumerate(zip(sizes, factors, strict=True), 1):
-        taps = _taps(mode, input.shape[axis], wanted, factor, bool(align_corners), dtype)
-        output = apply_taps(output, axis, taps)
+    for axis, each in enumerate(taps, 1):
+        output = apply_taps(output, axis, each)
     return output.astype(input.dtype)
 
 

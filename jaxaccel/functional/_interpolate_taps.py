@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxaccel._math import compute_dtype
 
 _CUBIC_A = -0.75
 """The coefficient of the cubic kernel that PyTorch (and OpenCV) takes; Pillow's is -0.5."""
@@ -76,6 +79,30 @@ def _positions(
         return index * ((length - 1) / (size - 1) if size > 1 else 0.0)
     ratio = 1 / scale_factor if scale_factor else length / size
     return ratio * (index + 0.5) - 0.5
+
+
+def times_in_a_row(taps: Taps, length: int) -> int | None:
+    """Return how many times each point is taken in a row, if all are, as often, and as they are."""
+    index = taps.points[0]
+    times = len(index) // length
+    is_repeated = taps.weights is None and times and len(index) == times * length
+    return times if is_repeated and (index == np.arange(len(index)) // times).all() else None
+
+
+def repeated(x: jax.Array, times: Sequence[int]) -> jax.Array:
+    """Return the points of (N, ..., C), each so many times in a row along its axes.
+
+    A broadcast, whose gradient is a sum: of half precision in float32, in one pass, where that of
+    points that are looked up would be scattered.
+    """
+    rows, *spatial, channels = x.shape
+    apart = [size for length in spatial for size in (length, 1)]
+    wide = [size for pair in zip(spatial, times, strict=True) for size in pair]
+    grown = [length * count for length, count in zip(spatial, times, strict=True)]
+    dtype = compute_dtype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype
+    split = x.astype(dtype).reshape(rows, *apart, channels)
+    spread = jnp.broadcast_to(split, (rows, *wide, channels)).astype(x.dtype)
+    return spread.reshape(rows, *grown, channels)
 
 
 def apply_taps(x: jax.Array, axis: int, taps: Taps) -> jax.Array:

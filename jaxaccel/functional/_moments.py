@@ -44,16 +44,26 @@ def moments_near(
     guess = jax.lax.stop_gradient(guess)
     if axis_name is not None:
         guess = jax.lax.pmean(guess, axis_name)
-    shift, delta, var = _near(x, guess, axes, axis_name)
+    wide = x.astype(compute_dtype(x.dtype))
+    shift, delta, var = _near(x, wide, guess, axes, axis_name)
     shift = jax.lax.stop_gradient(shift)
-    return Moments(x.astype(compute_dtype(x.dtype)) - shift, delta, shift + delta, var)
+    return Moments(wide - shift, delta, shift + delta, var)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
 def _near(
-    x: jax.Array, guess: jax.Array, axes: tuple[int, ...], axis_name: AxisName | None
+    x: jax.Array,
+    wide: jax.Array,
+    guess: jax.Array,
+    axes: tuple[int, ...],
+    axis_name: AxisName | None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return a shift, the mean less the shift, and the variance."""
+    """Return a shift, the mean less the shift, and the variance.
+
+    ``wide`` is ``x`` in at least float32, of which the derivative is: where half precision is
+    normalized, all parts of its gradient are added up before they are rounded.
+    """
+    del wide
     return _shift_delta_var(x, guess, axes, axis_name)
 
 
@@ -87,9 +97,9 @@ def _shift_delta_var(
 @_near.defjvp
 def _near_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangents: Any) -> Any:
     """Return the moments and their tangents, which ask for no pass that found the moments."""
-    x, guess = primals
-    shift, delta, var = _near(x, guess, axes, axis_name)
-    shifted, moving = x.astype(shift.dtype) - shift, tangents[0].astype(shift.dtype)
+    x, wide, guess = primals
+    shift, delta, var = _near(x, wide, guess, axes, axis_name)
+    shifted, moving = wide - shift, tangents[1]
     of_delta, of_second = _means((moving, shifted * moving), axes, axis_name)
     of_var = 2 * (of_second - delta * of_delta)
     return (shift, delta, var), (jnp.zeros_like(shift), of_delta, of_var)

@@ -17,8 +17,6 @@ F, T = ja.functional, torch.nn.functional
 
 
 BIAS = {"twice": "the product, before the bias is added: cuDNN convolves in half precision"}
-STATISTICS = {"twice": "the gradient, of the input and of its statistics: in half precision both"}
-NEAREST = {"twice": "the gradient: sums of up to eight in half precision"}
 
 
 def _row(operation, ours, theirs, *shapes, why="", low=1, **options):
@@ -157,7 +155,6 @@ NORMALIZATIONS = [
         _with_statistics,
         *OF_SIX,
         why="with statistics",
-        **STATISTICS,
     ),
     _row(
         "batch_norm",
@@ -201,7 +198,6 @@ RESHAPING = [
         _spatial(
             *(f"{operation}{n}d", n),
             name="interpolate",
-            options=NEAREST if "nearest" in mode else {},
             scale_factor=2,
             mode=mode,
         )
