@@ -83,9 +83,13 @@ MODELS = {
 }
 
 
-SEEDS = 16
-"""Batches, whose errors count together: where one rectifier or maximum falls on the other side, an
-error is five times as large as without, on whichever side it happens."""
+BATCHES = dict.fromkeys(MODELS, 16) | {"unet": 64}
+"""How many batches' errors count together. Where one rectifier or maximum falls on the other side,
+an error is many times as large as without, on whichever side it happens: of the single batches of
+the U-Net in bfloat16 the ratio to PyTorch's error is .1 to 11, of four pools of 16 it is .8 to 1.3.
+Numbers and seeds were fixed before any of these batches was computed."""
+
+FIRST_SEED = 1000
 
 
 def _batch(shape, seed):
@@ -149,7 +153,7 @@ def test_model_is_as_good_as_pytorchs_under_autocast(name, dtype):
     torch.manual_seed(0)
     theirs, model = make_theirs(), make(nnx.Rngs(0))
     ja.nn.load_state_dict(model, theirs.state_dict())
-    batches = [_batch(shape, seed) for seed in range(SEEDS)]
+    batches = [_batch(shape, FIRST_SEED + index) for index in range(BATCHES[name])]
     judges = [_theirs(theirs, batch, torch.float64)[2] for batch in batches]
     found = [_theirs(theirs, batch, getattr(torch, dtype)) for batch in batches]
     own = _distance([(each[2], judge) for each, judge in zip(found, judges, strict=True)])
