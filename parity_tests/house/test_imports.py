@@ -89,7 +89,7 @@ MAY_IMPORT = {
     "_remedies": ("_arrays", "_uncalled"),
     "_traced_numbers": ("_kinds", "_call_repr"),
     "_refused_calls": ("_kinds", "_remedies", "_call_repr", "_uncalled"),
-    "_operations": (),
+    "_operations": ("_gradient",),
     "_checked": (
         *("_kinds", "_annotations", "_donated", "_refused_calls", "_traced_numbers"),
         "_operations",

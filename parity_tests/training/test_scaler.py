@@ -46,20 +46,16 @@ def recipe_models():
 
 
 def one_ulp_away(twin, seed):
-    """Move every output of a twin's layers by up to one unit in float16's last place.
+    """Move every weight of a twin by up to one unit in float16's last place.
 
-    The start moved by one of float32's, as elsewhere, would be lost in the first cast to float16:
-    what differs between two libraries is where a product with its sum is rounded.
+    The start moved by one of float32's, as elsewhere, is lost in the first cast to float16, in
+    which all products are computed: what two libraries round differently is units of float16.
     """
     generator = torch.Generator().manual_seed(seed)
-
-    def move(layer, inputs, output):
-        units = torch.rand(output.shape, generator=generator) * 2 - 1
-        return (output.float() * (1 + 2.0**-10 * units)).half()
-
-    for layer in twin.modules():
-        if isinstance(layer, torch.nn.Linear):
-            layer.register_forward_hook(move)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            units = torch.rand(parameter.shape, generator=generator) * 2 - 1
+            parameter.mul_(1 + 2.0**-10 * units)
     return twin
 
 
@@ -264,6 +260,45 @@ def test_schedules_go_on_at_skipped_steps_or_not(accelerate):
         found, _ = run(tx, start, batches, schedule_skipped_steps=not accelerate)
         assert_same(found, expected, lr=tx is not plain)
     assert sum(row[1] for row in expected) == 3
+
+
+@pytest.mark.parity
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")
+def test_a_run_of_pytorchs_goes_on_at_its_learning_rate():
+    """Seven steps there, of which two are skipped; the rest here, and there once more."""
+    start, batches = problem()
+    made = []
+
+    def make(params):
+        made.append(torch.optim.AdamW(params, lr=0.1))
+        return made[-1]
+
+    def decay(optimizer):
+        return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.8)
+
+    expected = run_in_pytorch(start, batches, make, decay)
+    stopped = run_in_pytorch(start, batches[:7], make, decay)[-1][3]
+    tx = ja.optimizers.adamw(lr=ja.schedules.exponential_lr(0.1, 0.8))
+    scaler = ja.precision.grad_scaler(**SCALER)
+    of_torch = {k: v.numpy() for k, v in made[-1].state_dict()["state"][0].items()}
+    params = {"w": jnp.asarray(stopped)}
+    state = ja.training.train_state(params, tx, MODEL_STATE, scaler=scaler)
+    # The scale that PyTorch's has after seven steps, and the scheduler's calls that were skipped.
+    loaded = scaler.load_state_dict(
+        {**scaler.state_dict(state.scaler), "scale": expected[7][0], "_growth_tracker": 0}
+    )
+    assert int(loaded.skipped) == 0
+    state = state._replace(
+        opt_state=ja.optimizers.load_state_dict(state.opt_state, params, {0: of_torch}),
+        scaler=loaded._replace(skipped=jnp.int32(7 - int(of_torch["step"]))),
+    )
+    step = ja.training.train_step(
+        ja.training.gradients(loss_fn), tx, max_grad_norm=1.0, scaler=scaler
+    )
+    for k in range(7, len(batches)):
+        state, metrics = step(state, jax.tree.map(jnp.asarray, batches[k]))
+        assert float(metrics["loss_scale"]) == expected[k][0], k
+        compare.assert_close(state.params["w"], expected[k][3], tol.NETWORK_FLOAT64_OF_NORM)
 
 
 def test_a_skipped_step_leaves_every_bit_but_the_models_own_state():
