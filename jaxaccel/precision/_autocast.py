@@ -66,7 +66,8 @@ def autocast(
     PyTorch:
         ``with torch.autocast(device_type, dtype, enabled): outputs = fn(inputs)``: the lists of
         PyTorch 2.13, as its header and its kernels have them. Left out: ``cache_enabled``, since
-        a compiled program casts a weight once. PyTorch's own regions have no float8.
+        the compiler casts a weight once, or inside of the products that read it. PyTorch's own
+        regions have no float8.
 
     Example:
         >>> import jax, jax.numpy as jnp
