@@ -24,6 +24,7 @@ __all__ = [
     "precision",
     "parallel",
     "aot",
+    "memory",
     "data",
     "training",
 ]
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         data,
         functional,
         init,
+        memory,
         models,
         nn,
         optimizers,

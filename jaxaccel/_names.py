@@ -71,7 +71,6 @@ WORDS = {
     "randn": "ja.random.Generator(seed).randn",
     "randint": "ja.random.Generator(seed).randint",
     "randperm": "ja.random.Generator(seed).randperm",
-    "checkpoint": "jax.checkpoint",
 }
 """PyTorch's words that no rule finds -> what to use instead."""
 

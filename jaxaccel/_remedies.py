@@ -30,6 +30,10 @@ LEFT_OUT = {
     "enable_nested_tensor": "leave it out: arrays have one length; mask the padding",
     "return_indices": "leave it out: the indices are not computed here",
     "pin_memory": "leave it out: ja.data.prefetch_to_device moves batches ahead of time",
+    "use_reentrant": "leave it out: there is one way, and it does what use_reentrant=False does",
+    "context_fn": "say names=, policy= or offload=",
+    "determinism_check": "leave it out: the function is traced once, and not run again",
+    "early_stop": "leave it out: only what the gradient needs is computed again",
     "num_workers": "leave it out, or use ja.data.data_loader_order's",
 }
 """PyTorch's words that are no argument of anything here -> what to do instead."""

@@ -22,6 +22,7 @@ OTHER_JUDGES = {
     "precision": "torch.amp",
     "parallel": "torch.nn.parallel",
     "aot": "jax.experimental.topologies",
+    "memory": "torch.utils.checkpoint",
 }
 """Rooms whose functions are not rows of a table: what their tests compare with."""
 

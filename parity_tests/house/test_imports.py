@@ -105,6 +105,7 @@ MAY_IMPORT = {
     "precision": CORE,
     "parallel": CORE,
     "aot": CORE,
+    "memory": (*CORE, "aot"),
     "data": (*CORE, "random"),
     "training": (*CORE, "transforms", "optimizers", "schedules", "nn", "precision", "parallel"),
 }

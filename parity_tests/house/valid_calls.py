@@ -221,6 +221,8 @@ OWN = {
     },
     "aot.compilation_cache": {},
     "aot.count_recompiles": {"fn": abs},
+    "memory.checkpoint": {"function": abs},
+    "memory.checkpoint_sequential": {"functions": [abs, abs], "segments": 2, "input": MATRIX},
     "aot.topology_devices": {"topology": "tpu:v5e:2x2"},
     "aot.report": {"compiled": lambda: jax.jit(abs).lower(1.0).compile()},
     "data.pad_sequence": {"sequences": [np.ones(3), np.ones(2)], "length": 4},
