@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from jaxaccel._annotations import kind_of
 from jaxaccel._donated import check_not_donated
 from jaxaccel._kinds import ANYTHING, Kind, MisfitError
-from jaxaccel._operations import facts_of, in_region, marked
+from jaxaccel._operations import facts_of, marked, sees_marks
 from jaxaccel._refused_calls import (
     BY_POSITION,
     Arguments,
@@ -93,7 +93,7 @@ def _checked(function: F, by_body: tuple[str, ...], body_first: bool = False) ->
                 _let_body_refuse(name, value, function, args, kwargs)
             raise refusal from None
         try:
-            if facts is not None and in_region():
+            if facts is not None and sees_marks():
                 return marked(facts, tuple(given), named)
             return function(*given, **named)
         except TypeError as error:

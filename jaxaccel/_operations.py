@@ -34,11 +34,20 @@ ELIGIBLE = (*HALVES, jnp.dtype(jnp.float32))
 
 # Part of the keys of JAX's caches: what was traced without marks is traced anew with them.
 _dtype_of_region = jax.make_user_context(default_value=None)
+_names_results = jax.make_user_context(default_value=False)
 
 
 def region(dtype: Any) -> AbstractContextManager[Any]:
     """Return the context in which functions are traced with their marks; None for without."""
     return _dtype_of_region(None if dtype is None else jnp.dtype(dtype))
+
+
+def named_results() -> AbstractContextManager[Any]:
+    """Return the context in which the results of operations have PyTorch's names of them.
+
+    As ``jax.ad_checkpoint.checkpoint_name`` gives names, for the policies of checkpoints.
+    """
+    return _names_results(True)
 
 
 class Operation(NamedTuple):
@@ -117,7 +126,7 @@ def operation(
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return marked(facts, args, kwargs) if in_region() else function(*args, **kwargs)
+            return marked(facts, args, kwargs) if sees_marks() else function(*args, **kwargs)
 
         setattr(call, _FACTS, facts)
         return cast(F, call)
@@ -135,10 +144,33 @@ def in_region() -> bool:
     return _dtype_of_region.value is not None
 
 
+def sees_marks() -> bool:
+    """Return whether a marked function is anything but the plain one here."""
+    return _dtype_of_region.value is not None or _names_results.value
+
+
 def marked(facts: _Facts, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Return a marked function's value as one equation of the program that is being traced."""
+    """Return a marked function's value, as one equation or under its name, as is asked for here."""
     arguments = inspect.signature(facts.function).bind(*args, **kwargs).arguments
     name = facts.name if isinstance(facts.name, str) else facts.name(arguments)
+    result = _equation(facts, name, arguments, args, kwargs)
+    if name is None or not _names_results.value:
+        return result
+    from jax.ad_checkpoint import checkpoint_name  # which jax itself does not load
+
+    return jax.tree.map(lambda array: checkpoint_name(array, name), result)
+
+
+def _equation(
+    facts: _Facts,
+    name: str | None,
+    arguments: Mapping[str, Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """Return a marked function's value, inside a region as one equation of the program."""
+    if not in_region():
+        return facts.function(*args, **kwargs)
     leaves, tree = jax.tree.flatten((args, dict(kwargs)))
     is_array = tuple(isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves)
     arrays = [leaf for leaf, is_one in zip(leaves, is_array, strict=True) if is_one]

@@ -140,9 +140,12 @@ def unbound(
         extra = args[len(names)]
         takes = ", ".join(names[is_method:]) or "none"
         left_out = " (PyTorch's inplace is left out here)" if isinstance(extra, bool) else ""
+        remedy = f"give others by name: {call}"
+        if str(function.__annotations__.get("return", "")).startswith("Callable"):
+            remedy = f"give them to the function that it returns: {owner}({takes})(...)"
         return TypeError(
             f"{owner}() takes {len(names) - is_method} arguments by position ({takes}), "
-            f"got one more: {in_brief(extra)}{left_out}; give others by name: {call}"
+            f"got one more: {in_brief(extra)}{left_out}; {remedy}"
         )
     for name, value in zip(names, args, strict=False):
         if name in kwargs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from flax import errors, nnx
 
 from jaxaccel._checked import checked
 from jaxaccel._functions import name_of
+from jaxaccel._operations import named_results
 from jaxaccel.memory._checkpoint_policies import Policy, kept_by
 
 
@@ -39,7 +41,9 @@ def checkpoint(
             results of matrix products and convolutions; ``"dots_with_no_batch_dims"``, those of
             products with weights and not those of attention; ``"everything"``; or a function of
             ``jax.checkpoint_policies``.
-        names: What is kept besides, by the names that ``jax.ad_checkpoint.checkpoint_name`` gives.
+        names: What is kept besides: the results of PyTorch's operations by their names
+            (``"linear"``, ``"conv2d"``, ``"scaled_dot_product_attention"``, ``"layer_norm"``: those
+            of ``functional``), and what ``jax.ad_checkpoint.checkpoint_name`` has named.
         offload: Whether what is kept waits in the host's pinned memory, not in the device's.
         preserve_rng_state: Masks are those of the forward pass either way: a key is a value.
 
@@ -49,7 +53,7 @@ def checkpoint(
 
     Raises:
         ValueError: ``policy`` is another word; from a call, the function changes a module that it
-            closes over.
+            closes over, or gives one more variables.
 
     PyTorch:
         ``torch.utils.checkpoint.checkpoint(function, *args)``, of which this is the part before
@@ -76,7 +80,8 @@ def checkpoint(
 
     @functools.wraps(function, updated=())
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        return _call(function, keeps, args, kwargs)
+        with contextlib.nullcontext() if names is None else named_results():
+            return _call(function, keeps, args, kwargs)
 
     return checkpointed
 
@@ -92,13 +97,20 @@ def _call(function: Any, keeps: Any, args: tuple[Any, ...], kwargs: dict[str, An
         pairs = zip(leaves, is_input, strict=True)
         again = [next(own) if is_one else leaf for leaf, is_one in pairs]
         modules, args, kwargs = jax.tree.unflatten(tree, again)
+        before = _variables_of(inputs)
         try:
-            return _with_modules(function, modules)(*args, **kwargs)
+            outputs = _with_modules(function, modules)(*args, **kwargs)
         except errors.TraceContextError as error:
             raise ValueError(
                 f"checkpoint: {name_of(function)} changes a module that it closes over. Let it "
                 "take the module: checkpoint(function)(module, x), or checkpoint the module itself"
             ) from error
+        if _variables_of(inputs) != before:
+            raise ValueError(
+                f"checkpoint: {name_of(function)} gives a module variables that it did not have "
+                "(as sow does), which would be lost. Let it return them, or make them beforehand"
+            )
+        return outputs
 
     lifted = nnx.remat(inner, policy=keeps, graph=True, graph_updates=False)
     pairs = zip(leaves, is_input, strict=True)
@@ -108,6 +120,12 @@ def _call(function: Any, keeps: Any, args: tuple[Any, ...], kwargs: dict[str, An
 def _is_node(value: Any) -> bool:
     """Return whether a value holds variables, which are handed in as one graph."""
     return isinstance(value, (nnx.Pytree, nnx.Variable))
+
+
+def _variables_of(inputs: Any) -> int:
+    """Return how many variables the modules among some inputs hold."""
+    modules = [value for value in inputs if isinstance(value, nnx.Module)]
+    return sum(len(nnx.to_flat_state(nnx.state(module))) for module in modules)
 
 
 def _modules_of(function: Any) -> Any:
