@@ -25,6 +25,11 @@ def host_array(name: str, value: Any) -> np.ndarray:
     """
     if isinstance(value, jax.Array):
         array = _of_jax(name, value)
+    elif isinstance(value, jax.ShapeDtypeStruct):
+        raise TypeError(
+            f"{name} has a shape and no numbers, as of a model that nnx.eval_shape has made: "
+            "nn.load_state_dict gives it some"
+        )
     elif hasattr(value, "detach") and hasattr(value, "cpu"):
         array = _of_tensor(name, value)
     else:
@@ -150,6 +155,6 @@ def placed_like(old: Any, array: np.ndarray) -> jax.Array:
     It is a copy: the caller may go on to change its own array, or the tensor behind it.
     """
     new = jnp.array(array)
-    if isinstance(old, jax.Array) and old.committed:
-        return jax.device_put(new, old.sharding)
-    return new
+    is_abstract = isinstance(old, jax.ShapeDtypeStruct)
+    is_placed = old.sharding is not None if is_abstract else getattr(old, "committed", False)
+    return jax.device_put(new, old.sharding) if is_placed else new

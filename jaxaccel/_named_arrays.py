@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 
 from jaxaccel._layout import check_layout, shape_in_torch
+from jaxaccel._stacked import check_kernel_axes
 from jaxaccel._tree import path_name
 
 _LEFT_OUT = (nnx.RngState, nnx.Cache, nnx.Intermediate)
@@ -32,6 +33,8 @@ class NamedArray(NamedTuple):
     """In which the variable keeps the array: ``"flax"`` or ``"torch"``."""
     owner: nnx.Module
     """The module that has it under this name."""
+    index: int | None = None
+    """Which of the layers whose arrays the variable stacks has it; None where it is one array."""
 
     @property
     def is_parameter(self) -> bool:
@@ -41,7 +44,12 @@ class NamedArray(NamedTuple):
     @property
     def torch_shape(self) -> tuple[int, ...]:
         """The shape in PyTorch's layout."""
-        return shape_in_torch(self.variable.shape, self.layout)
+        shape = self.variable.shape
+        return shape_in_torch(shape if self.index is None else shape[1:], self.layout)
+
+    def part_of(self, value: Any) -> Any:
+        """Return what it is of the variable's whole value."""
+        return value if self.index is None else value[self.index]
 
 
 class NamedParameter(NamedTuple):
@@ -65,19 +73,31 @@ class NamedParameter(NamedTuple):
         return tuple(array.path for array in self.arrays)
 
 
-def named_arrays(module: nnx.Module, name: str = "", path: str = "") -> Iterator[NamedArray]:
+def named_arrays(
+    module: nnx.Module, name: str = "", path: str = "", *, is_stack: bool = False
+) -> Iterator[NamedArray]:
     """Walk a model as PyTorch does: own arrays first, parameters before buffers, then children.
+
+    A class whose module stands for a list of layers says in ``torch_stacked`` the attribute under
+    which it has one layer with the arrays of all, and has as many names as there are layers.
 
     Args:
         module: The model.
         name: What stands before its names, with the dot.
         path: What stands before its paths, with the dot.
+        is_stack: Whether its arrays' first axis counts layers.
 
     Raises:
         TypeError: a variable holds something else than an array, or a module does not say in which
             layout it keeps one.
         ValueError: a kernel has more axes than its layer gives it: the layer is a stack of several.
     """
+    if (attribute := getattr(module, "torch_stacked", None)) is not None:
+        layer = getattr(module, attribute)
+        arrays = list(named_arrays(layer, "", f"{path}{attribute}.", is_stack=True))
+        for index in range(len(module)):
+            yield from (a._replace(name=f"{name}{index}.{a.name}", index=index) for a in arrays)
+        return
     attributes = {each: getattr(module, each) for each in _attributes(module)}
     variables = {
         each: value
@@ -86,38 +106,32 @@ def named_arrays(module: nnx.Module, name: str = "", path: str = "") -> Iterator
     }
     for own in sorted(variables, key=lambda each: not isinstance(variables[each], nnx.Param)):
         variable, value = variables[own], variables[own].get_value()
-        if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        if not isinstance(value, (jax.Array, jax.ShapeDtypeStruct, np.ndarray, np.generic)):
             raise TypeError(
                 f"{name}{own} ({type(variable).__name__}) holds a {type(value).__name__}: give it "
                 "an array, or make it an nnx.Cache, which is left out"
             )
         layout = layout_of(module, own)
         if layout == "flax":
-            _check_not_stacked(module, name + own, variable)
+            check_kernel_axes(module, name + own, variable, is_stack)
         yield NamedArray(name + own, path + own, variable, layout, module)
     for own, value in attributes.items():
         if isinstance(value, nnx.Module):
             above = getattr(value, "torch_name_above", "")
-            yield from named_arrays(value, f"{name}{above}{own}.", f"{path}{own}.")
-
-
-def _check_not_stacked(module: nnx.Module, name: str, kernel: nnx.Variable[jax.Array]) -> None:
-    """Raise for a kernel whose first axis counts layers, and would be taken for a spatial one."""
-    axes = getattr(module, "kernel_axes", None)
-    if axes is None or kernel.ndim <= axes:
-        return
-    raise ValueError(
-        f"{name} has shape {kernel.shape}, a kernel of {type(module).__name__} {axes} axes: it is "
-        "a stack of layers, as nnx.vmap makes one, for which PyTorch has no names; take the "
-        "layers out one by one: graph, state = nnx.split(layers), and nnx.merge(graph, "
-        "jax.tree.map(lambda x: x[i], state))"
-    )
+            names = f"{name}{above}{own}.", f"{path}{own}."
+            yield from named_arrays(value, *names, is_stack=is_stack)
 
 
 def named_parameters(model: nnx.Module) -> list[NamedParameter]:
     """Return a model's parameters as ``named_parameters()`` does: what is shared comes once."""
     found: dict[int, list[NamedArray]] = {}
     for array in named_arrays(model):
+        if array.index is not None:
+            raise ValueError(
+                f"{array.name} is one of the layers that {array.path} stacks: PyTorch's optimizer "
+                "has a parameter for each. Take states to it from a model whose layers are not "
+                "stacked"
+            )
         if array.is_parameter:
             found.setdefault(id(array.variable), []).append(array)
     return [NamedParameter(tuple(arrays)) for arrays in found.values()]

@@ -15,6 +15,7 @@ from jaxaccel._check_packed import of_arrays
 from jaxaccel._functions import check_takes, is_function
 from jaxaccel._named_arrays import NAMES
 from jaxaccel._packed import has_packed, names_and_shapes
+from jaxaccel._stacked import of_one_layer
 from jaxaccel._tree import is_none, path_name
 
 
@@ -85,17 +86,21 @@ def _is_bool(leaf: Any) -> bool:
     return isinstance(leaf, (bool, np.bool_))
 
 
-def _all_paths_of(params: Any) -> list[tuple[str, ...]]:
-    """Return all paths of every parameter: several where it is of layers that share it."""
+def _paths_and_leaves(params: Any) -> list[tuple[tuple[str, ...], Any]]:
+    """Return all paths of every parameter, several where it is of layers that share it, and it.
+
+    A stack of layers' parameters comes in the form of one of them.
+    """
 
     def is_node(node: Any) -> bool:
         return is_none(node) or isinstance(node, nnx.Variable)
 
-    found: list[tuple[str, ...]] = []
+    found: list[tuple[tuple[str, ...], Any]] = []
     for path, node in jax.tree.leaves_with_path(params, is_leaf=is_node):
         said = node.get_metadata().get(NAMES) if isinstance(node, nnx.Variable) else None
-        for below, _ in jax.tree.leaves_with_path(node, is_leaf=is_none):
-            found.append(said or (path_name((*path, *below)),))
+        for below, leaf in jax.tree.leaves_with_path(node, is_leaf=is_none):
+            paths = said or (path_name((*path, *below)),)
+            found.append((paths, of_one_layer(node, leaf)))
     return found
 
 
@@ -120,10 +125,9 @@ def selected(name: str, selector: Any, params: Any) -> list[bool]:
         return of_arrays(name, selected(name, selector, names_and_shapes(params)), params)
     test = path_test(name, selector)
     if test is not None:
-        leaves = jax.tree.leaves(params, is_leaf=is_none)
         return [
             _by_first(name, selector, paths, [test(path, leaf) for path in paths])
-            for paths, leaf in zip(_all_paths_of(params), leaves, strict=True)
+            for paths, leaf in _paths_and_leaves(params)
         ]
     try:
         mask = jax.tree.broadcast(selector, params, is_leaf=is_none)

@@ -62,6 +62,7 @@ from jaxaccel.nn._pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPoo
 from jaxaccel.nn._recurrent import GRU, LSTM, RNN
 from jaxaccel.nn._sequential import Sequential
 from jaxaccel.nn._spectral_norm import spectral_norm
+from jaxaccel.nn._stacked_layers import StackedLayers
 from jaxaccel.nn._state_dict import state_dict
 from jaxaccel.nn._transformer import TransformerEncoder, TransformerEncoderLayer
 from jaxaccel.nn._upsample import Upsample
@@ -69,6 +70,7 @@ from jaxaccel.nn._weight_norm import weight_norm
 
 __all__ = [
     "Sequential",
+    "StackedLayers",
     "Linear",
     "Bilinear",
     "Conv1d",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -46,7 +46,7 @@ def load_state_dict(
 
     Args:
         model: A model as :func:`state_dict` takes it, which keeps its dtypes and its arrays'
-            placement.
+            placement. One of shapes alone (``nnx.eval_shape``) is given its first numbers.
         state_dict: PyTorch's names, and arrays in PyTorch's layout: NumPy's, JAX's or PyTorch
             tensors, of any dtype (bfloat16 and float8 too) and on any device.
         strict: Whether the names must be exactly the model's.
@@ -71,7 +71,8 @@ def load_state_dict(
         versions is accepted: no ``num_batches_tracked``, ``weight_g`` and ``weight_v`` for
         :func:`weight_norm`, one number with an axis for one without; and beyond it ``weight_orig``,
         ``weight_u`` and ``weight_v`` for :func:`spectral_norm`, and one name of arrays that are
-        tied, where files keep no second one (safetensors). Left out: ``assign``. PyTorch raises
+        tied, where files keep no second one (safetensors). Left out: ``assign``, as a model of
+        shapes, PyTorch's ``device="meta"``, is loaded without. PyTorch raises
         ``RuntimeError``, and only after it has copied what fits; it cuts fractions and wraps
         integers in silence.
 
@@ -115,15 +116,15 @@ def load_state_dict(
     for array in arrays:
         if array.name in sources:
             try:
-                values.append((array.variable, _converted(array, state_dict[sources[array.name]])))
+                values.append((array, _converted(array, state_dict[sources[array.name]])))
             except (TypeError, ValueError) as error:
                 problems.append(str(error))
     if problems:
         listed = "\n\t".join(problems)
         raise ValueError(f"Error(s) in loading state_dict for {type(model).__name__}:\n\t{listed}")
-    placed = [(variable, _placed(variable[...], value)) for variable, value in values]
+    placed = [(v, _placed(v.get_value(), value)) for v, value in _whole_values(values)]
     for variable, new in placed:
-        if isinstance(new, jax.Array):
+        if isinstance(variable.get_value(), jax.Array):
             variable[...] = new
         else:
             variable.set_value(new)  # not in place: that array is the caller's, and maybe read-only
@@ -185,7 +186,8 @@ def _may_be_missing(
     version_of: Callable[[NamedArray], int | None],
 ) -> bool:
     """Return whether an array comes under another name, or is newer than the mapping."""
-    if any(each.variable is array.variable and each.name in sources for each in arrays):
+    same = [a for a in arrays if a.variable is array.variable and a.index == array.index]
+    if any(each.name in sources for each in same):
         return True
     since = getattr(array.owner, "torch_version_since", {}).get(array.name.rpartition(".")[2])
     version = version_of(array)
@@ -206,9 +208,30 @@ def _converted(array: NamedArray, value: Any) -> np.ndarray:
     return from_torch(cast(place, np.asarray(found), array.variable.dtype), array.layout)
 
 
+def _whole_values(
+    values: Iterable[tuple[NamedArray, np.ndarray]],
+) -> Iterator[tuple[nnx.Variable[jax.Array], np.ndarray]]:
+    """Return each variable with its new numbers, those of a stack of layers in one array."""
+    stacks: dict[int, tuple[NamedArray, dict[int, np.ndarray]]] = {}
+    for array, value in values:
+        if array.index is None:
+            yield array.variable, value
+        else:
+            stacks.setdefault(id(array.variable), (array, {}))[1][array.index] = value
+    for array, parts in stacks.values():
+        if len(parts) == array.variable.shape[0]:
+            yield array.variable, np.stack([parts[index] for index in sorted(parts)])
+            continue
+        whole = np.array(host_array(array.path, array.variable.get_value()))
+        for index, value in parts.items():
+            whole[index] = value
+        yield array.variable, whole
+
+
 def _placed(old: Any, value: np.ndarray) -> Any:
     """Return a variable's new numbers where its old ones are; NumPy's stay NumPy's."""
-    return placed_like(old, value) if isinstance(old, jax.Array) else np.array(value)
+    is_jax = isinstance(old, (jax.Array, jax.ShapeDtypeStruct))
+    return placed_like(old, value) if is_jax else np.array(value)
 
 
 def _hint(missing: list[str], unexpected: list[str], prefix: str) -> list[str]:

@@ -65,7 +65,7 @@ def state_dict(model: nnx.Module, *, prefix: str = "") -> dict[str, np.ndarray]:
     paths_of_variables(model)  # raises where layers cannot share what they share
     arrays = {}
     for array in named_arrays(model):
-        value = host_array(array.name, array.variable.get_value())
+        value = array.part_of(host_array(array.name, array.variable.get_value()))
         value = to_torch(value) if array.layout == "flax" else value
         arrays[prefix + array.name] = np.array(value, order="C")
     return arrays

@@ -17,6 +17,7 @@ from jaxaccel._checks import check_non_negative, check_params_given, known_value
 from jaxaccel._counts import next_counts, schedule_step
 from jaxaccel._layout import Layouts, axis_from_torch, check_layouts, layout_at
 from jaxaccel._math import compute_dtype, in_dtype, is_zero, lerp, value_at, values_at
+from jaxaccel._stacked import check_not_stacked
 from jaxaccel._tree import (
     initial_step,
     is_none,
@@ -139,6 +140,7 @@ def adafactor(
     @takes_shapes
     def init(params: Params) -> State:
         check_not_packed("adafactor", params)
+        check_not_stacked("adafactor", params)
         check_parameters(params)
         return _initial_state(params, layout)
 

@@ -12,6 +12,7 @@ from jaxaccel._check_trees import check_state
 from jaxaccel._checked import checked_after
 from jaxaccel._layout import Layouts, check_layouts, layout_at, output_axis
 from jaxaccel._math import compute_dtype
+from jaxaccel._stacked import check_not_stacked
 from jaxaccel._tree import is_none, path_name
 from jaxaccel._types import Params, State, Updates
 
@@ -72,6 +73,7 @@ def centralize_gradients(
         del params, extra
         check_state("centralize_gradients", optax.EmptyState, state)
         check_not_packed("centralize_gradients", updates)
+        check_not_stacked("centralize_gradients", updates)
 
         def centralize(path, grad):
             if grad is None or grad.ndim < fewest_dims:

@@ -40,6 +40,7 @@ WITHOUT_ROWS = {
     "nn.fuse_linear_bn": "test_norm_layers fuses linear layers as PyTorch does",
     "nn.params_key": "test_seeded_models draws every layer and model through it",
     "nn.state_dict": "test_layers and test_models compare it with PyTorch's own, key by key",
+    "nn.StackedLayers": "test_stacked_layers compares it with its layers, called one by one",
     "nn.Sequential": "test_reshaping builds it beside PyTorch's, in every way it can be built",
     "nn.remove_parametrizations": "test_parametrizations removes each kind as PyTorch does",
     "nn.load_state_dict": "test_layers and test_models load PyTorch's own state into every model",
@@ -209,6 +210,8 @@ OPTIONS_ELSEWHERE = {
     "class_axis": "test_losses runs its rows in both layouts",
     "axis_name": "test_normalization, test_parallel and test_sharded_norms, over eight devices",
     "key": "test_dropout draws every mask with one",
+    "checkpoint": "test_checkpointed_models trains every model that takes it",
+    "scan_layers": "test_checkpointed_models trains every model that takes it",
 }
 """Options that multiply all rows instead of having one."""
 

@@ -138,6 +138,7 @@ OWN = {
     "nn.TransformerEncoder": {
         "encoder_layer": lambda: ja.nn.TransformerEncoderLayer(4, 2, 4, rngs=GENERATOR)
     },
+    "nn.StackedLayers": {"layers": lambda: [linear(), linear()]},
     "nn.convert_sync_batchnorm": {"module": linear, "axis_name": "batch"},
     "nn.weight_norm": {"module": linear},
     "nn.spectral_norm": {"module": linear},
