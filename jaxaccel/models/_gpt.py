@@ -13,39 +13,61 @@ from jaxaccel._filled import zeros_like
 from jaxaccel._gradient import with_float32_sums
 from jaxaccel._types import DType, Generator
 from jaxaccel.init import normal
+from jaxaccel.models._checkpointed import Checkpoint, checkpointed
 from jaxaccel.models._gpt_block import Block
 from jaxaccel.models._gpt_config import GPTConfig
-from jaxaccel.nn import Dropout, Embedding, LayerNorm, Linear, params_key
+from jaxaccel.nn import Dropout, Embedding, LayerNorm, Linear, StackedLayers, params_key
 
 
 class Transformer(nnx.Module):
     """Embeddings, blocks and a norm: integers (N, L) to (N, L, n_embd)."""
 
-    def __init__(self, config: GPTConfig, dtype: Any, *, rngs: nnx.Rngs | Generator):
+    def __init__(
+        self,
+        config: GPTConfig,
+        dtype: Any,
+        checkpoint: Checkpoint | None,
+        *,
+        rngs: nnx.Rngs | Generator,
+    ):
+        self.checkpoint = checkpoint
         self.wte = Embedding(config.vocab_size, config.n_embd, dtype=dtype, rngs=rngs)
         self.wpe = Embedding(config.block_size, config.n_embd, dtype=dtype, rngs=rngs)
         self.drop = Dropout(config.dropout, rngs=rngs)
-        self.h = nnx.List([Block(config, dtype, rngs=rngs) for _ in range(config.n_layer)])
+        blocks = [Block(config, dtype, rngs=rngs) for _ in range(config.n_layer)]
+        self.h: nnx.List[Block] | StackedLayers = nnx.List(blocks)
         self.ln_f = LayerNorm(config.n_embd, bias=config.bias, dtype=dtype)
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the vectors that predict the next tokens."""
         tokens, positions = self.wte(input), self.wpe(jnp.arange(input.shape[1], dtype=jnp.int32))
         x = self.drop(tokens + with_float32_sums(jax.lax.expand_dims(positions, (0,)), tokens))
+        if isinstance(self.h, StackedLayers):
+            return self.ln_f(self.h(x))
         for block in self.h:
-            x = block(x)
+            x = checkpointed(self.checkpoint, block)(x)
         return self.ln_f(x)
 
 
 class GPT(nnx.Module):
     """A transformer that predicts tokens; :func:`gpt` builds it."""
 
-    def __init__(self, config: GPTConfig, dtype: Any, *, rngs: nnx.Rngs | Generator):
+    def __init__(
+        self,
+        config: GPTConfig,
+        dtype: Any,
+        scan_layers: bool,
+        checkpoint: Checkpoint | None,
+        *,
+        rngs: nnx.Rngs | Generator,
+    ):
         self.config = config
-        self.transformer = Transformer(config, dtype, rngs=rngs)
+        self.transformer = Transformer(config, dtype, checkpoint, rngs=rngs)
         self.lm_head = Linear(config.n_embd, config.vocab_size, False, dtype, rngs=rngs)
         self.lm_head.weight = self.transformer.wte.weight
         self._initialize(rngs)
+        if scan_layers:
+            self.transformer.h = StackedLayers(list(self.transformer.h), checkpoint)
 
     def _initialize(self, rngs: nnx.Rngs | Generator) -> None:
         """Draw all weights again, in the order of nanoGPT; biases are zero."""
@@ -79,6 +101,8 @@ def gpt(
     config: GPTConfig,
     dtype: DType | None = None,
     *,
+    scan_layers: bool = False,
+    checkpoint: Checkpoint | None = None,
     rngs: nnx.Rngs | Generator,
 ) -> GPT:
     """Build the language model GPT-2, as nanoGPT has it.
@@ -89,6 +113,10 @@ def gpt(
     Args:
         config: The sizes, dropout and biases.
         dtype: Of the parameters and so of the logits; None for float32.
+        scan_layers: Whether the blocks are one :class:`jaxaccel.nn.StackedLayers`: a step then
+            compiles as fast as for one block. Numbers and PyTorch's names stay.
+        checkpoint: A function from a block to what is called in its place, such as
+            :func:`jaxaccel.memory.checkpoint`: the backward pass then computes each block again.
         rngs: Draws the weights from N(0, 0.02^2), those in front of a residual with a standard
             deviation of 0.02 / sqrt(2 n_layer): the ``params`` stream of an ``nnx.Rngs``, whose
             ``dropout`` stream serves the dropouts, or a :class:`jaxaccel.random.Generator` for
@@ -119,4 +147,4 @@ def gpt(
     References:
         Radford et al. Language Models are Unsupervised Multitask Learners. 2019.
     """
-    return GPT(config, dtype, rngs=rngs)
+    return GPT(config, dtype, scan_layers, checkpoint, rngs=rngs)

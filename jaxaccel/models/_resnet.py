@@ -8,6 +8,7 @@ from flax import nnx
 
 from jaxaccel._checked import checked
 from jaxaccel._types import AxisName, DType, Generator
+from jaxaccel.models._checkpointed import Checkpoint, checkpointed
 from jaxaccel.models._residual_blocks import BasicBlock, Bottleneck, Factory
 from jaxaccel.nn import Linear, MaxPool2d
 
@@ -23,8 +24,10 @@ class ResNet(nnx.Module):
         in_channels: int,
         width: int,
         small_images: bool,
+        checkpoint: Checkpoint | None,
         make: Factory,
     ):
+        self.checkpoint = checkpoint
         planes = width
 
         def stage(stage_planes: int, count: int, stride: int) -> nnx.List:
@@ -52,7 +55,7 @@ class ResNet(nnx.Module):
             x = self.maxpool(x)
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in stage:
-                x = block(x)
+                x = checkpointed(self.checkpoint, block)(x)
         return self.fc(jnp.mean(x, (1, 2)))
 
 
@@ -65,6 +68,7 @@ def resnet10(
     *,
     small_images: bool = True,
     axis_name: AxisName | None = None,
+    checkpoint: Checkpoint | None = None,
     rngs: nnx.Rngs | Generator,
 ) -> ResNet:
     """Build the ResNet-10 for CIFAR: a 3x3 stem and four stages of one basic block each.
@@ -81,6 +85,8 @@ def resnet10(
             with stride 2 and a 3x3 max pool with stride 2, for images of some 224 pixels.
         axis_name: A mapped axis over which the batch is spread: batch normalization then uses the
             statistics of the whole batch (:class:`jaxaccel.nn.BatchNorm2d`).
+        checkpoint: A function from a block to what is called in its place, such as
+            :func:`jaxaccel.memory.checkpoint`: the backward pass then computes each block again.
         rngs: Draws the weights from PyTorch's default distribution: the ``params`` stream of an
             ``nnx.Rngs``, or a :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
 
@@ -107,7 +113,9 @@ def resnet10(
     """
     blocks = (1, 1, 1, 1)
     make = Factory(dtype, axis_name, rngs)
-    return ResNet(BasicBlock, blocks, num_classes, in_channels, width, small_images, make)
+    return ResNet(
+        BasicBlock, blocks, num_classes, in_channels, width, small_images, checkpoint, make
+    )
 
 
 @checked
@@ -119,6 +127,7 @@ def resnet18(
     *,
     small_images: bool = True,
     axis_name: AxisName | None = None,
+    checkpoint: Checkpoint | None = None,
     rngs: nnx.Rngs | Generator,
 ) -> ResNet:
     """Build the ResNet-18 for CIFAR: :func:`resnet10` with two basic blocks in each stage.
@@ -148,7 +157,9 @@ def resnet18(
     """
     blocks = (2, 2, 2, 2)
     make = Factory(dtype, axis_name, rngs)
-    return ResNet(BasicBlock, blocks, num_classes, in_channels, width, small_images, make)
+    return ResNet(
+        BasicBlock, blocks, num_classes, in_channels, width, small_images, checkpoint, make
+    )
 
 
 @checked
@@ -160,6 +171,7 @@ def resnet50(
     *,
     small_images: bool = False,
     axis_name: AxisName | None = None,
+    checkpoint: Checkpoint | None = None,
     rngs: nnx.Rngs | Generator,
 ) -> ResNet:
     """Build the ResNet-50 for ImageNet: stages of 3, 4, 6 and 3 bottleneck blocks.
@@ -193,4 +205,6 @@ def resnet50(
     """
     blocks = (3, 4, 6, 3)
     make = Factory(dtype, axis_name, rngs)
-    return ResNet(Bottleneck, blocks, num_classes, in_channels, width, small_images, make)
+    return ResNet(
+        Bottleneck, blocks, num_classes, in_channels, width, small_images, checkpoint, make
+    )

@@ -12,7 +12,15 @@ from jaxaccel._checked import checked
 from jaxaccel._gradient import with_float32_sums
 from jaxaccel._types import DType, Generator
 from jaxaccel.init import trunc_normal
-from jaxaccel.nn import Conv2d, LayerNorm, Linear, TransformerEncoderLayer, params_key
+from jaxaccel.models._checkpointed import Checkpoint, checkpointed
+from jaxaccel.nn import (
+    Conv2d,
+    LayerNorm,
+    Linear,
+    StackedLayers,
+    TransformerEncoderLayer,
+    params_key,
+)
 
 
 class VisionTransformer(nnx.Module):
@@ -30,6 +38,8 @@ class VisionTransformer(nnx.Module):
         depth: int,
         heads: int,
         dtype: Any,
+        scan_layers: bool,
+        checkpoint: Checkpoint | None,
         *,
         rngs: nnx.Rngs | Generator,
     ):
@@ -52,14 +62,14 @@ class VisionTransformer(nnx.Module):
             in_channels, width, patch_size, stride=patch_size, dtype=dtype, rngs=rngs
         )
         options = {"batch_first": True, "norm_first": True, "layer_norm_eps": 1e-6}
-        self.layers = nnx.List(
-            [
-                TransformerEncoderLayer(
-                    *(width, heads, 4 * width, 0.0, "gelu"), dtype=dtype, rngs=rngs, **options
-                )
-                for _ in range(depth)
-            ]
-        )
+        layers = [
+            TransformerEncoderLayer(
+                *(width, heads, 4 * width, 0.0, "gelu"), dtype=dtype, rngs=rngs, **options
+            )
+            for _ in range(depth)
+        ]
+        self.checkpoint = checkpoint
+        self.layers = StackedLayers(layers, checkpoint) if scan_layers else nnx.List(layers)
         self.norm = LayerNorm(width, 1e-6, dtype=dtype)
         self.head = Linear(width, num_classes, dtype=dtype, rngs=rngs)
 
@@ -76,8 +86,10 @@ class VisionTransformer(nnx.Module):
         token = jnp.broadcast_to(token, (patches.shape[0], *token.shape[1:]))
         x = jnp.concatenate([token, patches], 1)
         x = x + with_float32_sums(self.pos_embedding[...], x)
+        if isinstance(self.layers, StackedLayers):
+            return self.head(self.norm(self.layers(x))[:, 0])
         for layer in self.layers:
-            x = layer(x)
+            x = checkpointed(self.checkpoint, layer)(x)
         return self.head(self.norm(x)[:, 0])
 
 
@@ -92,6 +104,8 @@ def vit_tiny(
     heads: int = 3,
     dtype: DType | None = None,
     *,
+    scan_layers: bool = False,
+    checkpoint: Checkpoint | None = None,
     rngs: nnx.Rngs | Generator,
 ) -> VisionTransformer:
     """Build the vision transformer ViT-Ti/16: an encoder over 16x16 patches of an image.
@@ -109,6 +123,8 @@ def vit_tiny(
         depth: How many encoder layers there are.
         heads: The number of heads of attention, a divisor of ``width``.
         dtype: Of the parameters and so of the input; None for float32.
+        scan_layers: As of :func:`gpt`.
+        checkpoint: As of :func:`gpt`.
         rngs: Draws token and positions from a truncated normal with a standard deviation of 0.02,
             then the layers from PyTorch's default distributions: the ``params`` stream of an
             ``nnx.Rngs``, or a :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
@@ -142,5 +158,7 @@ def vit_tiny(
         2020. https://arxiv.org/abs/2012.12877
     """
     return VisionTransformer(
-        *(num_classes, in_channels, image_size, patch_size, width, depth, heads, dtype), rngs=rngs
+        *(num_classes, in_channels, image_size, patch_size, width, depth, heads, dtype),
+        *(scan_layers, checkpoint),
+        rngs=rngs,
     )

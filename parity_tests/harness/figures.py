@@ -28,7 +28,7 @@ SIDES = ("jaxaccel", "flax + optax")
 
 
 def read(what):
-    """Return what a fresh process prints about ``steps``, ``optimizers`` or ``autocast``."""
+    """Return what a fresh process prints about ``steps`` or another kind of program, see below."""
     left_out = ("XLA_FLAGS", "JAX_ENABLE_X64", "JAX_NUMPY_DTYPE_PROMOTION", "JAX_COMPILATION_CACHE")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
     done = subprocess.run(
@@ -258,6 +258,36 @@ def optimizer_step(tx, device):
     return jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
 
 
+def checkpoints_by_compiler(devices):
+    """Return {compiler: {way: figures}} of loss and gradients of a GPT of twelve blocks."""
+    benchmark = benchmarks("checkpointing")
+    task = benchmark.gpt(layers=12, width=256, heads=4, length=256, batch=16, vocabulary=128)
+    return {
+        compiler: {
+            name: ja.aot.report(benchmark.compiled(task, way, device, scan_layers=True))._asdict()
+            for name, way in {"plain": None, "checkpoint": ja.memory.checkpoint}.items()
+        }
+        | {"offloaded": {"host_bytes": bytes_on_host(device)}}
+        for compiler, device in devices.items()
+    }
+
+
+def bytes_on_host(device):
+    """Return what four products of 1 MiB, offloaded, hold in the host's memory."""
+    place = jax.sharding.SingleDeviceSharding(device)
+    layer = ja.memory.checkpoint(
+        lambda x, w: jnp.tanh(ja.functional.linear(jnp.sin(x), w)), names=["linear"], offload=True
+    )
+
+    def loss(x, weights):
+        return jnp.sum(jax.lax.scan(lambda x, w: (layer(x, w), None), x, weights)[0])
+
+    shapes = (1024, 256), (4, 256, 256)
+    given = (jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place) for shape in shapes)
+    compiled = jax.jit(jax.grad(loss, (0, 1))).lower(*given).compile()
+    return compiled.memory_analysis().host_temp_size_in_bytes
+
+
 def figures(compiled, steps, every=math.inf):
     """Return a program's figures; the costliest branch counts in one run of so many."""
     found = ja.aot.report(compiled)._asdict()
@@ -287,5 +317,6 @@ if __name__ == "__main__":
         "steps": steps_by_compiler,
         "optimizers": optimizers_by_compiler,
         "autocast": autocast_by_compiler,
+        "checkpoints": checkpoints_by_compiler,
     }[sys.argv[1]]
     print(json.dumps(make(found)))
