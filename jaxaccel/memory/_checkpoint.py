@@ -107,8 +107,8 @@ def _call(function: Any, keeps: Any, args: tuple[Any, ...], kwargs: dict[str, An
             ) from error
         if _variables_of(inputs) != before:
             raise ValueError(
-                f"checkpoint: {name_of(function)} gives a module variables that it did not have "
-                "(as sow does), which would be lost. Let it return them, or make them beforehand"
+                f"checkpoint: {name_of(function)} gives a module variables that it did not have, "
+                "which would be lost. Let it return them, or make them beforehand"
             )
         return outputs
 

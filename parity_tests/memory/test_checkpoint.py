@@ -398,7 +398,7 @@ def test_other_arguments_reach_the_function_as_they_are():
 
 class Sowing(nnx.Module):
     def __call__(self, x):
-        self.sow(nnx.Intermediate, "seen", x)
+        self.seen = nnx.Intermediate(x)
         return x
 
 
