@@ -33,7 +33,7 @@ class NamedArray(NamedTuple):
     """In which the variable keeps the array: ``"flax"`` or ``"torch"``."""
     owner: nnx.Module
     """The module that has it under this name."""
-    index: int | None = None
+    layer: int | None = None
     """Which of the layers whose arrays the variable stacks has it; None where it is one array."""
 
     @property
@@ -45,11 +45,11 @@ class NamedArray(NamedTuple):
     def torch_shape(self) -> tuple[int, ...]:
         """The shape in PyTorch's layout."""
         shape = self.variable.shape
-        return shape_in_torch(shape if self.index is None else shape[1:], self.layout)
+        return shape_in_torch(shape if self.layer is None else shape[1:], self.layout)
 
     def part_of(self, value: Any) -> Any:
         """Return what it is of the variable's whole value."""
-        return value if self.index is None else value[self.index]
+        return value if self.layer is None else value[self.layer]
 
 
 class NamedParameter(NamedTuple):
@@ -93,10 +93,11 @@ def named_arrays(
         ValueError: a kernel has more axes than its layer gives it: the layer is a stack of several.
     """
     if (attribute := getattr(module, "torch_stacked", None)) is not None:
-        layer = getattr(module, attribute)
-        arrays = list(named_arrays(layer, "", f"{path}{attribute}.", is_stack=True))
-        for index in range(len(module)):
-            yield from (a._replace(name=f"{name}{index}.{a.name}", index=index) for a in arrays)
+        stack: Any = module
+        one = getattr(module, attribute)
+        arrays = list(named_arrays(one, "", f"{path}{attribute}.", is_stack=True))
+        for index in range(len(stack)):
+            yield from (a._replace(name=f"{name}{index}.{a.name}", layer=index) for a in arrays)
         return
     attributes = {each: getattr(module, each) for each in _attributes(module)}
     variables = {
@@ -126,7 +127,7 @@ def named_parameters(model: nnx.Module) -> list[NamedParameter]:
     """Return a model's parameters as ``named_parameters()`` does: what is shared comes once."""
     found: dict[int, list[NamedArray]] = {}
     for array in named_arrays(model):
-        if array.index is not None:
+        if array.layer is not None:
             raise ValueError(
                 f"{array.name} is one of the layers that {array.path} stacks: PyTorch's optimizer "
                 "has a parameter for each. Take states to it from a model whose layers are not "
@@ -291,7 +292,7 @@ def layout_in_class(module: nnx.Module, name: str) -> str:
 def _attributes(module: nnx.Module) -> list[str]:
     """Return the names of a module's attributes, in the order of their first assignment."""
     if isinstance(module, nnx.List):
-        return [str(index) for index in range(len(module))]
+        return [str(index) for index in range(len(stack))]
     # Splitting and merging sorts the attributes by name. This mapping of flax's, from names to
     # whether they are data, is made as they are assigned and goes through as it is.
     first = [name for name in module._pytree__nodes if name in vars(module)]

@@ -186,7 +186,7 @@ def _may_be_missing(
     version_of: Callable[[NamedArray], int | None],
 ) -> bool:
     """Return whether an array comes under another name, or is newer than the mapping."""
-    same = [a for a in arrays if a.variable is array.variable and a.index == array.index]
+    same = [a for a in arrays if a.variable is array.variable and a.layer == array.layer]
     if any(each.name in sources for each in same):
         return True
     since = getattr(array.owner, "torch_version_since", {}).get(array.name.rpartition(".")[2])
@@ -214,10 +214,10 @@ def _whole_values(
     """Return each variable with its new numbers, those of a stack of layers in one array."""
     stacks: dict[int, tuple[NamedArray, dict[int, np.ndarray]]] = {}
     for array, value in values:
-        if array.index is None:
+        if array.layer is None:
             yield array.variable, value
         else:
-            stacks.setdefault(id(array.variable), (array, {}))[1][array.index] = value
+            stacks.setdefault(id(array.variable), (array, {}))[1][array.layer] = value
     for array, parts in stacks.values():
         if len(parts) == array.variable.shape[0]:
             yield array.variable, np.stack([parts[index] for index in sorted(parts)])

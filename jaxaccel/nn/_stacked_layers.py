@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -105,6 +105,9 @@ class StackedLayers(nnx.Module):
         one = jax.tree.map(lambda leaf: leaf[index], stacked)
         self._say_stacked(one, None)
         return nnx.merge(graph, one)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[index] for index in range(len(self)))
 
     def set_view(self, rngs: nnx.Rngs | None = None) -> None:
         """Take part in ``nnx.view``: of a stream for all layers, give each one of its own."""
