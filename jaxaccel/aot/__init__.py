@@ -2,17 +2,10 @@
 
 from jaxaccel._names import teach
 from jaxaccel.aot._cache import compilation_cache
-from jaxaccel.aot._recompiles import Recompile, count_recompiles
+from jaxaccel.aot._collectives import Collective
 from jaxaccel.aot._report import Report, report
 from jaxaccel.aot._topology import topology_devices
 
-__all__ = [
-    "compilation_cache",
-    "topology_devices",
-    "report",
-    "Report",
-    "count_recompiles",
-    "Recompile",
-]
+__all__ = ["compilation_cache", "topology_devices", "report", "Report", "Collective"]
 
 teach(__name__)

@@ -1,38 +1,141 @@
-"""What a compiled program moves, computes and holds, by its compiler's own count."""
+"""What a compiled program moves, computes, holds and sends, by its compiler's own count."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
+import jax
+from jax.sharding import Mesh, NamedSharding
 from jax.stages import Compiled
 
 from jaxaccel._checked import checked_but
+from jaxaccel.aot._capacity import capacity_of
+from jaxaccel.aot._collectives import Collective, collectives_of
+from jaxaccel.aot._count import cost_of
+from jaxaccel.aot._hlo import read
+from jaxaccel.aot._table import size_name, table_of
 
 
 class Report(NamedTuple):
-    """What :func:`report` returns; figures of one device."""
+    """Figures of one device, in bytes and operations of one run; printed, it is a table."""
 
-    bytes_accessed: int | None
-    """Read and written by all operations together; None where the compiler does not say (GPUs)."""
-    flops: int | None
-    """Floating-point operations; None where the compiler does not say (GPUs)."""
+    bytes_accessed: int
+    """Read and written by all operations together, loops as often as they run."""
+    flops: int
+    """Floating-point operations, loops as often as they run."""
     temporary_bytes: int
     """Held beside arguments and results."""
     argument_bytes: int
     """Held by the arguments."""
     output_bytes: int
     """Held by the results, those included that take a donated argument's place."""
+    alias_bytes: int
+    """Of results that take a donated argument's place."""
+    code_bytes: int
+    """Held by the program itself; 0 where the compiler does not say."""
+    peak_bytes: int
+    """The most that is held at once, arguments, results and temporaries together."""
+    capacity_bytes: int | None
+    """What a program may hold on such a device; None where that is not known."""
     fusions: int
     """Fused operations, of which each reads its inputs from memory and writes its results there."""
+    collectives: tuple[Collective, ...]
+    """What the devices send each other."""
+    estimated_cycles: int | None
+    """The compiler's estimate for its fusions, one after the other, without collectives: not a
+    measurement. None where it gives none (all but TPUs)."""
+    uncounted: dict[str, int]
+    """Hand-written kernels that do not say what they compute, and how often each is called: their
+    operations are missing in ``flops``."""
+    open_loops: int
+    """Loops whose turns the data decide: their body counts once."""
+    device: str
+    """The kind of device."""
+    devices: int
+    """How many run the program together."""
+    refusal: str | None = None
+    """What the compiler said if it refused a program that does not fit; then only the memory's
+    peak and capacity, arguments and devices are known, and all else is 0."""
+    hlo: str | None = None
+    """The program's text, where :func:`compile_for` was asked to keep it."""
+
+    def __str__(self) -> str:
+        """Return the table."""
+        return table_of(self)
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the peak is within the capacity; None where that is not known."""
+        if self.refusal is not None:
+            return False
+        return None if self.capacity_bytes is None else self.peak_bytes <= self.capacity_bytes
+
+    def json(self) -> str:
+        """Return all figures as JSON, without the program's text."""
+        kept = self._replace(hlo=None)._asdict()
+        kept["collectives"] = [each._asdict() for each in self.collectives]
+        return json.dumps(kept | {"fits": self.fits}, indent=2)
+
+    def assert_fits(self, capacity: int | None = None) -> None:
+        """Raise an ``AssertionError`` unless a device has room.
+
+        Args:
+            capacity: Bytes that a program may hold; default: ``capacity_bytes``.
+
+        Raises:
+            ValueError: There is no capacity to compare with.
+        """
+        limit = self.capacity_bytes if capacity is None else capacity
+        if limit is None:
+            raise ValueError(
+                f"how much memory a {self.device} has is not known; pass assert_fits(capacity)"
+            )
+        if self.peak_bytes > limit or (capacity is None and self.refusal is not None):
+            raise AssertionError(
+                f"the program holds {size_name(self.peak_bytes)} at once on each {self.device}, "
+                f"which is more than {size_name(limit)}\n{self}"
+            )
+
+    def assert_collectives(
+        self, wanted: Mapping[str | tuple[str, ...], int | range | None]
+    ) -> None:
+        """Raise an ``AssertionError`` unless exactly these collectives are in the program.
+
+        Args:
+            wanted: Kind, or kind and mesh axes (``("all-reduce", "data")``), -> how often a run
+                does it: a number, a ``range``, or None for any number but 0. Kinds that are not
+                named must not occur.
+        """
+        left: Counter[tuple[str, ...]] = Counter()
+        for each in self.collectives:
+            left[each.kind, *(each.axes or ())] += each.times
+        faults = []
+        for name, number in wanted.items():
+            kind = name if isinstance(name, tuple) else (name,)
+            found = [key for key in left if key[: len(kind)] == kind]
+            times = sum(left.pop(key) for key in found)
+            allowed = range(number, number + 1) if isinstance(number, int) else number
+            if not (times > 0 if allowed is None else times in allowed):
+                faults.append(
+                    f"{' over '.join(kind)}: {times}, not {'any' if number is None else number}"
+                )
+        faults += [f"{' over '.join(kind)}: {times}, not 0" for kind, times in left.items()]
+        if faults:
+            raise AssertionError("\n".join(["other collectives than wanted:", *faults, str(self)]))
 
 
 @checked_but("compiled")
 def report(compiled: Compiled) -> Report:
-    """Return what a compiled program moves, computes and holds.
+    """Return what a compiled program moves, computes, holds and sends.
 
-    These are the compiler's figures, from the program alone: exact, the same on every run, and not
-    times. The body of a loop counts once, however often it runs.
+    These are figures of the program alone: exact, the same on every run, and not times. They are
+    the compiler's own, but for what it leaves out: compilers count a loop's body once, so that its
+    further turns are read off the program; so is all that a GPU does, whose compiler counts
+    nothing. Of a choice between branches the costliest counts, as in the compilers' figures.
 
     Args:
         compiled: ``jax.jit(f).lower(...).compile()``, for devices that are here or for those of
@@ -60,13 +163,42 @@ def report(compiled: Compiled) -> Report:
             "compiled must be a program that is compiled, such as "
             f"jax.jit(f).lower(x).compile(), got {compiled!r}"
         )
-    costs, memory = compiled.cost_analysis() or {}, cast(Any, compiled.memory_analysis())
-    moved, flops = costs.get("bytes accessed"), costs.get("flops")
+    text = compiled.as_text() or ""
+    memory, program = cast(Any, compiled.memory_analysis()), read(text)
+    whole, once = cost_of(program), cost_of(program, loops_once=True)
+    costs = compiled.cost_analysis() or {}
+    device, count, mesh = _where(compiled)
+    held = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+    held += memory.output_size_in_bytes - memory.alias_size_in_bytes
+    # A CPU's compiler calls the arguments alone its peak.
+    peak = memory.peak_memory_in_bytes if device.platform != "cpu" else held
     return Report(
-        bytes_accessed=None if moved is None else int(moved),
-        flops=None if flops is None else int(flops),
+        bytes_accessed=round(costs.get("bytes accessed", once.bytes) + whole.bytes - once.bytes),
+        flops=round(costs.get("flops", once.flops) + whole.flops - once.flops),
         temporary_bytes=memory.temp_size_in_bytes,
         argument_bytes=memory.argument_size_in_bytes,
         output_bytes=memory.output_size_in_bytes,
-        fusions=len(re.findall(r"[\s)]fusion\(", compiled.as_text() or "")),
+        alias_bytes=memory.alias_size_in_bytes,
+        code_bytes=memory.generated_code_size_in_bytes,
+        peak_bytes=peak,
+        capacity_bytes=capacity_of(device),
+        fusions=len(re.findall(r"[\s)]fusion\(", text)),
+        collectives=collectives_of(program, count, mesh),
+        estimated_cycles=whole.cycles or None,
+        uncounted=dict(whole.kernels),
+        open_loops=whole.open_loops,
+        device=device.device_kind,
+        devices=count,
     )
+
+
+def _where(compiled: Compiled) -> tuple[Any, int, Mesh | None]:
+    """Return one of the devices that run a program, their number, and their mesh if they have one.
+
+    A program without arguments and results is taken for one on this machine's first device.
+    """
+    places = jax.tree.leaves((compiled.input_shardings, compiled.output_shardings))
+    meshes = [place.mesh for place in places if isinstance(place, NamedSharding)]
+    devices = places[0].device_set if places else jax.devices()[:1]
+    mesh = next((mesh for mesh in meshes if mesh.size == len(devices)), None)
+    return next(iter(devices)), len(devices), mesh

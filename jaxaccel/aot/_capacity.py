@@ -1,0 +1,25 @@
+"""How much memory a program may hold on a device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxaccel.aot._gpu_targets import GPUS
+
+_GIB = 2**30
+
+_TPUS = {
+    "TPU v5 lite": 15.75,
+}
+"""Kind of device -> GiB that its compiler grants a program, by its own words."""
+
+
+def capacity_of(device: Any) -> int | None:
+    """Return the bytes that a program may hold on a device, or None if nobody says so."""
+    if device.platform == "tpu":
+        known = _TPUS.get(device.device_kind)
+        return None if known is None else int(known * _GIB)
+    for gpu in GPUS.values():
+        if gpu.name == device.device_kind:
+            return int(gpu.facts["device_memory_size"])
+    return None
