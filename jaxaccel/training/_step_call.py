@@ -56,14 +56,19 @@ def _check_call(given: tuple[Any, ...], extra: dict[str, Any]) -> None:
 
 def check_step_arguments(state: Any, batch: Any, extra: dict[str, Any]) -> None:
     """Raise for what a compiled step cannot be given."""
+    check_state(state)
+    check_arrays("batch", batch)
+    if extra:
+        _check_extra(extra)
+
+
+def check_state(state: Any) -> None:
+    """Raise unless a state is a step's."""
     if not isinstance(state, TrainState):
         raise TypeError(
             f"a step takes a TrainState, got {type(state).__name__}; make one with "
             "training.train_state(params, tx), and call step(state, batch)"
         )
-    check_arrays("batch", batch)
-    if extra:
-        _check_extra(extra)
 
 
 def check_scaler(state: TrainState, is_scaled: bool) -> None:

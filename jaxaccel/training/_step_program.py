@@ -29,13 +29,14 @@ class _Program(NamedTuple):
 
 def compiled_for_leaves(
     run: Callable[..., Any], donate: bool, look: Callable[[Any, Any], None] | None = None
-) -> Callable[..., Any]:
+) -> Any:
     """Return ``run(state, batch, extra)`` compiled, as a function of the state's leaves.
 
     ``(leaves, treedef, batch, extra) -> (state, metrics)``, the state in the places in which it
     came. The tree is taken apart once a call, by the caller: variables of nnx take as long for it
     as a small step. So the program knows leaves alone, and the one of the last call is kept by it.
-    ``look`` is shown the state and the traced program of the first call.
+    ``look`` is shown the state and the traced program of the first call. The function's ``lower``,
+    of the same arguments, which may be abstract, returns the program lowered, as ``jax.jit``'s.
     """
     latest: _Program | None = None
 
@@ -60,6 +61,12 @@ def compiled_for_leaves(
         latest = known._replace(shardings=shardings)
         return known.treedef.unflatten(found), metrics
 
+    def lower(leaves: list[Any], treedef: Any, batch: Any, extra: dict[str, Any]) -> Any:
+        shardings = (getattr(leaf, "sharding", None) for leaf in leaves)
+        known = program(treedef, tuple(map(_place, shardings)))
+        return known.run.lower(known.named(leaves), batch, extra)
+
+    call.lower = lower  # pyright: ignore[reportFunctionMemberAccess]
     return call
 
 

@@ -26,6 +26,7 @@ from jaxaccel.training._step_call import (
     called_with_a_batch,
     check_not_overwritten,
     check_scaler,
+    check_state,
     check_step_arguments,
 )
 from jaxaccel.training._step_program import compiled_for_leaves
@@ -77,6 +78,9 @@ def train_step(
         ``"lr/<name>"`` for each of several groups. With a scaler also ``"loss_scale"``, the scale
         of this step, and ``"skipped"``, 1 or 0, of which ``state.scaler.skipped`` is the sum. They
         are on the device, and reading them waits for the step.
+
+        ``step.lower(state, batch, **extra)``, of arrays or of shapes, returns the program without
+        running it, as ``jax.jit(f).lower`` does: for ``aot.compile_for`` and ``aot.report``.
 
     Raises:
         ValueError: ``max_grad_norm`` is negative; when called, the batch does not divide, one of
@@ -168,6 +172,13 @@ def train_step(
             check_not_overwritten(state)  # asked here, so that a step in order pays nothing for it
             raise
 
+    def lower(state: TrainState, batch: Any, **extra: Any) -> jax.stages.Lowered:
+        check_state(state)
+        check_scaler(state, is_scaled)
+        leaves, treedef = jax.tree.flatten(state)
+        return compiled.lower(leaves, treedef, batch, extra)
+
+    step.lower = lower  # pyright: ignore[reportFunctionMemberAccess]
     return called_with_a_batch(step)
 
 
