@@ -12,6 +12,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import as_integer
+from jaxaccel._meshes import mesh_over
 
 
 @checked_but("shape", "devices")
@@ -20,7 +21,8 @@ def make_mesh(
 ) -> Mesh:
     """Return a mesh with named axes over the devices.
 
-    Devices are ordered for the axes' collectives where the hardware has a topology (a TPU slice).
+    Devices are ordered for the axes' collectives where the hardware has a topology (a TPU slice);
+    of several slices, slice after slice, so that the first axis runs between them.
 
     Args:
         shape: ``{axis name: number of devices}``; one size may be -1 and takes what is left.
@@ -62,12 +64,7 @@ def make_mesh(
             f"a mesh of shape {shape} does not fit {len(devices)} devices: the sizes "
             "must multiply to their number; change a size or pass devices="
         )
-    return jax.make_mesh(
-        tuple(sizes.values()),
-        tuple(sizes),
-        axis_types=(AxisType.Auto,) * len(sizes),
-        devices=devices,
-    )
+    return mesh_over(sizes, devices)
 
 
 def check_mesh(mesh: Mesh | AbstractMesh) -> None:

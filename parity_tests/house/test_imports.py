@@ -53,6 +53,7 @@ CORE = (
     "_refused_calls",
     "_operations",
     "_checked",
+    "_meshes",
 )
 
 MAY_IMPORT = {
@@ -95,6 +96,8 @@ MAY_IMPORT = {
     "_traced_numbers": ("_kinds", "_call_repr"),
     "_refused_calls": ("_kinds", "_remedies", "_call_repr", "_uncalled"),
     "_operations": ("_gradient",),
+    "_operations": (),
+    "_meshes": (),
     "_checked": (
         *("_kinds", "_annotations", "_donated", "_refused_calls", "_traced_numbers"),
         "_operations",
@@ -111,13 +114,14 @@ MAY_IMPORT = {
     "parallel": CORE,
     "aot": CORE,
     "memory": (*CORE, "aot"),
+    "__main__": ("aot", "parallel"),
     "data": (*CORE, "random"),
     "training": (*CORE, "transforms", "optimizers", "schedules", "nn", "precision", "parallel"),
 }
 """Room -> rooms that it may import. A new room is added here, on purpose."""
 
 DEPENDENCIES = {"jaxaccel": {"jax", "flax", "optax", "numpy"}, "torch_ref": {"torch"}}
-OPTIONAL = {"jaxaccel": {"rich", "matplotlib"}, "torch_ref": set()}
+OPTIONAL = {"jaxaccel": {"rich", "matplotlib", "tyro"}, "torch_ref": set()}
 """Packages of an extra, imported inside the function that uses them."""
 
 FILES = {
