@@ -3,9 +3,20 @@
 from jaxaccel._names import teach
 from jaxaccel.aot._cache import compilation_cache
 from jaxaccel.aot._collectives import Collective
+from jaxaccel.aot._compile import compile_for
+from jaxaccel.aot._info import Info, info
 from jaxaccel.aot._report import Report, report
 from jaxaccel.aot._topology import topology_devices
 
-__all__ = ["compilation_cache", "topology_devices", "report", "Report", "Collective"]
+__all__ = [
+    "compilation_cache",
+    "topology_devices",
+    "compile_for",
+    "report",
+    "Report",
+    "Collective",
+    "info",
+    "Info",
+]
 
 teach(__name__)

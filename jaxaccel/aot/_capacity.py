@@ -9,7 +9,13 @@ from jaxaccel.aot._gpu_targets import GPUS
 _GIB = 2**30
 
 _TPUS = {
+    "TPU v2": 7.48,
+    "TPU v3": 15.48,
+    "TPU v4": 15.25,  # of one core; a chip has two
     "TPU v5 lite": 15.75,
+    "TPU v5": 95.74,
+    "TPU v6 lite": 31.25,
+    "TPU7x": 94.75,
 }
 """Kind of device -> GiB that its compiler grants a program, by its own words."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
 
@@ -44,26 +45,42 @@ class Collective(NamedTuple):
     """The operation in the program's text."""
 
 
+class _Piece(NamedTuple):
+    """An operation that is a collective, holds one, or is one of the parts that make it up."""
+
+    kind: str
+    inner: Operation
+    """The operation that says who takes part."""
+    within: Computation
+    """Where that stands."""
+
+    @property
+    def chain(self) -> tuple[str | None, str] | None:
+        """What the parts of one collective have in common; None if it is in one part."""
+        found = re.search(r'chain_id="(\w+)"', self.inner.rest)
+        return found and (self.inner.attribute("channel_id"), found[1])
+
+
 def collectives_of(program: Program, count: int, mesh: Mesh | None) -> tuple[Collective, ...]:
     """Return all collectives of a program for so many devices, in the order of the text."""
     found = []
     for computation, times in _reached(program, program.entry, 1):
         order = [*computation.operations.values()]
-        for place, operation in enumerate(order):
-            work = _collective(program, operation)
-            if work is None:
+        pieces = [_piece(program, operation, computation) for operation in order]
+        chains = [piece and piece.chain for piece in pieces]
+        for place, piece in enumerate(pieces):
+            if piece is None or (chains[place] and chains[place] in chains[:place]):
                 continue
-            kind, inner, within = work
-            groups = groups_of(inner, count)
+            groups = groups_of(piece.inner, count)
             found.append(
                 Collective(
-                    kind,
-                    _payload(inner, within),
+                    piece.kind,
+                    _payload(piece.inner, piece.within),
                     times,
-                    axes_of(inner, groups, mesh),
+                    axes_of(piece.inner, groups, mesh),
                     max(map(len, groups), default=1),
-                    _meanwhile(order, place),
-                    operation.name,
+                    _meanwhile(order, place, chains),
+                    order[place].name,
                 )
             )
     return tuple(each for each in found if each.devices > 1)
@@ -81,58 +98,58 @@ def _reached(program: Program, name: str, times: int) -> Iterator[tuple[Computat
             called = operation.calls("to_apply", "calls")
         elif operation.kind == "conditional":
             called += operation.calls("false_computation")
-        elif operation.kind == "fusion" and _collective(program, operation) is None:
-            called = operation.calls("calls")
         for each in called:
             yield from _reached(program, each, again)
 
 
-def _collective(
-    program: Program, operation: Operation
-) -> tuple[str, Operation, Computation | None] | None:
-    """Return the kind of a collective, the operation that says more, and where that stands."""
+def _piece(program: Program, operation: Operation, within: Computation) -> _Piece | None:
+    """Return the collective that an operation is or holds, or None."""
     kind = operation.kind.removesuffix("-start")
     if kind in KINDS:
-        return kind, operation, None
+        return _Piece(kind, operation, within)
     if operation.kind not in ("async-start", "fusion"):
         return None
-    for computation in program.at(operation.calls("calls")):
-        # A TPU's reduce-scatter is a fusion with an all-reduce inside, which it never completes.
-        is_scatter = operation.kind == "fusion" and "all-reduce-scatter" in computation.name
-        if operation.kind == "fusion" and not is_scatter:
-            continue
-        for each in computation.operations.values():
-            if each.kind.removesuffix("-start") in KINDS:
-                found = each.kind.removesuffix("-start")
-                return "reduce-scatter" if is_scatter else found, each, computation
+    for called in program.at(operation.calls("calls")):
+        for each in called.operations.values():
+            found = _piece(program, each, called)
+            if found is not None:
+                # A TPU's reduce-scatter is an all-reduce of which each device takes a part.
+                is_scatter = "all-reduce-scatter" in called.name
+                return found._replace(kind="reduce-scatter") if is_scatter else found
     return None
 
 
-def _payload(operation: Operation, within: Computation | None) -> int:
+def _payload(operation: Operation, within: Computation) -> int:
     """Return the bytes of the whole arrays."""
+    read = sum(each.bytes for each in within.operands(operation))
+    made = sum(array.bytes for array in operation.arrays if array.dims)
     if operation.kind.endswith("-start") and len(operation.arrays) > 1:
-        # (operands, results), or (operand, result, contexts).
-        return max(array.bytes for array in operation.arrays)
-    read = 0 if within is None else sum(each.bytes for each in within.operands(operation))
-    return max(read, operation.bytes)
+        made -= read  # its results name the operands again
+    return max(read, made)
 
 
-def _meanwhile(order: list[Operation], place: int) -> int:
-    """Return how many operations compute between a collective's start and its end."""
-    started = order[place]
-    if not started.kind.endswith("-start"):
+def _meanwhile(order: list[Operation], place: int, chains: list[Any]) -> int:
+    """Return how many operations compute between a collective's start and its end.
+
+    A GPU's has a start and an end, a TPU's several fusions, of which those in the middle compute.
+    """
+    if chains[place]:
+        last = len(chains) - 1 - chains[::-1].index(chains[place])
+        return sum(_computes(operation) for operation in order[place + 1 : last])
+    if not order[place].kind.endswith("-start"):
         return 0
-    follows, work = {started.name}, 0
+    follows, work = {order[place].name}, 0
     for operation in order[place + 1 :]:
         if follows.intersection(operation.operands):
             if operation.kind.endswith("-done"):
                 return work
             follows.add(operation.name)
-        elif operation.kind not in _NOT_WORK and not _moves(operation):
-            work += 1
+        else:
+            work += _computes(operation)
     return work
 
 
-def _moves(operation: Operation) -> bool:
-    """Return whether an operation is itself a transfer."""
-    return operation.kind.removesuffix("-start").removesuffix("-done") in KINDS
+def _computes(operation: Operation) -> bool:
+    """Return whether an operation is neither a transfer nor free."""
+    is_transfer = operation.kind.removesuffix("-start").removesuffix("-done") in KINDS
+    return operation.kind not in _NOT_WORK and not is_transfer

@@ -23,6 +23,8 @@ class Cost(NamedTuple):
     bytes: float
     cycles: int
     """As a compiler estimated them for its fusions."""
+    of_choices: float
+    """Of the bytes, what the costliest branches move more than the cheapest."""
     kernels: Counter[str]
     """Programs that are not part of this one and do not say what they compute, and their calls."""
     open_loops: int
@@ -31,11 +33,17 @@ class Cost(NamedTuple):
     def times(self, count: int) -> Cost:
         """Return the cost of so many runs; loops are no more for being met again."""
         kernels = Counter({name: count * each for name, each in self.kernels.items()})
-        flops, moved, cycles = (count * each for each in self[:3])
-        return Cost(flops, moved, cycles, kernels, self.open_loops)
+        return Cost(
+            count * self.flops,
+            count * self.bytes,
+            count * self.cycles,
+            count * self.of_choices,
+            kernels,
+            self.open_loops,
+        )
 
 
-_NOTHING = Cost(0, 0, 0, Counter(), 0)
+_NOTHING = Cost(0, 0, 0, 0, Counter(), 0)
 
 
 def cost_of(program: Program, *, loops_once: bool = False) -> Cost:
@@ -50,7 +58,7 @@ def cost_of(program: Program, *, loops_once: bool = False) -> Cost:
         flops = flops_of(program, operation, computation)
         moved = bytes_of(program, operation, computation)
         kernels = kernel_of(operation)
-        return _sum([inside(operation), Cost(flops, moved, _cycles(operation), kernels, 0)])
+        return _sum([inside(operation), Cost(flops, moved, _cycles(operation), 0, kernels, 0)])
 
     def inside(operation: Operation) -> Cost:
         if operation.kind == "while":
@@ -67,7 +75,8 @@ def cost_of(program: Program, *, loops_once: bool = False) -> Cost:
             return _NOTHING
         found = _sum(within(name) for name in operation.calls(*_CALLED))
         # What is fused moves nothing by itself.
-        return found._replace(bytes=0, cycles=0) if operation.kind == "fusion" else found
+        is_fused = operation.kind == "fusion"
+        return found._replace(bytes=0, cycles=0, of_choices=0) if is_fused else found
 
     return within(program.entry)
 
@@ -79,18 +88,29 @@ def branches(choice: Operation) -> list[str]:
 
 def _sum(costs: Iterable[Cost]) -> Cost:
     """Return a total."""
-    total = _NOTHING
-    for cost in costs:
-        total = Cost(*(mine + theirs for mine, theirs in zip(total, cost, strict=True)))
-    return total
+    found = list(costs)
+    return Cost(
+        sum(cost.flops for cost in found),
+        sum(cost.bytes for cost in found),
+        sum(cost.cycles for cost in found),
+        sum(cost.of_choices for cost in found),
+        sum((cost.kernels for cost in found), Counter()),
+        sum(cost.open_loops for cost in found),
+    )
 
 
 def _costliest(costs: Iterable[Cost]) -> Cost:
     """Return the most that a branch has, by each measure, as the compilers count."""
-    found = list(costs)
-    flops, moved, cycles = (max(cost[index] for cost in found) for index in range(3))
-    most = functools.reduce(Counter.__or__, (cost.kernels for cost in found))
-    return Cost(flops, moved, cycles, most, sum(cost.open_loops for cost in found))
+    found = sorted(costs, key=lambda cost: cost.bytes)
+    least, most = found[0], found[-1]
+    return Cost(
+        max(cost.flops for cost in found),
+        most.bytes,
+        max(cost.cycles for cost in found),
+        most.of_choices + most.bytes - least.bytes,
+        functools.reduce(Counter.__or__, (cost.kernels for cost in found)),
+        sum(cost.open_loops for cost in found),
+    )
 
 
 def _cycles(operation: Operation) -> int:

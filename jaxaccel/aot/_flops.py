@@ -64,19 +64,19 @@ def _reduced(program: Program, operation: Operation, operands: list[Operation]) 
 
 
 def _windows(program: Program, operation: Operation, operands: list[Operation]) -> float:
-    """Return the operations of sums over windows; windows that see all of an axis are one sum."""
-    read, made = operands[0].arrays[0], operation.arrays[0]
-    window, found = operation.attribute("window") or "{}", 1
-    for axis, (length, results) in enumerate(zip(read.dims, made.dims, strict=True)):
-        met = positions(window, axis, length, results)
-        found *= length if met == length * results else met
-    return max(0, found - made.size) * _applied(program, operation)
+    steps = _window_size(operation) - 1
+    return operation.arrays[0].size * steps * _applied(program, operation)
 
 
 def _selected(program: Program, operation: Operation, operands: list[Operation]) -> float:
     """Return the operations of the gradient of a maximum: comparisons in a window, and a sum."""
+    return operands[1].size * _window_size(operation)
+
+
+def _window_size(operation: Operation) -> int:
+    """Return how many elements a window has, those on padding too."""
     size = re.search(r"size=([\dx]+)", operation.attribute("window") or "")
-    return operands[1].size * math.prod(map(int, size[1].split("x") if size else ()))
+    return math.prod(map(int, size[1].split("x") if size else ()))
 
 
 def _scatter(program: Program, operation: Operation, operands: list[Operation]) -> float:

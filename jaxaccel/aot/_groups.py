@@ -70,7 +70,7 @@ def _iota(text: str) -> np.ndarray:
     """Return ``[4,2]T(1,0)``: numbers from 0 in a shape, transposed, in one row."""
     shape, _, order = text.partition("T")
     numbers = np.arange(math.prod(_numbers(shape))).reshape(_numbers(shape))
-    return numbers.transpose(_numbers(order) or None).reshape(-1)
+    return (numbers.transpose(_numbers(order)) if order else numbers).reshape(-1)
 
 
 def _along(mesh: str, axes: str, ids: np.ndarray) -> Groups:

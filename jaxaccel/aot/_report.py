@@ -25,6 +25,9 @@ class Report(NamedTuple):
 
     bytes_accessed: int
     """Read and written by all operations together, loops as often as they run."""
+    bytes_of_choices: int
+    """Of them, what the costliest branches move more than the cheapest: a step that takes the
+    cheap ones, as nearly every step does for a ``lax.cond`` on what is rare, moves so much less."""
     flops: int
     """Floating-point operations, loops as often as they run."""
     temporary_bytes: int
@@ -174,6 +177,7 @@ def report(compiled: Compiled) -> Report:
     peak = memory.peak_memory_in_bytes if device.platform != "cpu" else held
     return Report(
         bytes_accessed=round(costs.get("bytes accessed", once.bytes) + whole.bytes - once.bytes),
+        bytes_of_choices=round(whole.of_choices),
         flops=round(costs.get("flops", once.flops) + whole.flops - once.flops),
         temporary_bytes=memory.temp_size_in_bytes,
         argument_bytes=memory.argument_size_in_bytes,
@@ -200,5 +204,5 @@ def _where(compiled: Compiled) -> tuple[Any, int, Mesh | None]:
     places = jax.tree.leaves((compiled.input_shardings, compiled.output_shardings))
     meshes = [place.mesh for place in places if isinstance(place, NamedSharding)]
     devices = places[0].device_set if places else jax.devices()[:1]
-    mesh = next((mesh for mesh in meshes if mesh.size == len(devices)), None)
+    mesh = next((m for m in meshes if isinstance(m, Mesh) and m.size == len(devices)), None)
     return next(iter(devices)), len(devices), mesh

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from jaxaccel._checked import checked
+from jaxaccel.aot._describe import described, refusal_of
 from jaxaccel.aot._gpu_targets import GPUS, target_config
 
 _TPUS = {
@@ -26,14 +24,7 @@ _TPUS = {
 
 _GPUS_PER_HOST = 8
 
-_QUIET = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-16",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "true",
-}
-"""What libtpu would ask a TPU's host for, with complaints where there is none. The type need not
-match the topology; the last lets several processes compile at once."""
+_COUNTS = re.compile(r"[1-9]\d*(x[1-9]\d*)*")
 
 
 @checked
@@ -45,19 +36,23 @@ def topology_devices(topology: str) -> list[Any]:
 
     Args:
         topology: ``"tpu:<generation>:<chips along each axis>"``, such as ``"tpu:v5e:2x2"``,
-            ``"tpu:v5p:2x2x4"`` and, for one chip, ``"tpu:v6e:1x1"``; or ``"gpu:<name>:<number>"``,
-            such as ``"gpu:h100:8"``, eight to a host. Generations: v2, v3, v4, v5e, v5p, v6e, v7x;
-            GPUs: a100, h100.
+            ``"tpu:v5p:2x2x4"`` and, for one chip, ``"tpu:v6e:1x1"``; of several slices with their
+            number behind it, ``"tpu:v5e:16x16:4"``. Or ``"gpu:<name>:<number>"``, such as
+            ``"gpu:h100:8"``, eight to a host, or ``"gpu:a100:1x128x4"``, 128 hosts of 4.
+            Generations: v2, v3, v4, v5e, v5p, v6e, v7x; GPUs: a100, h100. Other TPUs are asked for
+            in a process of their own, since some end the process that asks.
 
     Returns:
         The devices, in the topology's order. Put them into a mesh
         (:func:`jaxaccel.parallel.make_mesh`) or a ``jax.sharding.SingleDeviceSharding``, and this
-        into the ``jax.ShapeDtypeStruct`` of every argument of ``jax.jit(f).lower(...)``.
+        into the ``jax.ShapeDtypeStruct`` of every argument of ``jax.jit(f).lower(...)``;
+        :func:`compile_for` does it.
 
     Raises:
         ValueError: There is no such topology.
         ModuleNotFoundError: The compiler is not installed: ``pip install "jaxaccel[aot]"`` brings
             that for TPUs, ``"jaxaccel[aot-gpu]"`` that for GPUs.
+        RuntimeError: The compiler is installed and cannot be loaded.
 
     PyTorch:
         Nothing: ``torch.compile`` and ``torch.export`` compile for a device that is there.
@@ -76,54 +71,75 @@ def topology_devices(topology: str) -> list[Any]:
             f"topology must be like 'tpu:v5e:2x2' or 'gpu:h100:8', got {topology!r}; "
             f"TPUs: {', '.join(_TPUS)}; GPUs: {', '.join(GPUS)}"
         )
+    if platform == "tpu":
+        return list(_tpu_devices(chip, *size.partition(":")[::2]))
     if chip not in known:
         raise ValueError(
-            f"topology {topology!r} names an unknown {platform.upper()}, {chip!r}; "
-            f"use one of {', '.join(known)}"
+            f"topology {topology!r} names an unknown GPU, {chip!r}; use one of {', '.join(known)}"
         )
-    return list(_tpu_devices(chip, size) if platform == "tpu" else _gpu_devices(chip, size))
+    return list(_gpu_devices(chip, size))
 
 
 @functools.cache
-def _tpu_devices(generation: str, size: str) -> tuple[Any, ...]:
-    """Return the devices of a slice; those of a machine are the same at each call."""
-    largest = _TPUS[generation].split("x")
-    chips = size.split("x") if re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", size) else []
-    ones = [1] * len(largest)
-    counts = [*map(int, chips)]
-    fits = len(counts) == len(largest) and all(map(int.__le__, counts, map(int, largest)))
-    if not fits or (counts != ones and (counts[0] % 2 or counts[1] % 2)):
+def _tpu_devices(generation: str, size: str, slices: str) -> tuple[Any, ...]:
+    """Return the devices of a slice or several; those of a machine are the same at each call."""
+    topology = ":".join(filter(None, ("tpu", generation, size, slices)))
+    if not all(map(_COUNTS.fullmatch, (size, slices or "1"))) or "x" in slices:
         raise ValueError(
-            f"topology 'tpu:{generation}:{size}' is not a slice of a TPU {generation}: it has "
-            f"{len(largest)} axes, {'x'.join(map(str, ones))} or even numbers of chips along the "
-            f"first two, and at most {_TPUS[generation]}"
+            f"topology {topology!r} must end with the chips along each axis, such as 2x2, and "
+            "maybe the number of slices, 2x2:4"
         )
-    _check_installed("libtpu", "a TPU", "libtpu", "aot")
-    from jax.experimental import topologies
-
-    one_chip: dict[str, Any] = {"chips_per_host_bounds": [1, 1, 1]} if counts == ones else {}
+    fault = _fault(generation, size)
+    arguments: dict[str, Any] = {"num_slices": int(slices)} if slices else {}
+    if set(size) <= {"1", "x"}:
+        arguments["chips_per_host_bounds"] = [1, 1, 1]
     name = f"{'tpu7x' if generation == 'v7x' else generation}:{size}"
-    with _quiet_libtpu():
-        return tuple(topologies.get_topology_desc(name, "tpu", **one_chip).devices)
+    if fault is not None:
+        _ask_compiler(f"topology {topology!r} {fault}", name, arguments)
+    _check_installed("libtpu", "a TPU", "libtpu", "aot")
+    return tuple(described(name, "tpu", **arguments))
+
+
+def _fault(generation: str, size: str) -> str | None:
+    """Return what is wrong with a slice, as far as is known here."""
+    if generation not in _TPUS:
+        return f"names an unknown TPU, {generation!r}; use one of {', '.join(_TPUS)}"
+    largest = [*map(int, _TPUS[generation].split("x"))]
+    counts, ones = [*map(int, size.split("x"))], [1] * len(largest)
+    fits = len(counts) == len(largest) and all(map(int.__le__, counts, largest))
+    if fits and (counts == ones or not (counts[0] % 2 or counts[1] % 2)):
+        return None
+    return (
+        f"is not a slice of a TPU {generation}: it has {len(largest)} axes, "
+        f"{'x'.join(map(str, ones))} or even numbers of chips along the first two, and at most "
+        f"{_TPUS[generation]}"
+    )
+
+
+def _ask_compiler(fault: str, name: str, arguments: dict[str, Any]) -> None:
+    """Raise unless the compiler knows a topology after all, which is asked where it may abort."""
+    answer = "" if importlib.util.find_spec("libtpu") is None else refusal_of(name, arguments)
+    if answer is not None:
+        raise ValueError(f"{fault}{answer and f'; its compiler: {answer}'}")
 
 
 @functools.cache
 def _gpu_devices(name: str, size: str) -> tuple[Any, ...]:
-    """Return the GPUs of one host, or of several full ones."""
-    count = int(size) if re.fullmatch(r"[1-9]\d*", size) else 0
-    hosts, left = divmod(count, _GPUS_PER_HOST)
-    if not count or (hosts and left):
+    """Return the GPUs of one host, or of several with equally many."""
+    given = [*map(int, size.split("x"))] if _COUNTS.fullmatch(size) else []
+    count = given[0] if len(given) == 1 else 0
+    if count:
+        hosts, left = divmod(count, _GPUS_PER_HOST)
+        given = [1, max(1, hosts), _GPUS_PER_HOST if hosts else left] if not hosts * left else []
+    if len(given) != 3 or given[0] != 1:
         raise ValueError(
             f"topology 'gpu:{name}:{size}' must end with a number of GPUs: at most "
-            f"{_GPUS_PER_HOST}, which is one host, or a multiple of it"
+            f"{_GPUS_PER_HOST}, which is one host, or a multiple of it; or with 1x<hosts>x<GPUs of "
+            "a host>"
         )
     _check_installed("jax_plugins.xla_cuda12", "a GPU", "JAX's CUDA plugin", "aot-gpu")
-    from jax.experimental import topologies
-
-    shape = f"1x{max(1, hosts)}x{_GPUS_PER_HOST if hosts else left}"
-    config = target_config(GPUS[name])
-    found = topologies.get_topology_desc(platform="cuda", target_config=config, topology=shape)
-    return tuple(found.devices)
+    shape, config = "x".join(map(str, given)), target_config(GPUS[name])
+    return tuple(described("", "cuda", target_config=config, topology=shape))
 
 
 def _check_installed(module: str, what: str, package: str, extra: str) -> None:
@@ -137,15 +153,3 @@ def _check_installed(module: str, what: str, package: str, extra: str) -> None:
             f"compiling for {what} that is not here needs {package}: "
             f'pip install "jaxaccel[{extra}]"'
         )
-
-
-@contextmanager
-def _quiet_libtpu() -> Iterator[None]:
-    """Keep libtpu from looking for the TPU that is not here while it is loaded."""
-    missing = {name: value for name, value in _QUIET.items() if name not in os.environ}
-    os.environ.update(missing)
-    try:
-        yield
-    finally:
-        for name in missing:
-            os.environ.pop(name, None)

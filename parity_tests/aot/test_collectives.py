@@ -141,3 +141,11 @@ def test_hidden_and_asynchronous_collectives_are_found():
         ("all-gather", 4 * 64 * 8, 0),
     ]
     assert {each.axes for each in found} == {("data",)}
+
+
+@pytest.mark.quick
+def test_what_a_tpu_does_in_parts_is_one_collective():
+    program = read((FOLDER / "chain.hlo").read_text())
+    (found,) = collectives_of(program, 8, None)
+    assert (found.kind, found.bytes, found.overlapped) == ("all-gather", 2 * 64 * 64, 2)
+    assert (found.axes, found.name) == (None, "fusion.1")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import jaxaccel as ja
+from jaxaccel.aot import _topology
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,6 +21,7 @@ DEVICES = {
     "tpu:v5p:2x2x4": (16, "TPU v5"),
     "tpu:v4:1x1x1": (2, "TPU v4"),  # whose two cores are two devices
     "tpu:v7x:2x2x1": (8, "TPU7x"),
+    "tpu:v5e:16x16:4": (1024, "TPU v5 lite"),
 }
 
 IN_A_PROCESS = """
@@ -81,27 +83,40 @@ WRONG = {
     "tpu": "must be like",
     "tpu:v5e": "must be like",
     "cpu:x86:2": "must be like",
-    "tpu:v9:2x2": "unknown TPU, 'v9'; use one of v2, v3, v4, v5e, v5p, v6e, v7x",
+    "tpu:v9:2x2": "unknown TPU, 'v9'; use one of v2, v3, v4, v5e, v5p, v6e, v7x; its compiler: no",
     "gpu:b200:8": "unknown GPU, 'b200'; use one of a100, h100",
     "tpu:v5e:3x3": "even numbers of chips",
     "tpu:v5e:2x1": "1x1 or even numbers of chips",
     "tpu:v5e:16x32": "at most 16x16",
     "tpu:v5e:2x2x2": "it has 2 axes",
     "tpu:v4:4x4": "it has 3 axes",
-    "tpu:v5e:0x2": "is not a slice",
-    "tpu:v5e:2x": "is not a slice",
+    "tpu:v5e:0x2": "must end with the chips along each axis",
+    "tpu:v5e:2x": "must end with the chips along each axis",
+    "tpu:v5e:2x2:2x2": "maybe the number of slices",
+    "tpu:v5e:2x2:0": "maybe the number of slices",
     "gpu:h100:12": "at most 8, which is one host, or a multiple of it",
     "gpu:h100:0": "must end with a number of GPUs",
     "gpu:h100:1x8": "must end with a number of GPUs",
+    "gpu:h100:2x1x8": "or with 1x<hosts>x<GPUs of a host>",
 }
 
 
 @pytest.mark.quick
-def test_an_unknown_topology_is_answered_with_the_known_ones():
+def test_an_unknown_topology_is_answered_with_the_known_ones(monkeypatch):
+    monkeypatch.setattr(_topology, "refusal_of", lambda *asked: "no")
     for topology, text in WRONG.items():
         with pytest.raises(ValueError, match=text) as caught:
             ja.aot.topology_devices(topology)
         assert repr(topology) in str(caught.value)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is for Linux alone")
+def test_a_compiler_that_ends_the_process_is_asked_in_one_of_its_own(capfd):
+    with pytest.raises(
+        ValueError, match=r"at most 16x16; its compiler: ends the process \(SIGABRT"
+    ):
+        ja.aot.topology_devices("tpu:v5e:32x32")
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.quick

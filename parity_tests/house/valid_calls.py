@@ -225,6 +225,8 @@ OWN = {
     "memory.checkpoint": {"function": abs},
     "memory.checkpoint_sequential": {"functions": [abs, abs], "segments": 2, "input": MATRIX},
     "aot.topology_devices": {"topology": "tpu:v5e:2x2"},
+    "aot.compile_for": {"step": jnp.sin, "topology": "tpu:v5e:2x2"},
+    "aot.info": {},
     "aot.report": {"compiled": lambda: jax.jit(abs).lower(1.0).compile()},
     "data.pad_sequence": {"sequences": [np.ones(3), np.ones(2)], "length": 4},
     "data.bucket_size": {"length": 3, "sizes": (2, 4)},

@@ -1,0 +1,137 @@
+"""The commands: ``python -m jaxaccel {aot,info}``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from json import dumps, loads
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxaccel import aot as _aot
+from jaxaccel import parallel
+
+OFFERS = "step_and_shapes"
+"""The function that a script or module has to offer."""
+
+
+def aot(
+    target: str,
+    /,
+    topology: str,
+    mesh: dict[str, int] | None = None,
+    options: dict[str, str] | None = None,
+    json: bool = False,
+    hlo: Path | None = None,
+) -> int:
+    """Compile a training step for a machine that is not here, and print what its compiler says.
+
+    The exit status is 1 if the program does not fit.
+
+    Args:
+        target: A script, or module:function. The function, by default step_and_shapes, is given
+            the mesh and returns a step and its arguments' shapes, (step, state, batch).
+        topology: Such as tpu:v5e:2x2, tpu:v5e:16x16:4 (four slices) or gpu:h100:8.
+        mesh: Axes and their sizes, such as data 4 model 2; default: data, all devices.
+        options: Options of the compiler, name and value in turns.
+        json: Print JSON instead of a table.
+        hlo: Write the program's text into this file.
+    """
+    jax.config.update("jax_platforms", "cpu")  # what is here takes no part
+    make = offered(target)
+    try:
+        devices = _aot.topology_devices(topology)
+        axes = parallel.make_mesh(mesh or None, devices=devices)
+    except (ValueError, ImportError) as error:
+        raise SystemExit(str(error)) from error
+    step, *shapes = make(axes)
+    values = {name: _value(text) for name, text in (options or {}).items()}
+    report = _aot.compile_for(
+        step, *shapes, topology=topology, mesh=axes, options=values, keep_hlo=hlo is not None
+    )
+    if hlo is not None:
+        hlo.write_text(report.hlo or "")
+    print(report.json() if json else report)
+    return 1 if report.fits is False else 0
+
+
+def info(json: bool = False) -> int:
+    """Print the devices and their memory, versions, and which extras are installed.
+
+    Args:
+        json: Print JSON instead of a table.
+    """
+    found = _aot.info()
+    print(dumps(found._asdict(), indent=2) if json else found)
+    return 0
+
+
+def main() -> int:
+    """Run a command."""
+    try:
+        import tyro
+    except ModuleNotFoundError:
+        raise SystemExit('the commands need tyro: pip install "jaxaccel[aot]"') from None
+    commands: dict[str, Callable[..., Any]] = {"aot": aot, "info": info}
+    return tyro.extras.subcommand_cli_from_dict(
+        commands, prog="python -m jaxaccel", description="Tools of jaxaccel."
+    )
+
+
+def _value(text: str) -> Any:
+    """Return a number or truth value as what it is, and any other text."""
+    try:
+        return loads(text.lower())
+    except ValueError:
+        return text
+
+
+def offered(target: str) -> Callable[..., Any]:
+    """Return the function that makes a step and its shapes."""
+    place, _, name = target.rpartition(":")
+    if not place or name.endswith(".py"):
+        place, name = target, OFFERS
+    module = _script(Path(place)) if place.endswith(".py") else _module(place)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise SystemExit(
+            f"{place} has no function {name!r}; write one that is given a mesh and returns "
+            f"(step, *shapes), such as `def {OFFERS}(mesh): return step, state, batch`, or name "
+            f"another: {place}:<function>"
+        )
+    return function
+
+
+def _script(path: Path) -> Any:
+    """Return a script as a module; it finds its neighbours as if it were run."""
+    if not path.is_file():
+        raise SystemExit(f"there is no file {path}")
+    sys.path.insert(0, str(path.parent.resolve()))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # where dataclasses look for their module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _module(name: str) -> Any:
+    """Return a module, those of the working directory too."""
+    sys.path.insert(0, "")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise SystemExit(
+            f"there is no module {name!r}; give a script, path/to/script.py, or module:function"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
