@@ -2,6 +2,7 @@
 
     python examples/init_comparison.py                # real digits, embedded: no download
     python examples/init_comparison.py --data mnist --download --epochs 10
+    python -m jaxaccel aot examples/init_comparison.py --topology tpu:v5e:2x2
 
 A network of three linear layers with ReLU learns digits (Adam, lr 1e-4, batch 128) from five kinds
 of initial weights, each from five seeds at once (``vmap``). The weights are drawn by
@@ -40,6 +41,7 @@ import numpy as np
 import optax
 import tyro
 from flax import nnx
+from jax.sharding import Mesh, PartitionSpec
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from rich import box
@@ -71,6 +73,7 @@ COLOURS = {
 }
 STEPS = 900  # of Adam, unless the number of epochs is given
 EQUAL = 0.25  # of the distance to the default: two schemes that are closer count as equal
+SPLIT = PartitionSpec("data")  # seeds over the devices
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,22 @@ def make_trainer(options: Options) -> Trainer:
         jax.jit(jax.vmap(epoch_of_one, in_axes=(0, 0, None, 0))),
         jax.jit(jax.vmap(evaluate_one, in_axes=(0, None))),
     )
+
+
+def step_and_shapes(mesh: Mesh) -> tuple[Any, ...]:
+    """Return an epoch of one seed a device, and the shapes that it takes, for any machine."""
+    options = Options(seeds=tuple(range(mesh.size)))
+    options, task = set_up(options)
+    model = nnx.state(build("default", 0, options.hidden))
+
+    def stacked(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((mesh.size, *leaf.shape), leaf.dtype, sharding=SPLIT)
+
+    trainer, params = make_trainer(options), jax.tree.map(stacked, model)
+    opt_state = jax.eval_shape(trainer.start, params)
+    opt_state = jax.tree.map(lambda leaf: stacked(leaf.update(shape=leaf.shape[1:])), opt_state)
+    order = batch_order(len(task.train[1]), 0, options)
+    return trainer.epoch, params, opt_state, task.train, stacked(order[0])
 
 
 def train(scheme: str, trainer: Trainer, task: Task, options: Options) -> Run:

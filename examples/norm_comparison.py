@@ -2,6 +2,7 @@
 
     python examples/norm_comparison.py                # real digits, embedded: no download
     python examples/norm_comparison.py --data fashion_mnist --download --epochs 5
+    python -m jaxaccel aot examples/norm_comparison.py --topology tpu:v5e:2x2
 
 What does a normalization do for a convolutional net, and what for an LSTM? Both learn digits
 (AdamW, batch 64), the LSTM from an image's rows as a sequence. For each net all four runs of a seed
@@ -48,6 +49,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from flax import nnx
+from jax.sharding import Mesh, PartitionSpec
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from rich import box
@@ -64,6 +66,7 @@ TITLES = {"none": "none", "batch": "BatchNorm", "layer": "LayerNorm", "group": "
 COLOURS = {"none": "#8a8f98", "batch": "#2f7ed8", "layer": "#e4572e", "group": "#76b041"}
 GROUPS = 4  # of GroupNorm
 STEPS = 600  # of AdamW, unless the number of epochs is given
+SPLIT = PartitionSpec("data")  # a batch over the devices
 
 
 @dataclass(frozen=True)
@@ -198,13 +201,6 @@ def train(
     apply, _, _ = ja.training.split_model(build_seed(options.seeds[0]))
     tx = ja.optimizers.adamw(lr=options.lr)
 
-    def loss_fn(params: Any, statistics: Any, batch: Any) -> Any:
-        pixels, labels = batch
-        inputs = ja.data.normalize(pixels, images.mean, images.std)
-        # BatchNorm's running statistics travel from step to step; the other nets have none.
-        logits, statistics = apply(params, statistics, inputs, training=True)
-        return ja.functional.cross_entropy(logits, labels), (statistics, {})
-
     def right(params: Any, statistics: Any, batch: Any) -> dict[str, jax.Array]:
         pixels, labels = batch
         inputs = ja.data.normalize(pixels, images.mean, images.std)
@@ -215,8 +211,7 @@ def train(
         test = [(images.test_images, images.test_labels)]
         return ja.training.evaluate(right, state.params, state.model_state, test)
 
-    step = ja.training.train_step(ja.training.gradients(loss_fn), tx)
-    histories = []
+    step, histories = make_step(apply, tx, images), []
     for seed in options.seeds:
         _, params, statistics = ja.training.split_model(build_seed(seed))
         _, history = ja.training.fit(
@@ -233,6 +228,34 @@ def train(
         for name in ("loss", "test")
     ]
     return Run(*curves)
+
+
+def make_step(apply: Callable[..., Any], tx: Any, images: ja.data.ImageSet) -> Callable[..., Any]:
+    """Return the training step of a net."""
+
+    def loss_fn(params: Any, statistics: Any, batch: Any) -> Any:
+        pixels, labels = batch
+        inputs = ja.data.normalize(pixels, images.mean, images.std)
+        # BatchNorm's running statistics travel from step to step; the other nets have none.
+        logits, statistics = apply(params, statistics, inputs, training=True)
+        return ja.functional.cross_entropy(logits, labels), (statistics, {})
+
+    return ja.training.train_step(ja.training.gradients(loss_fn), tx)
+
+
+def step_and_shapes(mesh: Mesh) -> tuple[Any, ...]:
+    """Return the step of the convolutional net with BatchNorm and its shapes, for any machine."""
+    options, images = set_up(Options())
+    apply, params, statistics = ja.training.split_model(build("conv", "batch", options, 0))
+    tx = ja.optimizers.adamw(lr=options.lr)
+    state = jax.eval_shape(lambda: ja.training.train_state(params, tx, statistics))
+    batch = tuple(
+        jax.ShapeDtypeStruct(
+            (options.batch_size * mesh.size, *array.shape[1:]), array.dtype, sharding=SPLIT
+        )
+        for array in (images.train_images, images.train_labels)
+    )
+    return make_step(apply, tx, images), state, batch
 
 
 def shuffled(images: ja.data.ImageSet, batch_size: int, seed: int, epoch: int) -> Iterator[Any]:

@@ -3,6 +3,7 @@
     python examples/train_resnet10.py                     # real digits, embedded: no download
     python examples/train_resnet10.py --data cifar10 --folder ~/cifar --width 64
     python examples/train_resnet10.py --devices 8         # a CPU plays eight devices
+    python -m jaxaccel aot examples/train_resnet10.py --topology tpu:v5e:2x4
 
 (a) baseline: float32, normalized on the host, synchronous transfers, AdamW at a constant learning
     rate, a small batch; operations are dispatched one by one, as PyTorch runs them without
@@ -153,8 +154,8 @@ class Run(NamedTuple):
     precision: Precision
     batch_size: int
     step: Callable[..., Any]
-    start: Callable[[int], ja.training.TrainState]
-    """Seed -> the state to start from."""
+    start: Callable[..., ja.training.TrainState]
+    """Seed -> the state to start from; on request on another mesh, or on none."""
     batches: Callable[[int, int], Iterable[Any]]
     """Seed, epoch -> batches."""
 
@@ -191,7 +192,8 @@ def main(options: Options) -> None:
     images = load_images(options)
     options = settle(options, len(images.train_labels), len(devices))
     console.print(device_report(devices, images, options))
-    task = make_task(options, images, devices)
+    mesh = ja.parallel.make_mesh({"data": len(devices)}, devices=devices)
+    task = make_task(options, images, mesh)
     runs = [run for stage in sorted(set(options.stages)) for run in RUNS_OF[stage](task, options)]
     console.print("Timing, in turns ...")
     times = time_in_turns(runs, options)
@@ -230,9 +232,9 @@ def stage_b(task: Task, options: Options) -> list[Run]:
         gradient_fn = ja.parallel.data_parallel(gradient_fn, task.mesh)
         step = ja.training.train_step(gradient_fn, tx, scaler=scaler)
 
-        def start(seed: int) -> ja.training.TrainState:
+        def start(seed: int, mesh: Mesh | None = task.mesh) -> ja.training.TrainState:
             return ja.training.train_state(
-                task.weights(seed), tx, task.statistics, mesh=task.mesh, scaler=scaler
+                task.weights(seed), tx, task.statistics, mesh=mesh, scaler=scaler
             )
 
         return Run("b", precision, options.batch_size, step, start, feed)
@@ -242,7 +244,7 @@ def stage_b(task: Task, options: Options) -> list[Run]:
 
 def stage_c(task: Task, options: Options) -> list[Run]:
     """Everything: OneCycle, a large batch in parts, bytes to the device ahead of time."""
-    steps = options.epochs * (len(task.images.train_labels) // options.large_batch)
+    steps = options.epochs * max(1, len(task.images.train_labels) // options.large_batch)
     tx = ja.optimizers.adamw(
         lr=ja.schedules.one_cycle_lr(options.max_lr, steps),
         betas=(ja.schedules.one_cycle_momentum(steps), 0.999),
@@ -257,10 +259,10 @@ def stage_c(task: Task, options: Options) -> list[Run]:
         gradient_fn = ja.parallel.data_parallel(gradient_fn, task.mesh)
         step = ja.training.train_step(gradient_fn, tx, scaler=scaler)
 
-        def start(seed: int) -> ja.training.TrainState:
+        def start(seed: int, mesh: Mesh | None = task.mesh) -> ja.training.TrainState:
             key, weights = jax.random.key(seed), task.weights(seed)
             return ja.training.train_state(
-                weights, tx, task.statistics, key=key, mesh=task.mesh, scaler=scaler
+                weights, tx, task.statistics, key=key, mesh=mesh, scaler=scaler
             )
 
         return Run("c", precision, options.large_batch, step, start, feed)
@@ -481,7 +483,7 @@ def settle(options: Options, count: int, devices: int) -> Options:
     return options
 
 
-def make_task(options: Options, images: ja.data.ImageSet, devices: list[jax.Device]) -> Task:
+def make_task(options: Options, images: ja.data.ImageSet, mesh: Mesh) -> Task:
     """Build the model once; its arrays stay on the host, so that every run starts from them."""
 
     def model(seed: int) -> nnx.Module:
@@ -496,9 +498,23 @@ def make_task(options: Options, images: ja.data.ImageSet, devices: list[jax.Devi
     def weights(seed: int) -> Any:
         return jax.device_get(ja.training.split_model(model(seed))[1])
 
-    mesh = ja.parallel.make_mesh({"data": len(devices)}, devices=devices)
     apply, _, statistics = ja.training.split_model(model(options.seed))
     return Task(images, apply, weights, jax.device_get(statistics), mesh)
+
+
+def step_and_shapes(mesh: Mesh) -> tuple[Any, ...]:
+    """Return stage c's step in bfloat16, and the shapes that it takes, for any machine."""
+    options = Options(width=64, epochs=5, large_batch=256 * mesh.size, precisions=("bfloat16",))
+    images = load_images(options)
+    task = make_task(options, images, mesh)
+    task.weights(0)  # drawn here, and not in the abstract
+    (run,) = stage_c(task, options)
+    split, count = task.split, options.large_batch
+    batch = tuple(
+        jax.ShapeDtypeStruct((count, *array.shape[1:]), array.dtype, sharding=split)
+        for array in (images.train_images, images.train_labels)
+    )
+    return run.step, jax.eval_shape(partial(run.start, 0, None)), batch
 
 
 # ---------------------------------------------------------------------------------- the report

@@ -2,6 +2,7 @@
 
     python examples/twin_training.py                       # 50 steps, float64 and float32
     python examples/twin_training.py --steps 100 --precisions float64
+    python -m jaxaccel aot examples/twin_training.py --topology tpu:v5e:2x2
 
 Both sides are given one integer seed, and nothing else passes between them: each draws its own
 initial weights and its own order of images, which must be the same to the bit. The recipe: AdamW,
@@ -26,7 +27,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,7 @@ import optax
 import torch
 import tyro
 from flax import nnx
+from jax.sharding import Mesh, PartitionSpec
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -195,19 +197,8 @@ def run_jaxaccel(options: Options, images: ja.data.ImageSet, precision: Precisio
         trace = Trace(floats_of(model), [], [], [], [], [])
         apply, *trees = ja.training.split_model(model)
         params, model_state = jax.tree.map(functools.partial(in_precision, precision), trees)
-
-        def loss_fn(params, model_state, batch):
-            pixels, labels = batch
-            logits, model_state = apply(params, model_state, pixels, training=True)
-            loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-            return loss, (model_state, {})
-
         lr = ja.schedules.one_cycle_lr(max_lr=options.max_lr, total_steps=options.steps)
-        beta1 = ja.schedules.one_cycle_momentum(total_steps=options.steps)
-        tx = ja.optimizers.adamw(lr, betas=(beta1, 0.999), weight_decay=options.weight_decay)
-        step = ja.training.train_step(
-            ja.training.gradients(loss_fn), tx, max_grad_norm=options.max_grad_norm
-        )
+        step, tx = make_step(apply, lr, options)
         state = ja.training.train_state(params, tx, model_state)
         epochs = itertools.chain.from_iterable(
             ja.data.data_loader_order(
@@ -228,6 +219,36 @@ def run_jaxaccel(options: Options, images: ja.data.ImageSet, precision: Precisio
             trace.grad_norm.append(float(metrics["grad_norm"]))
             trace.weights.append(floats_of(model))
         return trace
+
+
+def make_step(apply: Callable[..., Any], lr: Any, options: Options) -> tuple[Any, Any]:
+    """Return jaxaccel's training step, and its optimizer."""
+
+    def loss_fn(params: Any, model_state: Any, batch: Any) -> Any:
+        pixels, labels = batch
+        logits, model_state = apply(params, model_state, pixels, training=True)
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        return loss, (model_state, {})
+
+    beta1 = ja.schedules.one_cycle_momentum(total_steps=options.steps)
+    tx = ja.optimizers.adamw(lr, betas=(beta1, 0.999), weight_decay=options.weight_decay)
+    gradient_fn = ja.training.gradients(loss_fn)
+    return ja.training.train_step(gradient_fn, tx, max_grad_norm=options.max_grad_norm), tx
+
+
+def step_and_shapes(mesh: Mesh) -> tuple[Any, ...]:
+    """Return jaxaccel's step in float32, and the shapes that it takes, for any machine."""
+    options = Options(batch_size=64 * mesh.size)
+    model = ja.models.resnet10(in_channels=1, width=options.width, rngs=nnx.Rngs(0))
+    apply, params, model_state = ja.training.split_model(model)
+    lr = ja.schedules.one_cycle_lr(max_lr=options.max_lr, total_steps=options.steps)
+    step, tx = make_step(apply, lr, options)
+    state = jax.eval_shape(lambda: ja.training.train_state(params, tx, model_state))
+    pixels, labels = (
+        jax.ShapeDtypeStruct((options.batch_size, *shape), dtype, sharding=PartitionSpec("data"))
+        for shape, dtype in (((28, 28, 1), jnp.float32), ((), jnp.uint8))
+    )
+    return step, state, (pixels, labels)
 
 
 def in_precision(precision: Precision, leaf: jax.Array) -> jax.Array:
