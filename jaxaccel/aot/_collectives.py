@@ -19,7 +19,7 @@ KINDS = (
 _NOT_WORK_NAMES = (
     "parameter constant tuple get-tuple-element bitcast after-all opt-barrier partition-id "
     "replica-id copy-start copy-done slice-start slice-done async-start async-update async-done "
-    "iota broadcast"
+    "iota broadcast send send-done recv recv-done"
 )
 _NOT_WORK = frozenset(_NOT_WORK_NAMES.split())
 """What takes no time that a transfer could hide behind."""
@@ -107,6 +107,9 @@ def _piece(program: Program, operation: Operation, within: Computation) -> _Piec
     kind = operation.kind.removesuffix("-start")
     if kind in KINDS:
         return _Piece(kind, operation, within)
+    between = re.search(r'_xla_megascale_transfer_type="(\w+)"', operation.rest)
+    if between and operation.kind == "send":  # between slices, by way of their hosts
+        return _Piece(between[1].lower().replace("_", "-"), operation, within)
     if operation.kind not in ("async-start", "fusion"):
         return None
     for called in program.at(operation.calls("calls")):
@@ -123,6 +126,8 @@ def _payload(operation: Operation, within: Computation) -> int:
     """Return the bytes of the whole arrays."""
     read = sum(each.bytes for each in within.operands(operation))
     made = sum(array.bytes for array in operation.arrays if array.dims)
+    if operation.kind == "send":
+        return made
     if operation.kind.endswith("-start") and len(operation.arrays) > 1:
         made -= read  # its results name the operands again
     return max(read, made)
@@ -136,9 +141,11 @@ def _meanwhile(order: list[Operation], place: int, chains: list[Any]) -> int:
     if chains[place]:
         last = len(chains) - 1 - chains[::-1].index(chains[place])
         return sum(_computes(operation) for operation in order[place + 1 : last])
-    if not order[place].kind.endswith("-start"):
-        return 0
     follows, work = {order[place].name}, 0
+    if order[place].kind == "send":
+        follows = {operation.name for operation in order if _answers(operation, order[place])}
+    elif not order[place].kind.endswith("-start"):
+        return 0
     for operation in order[place + 1 :]:
         if follows.intersection(operation.operands):
             if operation.kind.endswith("-done"):
@@ -147,6 +154,13 @@ def _meanwhile(order: list[Operation], place: int, chains: list[Any]) -> int:
         else:
             work += _computes(operation)
     return work
+
+
+def _answers(operation: Operation, sent: Operation) -> bool:
+    """Return whether an operation receives what is made of what another one sends."""
+    name = re.compile(r'_xla_host_transfer_rendezvous="([^"]*)"')
+    pair = [name.search(each.rest) for each in (operation, sent)]
+    return operation.kind == "recv" and all(pair) and len({each[1] for each in pair if each}) == 1
 
 
 def _computes(operation: Operation) -> bool:

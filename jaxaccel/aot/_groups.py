@@ -23,6 +23,10 @@ def groups_of(operation: Operation, count: int) -> Groups:
     """Return the groups of a collective, of a program for so many devices."""
     if operation.kind.startswith("collective-permute"):
         return _pairs(operation)
+    slices = re.search(r'_xla_megascale_target="\{([^}]*)\}', operation.rest)
+    if slices:
+        number = len(slices[1].split(","))
+        return _rows(np.arange(count).reshape(number, -1).T)
     found = _GROUPS.search(operation.rest)
     if found is None or found["list"] == "{}":
         return [tuple(range(count))]
@@ -49,6 +53,10 @@ def axes_of(operation: Operation, groups: Groups, mesh: Mesh | None) -> tuple[st
         )
         return tuple(name for name, has in zip(sizes, moved.any(axis=1), strict=True) if has)
     wanted = {frozenset(group) for group in groups}
+    met = sum(map(len, wanted))
+    if met < mesh.size and not mesh.size % met:  # of one slice, and the others do the same
+        parts = range(0, mesh.size, met)
+        wanted = {frozenset(each + start for each in group) for group in wanted for start in parts}
     for length in range(1, len(sizes) + 1):
         for chosen in itertools.combinations(range(len(sizes)), length):
             if {*map(frozenset, _rows(_last(places, chosen)))} == wanted:

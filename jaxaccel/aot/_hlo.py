@@ -47,7 +47,10 @@ class Array(NamedTuple):
             return self.bytes
         if "S(1)" in rest:
             return 0
-        sizes = [self.dims[int(axis)] for axis in order.split(",") if axis]
+        axes = [int(axis) for axis in order.split(",") if axis]
+        if len(axes) != len(self.dims):  # the layout of what this is a part of
+            return self.bytes
+        sizes = [self.dims[axis] for axis in axes]
         for place, length in enumerate(reversed(tile[1].split(","))):
             if place < len(sizes):
                 sizes[place] = -(-sizes[place] // int(length)) * int(length)

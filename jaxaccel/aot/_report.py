@@ -79,9 +79,10 @@ class Report(NamedTuple):
 
     def json(self) -> str:
         """Return all figures as JSON, without the program's text."""
-        kept = self._replace(hlo=None)._asdict()
+        kept = self._asdict() | {"fits": self.fits}
         kept["collectives"] = [each._asdict() for each in self.collectives]
-        return json.dumps(kept | {"fits": self.fits}, indent=2)
+        del kept["hlo"]
+        return json.dumps(kept, indent=2)
 
     def assert_fits(self, capacity: int | None = None) -> None:
         """Raise an ``AssertionError`` unless a device has room.

@@ -11,7 +11,7 @@ from jax import lax
 
 import jaxaccel as ja
 from jaxaccel.aot._count import cost_of
-from jaxaccel.aot._hlo import read
+from jaxaccel.aot._hlo import Array, read
 from jaxaccel.aot._windows import positions
 
 FOLDER, FLOAT = Path(__file__).parent, jnp.float32
@@ -151,3 +151,10 @@ def test_kernels_count_what_they_say_or_are_named():
     cost = cost_of(read(KERNELS))
     assert cost.flops == 1000 + 2 * 64 * 64 * 128
     assert dict(cost.kernels) == {"tpu_custom_call": 1}
+
+
+@pytest.mark.quick
+def test_a_part_of_fewer_axes_is_counted_by_its_own_size():
+    whole = Array("f32", (4, 8, 128), "2,1,0:T(8,128)")
+    assert whole._replace(dims=(8, 128)).moved == 4 * 8 * 128
+    assert whole._replace(dims=(8, 128), layout="2,1,0:T(8,128)S(1)").moved == 0
