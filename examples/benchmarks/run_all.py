@@ -48,6 +48,7 @@ FIGURES = {
 OTHERS = {
     "autocast": "autocast.py",
     "checkpointing": "checkpointing.py",
+    "compile_for": "compile_for.py",
     "step_time": "step_time.py",
     "sparse_adam": "sparse_adam.py",
     "schedule_drift": "schedule_drift.py",

@@ -22,6 +22,10 @@ _ELEMENTWISE = frozenset(_ELEMENTWISE_NAMES.split())
 _CUDNN_INPUT, _CUDNN_FILTER = "__cudnn$convBackwardInput", "__cudnn$convBackwardFilter"
 
 
+_KERNELS = ("tpu_custom_call", "triton", "mosaic", "fmha", "attention")
+"""Parts of the names by which Pallas' and cuDNN's kernels are called."""
+
+
 def flops_of(program: Program, operation: Operation, computation: Computation) -> float:
     """Return the floating-point operations of one operation without those that it calls."""
     if operation.kind in _ELEMENTWISE:
@@ -137,6 +141,6 @@ def kernel_of(operation: Operation) -> Counter[str]:
     if operation.kind != "custom-call":
         return Counter()
     target = _target(operation)
-    is_kernel = target in ("tpu_custom_call", "__gpu$xla.gpu.triton") or "attention" in target
+    is_kernel = any(part in target for part in _KERNELS)
     is_counted = '"cost_estimate":{' in operation.rest
     return Counter({target: 1}) if is_kernel and not is_counted else Counter()

@@ -169,7 +169,8 @@ def report(compiled: Compiled) -> Report:
         )
     text = compiled.as_text() or ""
     memory, program = cast(Any, compiled.memory_analysis()), read(text)
-    whole, once = cost_of(program), cost_of(program, loops_once=True)
+    whole = cost_of(program)
+    once = cost_of(program, loops_once=True) if " while(" in text else whole
     costs = compiled.cost_analysis() or {}
     device, count, mesh = _where(compiled)
     held = memory.argument_size_in_bytes + memory.temp_size_in_bytes

@@ -149,3 +149,15 @@ def test_what_a_tpu_does_in_parts_is_one_collective():
     (found,) = collectives_of(program, 8, None)
     assert (found.kind, found.bytes, found.overlapped) == ("all-gather", 2 * 64 * 64, 2)
     assert (found.axes, found.name) == (None, "fusion.1")
+
+
+@pytest.mark.quick
+def test_slices_send_each_other_by_way_of_their_hosts():
+    """The program is that of one slice of four chips; there are two slices."""
+    mesh = Mesh(np.array(jax.devices()[:8]).reshape(2, 4), ("slice", "data"))
+    found = collectives_of(read((FOLDER / "between.hlo").read_text()), 8, mesh)
+    assert [(each.kind, each.axes, each.devices, each.overlapped) for each in found] == [
+        ("all-reduce", ("data",), 4, 0),
+        ("all-reduce", ("slice",), 2, 1),
+    ]
+    assert {each.bytes for each in found} == {4 * 8 * 128}

@@ -145,3 +145,23 @@ def test_an_untraceable_learning_rate_is_told_what_to_write():
     tx = ja.optimizers.param_groups(ja.optimizers.sgd, [], lr=rates["if"])
     with pytest.raises(TypeError, match="lr=<lambda> cannot be traced"):
         jax.jit(lambda w: tx.update(w, tx.init(w), w))(jnp.ones(2))
+
+
+@pytest.mark.quick
+def test_a_step_is_lowered_without_arrays():
+    tx = ja.optimizers.adamw(0.1)
+    step = ja.training.train_step(gradients, tx)
+    state, batch = ja.training.train_state(jnp.ones((4, 8)), tx), jnp.zeros((4, 8))
+    shapes = jax.eval_shape(lambda: (state, batch))
+    programs = [step.lower(*given) for given in ((state, batch), shapes)]
+    assert len({program.as_text() for program in programs}) == 1
+    report = ja.aot.report(programs[1].compile())
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    assert (report.argument_bytes, report.alias_bytes) == (held + batch.nbytes, held)
+    kept = ja.training.train_step(gradients, tx, donate=False).lower(*shapes).compile()
+    assert ja.aot.report(kept).alias_bytes == 0
+    with pytest.raises(TypeError, match="a step takes a TrainState, got ArrayImpl"):
+        step.lower(batch, batch)
+    scaled = ja.training.train_step(gradients, tx, scaler=ja.precision.grad_scaler())
+    with pytest.raises(TypeError, match="the step was made with a scaler"):
+        scaled.lower(*shapes)
