@@ -292,7 +292,7 @@ def layout_in_class(module: nnx.Module, name: str) -> str:
 def _attributes(module: nnx.Module) -> list[str]:
     """Return the names of a module's attributes, in the order of their first assignment."""
     if isinstance(module, nnx.List):
-        return [str(index) for index in range(len(stack))]
+        return [str(index) for index in range(len(module))]
     # Splitting and merging sorts the attributes by name. This mapping of flax's, from names to
     # whether they are data, is made as they are assigned and goes through as it is.
     first = [name for name in module._pytree__nodes if name in vars(module)]

@@ -5,6 +5,7 @@ from jaxaccel.aot._cache import compilation_cache
 from jaxaccel.aot._collectives import Collective
 from jaxaccel.aot._compile import compile_for
 from jaxaccel.aot._info import Info, info
+from jaxaccel.aot._recompiles import Recompile, count_recompiles
 from jaxaccel.aot._report import Report, report
 from jaxaccel.aot._topology import topology_devices
 
@@ -15,6 +16,8 @@ __all__ = [
     "report",
     "Report",
     "Collective",
+    "count_recompiles",
+    "Recompile",
     "info",
     "Info",
 ]

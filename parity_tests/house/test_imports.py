@@ -96,7 +96,6 @@ MAY_IMPORT = {
     "_traced_numbers": ("_kinds", "_call_repr"),
     "_refused_calls": ("_kinds", "_remedies", "_call_repr", "_uncalled"),
     "_operations": ("_gradient",),
-    "_operations": (),
     "_meshes": (),
     "_checked": (
         *("_kinds", "_annotations", "_donated", "_refused_calls", "_traced_numbers"),
