@@ -42,6 +42,8 @@ FIGURES = {
     "optimizer_step_v5e": "optimizer_step.py --compiler v5e --shapes gpt2 resnet50",
     "normalization": "normalization.py",
     "attention_memory": "attention_memory.py",
+    "largest_batch_v5e": "largest_batch.py",
+    "largest_batch_h100": "largest_batch.py --topology gpu:h100:1 --multiple-of 1",
 }
 """What compilers say."""
 

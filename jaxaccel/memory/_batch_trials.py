@@ -1,0 +1,127 @@
+"""One trial of a batch: compiled and compared with a budget, or run."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxaccel import aot
+from jaxaccel.memory._programs import (
+    capacity_of,
+    compiled,
+    device_of,
+    first_line,
+    is_refusal,
+    needed_bytes,
+    shapes,
+    size_name,
+)
+
+
+class Candidate(NamedTuple):
+    """One batch that was tried."""
+
+    batch_size: int
+    """Its rows."""
+    fits: bool
+    """Whether it fits."""
+    nbytes: int | None
+    """What the program needs on a device; None where nobody says."""
+    flops: int | None
+    """Floating-point operations of a step; None where nobody counts them."""
+    seconds: float
+    """How long compiling it took, or running it, compilation included."""
+    reason: str
+    """Why it does not fit; "" if it does."""
+    budget: int | None
+    """Bytes that it was allowed."""
+    device: str
+    """The kind of device."""
+
+
+def compiling(
+    step: Callable[..., Any],
+    make_batch: Callable[[int], Any],
+    state: Any,
+    topology: str | None,
+    budget: int | None,
+) -> Callable[[int], Candidate]:
+    """Return the trial that compiles."""
+    of_state = shapes(state, topology)
+
+    def trial(batch_size: int) -> Candidate:
+        begin = time.perf_counter()
+        batch = shapes(make_batch(batch_size), topology)
+        try:
+            program = compiled(step, of_state, batch)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            seconds, device = time.perf_counter() - begin, _device((of_state, batch))
+            reason = f"a batch of {batch_size} is refused by the compiler: {first_line(error)}"
+            return Candidate(batch_size, False, None, None, seconds, reason, budget, device)
+        found, where = aot.report(program), device_of(program)
+        seconds, needed = time.perf_counter() - begin, needed_bytes(found)
+        limit = capacity_of(found, where) if budget is None else budget
+        decides = budget is None and where.platform == "tpu"  # whose compiler refuses by itself
+        if limit is None and not decides:
+            raise ValueError(
+                f"max_batch_size: how much memory a {found.device} has is not known; pass "
+                "budget=bytes, or run=True to try it out"
+            )
+        reason = ""
+        if not decides and limit is not None and needed > limit:
+            most = size_name(limit)
+            reason = f"a batch of {batch_size} needs {size_name(needed)}, which is more than {most}"
+        own = needed, found.flops, seconds, reason, limit, found.device
+        return Candidate(batch_size, not reason, *own)
+
+    return trial
+
+
+def running(
+    step: Callable[..., Any], make_batch: Callable[[int], Any], state: Any, steps: int
+) -> Callable[[int], Candidate]:
+    """Return the trial that runs, from a fresh copy of the state each time.
+
+    What a trial that failed has left on the device is gone before the next one begins: nothing but
+    the trial's own frame knows it, and the error, whose traceback knows that frame, is let go.
+    """
+
+    def attempt(batch_size: int) -> str:
+        batch, now = make_batch(batch_size), jax.tree.map(_copied, state)
+        try:
+            for _ in range(steps):
+                found = step(now, batch)
+                if isinstance(found, tuple) and found:
+                    now = found[0]
+                jax.block_until_ready(found)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            return f"a batch of {batch_size} ran out of memory: {first_line(error)}"
+        return ""
+
+    def trial(batch_size: int) -> Candidate:
+        begin = time.perf_counter()
+        reason = attempt(batch_size)
+        gc.collect()
+        seconds, device = time.perf_counter() - begin, jax.devices()[0].device_kind
+        return Candidate(batch_size, not reason, None, None, seconds, reason, None, device)
+
+    return trial
+
+
+def _copied(leaf: Any) -> Any:
+    """Return an array of the trial's own, where it was."""
+    return leaf.copy() if isinstance(leaf, jax.Array) else jax.device_put(leaf)
+
+
+def _device(tree: Any) -> str:
+    """Return the kind of device that shapes are for."""
+    places = [leaf.sharding for leaf in jax.tree.leaves(tree) if leaf.sharding is not None]
+    return next(iter(places[0].device_set if places else jax.devices())).device_kind

@@ -1,0 +1,132 @@
+"""A step as a compiled program, for a device that is here or one that is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, SingleDeviceSharding
+from jax.stages import Compiled
+
+from jaxaccel import aot
+
+REFUSALS = ("RESOURCE_EXHAUSTED", "out of memory")
+"""What the texts of compilers and of runtimes say where memory does not suffice."""
+
+
+def shapes(tree: Any, topology: str | None = None) -> Any:
+    """Return the shapes of arrays, where they are, or on the first device of a topology.
+
+    What is spread over a mesh stays there: it is for the mesh's own devices.
+    """
+    device = None if topology is None else aot.topology_devices(topology)[0]
+    place = None if device is None else SingleDeviceSharding(device)
+
+    def one(leaf: Any) -> jax.ShapeDtypeStruct:
+        sharding = getattr(leaf, "sharding", None)
+        if isinstance(leaf, jax.Array) and not leaf.committed:
+            sharding = None
+        if place is not None and not isinstance(sharding, NamedSharding):
+            sharding = place
+        return jax.ShapeDtypeStruct(np.shape(leaf), _dtype(leaf), sharding=sharding)
+
+    return jax.tree.map(one, tree)
+
+
+def compiled(step: Callable[..., Any], *arguments: Any) -> Compiled:
+    """Compile a step for arguments of which only the shapes count.
+
+    A step that can be lowered is lowered as it is, with what it donates.
+    """
+    lower = getattr(step, "lower", None) or jax.jit(step).lower
+    return lower(*arguments).compile()
+
+
+def needed_bytes(found: aot.Report) -> int:
+    """Return what has to be free on a device for a program to run, its arguments included.
+
+    Its peak may be less: temporary memory is one block, which has gaps.
+    """
+    held = found.argument_bytes + found.output_bytes - found.alias_bytes
+    return held + found.temporary_bytes
+
+
+def device_of(program: Compiled) -> Any:
+    """Return one of the devices that a program is for."""
+    places = jax.tree.leaves((program.input_shardings, program.output_shardings))
+    return next(iter(places[0].device_set if places else jax.devices()))
+
+
+def capacity_of(found: aot.Report, device: Any) -> int | None:
+    """Return what a program may hold on a device: what this process may, if it is here."""
+    try:
+        stats = device.memory_stats() or {}
+    except Exception:  # of a device that is not here, which has no memory to ask for
+        stats = {}
+    return stats.get("bytes_limit", found.capacity_bytes)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Return whether an error says that there is not enough memory."""
+    text = str(error).lower()
+    is_known = isinstance(error, (jax.errors.JaxRuntimeError, RuntimeError, MemoryError))
+    return is_known and any(each.lower() in text for each in REFUSALS)
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, without what follows in further lines."""
+    return str(error).strip().partition("\n")[0]
+
+
+def nbytes_of(tree: Any, *, on_all: bool = False) -> int:
+    """Return the bytes of arrays on one device, or of the arrays themselves, without padding."""
+    total = 0
+    for leaf in jax.tree.leaves(tree):
+        shape = np.shape(leaf) if on_all else local_shape(leaf)
+        total += math.prod(shape) * _dtype(leaf).itemsize
+    return total
+
+
+def _dtype(leaf: Any) -> Any:
+    """Return a leaf's dtype as JAX has it: of keys their own."""
+    is_of_jax = isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct))
+    return leaf.dtype if is_of_jax else jnp.result_type(leaf)
+
+
+def local_shape(leaf: Any) -> tuple[int, ...]:
+    """Return the shape of the part of an array that one device holds."""
+    sharding = getattr(leaf, "sharding", None)
+    return np.shape(leaf) if sharding is None else sharding.shard_shape(np.shape(leaf))
+
+
+def devices_of(tree: Any) -> int:
+    """Return over how many devices arrays lie."""
+    places = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(tree)]
+    return max((len(place.device_set) for place in places if place is not None), default=1)
+
+
+def size_name(count: int) -> str:
+    """Return a number of bytes in the unit in which it is read."""
+    size, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.0f} B" if unit == "B" else f"{size:.2f} {unit}"
+
+
+def table(rows: list[tuple[str, ...]], left: int = 1) -> str:
+    """Return rows as aligned columns, the first ``left`` to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
