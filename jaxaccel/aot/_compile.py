@@ -74,15 +74,22 @@ def compile_for(
     devices = topology_devices(topology)
     axes = mesh_for(devices, mesh, topology)
     arguments = [placed(f"shapes[{index}]", tree, axes) for index, tree in enumerate(shapes)]
-    lower = getattr(step, "lower", None) or jax.jit(step).lower
     with _without_cache():
-        lowered = lower(*arguments)
+        lowered = _lower_of(step)(*arguments)
         try:
             compiled = lowered.compile(compiler_options=dict(options) if options else None)
         except jax.errors.JaxRuntimeError as error:
             return _refused(error, arguments, devices, options)
     found = report(compiled)
     return found._replace(hlo=compiled.as_text()) if keep_hlo else found
+
+
+def _lower_of(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what lowers a step: its own, unless it was copied from one that the step wraps."""
+    own, wrapped = getattr(step, "lowered", None), getattr(step, "__wrapped__", None)
+    if own is not None and getattr(wrapped, "lowered", None) is not own:
+        return own
+    return getattr(step, "lower", None) or jax.jit(step).lower
 
 
 _SIZE = r"\(([\d.]+)([KMGT]?)\)"

@@ -25,8 +25,14 @@ _GIVEN_ELSEWHERE = {
 """Words that a loop has at hand and no transformation reads -> where they belong."""
 
 
-def called_with_a_batch(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a step that refuses a call without a batch, or with several arguments in its place."""
+def called_with_a_batch(
+    step: Callable[..., Any], lowered: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Return a step that refuses a call without a batch, or with several arguments in its place.
+
+    Its ``lowered`` is not called ``lower``: ``jax.jit(step)`` takes over what a function has, and
+    its own would be lost.
+    """
 
     @functools.wraps(step)
     def call(*given: Any, **extra: Any) -> Any:
@@ -34,6 +40,7 @@ def called_with_a_batch(step: Callable[..., Any]) -> Callable[..., Any]:
             _check_call(given, extra)
         return step(*given, **extra)
 
+    call.lowered = lowered  # pyright: ignore[reportAttributeAccessIssue]
     return call
 
 

@@ -79,7 +79,7 @@ def train_step(
         of this step, and ``"skipped"``, 1 or 0, of which ``state.scaler.skipped`` is the sum. They
         are on the device, and reading them waits for the step.
 
-        ``step.lower(state, batch, **extra)``, of arrays or of shapes, returns the program without
+        ``step.lowered(state, batch, **extra)``, of arrays or of shapes, returns the program without
         running it, as ``jax.jit(f).lower`` does: for ``aot.compile_for`` and ``aot.report``.
 
     Raises:
@@ -172,14 +172,13 @@ def train_step(
             check_not_overwritten(state)  # asked here, so that a step in order pays nothing for it
             raise
 
-    def lower(state: TrainState, batch: Any, **extra: Any) -> jax.stages.Lowered:
+    def lowered(state: TrainState, batch: Any, **extra: Any) -> jax.stages.Lowered:
         check_state(state)
         check_scaler(state, is_scaled)
         leaves, treedef = jax.tree.flatten(state)
         return compiled.lower(leaves, treedef, batch, extra)
 
-    step.lower = lower  # pyright: ignore[reportFunctionMemberAccess]
-    return called_with_a_batch(step)
+    return called_with_a_batch(step, lowered)
 
 
 def _stepped_or_skipped(

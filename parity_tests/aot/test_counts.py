@@ -89,6 +89,14 @@ def test_a_loop_counts_as_often_as_it_runs():
     assert found.flops == pytest.approx(5 * once.flops, rel=0.15)
 
 
+def test_a_loop_moves_a_row_a_turn_and_not_the_stack():
+    doubled = jax.jit(lambda x: lax.scan(lambda _, row: ((), 2 * row), (), x)[1])
+    (x,) = shaped((64, 256))
+    moved = ja.aot.report(doubled.lower(x).compile()).bytes_accessed
+    once = 4 * 64 * 256  # of the stack; each turn reads a row and writes one
+    assert 2 * once <= moved <= 12 * once
+
+
 def test_a_loop_that_the_data_end_is_said_to_be_open():
     half = jax.jit(lambda x: lax.while_loop(lambda x: jnp.sum(x) > 1, lambda x: x @ x, x))
     report = ja.aot.report(half.lower(*shaped((8, 8))).compile())

@@ -153,15 +153,19 @@ def test_a_step_is_lowered_without_arrays():
     step = ja.training.train_step(gradients, tx)
     state, batch = ja.training.train_state(jnp.ones((4, 8)), tx), jnp.zeros((4, 8))
     shapes = jax.eval_shape(lambda: (state, batch))
-    programs = [step.lower(*given) for given in ((state, batch), shapes)]
+    programs = [step.lowered(*given) for given in ((state, batch), shapes)]
     assert len({program.as_text() for program in programs}) == 1
     report = ja.aot.report(programs[1].compile())
     held = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     assert (report.argument_bytes, report.alias_bytes) == (held + batch.nbytes, held)
-    kept = ja.training.train_step(gradients, tx, donate=False).lower(*shapes).compile()
+    kept = ja.training.train_step(gradients, tx, donate=False).lowered(*shapes).compile()
     assert ja.aot.report(kept).alias_bytes == 0
     with pytest.raises(TypeError, match="a step takes a TrainState, got ArrayImpl"):
-        step.lower(batch, batch)
+        step.lowered(batch, batch)
     scaled = ja.training.train_step(gradients, tx, scaler=ja.precision.grad_scaler())
     with pytest.raises(TypeError, match="the step was made with a scaler"):
-        scaled.lower(*shapes)
+        scaled.lowered(*shapes)
+    again = jax.jit(step).lower(*shapes).compile()
+    assert ja.aot.report(again).alias_bytes == 0, (
+        "a program of the user's own, which donates nothing"
+    )
