@@ -64,6 +64,7 @@ import numpy as np
 import optax
 import tyro
 from jax.experimental import serialize_executable
+from jax.sharding import Mesh, PartitionSpec
 from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
@@ -228,6 +229,18 @@ def jax_recipe(task: Task) -> tuple[Any, optax.GradientTransformation, Callable[
         return ja.training.train_state(on_host, tx, model_state)
 
     return ja.training.gradients(loss_fn), tx, state
+
+
+def step_and_shapes(mesh: Mesh) -> tuple[Any, ...]:
+    """Return the compiled step and the shapes that it takes, for any machine."""
+    options = Options()
+    gradient_fn, tx, start = jax_recipe(Task(1, 28, 10, options.lr, options.seed))
+    rows = options.batch_size * mesh.size
+    batch = tuple(
+        jax.ShapeDtypeStruct((rows, *shape), dtype, sharding=PartitionSpec("data"))
+        for shape, dtype in (((28, 28, 1), np.float32), ((), np.uint8))
+    )
+    return ja.training.train_step(gradient_fn, tx), jax.eval_shape(start), batch
 
 
 def one_by_one(gradient_fn: Any, tx: optax.GradientTransformation) -> Callable[..., Any]:
