@@ -13,6 +13,7 @@ from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from jax.sharding import Mesh
 
 from jaxaccel._checked import checked
+from jaxaccel._lowering import lower_of
 from jaxaccel.aot._capacity import capacity_of
 from jaxaccel.aot._placed import mesh_for, placed
 from jaxaccel.aot._report import Report, report
@@ -75,21 +76,13 @@ def compile_for(
     axes = mesh_for(devices, mesh, topology)
     arguments = [placed(f"shapes[{index}]", tree, axes) for index, tree in enumerate(shapes)]
     with _without_cache():
-        lowered = _lower_of(step)(*arguments)
+        lowered = lower_of(step)(*arguments)
         try:
             compiled = lowered.compile(compiler_options=dict(options) if options else None)
         except jax.errors.JaxRuntimeError as error:
             return _refused(error, arguments, devices, options)
     found = report(compiled)
     return found._replace(hlo=compiled.as_text()) if keep_hlo else found
-
-
-def _lower_of(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what lowers a step: its own, unless it was copied from one that the step wraps."""
-    own, wrapped = getattr(step, "lowered", None), getattr(step, "__wrapped__", None)
-    if own is not None and getattr(wrapped, "lowered", None) is not own:
-        return own
-    return getattr(step, "lower", None) or jax.jit(step).lower
 
 
 _SIZE = r"\(([\d.]+)([KMGT]?)\)"

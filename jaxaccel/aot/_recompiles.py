@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 
@@ -76,6 +76,8 @@ def count_recompiles(fn: Callable[..., Any], *, limit: int | None = 8) -> _Count
     known: dict[tuple[tuple[str, str], ...], _Signature] = {}
     calls = 0
 
+    recompiles: list[Recompile] = []
+
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
         calls += 1
@@ -86,13 +88,14 @@ def count_recompiles(fn: Callable[..., Any], *, limit: int | None = 8) -> _Count
             earlier = (_changes(old, found) for old in reversed(known.values()))
             changes = min(earlier, key=len, default=())
             known[key] = found
-            call.recompiles.append(Recompile(calls, changes))
+            recompiles.append(Recompile(calls, changes))
             if limit is not None and len(known) == limit + 1:
-                _warn(call.recompiles, limit)
+                _warn(recompiles, limit)
         return fn(*args, **kwargs)
 
-    call.recompiles = []
-    return call
+    counted = cast(_Counted, call)
+    counted.recompiles = recompiles
+    return counted
 
 
 def _signature(args: Any, kwargs: Any) -> _Signature:

@@ -27,6 +27,8 @@ _ELSEWHERE = frozenset(
     )
 )
 """Kinds that cannot write over an operand, even if nobody reads it any more."""
+_CALLS = ("call", "conditional")
+"""Kinds whose result is written by what they call: until then its memory may serve others."""
 
 
 class Buffer(NamedTuple):
@@ -69,8 +71,11 @@ def live_buffers(program: Program) -> list[Buffer]:
     return [Buffer(heap.arrays[each], heap.writers[each]) for each in peak.buffers]
 
 
-def _peak(heap: _Heap, name: str, given: Sequence[Any] | None) -> _Peak:
-    """Walk a computation; ``given`` are the buffers of its parameters, None for new ones."""
+def _peak(heap: _Heap, name: str, given: Sequence[Any] | None, with_result: bool = False) -> _Peak:
+    """Walk a computation; ``given`` are the buffers of its parameters, None for new ones.
+
+    What it returns is the caller's memory, and counted there, unless ``with_result``.
+    """
     operations, root = heap.program.computations[name]
     values: dict[str, Any] = {}
     inner: dict[int, _Peak] = {}
@@ -89,13 +94,16 @@ def _peak(heap: _Heap, name: str, given: Sequence[Any] | None) -> _Peak:
                 inner[at] = inside
         own = arrays_of(values[operation.name])
         born.append([each for each in own if each >= first and heap.counted[each]])
-    for each in arrays_of(values[root]):  # it is the caller's memory, or the whole's result
+    results = [] if with_result else arrays_of(values[root])
+    last.update(dict.fromkeys(arrays_of(values[root]), len(operations)))
+    for each in results:
         heap.counted[each] &= each < start_of_own
     nbytes, at, gone = _highest(heap, operations, born, last, inner)
     held = [b for start, new in enumerate(born[: at + 1]) for b in new if last.get(b, start) >= at]
     held = [each for each in held if heap.counted[each] and each not in gone]
     if at in inner:
-        held += inner[at].buffers
+        own = born[at] if operations[at].kind in _CALLS else ()
+        held = [*(each for each in held if each not in own), *inner[at].buffers]
     return _Peak(nbytes, tuple(held), values[root])
 
 
@@ -124,7 +132,8 @@ def _highest(
                 free.remove(one)
                 gone.append(one)
         now = held - sum(heap.arrays[each].nbytes for each in gone)
-        now += inner[at].nbytes if at in inner else 0
+        if at in inner:
+            now += inner[at].nbytes - (sum(new) if operation.kind in _CALLS else 0)
         highest = max(highest, (now, at, gone), key=lambda each: each[0])
         held -= sum(old)
     return highest
@@ -149,7 +158,7 @@ def _run(heap: _Heap, operation: Operation, operands: list[Any]) -> tuple[Any, _
         own = operands[0] if is_copy or isinstance(operation.result[0], Array) else operands
         new[1 if is_copy else 0] = own
         return new, None
-    if kind in ("call", "conditional"):
+    if kind in _CALLS:
         return new, _branches(heap, operation, operands, new)
     return new, None
 
@@ -167,7 +176,7 @@ def _branches(heap: _Heap, operation: Operation, operands: list[Any], result: An
     given = operands[1:] if operation.kind == "conditional" else operands
     several = operation.kind == "conditional"
     peaks = [
-        _peak(heap, name, given[i : i + 1] if several else given)
+        _peak(heap, name, given[i : i + 1] if several else given, with_result=True)
         for i, (_, name) in enumerate(operation.called)
     ]
     most = max(peaks, key=lambda peak: peak.nbytes)

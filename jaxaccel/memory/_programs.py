@@ -13,6 +13,7 @@ from jax.sharding import NamedSharding, SingleDeviceSharding
 from jax.stages import Compiled
 
 from jaxaccel import aot
+from jaxaccel._lowering import lower_of
 
 REFUSALS = ("RESOURCE_EXHAUSTED", "out of memory")
 """What the texts of compilers and of runtimes say where memory does not suffice."""
@@ -42,8 +43,7 @@ def compiled(step: Callable[..., Any], *arguments: Any) -> Compiled:
 
     A step that can be lowered is lowered as it is, with what it donates.
     """
-    lower = getattr(step, "lower", None) or jax.jit(step).lower
-    return lower(*arguments).compile()
+    return lower_of(step)(*arguments).compile()
 
 
 def needed_bytes(found: aot.Report) -> int:

@@ -54,6 +54,7 @@ CORE = (
     "_operations",
     "_checked",
     "_meshes",
+    "_lowering",
 )
 
 MAY_IMPORT = {
@@ -97,6 +98,7 @@ MAY_IMPORT = {
     "_refused_calls": ("_kinds", "_remedies", "_call_repr", "_uncalled"),
     "_operations": ("_gradient",),
     "_meshes": (),
+    "_lowering": (),
     "_checked": (
         *("_kinds", "_annotations", "_donated", "_refused_calls", "_traced_numbers"),
         "_operations",

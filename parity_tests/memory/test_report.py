@@ -66,7 +66,7 @@ def report():
 @functools.cache
 def compiler():
     step, *arguments = training()
-    return ja.aot.report(step.lower(*arguments).compile())
+    return ja.aot.report(step.lowered(*arguments).compile())
 
 
 @pytest.mark.quick
