@@ -53,8 +53,8 @@ class MemoryReport(NamedTuple):
     temporaries: int
     """What else is alive then."""
     gaps: int
-    """What the compiler's block of temporary memory has beyond that; negative where it found more
-    room that could be shared than was seen."""
+    """What the compiler's block of temporary memory has beyond that; negative where it lets more
+    share one place than was seen: others may use a donated argument's until its result is there."""
     peak: int
     """The most that is held at once, by the compiler's own count."""
     capacity: int | None

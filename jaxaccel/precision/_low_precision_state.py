@@ -42,7 +42,8 @@ def low_precision_state(
     of the page on mixed precision.
 
     Args:
-        tx: The optimizer.
+        tx: The optimizer. :func:`master_weights` stands outside of it: inside, its float32 copies
+            would be kept in bfloat16 too.
         stochastic: Round at random; ``False``: to nearest.
         seed: Of the random bits, which also depend on the step and on the array.
 

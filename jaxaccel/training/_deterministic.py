@@ -71,7 +71,7 @@ def _name(flag: str) -> str:
 
 def _is_too_late() -> bool:
     """Return whether JAX has made its devices, asked of a setting that it refuses from then on."""
-    before = jax.config.read("jax_num_cpu_devices")
+    before = getattr(jax.config, "jax_num_cpu_devices")  # noqa: B009  (unknown to its types)
     try:
         jax.config.update("jax_num_cpu_devices", before + 2)  # any other number
     except RuntimeError:

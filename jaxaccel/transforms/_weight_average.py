@@ -45,8 +45,10 @@ def exponential_moving_average(decay: Hyperparameter = 0.999) -> WeightAverage:
     .. math:: \bar\theta_0 = \theta_0, \qquad
         \bar\theta_n = d\,\bar\theta_{n-1} + (1 - d)\,\theta_n
 
-    ``update`` can be called after every step or less often, inside ``jit`` or outside, with the
-    parameters alone or with a tree that also holds running statistics.
+    The first call of ``update`` copies what it is given, which is :math:`\theta_0`. Averages that
+    begin with the weights before the first step (timm's ``ModelEma``, most written by hand) call it
+    once with those. It can be called after every step or less often, inside ``jit`` or outside,
+    with the parameters alone or with a tree that also holds running statistics.
 
     Args:
         decay: The share :math:`d` of the old average, in [0, 1]: a number, a JAX scalar or a

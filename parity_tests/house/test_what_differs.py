@@ -241,6 +241,18 @@ def tells_a_difference(doc):
     return [s for s in sentences if TOLD_APART.search(s) and not ALIKE.match(s)]
 
 
+def test_products_of_vectors_are_cast_like_those_of_matrices():
+    """PyTorch's list for CPUs has ``matmul`` and not ``dot`` and ``mv``; JAX has one product."""
+    vector, matrix = np.ones(3, np.float32), np.ones((3, 3), np.float32)
+    with torch.autocast("cpu"):
+        assert torch.mv(*map(torch.tensor, (matrix, vector))).dtype == torch.float32
+        assert torch.dot(*map(torch.tensor, (vector, vector))).dtype == torch.float32
+        assert torch.matmul(*map(torch.tensor, (matrix, matrix))).dtype == torch.bfloat16
+    product = ja.precision.autocast(jnp.dot, "cpu")
+    for operands in ((matrix, vector), (vector, vector), (matrix, matrix)):
+        assert product(*map(jnp.asarray, operands)).dtype == jnp.bfloat16
+
+
 def test_every_function_that_differs_is_in_the_section():
     """Where a docstring says that the results part, the section has the name."""
     known, faults = section(), []
