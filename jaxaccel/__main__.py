@@ -55,7 +55,7 @@ def aot(
     )
     if hlo is not None:
         hlo.write_text(report.hlo or "")
-    print(report.json() if json else report)
+    print(report.to_json() if json else report)
     return 1 if report.fits is False else 0
 
 

@@ -77,7 +77,7 @@ class Report(NamedTuple):
             return False
         return None if self.capacity_bytes is None else self.peak_bytes <= self.capacity_bytes
 
-    def json(self) -> str:
+    def to_json(self) -> str:
         """Return all figures as JSON, without the program's text."""
         kept = self._asdict() | {"fits": self.fits}
         kept["collectives"] = [each._asdict() for each in self.collectives]

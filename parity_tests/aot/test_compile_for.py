@@ -97,7 +97,7 @@ def test_a_tpu_holds_what_the_formulas_say():
     whole.assert_fits()
     with pytest.raises(AssertionError, match=r"which is more than 1\.00 GiB"):
         whole.assert_fits(2**30)
-    found = json.loads(shared.json())
+    found = json.loads(shared.to_json())
     assert found["argument_bytes"] == shared.argument_bytes
     assert found["fits"] is True
     assert found["collectives"][0]["axes"] == ["data"]
@@ -148,7 +148,7 @@ def test_options_reach_the_compiler_and_the_text_is_kept():
     assert report.flops == 2 * 4096**3
     assert report.estimated_cycles == pytest.approx(1_083_068, rel=2 * EXTRA), "190 TFLOP/s"
     assert report.hlo.startswith("HloModule")
-    assert "hlo" not in json.loads(report.json())
+    assert "hlo" not in json.loads(report.to_json())
     before = jax.config.jax_compilation_cache_dir
     small = jax.ShapeDtypeStruct((256, 256), jnp.bfloat16)
     given["options"] = {"xla_tpu_enable_latency_hiding_scheduler": False}
