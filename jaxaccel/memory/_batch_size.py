@@ -119,9 +119,10 @@ def max_batch_size(
         ...     lambda n: jax.ShapeDtypeStruct((n, 64), jnp.float32),
         ...     jax.ShapeDtypeStruct((64, 64), jnp.float32),
         ...     budget=1_000_000,
+        ...     multiple_of=100,
         ... )
-        >>> print(found.batch_size, found.stopped)
-        1259 a batch of 1260 needs 976.94 KiB, which is more than 976.56 KiB
+        >>> print(found.batch_size)
+        1200
     """
     numbers = {"start": start, "limit": limit, "multiple_of": multiple_of, "steps": steps}
     for name, value in numbers.items():
