@@ -24,7 +24,7 @@ class Recompile(NamedTuple):
     """What differs from the earlier call that is most alike; none for the first."""
 
 
-class _Counted(Protocol):
+class Counted(Protocol):
     """What :func:`count_recompiles` returns: the function, with a record."""
 
     recompiles: list[Recompile]
@@ -36,7 +36,7 @@ class _Counted(Protocol):
 
 
 @checked_but("fn")
-def count_recompiles(fn: Callable[..., Any], *, limit: int | None = 8) -> _Counted:
+def count_recompiles(fn: Callable[..., Any], *, limit: int | None = 8) -> Counted:
     """Return the function, which notes each call that needs a program of its own, and why.
 
     A compiled function has a program for every combination of its arguments' structure, shapes,
@@ -93,7 +93,7 @@ def count_recompiles(fn: Callable[..., Any], *, limit: int | None = 8) -> _Count
                 _warn(recompiles, limit)
         return fn(*args, **kwargs)
 
-    counted = cast(_Counted, call)
+    counted = cast(Counted, call)
     counted.recompiles = recompiles
     return counted
 
