@@ -173,7 +173,12 @@ def device(compiler: str) -> Any:
 
 
 def compiled(
-    task: Task, way: Callable[..., Any] | None, device: Any, *, scan_layers: bool = False
+    task: Task,
+    way: Callable[..., Any] | None,
+    device: Any,
+    *,
+    scan_layers: bool = False,
+    options: dict[str, Any] | None = None,
 ) -> Any:
     """Return the compiled program of a model's loss and gradients, made from shapes alone."""
     how = {"scan_layers": scan_layers} if task.has_scan else {}
@@ -195,7 +200,8 @@ def compiled(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         (params, model_state, (task.inputs, labels)),
     )
-    return jax.jit(ja.training.gradients(loss_fn)).lower(*given).compile()
+    lowered = jax.jit(ja.training.gradients(loss_fn)).lower(*given)
+    return lowered.compile(compiler_options=options)
 
 
 if __name__ == "__main__":
