@@ -15,6 +15,20 @@ tells how far the batch could go: on this machine within ``--budget`` bytes, or 
 not here (``--topology tpu:v5e:1x1``; the compiler comes with the extra ``aot``). The script prints
 a table and what the numbers say of the advice, and draws ``outputs/batch_size_sweep_*.png``.
 ``--smoke`` only sees that everything runs.
+
+Expected from the defaults (30 epochs of 4,000 digits), in a minute on 2 cores:
+
+    batch    lr            train            test            gap    epoch   memory
+       32  0.02  100.00 ± 0.00 %  95.63 ± 0.31 %  4.37 ± 0.31 %  0.072 s  2.8 MiB
+       64  0.02  100.00 ± 0.00 %  94.93 ± 0.29 %  5.07 ± 0.29 %  0.056 s  3.0 MiB
+       64  0.04  100.00 ± 0.00 %  95.57 ± 0.53 %  4.43 ± 0.53 %  0.060 s  3.0 MiB
+      128  0.02  100.00 ± 0.00 %  94.70 ± 0.08 %  5.30 ± 0.08 %  0.042 s  3.2 MiB
+      128  0.08  100.00 ± 0.00 %  95.53 ± 0.12 %  4.47 ± 0.12 %  0.043 s  3.2 MiB
+      256  0.02   99.96 ± 0.01 %  94.07 ± 0.21 %  5.89 ± 0.20 %  0.042 s  3.9 MiB
+      256  0.16  100.00 ± 0.00 %  95.20 ± 0.29 %  4.80 ± 0.29 %  0.044 s  3.9 MiB
+
+With one rate for all, the largest batch ends 1.6 points behind the smallest in all three seeds;
+with the rate scaled by the batch most of it is gone. An epoch takes 1.7 times less time.
 """
 
 from __future__ import annotations
@@ -299,10 +313,10 @@ def verdict(runs: list[Run]) -> list[str]:
         f"An epoch with batches of {large.batch_size} takes 1/{faster:.1f} of the time and "
         f"{large.memory.total / small.memory.total:.2f} times the memory of one with "
         f"{small.batch_size}.",
-        f"With one rate for all it ends {lost:+.2f} points of test accuracy behind "
+        f"With one rate for all it ends {lost:.2f} points of test accuracy behind "
         f"({every} of {len(small.test[-1])} seeds), and {100 * np.mean(large.gap):.2f} points "
         f"behind its own training accuracy (small: {100 * np.mean(small.gap):.2f}).",
-        f"With the rate scaled by the batch it ends {left:+.2f} points behind.",
+        f"With the rate scaled by the batch it ends {left:.2f} points behind.",
     ]
 
 
@@ -366,6 +380,7 @@ def draw_by_size(panels: Any, runs: list[Run], sizes: list[int]) -> None:
             color="#2f7ed8" if rule == "same" else "#e4572e",
             label=RULES[rule],
         )
+    panels[0].margins(y=0.3)  # for the legend
     panels[0].legend(frameon=False)
     by_size = {run.batch_size: run for run in runs if run.rule == "same"}
     for panel, values in (

@@ -214,13 +214,16 @@ def step_and_shapes(mesh: Mesh) -> tuple[Any, ...]:
     model = nnx.state(build("default", 0, options.hidden))
 
     def stacked(leaf: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((mesh.size, *leaf.shape), leaf.dtype, sharding=SPLIT)
+        return jax.ShapeDtypeStruct((mesh.size, *leaf.shape), leaf.dtype)
+
+    def spread(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=SPLIT)
 
     trainer, params = make_trainer(options), jax.tree.map(stacked, model)
-    opt_state = jax.eval_shape(trainer.start, params)
-    opt_state = jax.tree.map(lambda leaf: stacked(leaf.update(shape=leaf.shape[1:])), opt_state)
-    order = batch_order(len(task.train[1]), 0, options)
-    return trainer.epoch, params, opt_state, task.train, stacked(order[0])
+    order = stacked(batch_order(len(task.train[1]), 0, options)[0])
+    state = (params, jax.eval_shape(trainer.start, params))
+    params, opt_state, order = jax.tree.map(spread, (*state, order))
+    return trainer.epoch, params, opt_state, task.train, order
 
 
 def train(scheme: str, trainer: Trainer, task: Task, options: Options) -> Run:
