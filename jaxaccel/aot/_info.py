@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 
 from jaxaccel._checked import checked
-from jaxaccel.aot._table import columns, size_name
+from jaxaccel._text_table import columns, size_name
 
 _PACKAGES = ("jaxaccel", "jax", "jaxlib", "flax", "optax", "numpy")
 _EXTRAS = {
@@ -43,7 +43,7 @@ class Info(NamedTuple):
         for name, missing in self.extras.items():
             found = f'missing {missing}: pip install "jaxaccel[{name}]"' if missing else "installed"
             rows.append((f"extra {name}", found))
-        return "\n".join(columns(rows, right=False))
+        return "\n".join(columns(rows, left=len(rows[0])))
 
 
 @checked

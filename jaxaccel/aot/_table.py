@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from jaxaccel._text_table import columns, size_name
 
 if TYPE_CHECKING:
     from jaxaccel.aot._collectives import Collective
@@ -27,15 +29,6 @@ def table_of(report: Report) -> str:
     if report.refusal:
         lines.append(report.refusal)
     return "\n".join(lines)
-
-
-def size_name(count: float) -> str:
-    """Return bytes in the unit in which they are read."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
-            return f"{count:.0f} B" if unit == "B" else f"{count:.2f} {unit}"
-        count /= 1024
-    return ""
 
 
 def merged(collectives: Iterable[Collective]) -> list[Collective]:
@@ -93,15 +86,3 @@ def _work(report: Report) -> list[tuple[str, ...]]:
     if report.estimated_cycles:
         rows.append(("cycles, as the compiler estimates", f"{report.estimated_cycles:.4g}"))
     return rows
-
-
-def columns(rows: Sequence[tuple[str, ...]], *, right: bool = True) -> list[str]:
-    """Return lines with the first column to the left, the others to the right or left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if place and right else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

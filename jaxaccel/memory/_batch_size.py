@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxaccel._checked import checked
+from jaxaccel._text_table import columns, size_name
 from jaxaccel.memory._batch_search import search
 from jaxaccel.memory._batch_trials import Candidate, compiling, running
-from jaxaccel.memory._programs import size_name, table
 
 
 class BatchSize(NamedTuple):
@@ -29,7 +29,8 @@ class BatchSize(NamedTuple):
     def __str__(self) -> str:
         rows = [("batch", "fits", "bytes", "FLOPs", "seconds"), *map(_row, self.candidates)]
         limit = "" if self.budget is None else f" with {size_name(self.budget)}"
-        return f"{table(rows)}\n{self.batch_size} on a {self.device}{limit}: {self.stopped}"
+        lines = "\n".join(columns(rows))
+        return f"{lines}\n{self.batch_size} on a {self.device}{limit}: {self.stopped}"
 
     def to_json(self) -> str:
         """Return all of it as JSON: one object."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxaccel import aot
+from jaxaccel._text_table import size_name
 from jaxaccel.memory._programs import (
     capacity_of,
     compiled,
@@ -18,7 +19,6 @@ from jaxaccel.memory._programs import (
     is_refusal,
     needed_bytes,
     shapes,
-    size_name,
 )
 
 

@@ -104,7 +104,8 @@ def report(
     params, opt_state = _field(given, "params"), _field(given, "opt_state", ())
     of_params, of_optimizer, in_batch = map(nbytes_of, (params, opt_state, of_batch))
     other = nbytes_of(given) - of_params - of_optimizer
-    alive = [(_part_of(each, params), each) for each in live_buffers(parsed)]
+    of_weights = {_essential(local_shape(leaf)) for leaf in jax.tree.leaves(params)} - {()}
+    alive = [(_part_of(each, of_weights), each) for each in live_buffers(parsed)]
     sizes = {part: sum(b.array.nbytes for p, b in alive if p == part) for part in _PARTS}
     return MemoryReport(
         parameters=of_params,
@@ -133,15 +134,13 @@ def _field(state: Any, name: str, default: Any = None) -> Any:
     return getattr(state, name, default)
 
 
-def _part_of(buffer: Buffer, params: Any) -> str:
-    """Return what an array is for, by the pass that it comes from and by its shape."""
+def _part_of(buffer: Buffer, of_weights: set[tuple[int, ...]]) -> str:
+    """Return what an array is for, by the pass that it comes from and by a parameter's shape."""
     path = buffer.operation.path
     if "rematted_computation" in path:
         return "activations"
     if "transpose(" in path:
-        shapes_of_params = {_essential(local_shape(leaf)) for leaf in jax.tree.leaves(params)}
-        is_one = _essential(buffer.array.shape) in shapes_of_params - {()}
-        return "gradients" if is_one else "temporaries"
+        return "gradients" if _essential(buffer.array.shape) in of_weights else "temporaries"
     return "activations" if "jvp(" in path else "temporaries"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from jaxaccel.memory._programs import size_name, table
+from jaxaccel._text_table import columns, size_name
 from jaxaccel.memory._sources import short
 from jaxaccel.memory._zero import ZeroFormula
 
@@ -78,7 +78,7 @@ class MemoryReport(NamedTuple):
 
     def __str__(self) -> str:
         rows = [(f"memory of a {self.device}", "bytes", "", "formula"), *self._rows()]
-        lines = [table(rows), f"ZeRO's formula, {self.formula}: {self._stages()}"]
+        lines = [*columns(rows), f"ZeRO's formula, {self.formula}: {self._stages()}"]
         if self.largest:
             titles = ("largest when most is held", "part", "arrays", "bytes")
             shown = [
@@ -90,7 +90,7 @@ class MemoryReport(NamedTuple):
                 )
                 for each in self.largest[:_SHOWN]
             ]
-            lines += ["", table([titles, *shown], left=2)]
+            lines += ["", *columns([titles, *shown], left=2)]
         return "\n".join(lines)
 
     def __rich__(self) -> str:

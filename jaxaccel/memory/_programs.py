@@ -107,26 +107,3 @@ def devices_of(tree: Any) -> int:
     """Return over how many devices arrays lie."""
     places = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(tree)]
     return max((len(place.device_set) for place in places if place is not None), default=1)
-
-
-def size_name(count: int) -> str:
-    """Return a number of bytes in the unit in which it is read."""
-    size, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if abs(size) < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size:.0f} B" if unit == "B" else f"{size:.2f} {unit}"
-
-
-def table(rows: list[tuple[str, ...]], left: int = 1) -> str:
-    """Return rows as aligned columns, the first ``left`` to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if place < left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

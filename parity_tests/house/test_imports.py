@@ -55,6 +55,7 @@ CORE = (
     "_checked",
     "_meshes",
     "_lowering",
+    "_text_table",
 )
 
 MAY_IMPORT = {
@@ -99,6 +100,7 @@ MAY_IMPORT = {
     "_operations": ("_gradient",),
     "_meshes": (),
     "_lowering": (),
+    "_text_table": (),
     "_checked": (
         *("_kinds", "_annotations", "_donated", "_refused_calls", "_traced_numbers"),
         "_operations",

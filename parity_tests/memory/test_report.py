@@ -130,13 +130,17 @@ def programs():
         large = lambda x: (x @ x) @ (x @ jnp.sin(x))  # noqa: E731
         return jnp.sum(jax.lax.cond(x[0, 0] > 0, large, jnp.cos, x) @ x)
 
+    def writes(x):
+        made = jax.lax.cond(x[0, 0] > 0, lambda x: jnp.sin(x) @ jnp.cos(x), lambda x: x @ x, x)
+        return jnp.sum(made @ x)
+
     def loop(x):
         return jax.lax.while_loop(lambda x: jnp.sum(x) < 100, lambda x: jnp.sin(x @ x) @ x, x @ x)
 
     def sort(x):
         return jnp.sort(x @ x, axis=0)[0]
 
-    return {f.__name__: (f, x) for f in (chain, scanned, backward, branches, loop, sort)}
+    return {f.__name__: (f, x) for f in (chain, scanned, backward, branches, writes, loop, sort)}
 
 
 def test_what_a_step_holds_is_what_the_compiler_makes_room_for():
