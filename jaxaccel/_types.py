@@ -17,6 +17,7 @@ from typing import (
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 from jax.typing import ArrayLike
 
 from jaxaccel._arrays import has_numbers, is_array
@@ -197,6 +198,14 @@ class ModelFunction(Protocol):
         self, params: Params, model_state: Any, /, *inputs: Any, **options: Any
     ) -> tuple[Any, Any]:
         """Return ``(outputs, model_state)``; that of a split model takes ``training=``."""
+        ...
+
+
+class Placement(Protocol):
+    """Where the arrays of a training state live: what ``parallel`` makes."""
+
+    def __call__(self, path: Any, array: Any, /) -> PartitionSpec:
+        """Return the placement of the array at a path, as ``jax.tree_util`` has it or as a text."""
         ...
 
 

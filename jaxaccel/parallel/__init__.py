@@ -1,10 +1,21 @@
-"""Many devices: meshes, and data parallelism in three notations with one result."""
+"""Many devices: meshes, data parallelism in three notations with one result, ZeRO and FSDP."""
 
 from jaxaccel._names import teach
 from jaxaccel.parallel._data_parallel import data_parallel
+from jaxaccel.parallel._distribute_state import distribute_state
+from jaxaccel.parallel._fully_shard import fully_shard
 from jaxaccel.parallel._mesh import make_mesh
 from jaxaccel.parallel._placement import replicate, shard_batch
+from jaxaccel.parallel._zero import zero
 
-__all__ = ["make_mesh", "replicate", "shard_batch", "data_parallel"]
+__all__ = [
+    "make_mesh",
+    "replicate",
+    "shard_batch",
+    "distribute_state",
+    "data_parallel",
+    "fully_shard",
+    "zero",
+]
 
 teach(__name__)

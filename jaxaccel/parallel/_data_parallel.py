@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
-from jax.core import Tracer
-from jax.sharding import AbstractMesh, AxisType, Mesh
+from jax.sharding import AbstractMesh, Mesh
 
-from jaxaccel._check_trees import check_arrays, check_loss_scale
 from jaxaccel._checked import checked_but
-from jaxaccel._donated import check_not_donated
 from jaxaccel._functions import check_function, check_gradient_function
-from jaxaccel._keys import check_random_key
-from jaxaccel._processes import MAKE_GLOBAL, check_global
 from jaxaccel._returned import checked_gradients
-from jaxaccel._rows import row_axes
-from jaxaccel._tracing import is_tracing
-from jaxaccel._types import AxisName, GradientFunction, Gradients, Params
+from jaxaccel._types import AxisName, GradientFunction
 from jaxaccel.parallel._modes import by_pmap, by_shard_map, by_sharding
-from jaxaccel.parallel._per_device import check_keys, per_device
-from jaxaccel.parallel._placement import check_batch_divides, known_axes
+from jaxaccel.parallel._on_mesh import on_mesh
+from jaxaccel.parallel._per_device import per_device
+from jaxaccel.parallel._placement import known_axes
 
 
 @checked_but("gradient_fn", "axis")
@@ -121,36 +113,4 @@ def data_parallel(
     else:
         raise ValueError(f"mode must be 'jit', 'shard_map' or 'pmap', got {mode!r}")
 
-    @jax.jit
-    def on_mesh(params: Params, model_state: Any, batch: Any, scale: Any, key: Any) -> Gradients:
-        rows = row_axes(batch, batch_axes)
-        check_batch_divides(batch, rows, mesh, axes)
-        return run(rows, params, model_state, batch, scale, key)
-
-    def parallel(
-        params: Params, model_state: Any, batch: Any, *, loss_scale: Any = None, key: Any = None
-    ) -> Gradients:
-        given = {"params": params, "model_state": model_state, "batch": batch}
-        leaves = jax.tree.leaves((given, loss_scale, key))
-        is_multi_process = isinstance(mesh, Mesh) and mesh.is_multi_process
-        if is_multi_process and not any(isinstance(leaf, Tracer) for leaf in leaves):
-            check_global(MAKE_GLOBAL, **given)
-        check_arrays("batch", batch)
-        check_not_donated(params=params, model_state=model_state)
-        check_loss_scale(loss_scale)
-        check_random_key(key, may_be_raw=False)
-        if mode != "jit":
-            check_keys(model_state)
-        with _entered(mesh, mode, leaves):
-            return on_mesh(params, model_state, batch, loss_scale, key)
-
-    return parallel
-
-
-def _entered(mesh: Mesh | AbstractMesh, mode: str, leaves: list[Any]) -> Any:
-    """Return the context in which arrays that are on no mesh come to one whose axes are types."""
-    is_traced = is_tracing() or any(isinstance(leaf, Tracer) for leaf in leaves)
-    is_explicit = AxisType.Explicit in mesh.axis_types
-    if is_traced or not is_explicit or mode != "jit" or not isinstance(mesh, Mesh):
-        return contextlib.nullcontext()
-    return jax.set_mesh(mesh)
+    return on_mesh(run, mesh, axes, mode, batch_axes)

@@ -43,11 +43,20 @@ def by_sharding(
     return run
 
 
-def by_shard_map(local: Local, mesh: Mesh | AbstractMesh, axes: tuple[str, ...]) -> Local:
-    """Run on each device's rows; the other axes of the mesh stay as they are."""
+def by_shard_map(
+    local: Local,
+    mesh: Mesh | AbstractMesh,
+    axes: tuple[str, ...],
+    of_params: Callable[[Any], tuple[Any, Any]] = lambda params: (PartitionSpec(), PartitionSpec()),
+) -> Local:
+    """Run on each device's rows; the other axes of the mesh stay as they are.
+
+    ``of_params`` says where the parameters live, and where their gradients are to.
+    """
 
     def run(rows: list[int | None], *arguments: Any) -> Gradients:
         specs, whole = batch_specs(arguments[2], rows, axes), PartitionSpec()
+        where, to = of_params(arguments[0])
         explicit = _explicit_axes(mesh)
         if explicit:
             arguments = _on_explicit_axes(arguments, specs, mesh, axes)
@@ -55,8 +64,8 @@ def by_shard_map(local: Local, mesh: Mesh | AbstractMesh, axes: tuple[str, ...])
         mapped = jax.shard_map(
             _automatic(local, others, whole),
             mesh=mesh,
-            in_specs=(whole, whole, specs, whole, whole),
-            out_specs=whole,
+            in_specs=(where, whole, specs, whole, whole),
+            out_specs=Gradients(to, whole, whole),
             axis_names=set(axes),
         )
         found = mapped(*arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,21 @@ from jaxaccel._rows import as_weight, scaled_by, seeds_of, share_of_gradient, sh
 from jaxaccel._tree import map_unfrozen, path_name
 from jaxaccel._types import GradientFunction, Gradients, Params
 
+Own: TypeAlias = Callable[..., Gradients]
+"""``(params, model_state, batch, scale, key) -> Gradients`` of a device's own rows, positional."""
+
 
 def per_device(
-    gradient_fn: GradientFunction, axes: tuple[str, ...], weight: Callable[[Any], Any] | None
-) -> Callable[..., Gradients]:
-    """Return the gradient function for one device's rows, to be mapped over ``axes``."""
+    gradient_fn: GradientFunction,
+    axes: tuple[str, ...],
+    weight: Callable[[Any], Any] | None,
+    averaged: Callable[[Own], Own] | None = None,
+) -> Own:
+    """Return the gradient function for one device's rows, to be mapped over ``axes``.
+
+    ``averaged`` makes the gradients' mean over devices of their own; default: a mean of each.
+    """
+    average = averaged or (lambda own: _averaged(own, axes))
 
     def local(params: Params, model_state: Any, batch: Any, scale: Any, key: Any) -> Gradients:
         index = jax.lax.axis_index(axes)
@@ -27,20 +37,36 @@ def per_device(
         # A factor that differs from device to device even where it is 1: through it the gradients
         # of a loss that the devices share come back summed, to be averaged as all others are.
         factor = _varying(jnp.ones(()), axes) if seed is None else seed
-        found = gradient_fn(
+
+        def own(params: Params, model_state: Any, batch: Any, scale: Any, key: Any) -> Gradients:
+            found = gradient_fn(params, model_state, batch, loss_scale=scale, key=key)
+            grads = jax.tree.map(lambda g: share_of_gradient(g, seed), found.grads)
+            return found._replace(grads=grads)
+
+        found = average(own)(
             jax.tree.map(lambda x: _varying(x, axes), params),
             jax.tree.map(lambda x: _own_key(_varying(x, axes), index), model_state),
             batch,
-            loss_scale=scaled_by(factor, scale),
-            key=None if key is None else _own_key(_varying(key, axes), index),
+            scaled_by(factor, scale),
+            None if key is None else _own_key(_varying(key, axes), index),
         )
         return Gradients(
-            jax.tree.map(lambda g: _mean(share_of_gradient(g, seed), axes), found.grads),
+            found.grads,
             map_unfrozen(lambda x: _shared(x, index, axes), found.model_state, model_state),
             {name: _mean(share_of_metric(m, seed), axes) for name, m in found.metrics.items()},
         )
 
     return local
+
+
+def _averaged(own: Own, axes: tuple[str, ...]) -> Own:
+    """Return the function with the mean of each gradient over devices."""
+
+    def averaged(*arguments: Any) -> Gradients:
+        found = own(*arguments)
+        return found._replace(grads=jax.tree.map(lambda g: _mean(g, axes), found.grads))
+
+    return averaged
 
 
 def check_keys(model_state: Any) -> None:

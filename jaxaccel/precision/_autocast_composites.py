@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import eval_jaxpr
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
+from jaxaccel._equations import in_scope
 from jaxaccel._gradient import varying_over
 from jaxaccel._operations import Operation
 from jaxaccel.precision._autocast_casts import (
@@ -24,7 +25,7 @@ from jaxaccel.precision._autocast_casts import (
     widen,
 )
 from jaxaccel.precision._autocast_ops import CastClass, cast_class
-from jaxaccel.precision._autocast_plan import Step, in_scope
+from jaxaccel.precision._autocast_plan import Step
 from jaxaccel.precision._autocast_region import Region
 from jaxaccel.precision._autocast_rules import as_traced
 from jaxaccel.precision._float8 import float8_linear

@@ -8,12 +8,12 @@ from typing import Any, Final
 import jax
 from jax.core import eval_jaxpr
 
+from jaxaccel._equations import by_platform, in_scope
 from jaxaccel._math import widest
 from jaxaccel.precision._autocast_casts import Value, arrays_in, is_eligible
 from jaxaccel.precision._autocast_composites import Reader
 from jaxaccel.precision._autocast_custom import run_custom_jvp, run_custom_vjp
 from jaxaccel.precision._autocast_inner import inner, values_of
-from jaxaccel.precision._autocast_plan import in_scope
 
 Structure = Callable[[Reader, Any, list[Value]], list[Value]]
 
@@ -165,21 +165,7 @@ def _run_cond(reader: Reader, equation: Any, operands: list[Value]) -> list[Valu
         platforms = equation.params.get("branches_platforms")
         if platforms is None:
             return values_of(jax.lax.switch(index.array, functions, *arrays))
-        return values_of(_by_platform(platforms, functions, arrays))
-
-
-def _by_platform(
-    platforms: Sequence[tuple[str, ...] | None],
-    functions: Sequence[Callable[..., list[Any]]],
-    arrays: Sequence[Any],
-) -> list[Any]:
-    """Run a choice that is made when the program is lowered."""
-    choices: list[tuple[str, Any]] = [
-        (name, function)
-        for names, function in zip(platforms, functions, strict=True)
-        for name in names or ("default",)
-    ]
-    return jax.lax.platform_dependent(*arrays, **dict(choices))
+        return values_of(by_platform(platforms, functions, arrays))
 
 
 def _run_remat(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._equations import in_scope
 from jaxaccel.precision._autocast_casts import Value, cast, cast_array, is_floating, value_of
 from jaxaccel.precision._autocast_composites import Reader
 from jaxaccel.precision._autocast_inner import inner, values_of
-from jaxaccel.precision._autocast_plan import in_scope
 
 
 def run_custom_jvp(reader: Reader, equation: Any, operands: list[Value]) -> list[Value]:

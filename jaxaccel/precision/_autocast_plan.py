@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import jax
-from jax.extend.core import DebugInfo, Jaxpr, JaxprEqn, Literal, Var
+from jax.extend.core import Jaxpr, JaxprEqn, Var
 
+from jaxaccel._equations import on_variables, program
 from jaxaccel.precision._autocast_foreign import Composite
 from jaxaccel.precision._autocast_frames import Place, composite_of_function, place_of
 
@@ -38,8 +36,6 @@ _NO_TRACEBACKS = (
     "LayerNorm, losses): they are cast piece by piece. Switch tracebacks on, or use jaxaccel's own "
     "functions and layers, which need none"
 )
-
-_NAMELESS = DebugInfo("autocast", "operation", None, None)
 
 _plans: weakref.WeakKeyDictionary[Jaxpr, dict[bool, tuple[Step, ...]]] = weakref.WeakKeyDictionary()
 
@@ -87,15 +83,9 @@ def _step(
     if composite is None:
         (equation,) = equations
         operands = list(equation.invars)
-        variables: list[Any] = [Var(v.aval) if isinstance(v, Literal) else v for v in operands]
-        read, equations = variables, [equation.replace(invars=variables)]
+        equation = on_variables(equation)
+        read, equations = equation.invars, [equation]
     return Step(program(read, results, equations), tuple(operands), composite, last)
-
-
-def program(read: Sequence[Any], results: Sequence[Any], equations: Sequence[JaxprEqn]) -> Jaxpr:
-    """Return equations as a program of their own."""
-    effects = set().union(*(equation.effects for equation in equations))
-    return Jaxpr((), read, results, equations, effects, _NAMELESS)
 
 
 def _groups(jaxpr: Jaxpr) -> list[tuple[Place | None, list[JaxprEqn]]]:
@@ -118,11 +108,3 @@ def _named(equation: JaxprEqn) -> Place | None:
         return None
     composite = composite_of_function(equation.params["jaxpr"].jaxpr.debug_info)
     return composite and Place(composite, (id(equation),))
-
-
-@contextlib.contextmanager
-def in_scope(equation: Any) -> Iterator[None]:
-    """Enter the scope and the context that an equation was traced in."""
-    scope = str(equation.source_info.name_stack)
-    with equation.ctx.manager, jax.named_scope(scope) if scope else contextlib.nullcontext():
-        yield

@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import eval_jaxpr
 from jax.extend.core import Jaxpr
 
+from jaxaccel._equations import program
 from jaxaccel.precision._autocast_casts import (
     Value,
     arrays_in,
@@ -26,7 +27,7 @@ from jaxaccel.precision._autocast_casts import (
     widest_of,
 )
 from jaxaccel.precision._autocast_ops import cast_class
-from jaxaccel.precision._autocast_plan import Step, program
+from jaxaccel.precision._autocast_plan import Step
 from jaxaccel.precision._autocast_primitives import (
     AS_TRACED,
     EACH,

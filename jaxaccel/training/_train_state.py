@@ -8,19 +8,20 @@ from typing import Any, NamedTuple
 import jax
 import optax
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
+from jax.tree_util import GetAttrKey
 
 from jaxaccel._check_packed import check_elementwise
 from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked_but
 from jaxaccel._donated import check_not_donated
 from jaxaccel._filled import copied
-from jaxaccel._functions import check_transformation
+from jaxaccel._functions import check_function, check_transformation
 from jaxaccel._keys import check_random_key
 from jaxaccel._packed import has_packed
 from jaxaccel._tree import initial_step, short_repr
-from jaxaccel._types import Key, Params
-from jaxaccel.parallel import replicate
+from jaxaccel._types import Key, Params, Placement
+from jaxaccel.parallel import distribute_state, replicate
 from jaxaccel.precision import GradScaler
 
 
@@ -51,6 +52,7 @@ def train_state(
     *,
     key: Key | None = None,
     mesh: Mesh | None = None,
+    placement: Placement | None = None,
     scaler: GradScaler | None = None,
 ) -> TrainState:
     """Return the state that a run starts from.
@@ -64,13 +66,18 @@ def train_state(
         key: A typed key (``jax.random.key(seed)``) for a loss function that takes ``key=``, which
             is another one at every step; default: none is given.
         mesh: Replicate everything on this mesh; default: leave it where it is.
+        placement: Where each array lives on the mesh, as ``parallel.fully_shard`` and
+            ``parallel.zero`` return it, or any ``(path, array) -> PartitionSpec``, of paths such as
+            ``"params.layer1.0.weight"``; default: everywhere. The optimizer's state is made in its
+            places, and never whole on one device.
         scaler: The scaler (``precision.grad_scaler``) that the step is given too, for its ``init``.
 
     Returns:
         A :class:`TrainState` in the parameters' dtypes, at step 0.
 
     Raises:
-        ValueError: ``mesh`` is of devices that are not here.
+        ValueError: ``mesh`` is of devices that are not here, or there is a ``placement`` without
+            a mesh.
         TypeError: ``key`` is not a typed key, ``tx`` was not called or is not a transformation,
             ``scaler`` is not a scaler, ``params`` is a model, or it is packed and ``tx`` does not
             say that it treats every number by itself.
@@ -96,14 +103,44 @@ def train_state(
     check_arrays("params", params)
     check_arrays("model_state", model_state)
     check_not_donated(key=key)
-    place = functools.partial(jax.tree.map, copied)
-    if mesh is not None:
-        place = functools.partial(replicate, mesh=mesh)
-    params, model_state, key = place((params, model_state, key))
+    if placement is not None:
+        if mesh is None:
+            raise ValueError("placement needs the mesh that it speaks of; pass mesh=, too")
+        check_function("train_state", "placement", placement, "(path, array) -> PartitionSpec", 2)
+    place = functools.partial(_placed, mesh, placement)
+    params, model_state, key = (
+        place("params", params),
+        place("model_state", model_state),
+        place("key", key),
+    )
     # The runtime copies in its own time, and the arrays may share memory that is the user's.
     jax.block_until_ready((params, model_state))
-    opt_state = place(tx.init(params))
+    opt_state = place("opt_state", _initial(tx, params, mesh, placement))
     if has_packed(params):
         check_elementwise(opt_state)
-    of_scaler = None if scaler is None else place(scaler.init(params))
+    of_scaler = None if scaler is None else place("scaler", scaler.init(params))
     return TrainState(initial_step(params), params, model_state, opt_state, key, of_scaler)
+
+
+def _placed(mesh: Mesh | None, placement: Placement | None, field: str, tree: Any) -> Any:
+    """Return new arrays for a field of the state, where they are to live."""
+    if mesh is None:
+        return jax.tree.map(copied, tree)
+    if placement is None:
+        return replicate(tree, mesh)
+    return distribute_state({field: tree}, mesh, placement)[field]
+
+
+def _initial(
+    tx: optax.GradientTransformation, params: Params, mesh: Mesh | None, placement: Placement | None
+) -> Any:
+    """Return the optimizer's first state; with a placement no device ever holds all of it."""
+    if mesh is None or placement is None:
+        return tx.init(params)
+
+    def where(path: Any, leaf: Any) -> NamedSharding:
+        return NamedSharding(mesh, placement((GetAttrKey("opt_state"), *path), leaf))
+
+    shapes = jax.eval_shape(tx.init, params)
+    places = jax.tree_util.tree_map_with_path(where, shapes)
+    return jax.jit(tx.init, out_shardings=places)(params)

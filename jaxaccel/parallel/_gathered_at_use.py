@@ -1,0 +1,323 @@
+"""A gradient function on shares: parameters gathered where they are used, gradients scattered.
+
+The program of a gradient function is read equation by equation. What it does to one parameter
+alone (a cast, a transposition) is done to the share. Before anything else the parameter is
+gathered, in the loop's body that uses it and not in front of the loop, and once more on the way
+back, so that no device holds more than the layer it computes. A gradient is reduced where it is
+made, in the loop's body too. Whatever this does not know is a use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import jax
+import numpy as np
+from jax.extend.core import Jaxpr, Literal, Var
+from jax.extend.core.primitives import remat_p
+
+from jaxaccel._equations import by_platform, evaluated, in_scope
+from jaxaccel.parallel._shares import Collectives, Share, Split
+
+
+class Reader(NamedTuple):
+    """Who reads a program."""
+
+    collectives: Collectives
+    again: bool
+    """Gather anew in loops and on the way back; otherwise once, and keep."""
+    early: bool
+    """Scatter gradients where they are made; otherwise when all is done."""
+
+    def run(
+        self,
+        jaxpr: Jaxpr,
+        consts: Sequence[Any],
+        values: Sequence[Any],
+        wanted: Sequence[Split | None],
+        losses: Sequence[bool],
+        back: Back | None = None,
+    ) -> list[Any]:
+        """Return the results of a program whose values are arrays or shares.
+
+        ``wanted`` says which results are gradients to be scattered, and how; ``losses`` which of
+        them end the way there: what they do not need is the way back. All is, with ``back``.
+        """
+        scattered = _scattered_at(jaxpr, wanted) if self.early else {}
+        pairs = zip(jaxpr.outvars, losses, strict=True)
+        ends = {v for v, is_end in pairs if is_end and isinstance(v, Var)}
+        there, loss = _needed_for(jaxpr, ends), None
+        known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *values], strict=True))
+        env = _Values(self.collectives, known, {}, back)
+        for equation in jaxpr.eqns:
+            of_ends = [v in there for v in equation.outvars]
+            if back is None and self.again and there:
+                env = env._replace(back=None if any(of_ends) else Back(loss))
+            is_passed = any(isinstance(v, Var) and v in scattered for v in equation.invars)
+            splits = [None if is_passed else scattered.get(v) for v in equation.outvars]
+            results = self.step(env, equation, splits, of_ends)
+            known.update(zip(equation.outvars, results, strict=True))
+            loss = next((known[v] for v in equation.outvars if v in ends), loss)
+        return [
+            env.value(v)
+            if split is None or (isinstance(v, Var) and v in scattered)
+            else self.collectives.scatter(env.array(v), split)
+            for v, split in zip(jaxpr.outvars, wanted, strict=True)
+        ]
+
+    def step(
+        self, env: _Values, equation: Any, splits: list[Split | None], of_ends: list[bool]
+    ) -> list[Any]:
+        """Return the results of one equation, arrays or shares, scattered as they are wanted."""
+        values = [env.value(v) for v in equation.invars]
+        has_share = any(isinstance(value, Share) for value in values)
+        if has_share or any(split is not None for split in splits):
+            structure = _STRUCTURES.get(equation.primitive.name)
+            if structure is not None:
+                with in_scope(equation):
+                    return structure(self, env, equation, splits, of_ends)
+            if has_share and (found := _of_share(equation, values)) is not None:
+                return [found]
+        results = evaluated(equation, [env.array(v) for v in equation.invars])
+        return self.scattered(results, splits)
+
+    def scattered(self, results: Sequence[Any], splits: Sequence[Split | None]) -> list[Any]:
+        """Return results, those scattered that are wanted so."""
+        return [
+            result if split is None else self.collectives.scatter(result, split)
+            for result, split in zip(results, splits, strict=True)
+        ]
+
+    def whole(self, values: Sequence[Any]) -> list[Any]:
+        """Return values as arrays."""
+        gather = self.collectives.gather
+        return [gather(value) if isinstance(value, Share) else value for value in values]
+
+
+class Back(NamedTuple):
+    """The way back."""
+
+    loss: Any
+    """Where the way there ended, if that is known here."""
+
+
+class _Values(NamedTuple):
+    """What the variables of a program stand for while it is read."""
+
+    collectives: Collectives
+    known: dict[Any, Any]
+    gathered: dict[Any, Any]
+    back: Back | None = None
+    """For what is gathered on the way back anew."""
+
+    def value(self, atom: Any) -> Any:
+        """Return an array or a share."""
+        if isinstance(atom, Literal):
+            return np.asarray(atom.val, atom.aval.dtype)
+        return self.known[atom]
+
+    def array(self, atom: Any) -> Any:
+        """Return a whole array, gathered once on the way there and once on the way back."""
+        value = self.value(atom)
+        if not isinstance(value, Share):
+            return value
+        place = atom, self.back is not None
+        if place not in self.gathered:
+            if self.back is not None:
+                value = value._replace(array=_after(value.array, self.back.loss))
+            self.gathered[place] = self.collectives.gather(value)
+        return self.gathered[place]
+
+    def arrays(self, atoms: Sequence[Any]) -> list[Any]:
+        """Return whole arrays."""
+        return [self.array(atom) for atom in atoms]
+
+
+def _after(array: Any, loss: Any) -> Any:
+    """Return an array that is there once the loss is: the compiler would keep the first one."""
+    return jax.lax.optimization_barrier([array] if loss is None else [array, loss])[0]
+
+
+# ------------------------------------------------------------------------- what passes a collective
+
+
+_ON_EACH: Final = {"neg", "copy", "copy_p"}
+"""Primitives that do the same to each number."""
+
+
+def _of_share(equation: Any, values: Sequence[Any]) -> Share | None:
+    """Return the result of an equation that does the same to every share; None: it is a use."""
+    if len(values) != 1:
+        return None
+    name, ((array, split),) = equation.primitive.name, values
+    if name == "transpose":
+        split = tuple(split[place] for place in equation.params["permutation"])
+    elif name == "convert_element_type":
+        if np.dtype(equation.params["new_dtype"]).itemsize > array.dtype.itemsize:
+            return None  # fewer bytes are gathered as it is
+    elif name not in _ON_EACH:
+        return None
+    return Share(evaluated(equation, [array])[0], split)
+
+
+def _passed_by(equation: Any) -> Callable[[Split], Split] | None:
+    """Return how an equation's operand is split where its result is; None: no scatter passes it."""
+    if equation.primitive.name == "transpose":
+        permutation = equation.params["permutation"]
+        return lambda split: tuple(split[permutation.index(d)] for d in range(len(permutation)))
+    return (lambda split: split) if equation.primitive.name in _ON_EACH else None
+
+
+def _scattered_at(jaxpr: Jaxpr, wanted: Sequence[Split | None]) -> dict[Any, Split]:
+    """Return the variables that are scattered where they are made.
+
+    Gradients, and what nothing but a gradient is made of, by an equation that a scatter may pass.
+    """
+    uses: dict[Any, int] = {}
+    for atom in [*jaxpr.outvars, *(v for e in jaxpr.eqns for v in e.invars)]:
+        if isinstance(atom, Var):
+            uses[atom] = uses.get(atom, 0) + 1
+    made = {v for e in jaxpr.eqns for v in e.outvars}
+    found = {
+        v: split
+        for v, split in zip(jaxpr.outvars, wanted, strict=True)
+        if split is not None and v in made and uses[v] == 1
+    }
+    for equation in reversed(jaxpr.eqns):
+        through = _passed_by(equation)
+        if through is not None and equation.outvars[0] in found:
+            (operand,) = equation.invars
+            if operand in made and uses[operand] == 1:
+                found[operand] = through(found[equation.outvars[0]])
+            # Otherwise it is scattered behind this equation, as behind any other.
+    return found
+
+
+def _needed_for(jaxpr: Jaxpr, results: set[Any]) -> set[Any]:
+    """Return the variables that some results are made of, and themselves."""
+    found = {v for v in results if isinstance(v, Var)}
+    for equation in reversed(jaxpr.eqns):
+        if any(v in found for v in equation.outvars):
+            found.update(v for v in equation.invars if isinstance(v, Var))
+    return found
+
+
+# -------------------------------------------------------------------------------- inner programs
+
+
+def _jit(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any) -> list[Any]:
+    """Run a compiled function as a part of this program, which it becomes anyway."""
+    closed, values = equation.params["jaxpr"], list(map(env.value, equation.invars))
+    return reader.run(closed.jaxpr, closed.consts, values, splits, of_ends, env.back)
+
+
+def _scan(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any) -> list[Any]:
+    """Run a scan whose body gathers its own slice, and scatters the gradient of it."""
+    params, closed = equation.params, equation.params["jaxpr"]
+    start, count = params["num_consts"], params["num_carry"]
+    atoms = equation.invars
+    consts = [_kept(reader, env, atom) for atom in atoms[:start]]
+    carry = env.arrays(atoms[start : start + count])
+    # Along the axis that it walks a scan needs all.
+    xs = [
+        env.array(atom) if _is_split_first(env.value(atom)) else _kept(reader, env, atom)
+        for atom in atoms[start + count :]
+    ]
+    inside = [split[1:] if split and not split[0] else None for split in splits[count:]]
+    stacked: list[Split | None] = []
+
+    def body(carry: list[Any], slices: list[Any]) -> Any:
+        own = [
+            Share(part, x.split[1:]) if isinstance(x, Share) else part
+            for part, x in zip(slices, xs, strict=True)
+        ]
+        given = [*consts, *carry, *own]
+        wanted = [*[None] * count, *inside]
+        results = reader.run(closed.jaxpr, closed.consts, given, wanted, of_ends)
+        arrays, stacked[:] = _taken_apart(results[count:])
+        return reader.whole(results[:count]), arrays
+
+    carry, ys = jax.lax.scan(
+        body,
+        carry,
+        [x.array if isinstance(x, Share) else x for x in xs],
+        length=params["length"],
+        reverse=params["reverse"],
+        unroll=params["unroll"],
+    )
+    rest = [s if i is None else None for s, i in zip(splits[count:], inside, strict=True)]
+    ys = reader.scattered(ys, rest)
+    splits_of_stacks = [None if split is None else ((), *split) for split in stacked]
+    return [*carry, *_put_together(ys, splits_of_stacks)]
+
+
+def _cond(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any) -> list[Any]:
+    """Run a choice, each branch of which gathers what it uses."""
+    index, *operands = equation.invars
+    arrays, given = _taken_apart([_kept(reader, env, atom) for atom in operands])
+
+    def of(branch: Any) -> Callable[..., list[Any]]:
+        def run(*arrays: Any) -> list[Any]:
+            values = _put_together(arrays, given)
+            found = reader.run(branch.jaxpr, branch.consts, values, splits, of_ends)
+            return reader.whole(found)
+
+        return run
+
+    functions = [of(branch) for branch in equation.params["branches"]]
+    platforms = equation.params.get("branches_platforms")
+    if platforms is None:
+        return jax.lax.switch(env.array(index), functions, *arrays)
+    return by_platform(platforms, functions, arrays)
+
+
+def _remat(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any) -> list[Any]:
+    """Run a function that is computed again on the way back, and gathers again there."""
+    params = equation.params
+    arrays, given = _taken_apart([_kept(reader, env, atom) for atom in equation.invars])
+    made: list[Split | None] = []
+
+    def run(*arrays: Any) -> list[Any]:
+        values = _put_together(arrays, given)
+        found, made[:] = _taken_apart(reader.run(params["jaxpr"], (), values, splits, of_ends))
+        return found
+
+    traced = jax.make_jaxpr(run)(*arrays)
+    inner = traced.jaxpr
+    inner = inner.replace(constvars=(), invars=[*inner.constvars, *inner.invars])
+    # Bound as it was, because jax.checkpoint would forget that it is the way back.
+    results = remat_p.bind(*traced.consts, *arrays, **{**params, "jaxpr": inner})
+    return _put_together(results, made)
+
+
+def _kept(reader: Reader, env: _Values, atom: Any) -> Any:
+    """Return a share for an inner program to gather, or the whole array."""
+    return env.value(atom) if reader.again else env.array(atom)
+
+
+def _is_split_first(value: Any) -> bool:
+    """Return whether a share is split along its first dimension."""
+    return isinstance(value, Share) and bool(value.split[0])
+
+
+def _taken_apart(values: Sequence[Any]) -> tuple[list[Any], list[Split | None]]:
+    """Return arrays, and how those of shares are split."""
+    pairs = [value if isinstance(value, Share) else (value, None) for value in values]
+    return [array for array, _ in pairs], [split for _, split in pairs]
+
+
+def _put_together(arrays: Sequence[Any], splits: Sequence[Split | None]) -> list[Any]:
+    """Return arrays and shares."""
+    return [
+        array if split is None else Share(array, split)
+        for array, split in zip(arrays, splits, strict=True)
+    ]
+
+
+_STRUCTURES: Final[dict[str, Callable[..., list[Any]]]] = {
+    "jit": _jit,
+    "scan": _scan,
+    "cond": _cond,
+    "remat2": _remat,
+}

@@ -1,0 +1,87 @@
+"""Which dimension of an array is split over which mesh axes: rules, and what follows from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from jax.sharding import AbstractMesh, Mesh, PartitionSpec
+
+from jaxaccel._tree import path_name
+
+
+class Rules(NamedTuple):
+    """Where the arrays of a state live."""
+
+    mesh: Mesh | AbstractMesh
+    axes: tuple[str, ...]
+    """The mesh axes that arrays are split over, the outermost first."""
+    own: Callable[[str, tuple[int, ...]], Any] | None
+    """The user's: ``(path, shape) -> PartitionSpec``, or ``None`` for the default one."""
+    threshold: int
+    """Arrays of fewer numbers are whole on every device."""
+
+    def __call__(self, path: str, shape: Sequence[int]) -> PartitionSpec:
+        """Return the placement of a parameter, or of an array of the optimizer's state.
+
+        By default the longest dimension that the devices divide is split, of equal ones the first,
+        whose parts lie together in memory; where they divide none, the array is whole.
+        """
+        shape = tuple(shape)
+        found = None if self.own is None else self.own(path, shape)
+        if found is not None:
+            self._check(path, shape, found)
+            return found
+        devices = math.prod(self.mesh.shape[name] for name in self.axes)
+        fitting = [place for place, size in enumerate(shape) if size and size % devices == 0]
+        if devices == 1 or not fitting or math.prod(shape) < self.threshold:
+            return PartitionSpec()
+        longest = max(fitting, key=lambda place: (shape[place], -place))
+        names = self.axes if len(self.axes) > 1 else self.axes[0]
+        return PartitionSpec(*[None] * longest, names)
+
+    def _check(self, path: str, shape: tuple[int, ...], found: Any) -> None:
+        """Raise unless a user's rule returned a placement that the array can have."""
+        if not isinstance(found, PartitionSpec):
+            raise TypeError(
+                f"rules must return a jax.sharding.PartitionSpec, or None for the default rule, got "
+                f"{found!r} for {path!r}"
+            )
+        if len(found) > len(shape):
+            raise ValueError(
+                f"rules gives {path!r}, of shape {shape}, the placement {found}, which has more "
+                f"entries than the array has dimensions; return at most {len(shape)}"
+            )
+        for size, entry in zip(shape, found, strict=False):
+            names = (entry,) if isinstance(entry, str) else tuple(entry or ())
+            unknown = [name for name in names if name not in self.mesh.shape]
+            if unknown:
+                raise ValueError(
+                    f"rules gives {path!r} the placement {found}, and the mesh has axes "
+                    f"{tuple(self.mesh.shape)}; name one of them instead of {unknown[0]!r}"
+                )
+            parts = math.prod(self.mesh.shape[name] for name in names)
+            if size % parts:
+                raise ValueError(
+                    f"rules splits a dimension of {path!r}, of shape {shape}, over {parts} devices, "
+                    f"which do not divide {size}; return a placement that fits, or None for the "
+                    "default rule, which leaves such a dimension whole"
+                )
+
+
+def placement_of(rules: Rules, fields: Sequence[str]) -> Callable[[Any, Any], PartitionSpec]:
+    """Return ``(path, array) -> PartitionSpec`` for a whole training state.
+
+    ``fields`` are those of the state whose arrays are split. A path is as ``jax.tree_util`` has it,
+    or written with dots.
+    """
+
+    def placement(path: Any, array: Any) -> PartitionSpec:
+        name = path if isinstance(path, str) else path_name(path)
+        field, _, rest = name.partition(".")
+        if field not in fields:
+            return PartitionSpec()
+        return rules(rest, getattr(array, "shape", ()))
+
+    return placement
