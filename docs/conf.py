@@ -40,7 +40,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"AbstractMesh|Any|Callable|Iterable|Iterator|Literal|Mapping|Mesh|Path|Sequence"),
     ("py:.*", r"int|float|str|bool|dict|list|tuple|None"),
     ("py:class", r"MLP|SimpleCNN|ResNet|DepthwiseCNN|VisionTransformer|LSTMClassifier|GPT"),
-    ("py:class", r"StateT|WholeTransformation|Layout|Compiled|Checkpoint|Counted"),
+    (
+        "py:class",
+        r"StateT|WholeTransformation|Layout|Compiled|Checkpoint|Counted|Placement|Mode|Strategy",
+    ),
     ("py:class", r"AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase"),
 ]
 

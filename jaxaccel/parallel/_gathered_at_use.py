@@ -18,6 +18,7 @@ from jax.extend.core import Jaxpr, Literal, Var
 from jax.extend.core.primitives import remat_p
 
 from jaxaccel._equations import by_platform, evaluated, in_scope
+from jaxaccel.parallel._passing import needed_for, of_share, scattered_at
 from jaxaccel.parallel._shares import Collectives, Share, Split
 
 
@@ -44,10 +45,10 @@ class Reader(NamedTuple):
         ``wanted`` says which results are gradients to be scattered, and how; ``losses`` which of
         them end the way there: what they do not need is the way back. All is, with ``back``.
         """
-        scattered = _scattered_at(jaxpr, wanted) if self.early else {}
+        scattered = scattered_at(jaxpr, wanted) if self.early else {}
         pairs = zip(jaxpr.outvars, losses, strict=True)
         ends = {v for v, is_end in pairs if is_end and isinstance(v, Var)}
-        there, loss = _needed_for(jaxpr, ends), None
+        there, loss = needed_for(jaxpr, ends), None
         known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *values], strict=True))
         env = _Values(self.collectives, known, {}, back)
         for equation in jaxpr.eqns:
@@ -77,7 +78,7 @@ class Reader(NamedTuple):
             if structure is not None:
                 with in_scope(equation):
                     return structure(self, env, equation, splits, of_ends)
-            if has_share and (found := _of_share(equation, values)) is not None:
+            if has_share and (found := of_share(equation, values)) is not None:
                 return [found]
         results = evaluated(equation, [env.array(v) for v in equation.invars])
         return self.scattered(results, splits)
@@ -114,7 +115,8 @@ class _Values(NamedTuple):
     def value(self, atom: Any) -> Any:
         """Return an array or a share."""
         if isinstance(atom, Literal):
-            return np.asarray(atom.val, atom.aval.dtype)
+            aval: Any = atom.aval
+            return np.asarray(atom.val, aval.dtype)
         return self.known[atom]
 
     def array(self, atom: Any) -> Any:
@@ -137,70 +139,6 @@ class _Values(NamedTuple):
 def _after(array: Any, loss: Any) -> Any:
     """Return an array that is there once the loss is: the compiler would keep the first one."""
     return jax.lax.optimization_barrier([array] if loss is None else [array, loss])[0]
-
-
-# ------------------------------------------------------------------------- what passes a collective
-
-
-_ON_EACH: Final = {"neg", "copy", "copy_p"}
-"""Primitives that do the same to each number."""
-
-
-def _of_share(equation: Any, values: Sequence[Any]) -> Share | None:
-    """Return the result of an equation that does the same to every share; None: it is a use."""
-    if len(values) != 1:
-        return None
-    name, ((array, split),) = equation.primitive.name, values
-    if name == "transpose":
-        split = tuple(split[place] for place in equation.params["permutation"])
-    elif name == "convert_element_type":
-        if np.dtype(equation.params["new_dtype"]).itemsize > array.dtype.itemsize:
-            return None  # fewer bytes are gathered as it is
-    elif name not in _ON_EACH:
-        return None
-    return Share(evaluated(equation, [array])[0], split)
-
-
-def _passed_by(equation: Any) -> Callable[[Split], Split] | None:
-    """Return how an equation's operand is split where its result is; None: no scatter passes it."""
-    if equation.primitive.name == "transpose":
-        permutation = equation.params["permutation"]
-        return lambda split: tuple(split[permutation.index(d)] for d in range(len(permutation)))
-    return (lambda split: split) if equation.primitive.name in _ON_EACH else None
-
-
-def _scattered_at(jaxpr: Jaxpr, wanted: Sequence[Split | None]) -> dict[Any, Split]:
-    """Return the variables that are scattered where they are made.
-
-    Gradients, and what nothing but a gradient is made of, by an equation that a scatter may pass.
-    """
-    uses: dict[Any, int] = {}
-    for atom in [*jaxpr.outvars, *(v for e in jaxpr.eqns for v in e.invars)]:
-        if isinstance(atom, Var):
-            uses[atom] = uses.get(atom, 0) + 1
-    made = {v for e in jaxpr.eqns for v in e.outvars}
-    found = {
-        v: split
-        for v, split in zip(jaxpr.outvars, wanted, strict=True)
-        if split is not None and v in made and uses[v] == 1
-    }
-    for equation in reversed(jaxpr.eqns):
-        through = _passed_by(equation)
-        if through is not None and equation.outvars[0] in found:
-            (operand,) = equation.invars
-            if operand in made and uses[operand] == 1:
-                found[operand] = through(found[equation.outvars[0]])
-            # Otherwise it is scattered behind this equation, as behind any other.
-    return found
-
-
-def _needed_for(jaxpr: Jaxpr, results: set[Any]) -> set[Any]:
-    """Return the variables that some results are made of, and themselves."""
-    found = {v for v in results if isinstance(v, Var)}
-    for equation in reversed(jaxpr.eqns):
-        if any(v in found for v in equation.outvars):
-            found.update(v for v in equation.invars if isinstance(v, Var))
-    return found
 
 
 # -------------------------------------------------------------------------------- inner programs
@@ -246,10 +184,11 @@ def _scan(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any
         reverse=params["reverse"],
         unroll=params["unroll"],
     )
+    # What a loop sums up, and what is split along the axis that it walks, is scattered behind it.
     rest = [s if i is None else None for s, i in zip(splits[count:], inside, strict=True)]
-    ys = reader.scattered(ys, rest)
-    splits_of_stacks = [None if split is None else ((), *split) for split in stacked]
-    return [*carry, *_put_together(ys, splits_of_stacks)]
+    sums = reader.scattered([*carry, *ys], [*splits[:count], *rest])
+    of_stacks = [None if split is None else ((), *split) for split in stacked]
+    return _put_together(sums, [*[None] * count, *of_stacks])
 
 
 def _cond(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any) -> list[Any]:

@@ -47,16 +47,16 @@ def by_shard_map(
     local: Local,
     mesh: Mesh | AbstractMesh,
     axes: tuple[str, ...],
-    of_params: Callable[[Any], tuple[Any, Any]] = lambda params: (PartitionSpec(), PartitionSpec()),
+    of_params: Callable[[Any], tuple[Any, Any]] | None = None,
 ) -> Local:
     """Run on each device's rows; the other axes of the mesh stay as they are.
 
-    ``of_params`` says where the parameters live, and where their gradients are to.
+    ``of_params`` says where the parameters live, and where the results are to; default: everywhere.
     """
 
     def run(rows: list[int | None], *arguments: Any) -> Gradients:
         specs, whole = batch_specs(arguments[2], rows, axes), PartitionSpec()
-        where, to = of_params(arguments[0])
+        where, to = (whole, whole) if of_params is None else of_params(arguments[0])
         explicit = _explicit_axes(mesh)
         if explicit:
             arguments = _on_explicit_axes(arguments, specs, mesh, axes)
@@ -65,7 +65,7 @@ def by_shard_map(
             _automatic(local, others, whole),
             mesh=mesh,
             in_specs=(where, whole, specs, whole, whole),
-            out_specs=Gradients(to, whole, whole),
+            out_specs=to,
             axis_names=set(axes),
         )
         found = mapped(*arguments)

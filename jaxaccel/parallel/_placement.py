@@ -23,33 +23,32 @@ from jaxaccel.parallel._mesh import check_is_here, check_mesh
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Return the tree with a copy of every array on every device of the mesh.
 
-        On a mesh over several processes each hands in the same values, which is checked.
+    On a mesh over several processes each hands in the same values, which is checked.
 
-        Args:
-            tree: A pytree of arrays.
-            mesh: The mesh.
+    Args:
+        tree: A pytree of arrays.
+        mesh: The mesh.
 
-        Returns:
-            The same values, replicated. The arrays are new: donating them leaves the originals alive.
+    Returns:
+        The same values, replicated. The arrays are new: donating them leaves the originals alive.
 
-        Raises:
-            ValueError: Processes hand in different values or trees, or the mesh is of devices that are
-                not here (``aot.topology_devices``).
-            TypeError: A leaf is not an array or a number, or ``mesh`` is not a mesh.
+    Raises:
+        ValueError: Processes hand in different values or trees, or the mesh is of devices that are
+            not here (``aot.topology_devices``).
+        TypeError: A leaf is not an array or a number, or ``mesh`` is not a mesh.
 
-        PyTorch:
-            What ``DistributedDataParallel`` does when it is constructed: rank 0's parameters and
-            buffers are sent to all. Here processes that differ are an error: they would draw other
-            random numbers later, too.
+    PyTorch:
+        What ``DistributedDataParallel`` does when it is constructed: rank 0's parameters and
+        buffers are sent to all. Here processes that differ are an error: they would draw other
+        random numbers later, too.
 
-        Example:
-            >>> import jax
-            >>> import jax.numpy as jnp
-    import numpy as np
-            >>> import jaxaccel as ja
-            >>> mesh = ja.parallel.make_mesh(devices=jax.devices()[:1])
-            >>> print(ja.parallel.replicate(jnp.ones(2), mesh).sharding.is_fully_replicated)
-            True
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> mesh = ja.parallel.make_mesh(devices=jax.devices()[:1])
+        >>> print(ja.parallel.replicate(jnp.ones(2), mesh).sharding.is_fully_replicated)
+        True
     """
     check_mesh(mesh)
     check_is_here(mesh)
@@ -68,44 +67,43 @@ def shard_batch(
 ) -> Any:
     """Return a batch with the rows of every array split over a mesh axis.
 
-        Of several processes each hands in its own rows, and together they make up the batch, in the
-        order of the mesh's devices. Whether that is so is asked of all of them with every batch: a few
-        numbers are exchanged, which waits for the steps before.
+    Of several processes each hands in its own rows, and together they make up the batch, in the
+    order of the mesh's devices. Whether that is so is asked of all of them with every batch: a few
+    numbers are exchanged, which waits for the steps before.
 
-        Args:
-            tree: A pytree of arrays with the same number of rows.
-            mesh: The mesh.
-            axis: The mesh axis to split over, or a tuple of them.
-            batch_axes: The axis of each leaf that holds its rows, ``None`` for a leaf that every device
-                gets whole (every process must have the same then): one for all or a prefix of the
-                batch's tree, as ``jax.vmap``'s ``in_axes``. Scalars are given whole without saying.
-            whole: Of several processes: ``True`` where each is given the whole batch, the same rows, of
-                which it keeps its share; ``False`` where each has its own and nothing shall be
-                exchanged (in a thread it must not), also if the rows happen to be the same. Default:
-                its own, and the same rows everywhere are refused, as the whole batch handed in by
-                mistake.
+    Args:
+        tree: A pytree of arrays with the same number of rows.
+        mesh: The mesh.
+        axis: The mesh axis to split over, or a tuple of them.
+        batch_axes: The axis of each leaf that holds its rows, ``None`` for a leaf that every device
+            gets whole (every process must have the same then): one for all or a prefix of the
+            batch's tree, as ``jax.vmap``'s ``in_axes``. Scalars are given whole without saying.
+        whole: Of several processes: ``True`` where each is given the whole batch, the same rows, of
+            which it keeps its share; ``False`` where each has its own and nothing shall be
+            exchanged (in a thread it must not), also if the rows happen to be the same. Default:
+            its own, and the same rows everywhere are refused, as the whole batch handed in by
+            mistake.
 
-        Returns:
-            The same values as arrays of the whole mesh; of those of the whole mesh, the same.
+    Returns:
+        The same values as arrays of the whole mesh; of those of the whole mesh, the same.
 
-        Raises:
-            ValueError: The mesh has no such axis or is of devices that are not here, its size does not
-                divide the batch, or the leaves disagree on the number of rows. Of several processes:
-                they hand in different numbers of rows, other shapes or dtypes, other leaves without
-                rows, or the same rows, against what ``whole`` says.
-            TypeError: A leaf is not an array or a number, or ``mesh`` is not a mesh.
+    Raises:
+        ValueError: The mesh has no such axis or is of devices that are not here, its size does not
+            divide the batch, or the leaves disagree on the number of rows. Of several processes:
+            they hand in different numbers of rows, other shapes or dtypes, other leaves without
+            rows, or the same rows, against what ``whole`` says.
+        TypeError: A leaf is not an array or a number, or ``mesh`` is not a mesh.
 
-        PyTorch:
-            ``DistributedSampler`` gives each rank its own rows; here one global array holds them.
+    PyTorch:
+        ``DistributedSampler`` gives each rank its own rows; here one global array holds them.
 
-        Example:
-            >>> import jax
-            >>> import jax.numpy as jnp
-    import numpy as np
-            >>> import jaxaccel as ja
-            >>> mesh = ja.parallel.make_mesh(devices=jax.devices()[:1])
-            >>> print(ja.parallel.shard_batch(jnp.ones((4, 2)), mesh).sharding.spec[0])
-            data
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> mesh = ja.parallel.make_mesh(devices=jax.devices()[:1])
+        >>> print(ja.parallel.shard_batch(jnp.ones((4, 2)), mesh).sharding.spec[0])
+        data
     """
     check_arrays("tree", tree)
     axes, rows = known_axes(mesh, axis), row_axes(tree, batch_axes)

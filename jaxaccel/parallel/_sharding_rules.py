@@ -38,14 +38,14 @@ class Rules(NamedTuple):
         if devices == 1 or not fitting or math.prod(shape) < self.threshold:
             return PartitionSpec()
         longest = max(fitting, key=lambda place: (shape[place], -place))
-        names = self.axes if len(self.axes) > 1 else self.axes[0]
+        names: Any = self.axes if len(self.axes) > 1 else "".join(self.axes)
         return PartitionSpec(*[None] * longest, names)
 
     def _check(self, path: str, shape: tuple[int, ...], found: Any) -> None:
         """Raise unless a user's rule returned a placement that the array can have."""
         if not isinstance(found, PartitionSpec):
             raise TypeError(
-                f"rules must return a jax.sharding.PartitionSpec, or None for the default rule, got "
+                "rules must return a jax.sharding.PartitionSpec, or None for the default rule; got "
                 f"{found!r} for {path!r}"
             )
         if len(found) > len(shape):
@@ -64,9 +64,9 @@ class Rules(NamedTuple):
             parts = math.prod(self.mesh.shape[name] for name in names)
             if size % parts:
                 raise ValueError(
-                    f"rules splits a dimension of {path!r}, of shape {shape}, over {parts} devices, "
-                    f"which do not divide {size}; return a placement that fits, or None for the "
-                    "default rule, which leaves such a dimension whole"
+                    f"rules splits {path!r}, of shape {shape}, over {parts} devices, "
+                    f"which do not divide its dimension of {size}; return a placement that fits, "
+                    "or None for the default rule, which leaves such a dimension whole"
                 )
 
 

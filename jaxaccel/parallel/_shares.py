@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -116,17 +115,10 @@ def split_of(spec: PartitionSpec, ndim: int, axes: Sequence[str]) -> Split:
 
 def spec_of(split: Split) -> PartitionSpec:
     """Return the placement of a split array."""
-    return PartitionSpec(
-        *[(names if len(names) > 1 else names[0]) if names else None for names in split]
-    )
+    one = (names if len(names) > 1 else "".join(names) for names in split)
+    return PartitionSpec(*(names or None for names in one))
 
 
 def is_split(split: Split) -> bool:
     """Return whether an array is split at all."""
     return any(split)
-
-
-def part_shape(shape: Sequence[int], split: Split, mesh: Mesh | AbstractMesh) -> tuple[int, ...]:
-    """Return the shape of each device's part."""
-    sizes = [math.prod(mesh.shape[name] for name in names) for names in split]
-    return tuple(size // parts for size, parts in zip(shape, sizes, strict=True))

@@ -37,6 +37,10 @@ def metric_function(params, model_state, batch):
     return {}
 
 
+def placement(path, array):
+    return jax.sharding.PartitionSpec()
+
+
 @functools.cache
 def linear():
     return ja.nn.Linear(3, 3, rngs=GENERATOR)
@@ -216,6 +220,13 @@ OWN = {
     "training.set_deterministic": {},
     "parallel.replicate": {"tree": MATRIX, "mesh": mesh},
     "parallel.shard_batch": {"tree": MATRIX, "mesh": mesh},
+    "parallel.distribute_state": {"state": MATRIX, "mesh": mesh, "placement": placement},
+    "parallel.fully_shard": {"gradient_fn": ja.training.gradients(loss_function), "mesh": mesh},
+    "parallel.zero": {
+        "gradient_fn": ja.training.gradients(loss_function),
+        "mesh": mesh,
+        "stage": 2,
+    },
     "parallel.data_parallel": {
         "gradient_fn": ja.training.gradients(loss_function),
         "mesh": mesh,

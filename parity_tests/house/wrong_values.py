@@ -143,6 +143,7 @@ ANYTHING = {
         for function in (
             *("training.accumulate", "training.join_micro_batches", "training.fit"),
             *("training.evaluate", "parallel.shard_batch", "parallel.data_parallel"),
+            *("parallel.fully_shard", "parallel.zero"),
         )
     },
     "training.fit.state": OF_THE_USER,
@@ -156,6 +157,7 @@ ANYTHING = {
     "training.packed_as.like": OF_THE_USER,
     "parallel.replicate.tree": OF_THE_USER,
     "parallel.shard_batch.tree": OF_THE_USER,
+    "parallel.distribute_state.state": OF_THE_USER,
 }
 """Arguments whose annotation lets everything pass -> why."""
 
