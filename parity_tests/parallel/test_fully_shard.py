@@ -14,7 +14,8 @@ import jaxaccel as ja
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_close, assert_same_tree
 from parity_tests.harness.optimizer import in_full_precision
-from parity_tests.optimizers import test_contract as contract
+from parity_tests.optimizers import rows_optimizers
+from parity_tests.registry import lookup
 
 ROWS, WIDTH, LAYERS, STEPS = 16, 8, 3, 3
 STRATEGIES = {
@@ -215,7 +216,21 @@ def trained(gradient_fn, state, tx, batches, **options):
     return state, averaged, found
 
 
-OPTIMIZERS = [row for row in contract.ROWS if row.case.function.startswith("optimizers.")]
+OPTIMIZERS = [
+    case for case in rows_optimizers.CASES if case.why in ("everything", "all with nesterov")
+]
+
+
+def leaves_of(case, rng):
+    """Return a tree of arrays, matrices alone or with a complex leaf where the optimizer has it."""
+    tree = {
+        "kernel": rng.normal(size=(8, 4)),
+        "wide": rng.normal(size=(4, 16)),
+        "odd": rng.normal(size=(3, 2) if "matrices_only" in case.options else 3),
+    }
+    if "real_only" not in case.options:
+        tree["pairs"] = rng.normal(size=8) + 1j * rng.normal(size=8)
+    return tree
 
 
 def given(params, model_state, batch):
@@ -231,16 +246,17 @@ def given(params, model_state, batch):
 @functools.cache
 def of_optimizers():
     """Return all optimizers of the table as one, parameters and batches, and one device's run."""
-    names = {row.case.id: row for row in OPTIMIZERS}
-    params = {key: contract.problem(row)[0] for key, row in names.items()}
+    rng, cases = np.random.default_rng(0), {case.id: case for case in OPTIMIZERS}
+    params = {key: leaves_of(case, rng) for key, case in cases.items()}
     labels = {key: jax.tree.map(lambda _, key=key: key, tree) for key, tree in params.items()}
-    tx = optax.partition({key: row.tx for key, row in names.items()}, labels)
+    optimizers = {key: lookup("jaxaccel", c.function)(**c.kwargs) for key, c in cases.items()}
+    tx = optax.partition(optimizers, labels)
 
-    def rows(row, step):
-        draws = [contract.draw(row, seed=1 + 4 * step + i) for i in range(4)]
-        return jax.tree.map(lambda *each: jnp.stack([*each] * (ROWS // 4)), *draws)
+    def rows(case):
+        draws = [leaves_of(case, rng) for _ in range(ROWS)]
+        return jax.tree.map(lambda *each: jnp.stack(each), *draws)
 
-    batches = [{key: rows(row, step) for key, row in names.items()} for step in range(2)]
+    batches = [{key: rows(case) for key, case in cases.items()} for _ in range(2)]
     start = ja.training.train_state(params, tx)
     return tx, params, batches, trained(ja.training.gradients(given), start, tx, batches)
 
@@ -249,8 +265,8 @@ def of_optimizers():
 def test_every_optimizer_steps_on_shares_as_on_one_device(name):
     """All of the table at once, each on a tree of its own."""
     with contextlib.ExitStack() as stack:
-        for row in OPTIMIZERS:
-            stack.enter_context(in_full_precision(row.case))
+        for case in OPTIMIZERS:
+            stack.enter_context(in_full_precision(case))
         tx, params, batches, expected = of_optimizers()
         gradient_fn, placement, mesh = wrapped(ja.training.gradients(given), STRATEGIES[name])
         start = ja.training.train_state(params, tx, mesh=mesh, placement=placement)
