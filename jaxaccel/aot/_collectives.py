@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
 
+from jaxaccel._hlo import Computation, Operation, Program
 from jaxaccel.aot._groups import axes_of, groups_of
-from jaxaccel.aot._hlo import Computation, Operation, Program, turns
+from jaxaccel.aot._loops import turns
 
 KINDS = (
     *("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute"),

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from jaxaccel._hlo import Computation, Operation, Program
 from jaxaccel.aot._flops import flops_of, kernel_of
-from jaxaccel.aot._hlo import Computation, Operation, Program, turns
+from jaxaccel.aot._loops import turns
 from jaxaccel.aot._traffic import bytes_of
 
 _CALLED = ("calls", "to_apply", "called_computations")

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from jaxaccel.aot._hlo import Array, Computation, Operation, Program
+from jaxaccel._hlo import Array, Computation, Operation, Program
 from jaxaccel.aot._windows import positions
 
 _ELEMENTWISE_NAMES = (

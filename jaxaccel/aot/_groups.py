@@ -9,7 +9,7 @@ import re
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxaccel.aot._hlo import Operation
+from jaxaccel._hlo import Operation
 
 Groups = list[tuple[int, ...]]
 

@@ -13,11 +13,11 @@ from jax.sharding import Mesh, NamedSharding
 from jax.stages import Compiled
 
 from jaxaccel._checked import checked_but
+from jaxaccel._hlo import read
 from jaxaccel._text_table import size_name
 from jaxaccel.aot._capacity import capacity_of
 from jaxaccel.aot._collectives import Collective, collectives_of
 from jaxaccel.aot._count import cost_of
-from jaxaccel.aot._hlo import read
 from jaxaccel.aot._table import table_of
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxaccel.aot._hlo import Computation, Operation, Program
+from jaxaccel._hlo import Computation, Operation, Program
 
 _FREE_NAMES = (
     "parameter constant tuple get-tuple-element bitcast after-all domain opt-barrier partition-id "

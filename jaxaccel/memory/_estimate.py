@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxaccel import aot
 from jaxaccel._checked import checked
-from jaxaccel.memory._hlo import parse
+from jaxaccel._hlo import read
 from jaxaccel.memory._live_buffers import Buffer, live_buffers
 from jaxaccel.memory._memory_report import LargeBuffers, MemoryReport
 from jaxaccel.memory._programs import (
@@ -24,7 +24,7 @@ from jaxaccel.memory._programs import (
     nbytes_of,
     shapes,
 )
-from jaxaccel.memory._sources import calling_line
+from jaxaccel.memory._sources import Sources, calling_line, lines_of, sources_of
 from jaxaccel.memory._zero import ZeroFormula
 
 
@@ -100,13 +100,13 @@ def report(
         )
     given, of_batch = shapes((state, batch), topology)
     program = compiled(step, given, of_batch)
-    found, parsed = aot.report(program), parse(program.as_text() or "")
+    found, text = aot.report(program), program.as_text() or ""
     params, opt_state = _field(given, "params"), _field(given, "opt_state", ())
     of_params, of_optimizer, in_batch = map(nbytes_of, (params, opt_state, of_batch))
     other = nbytes_of(given) - of_params - of_optimizer
     of_weights = {_essential(local_shape(leaf)) for leaf in jax.tree.leaves(params)} - {()}
-    alive = [(_part_of(each, of_weights), each) for each in live_buffers(parsed)]
-    sizes = {part: sum(b.array.nbytes for p, b in alive if p == part) for part in _PARTS}
+    alive = [(_part_of(each, of_weights), each) for each in live_buffers(read(text))]
+    sizes = {part: sum(b.array.padded for p, b in alive if p == part) for part in _PARTS}
     return MemoryReport(
         parameters=of_params,
         optimizer_state=of_optimizer,
@@ -120,7 +120,7 @@ def report(
         capacity=capacity_of(found, device_of(program)),
         device=found.device,
         formula=_formula(params, opt_state),
-        largest=_largest(alive, parsed.sources),
+        largest=_largest(alive, sources_of(text)),
     )
 
 
@@ -140,7 +140,7 @@ def _part_of(buffer: Buffer, of_weights: set[tuple[int, ...]]) -> str:
     if "rematted_computation" in path:
         return "activations"
     if "transpose(" in path:
-        return "gradients" if _essential(buffer.array.shape) in of_weights else "temporaries"
+        return "gradients" if _essential(buffer.array.dims) in of_weights else "temporaries"
     return "activations" if "jvp(" in path else "temporaries"
 
 
@@ -157,20 +157,18 @@ def _formula(params: Any, opt_state: Any) -> ZeroFormula:
     return ZeroFormula(count, devices_of(params), each, each, of_optimizer)
 
 
-def _largest(
-    alive: list[tuple[str, Buffer]], sources: Mapping[int, tuple[str, ...]]
-) -> tuple[LargeBuffers, ...]:
+def _largest(alive: list[tuple[str, Buffer]], sources: Sources) -> tuple[LargeBuffers, ...]:
     """Return the arrays together that one line makes for one purpose, the largest first."""
     together = collections.defaultdict(list)
     for part, buffer in alive:
-        line = calling_line(sources.get(buffer.operation.frame, ()))
+        line = calling_line(lines_of(buffer.operation, sources))
         together[part, line].append(buffer)
     rows = []
     for (part, line), buffers in together.items():
-        most = max(buffers, key=lambda each: each.array.nbytes)
-        shape = ", ".join(map(str, most.array.shape))
+        most = max(buffers, key=lambda each: each.array.padded)
+        shape = ", ".join(map(str, most.array.dims))
         operation = most.operation.path.rpartition("/")[2] or most.operation.kind
-        nbytes = sum(each.array.nbytes for each in buffers)
+        nbytes = sum(each.array.padded for each in buffers)
         array = f"{most.array.dtype}[{shape}]"
         rows.append(LargeBuffers(nbytes, len(buffers), array, part, operation, line))
     return tuple(sorted(rows, key=lambda each: -each.nbytes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from jaxaccel.memory._hlo import Array, Operation, Program, arrays_of
+from jaxaccel._hlo import Array, Operation, Program
 
 _SAME = ("bitcast", "optimization-barrier", "domain", "add-dependency", "all-reduce-done")
 """Kinds whose result is their operand."""
@@ -14,7 +14,6 @@ _ELSEWHERE = frozenset(
         *(
             "convolution",
             "custom-call",
-            "custom-fusion",
             "dot",
             "fft",
             "cholesky",
@@ -27,6 +26,16 @@ _ELSEWHERE = frozenset(
     )
 )
 """Kinds that cannot write over an operand, even if nobody reads it any more."""
+_NAME_OPERANDS = (
+    "gather-start",
+    "permute-start",
+    "copy-start",
+    "slice-start",
+    "async-start",
+    "send",
+)
+"""Ends of the kinds that have an operand again among their results."""
+_BRANCHES = ("branch_computations", "true_computation", "false_computation")
 _CALLS = ("call", "conditional")
 """Kinds whose result is written by what they call: until then its memory may serve others."""
 
@@ -45,6 +54,7 @@ class _Heap(NamedTuple):
     program: Program
     arrays: list[Array]
     writers: list[Operation]
+    nbytes: list[int]
     counted: list[bool]
     """Whether it is the program's own: no argument, result, constant, nor in another memory."""
 
@@ -66,7 +76,7 @@ def live_buffers(program: Program) -> list[Buffer]:
     does beyond that (packing into one block, keeping an array elsewhere for a while) is not seen,
     so the sum is near the compiler's figure and not the same.
     """
-    heap = _Heap(program, [], [], [])
+    heap = _Heap(program, [], [], [], [])
     peak = _peak(heap, program.entry, None)
     return [Buffer(heap.arrays[each], heap.writers[each]) for each in peak.buffers]
 
@@ -76,7 +86,8 @@ def _peak(heap: _Heap, name: str, given: Sequence[Any] | None, with_result: bool
 
     What it returns is the caller's memory, and counted there, unless ``with_result``.
     """
-    operations, root = heap.program.computations[name]
+    computation = heap.program.computations[name]
+    operations, root = [*computation.operations.values()], computation.root
     values: dict[str, Any] = {}
     inner: dict[int, _Peak] = {}
     born: list[list[int]] = []
@@ -84,18 +95,18 @@ def _peak(heap: _Heap, name: str, given: Sequence[Any] | None, with_result: bool
     start_of_own = len(heap.arrays)
     for at, operation in enumerate(operations):
         operands = [values[each] for each in operation.operands]
-        last.update(dict.fromkeys(arrays_of(operands), at))
+        last.update(dict.fromkeys(_leaves(operands), at))
         first = len(heap.arrays)
         if operation.kind == "parameter" and given is not None:
-            values[operation.name] = given[operation.place]
+            values[operation.name] = given[int(operation.literal)]
         else:
             values[operation.name], inside = _run(heap, operation, operands)
             if inside is not None:
                 inner[at] = inside
-        own = arrays_of(values[operation.name])
+        own = _leaves(values[operation.name])
         born.append([each for each in own if each >= first and heap.counted[each]])
-    results = [] if with_result else arrays_of(values[root])
-    last.update(dict.fromkeys(arrays_of(values[root]), len(operations)))
+    results = [] if with_result else _leaves(values[root])
+    last.update(dict.fromkeys(_leaves(values[root]), len(operations)))
     for each in results:
         heap.counted[each] &= each < start_of_own
     nbytes, at, gone = _highest(heap, operations, born, last, inner)
@@ -121,17 +132,17 @@ def _highest(
             dying.setdefault(last.get(each, start), []).append(each)
     held, highest = 0, (0, 0, [])
     for at, operation in enumerate(operations):
-        new = [heap.arrays[each].nbytes for each in born[at] if heap.counted[each]]
-        old = [heap.arrays[each].nbytes for each in dying.get(at, ()) if heap.counted[each]]
+        new = [heap.nbytes[each] for each in born[at] if heap.counted[each]]
+        old = [heap.nbytes[each] for each in dying.get(at, ()) if heap.counted[each]]
         held += sum(new)
         free = [each for each in dying.get(at, ()) if each not in born[at] and heap.counted[each]]
         gone = []
-        for nbytes in new if operation.kind not in _ELSEWHERE else ():
-            fitting = (each for each in free if heap.arrays[each].nbytes == nbytes)
+        for nbytes in new if _may_overwrite(operation) else ():
+            fitting = (each for each in free if heap.nbytes[each] == nbytes)
             if (one := next(fitting, None)) is not None:
                 free.remove(one)
                 gone.append(one)
-        now = held - sum(heap.arrays[each].nbytes for each in gone)
+        now = held - sum(heap.nbytes[each] for each in gone)
         if at in inner:
             now += inner[at].nbytes - (sum(new) if operation.kind in _CALLS else 0)
         highest = max(highest, (now, at, gone), key=lambda each: each[0])
@@ -145,19 +156,20 @@ def _run(heap: _Heap, operation: Operation, operands: list[Any]) -> tuple[Any, _
     if kind == "tuple":
         return operands, None
     if kind == "get-tuple-element":
-        return operands[0][operation.place], None
+        return operands[0][operation.numbers("index")[0]], None
     if kind in _SAME or kind.endswith("-update"):
         return operands[0], None
-    if kind.endswith("-done"):
+    if kind == "recv-done":  # (received, context, token) -> (received, token)
+        return operands[0][::2], None
+    if kind.endswith("-done") and kind != "send-done":
         return operands[0][0 if kind == "copy-done" else 1], None
     if kind == "while":
         return operands[0], _loop(heap, operation, operands)
     new = _new(heap, operation, operands)
-    if kind.endswith("-start") and isinstance(operation.result, list):
+    if kind.endswith(_NAME_OPERANDS) and isinstance(new, list):
         is_copy = kind == "copy-start"
         own = operands[0] if is_copy or isinstance(operation.result[0], Array) else operands
         new[1 if is_copy else 0] = own
-        return new, None
     if kind in _CALLS:
         return new, _branches(heap, operation, operands, new)
     return new, None
@@ -165,20 +177,19 @@ def _run(heap: _Heap, operation: Operation, operands: list[Any]) -> tuple[Any, _
 
 def _loop(heap: _Heap, operation: Operation, operands: list[Any]) -> _Peak:
     """Walk a loop once: every turn holds the same, and what it carries lies in one place."""
-    called = dict(operation.called)
-    turn = _peak(heap, called["body"], operands)
+    (body,) = operation.calls("body")
+    turn = _peak(heap, body, operands)
     _written_by(heap, operands[0], turn.result)
     return turn
 
 
 def _branches(heap: _Heap, operation: Operation, operands: list[Any], result: Any) -> _Peak:
     """Walk what is called; of several branches the one counts that holds most."""
-    given = operands[1:] if operation.kind == "conditional" else operands
-    several = operation.kind == "conditional"
-    peaks = [
-        _peak(heap, name, given[i : i + 1] if several else given, with_result=True)
-        for i, (_, name) in enumerate(operation.called)
-    ]
+    given = [(name, operands) for name in operation.calls("to_apply")]
+    if operation.kind == "conditional":
+        branches = operation.calls(*_BRANCHES)
+        given = [(name, [each]) for name, each in zip(branches, operands[1:], strict=True)]
+    peaks = [_peak(heap, name, of_it, with_result=True) for name, of_it in given]
     most = max(peaks, key=lambda peak: peak.nbytes)
     _written_by(heap, result, most.result)
     return most
@@ -186,7 +197,7 @@ def _branches(heap: _Heap, operation: Operation, operands: list[Any], result: An
 
 def _written_by(heap: _Heap, buffers: Any, results: Any) -> None:
     """Note that buffers are written by what makes the results of a computation inside."""
-    for outer, inside in zip(arrays_of(buffers), arrays_of(results), strict=True):
+    for outer, inside in zip(_leaves(buffers), _leaves(results), strict=True):
         if outer != inside and heap.writers[inside].path:
             heap.writers[outer] = heap.writers[inside]
 
@@ -197,14 +208,15 @@ def _new(heap: _Heap, operation: Operation, operands: list[Any]) -> Any:
     counts = operation.kind not in ("parameter", "constant")
 
     def make(result: Any) -> Any:
-        if isinstance(result, list):
+        if not isinstance(result, Array):
             return [make(each) for each in result]
         writer = next(writers)
-        if not writer.path and (own := next(arrays_of(operands), None)) is not None:
+        if not writer.path and (own := next(_leaves(operands), None)) is not None:
             writer = heap.writers[own]
         heap.arrays.append(result)
         heap.writers.append(writer)
-        heap.counted.append(counts and result.space == 0 and result.nbytes > 0)
+        heap.nbytes.append(result.padded)
+        heap.counted.append(counts and result.space == 0 and heap.nbytes[-1] > 0)
         return len(heap.arrays) - 1
 
     return make(operation.result)
@@ -212,18 +224,30 @@ def _new(heap: _Heap, operation: Operation, operands: list[Any]) -> Any:
 
 def _writers(program: Program, operation: Operation) -> Iterator[Operation]:
     """Yield what writes each array of a result: the operation, or that inside a fusion."""
-    called = dict(operation.called)
-    if operation.kind not in ("fusion", "custom-fusion"):
-        while True:
-            yield operation
-    operations, root = program.computations[called["calls"]]
-    by_name = {each.name: each for each in operations}
-    ends = [root] if by_name[root].kind != "tuple" else by_name[root].operands
-    for end in ends:
-        inside = by_name[end]
-        while not inside.path and inside.operands:
-            inside = by_name[inside.operands[0]]
-        known = inside.path and inside.kind != "parameter"
-        yield operation._replace(path=inside.path, frame=inside.frame) if known else operation
+    for called in program.at(operation.calls("calls")) if operation.kind == "fusion" else ():
+        inside = called.operations
+        root = inside[called.root]
+        for name in root.operands if root.kind == "tuple" else (root.name,):
+            writer = inside[name]
+            while not writer.path and writer.operands:
+                writer = inside[writer.operands[0]]
+            yield writer if writer.path and writer.kind != "parameter" else operation
     while True:
         yield operation
+
+
+def _may_overwrite(operation: Operation) -> bool:
+    """Return whether a result may take the place of an operand of its size that has no reader.
+
+    A fusion that is a kernel of its own, such as a product's, does not.
+    """
+    return operation.kind not in _ELSEWHERE and operation.attribute("kind") != "kCustom"
+
+
+def _leaves(tree: Any) -> Iterator[Any]:
+    """Yield what is in lists, those in lists too."""
+    if isinstance(tree, list):
+        for each in tree:
+            yield from _leaves(each)
+    else:
+        yield tree

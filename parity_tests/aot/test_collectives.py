@@ -11,9 +11,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
+from jaxaccel._hlo import Operation, read
 from jaxaccel.aot._collectives import collectives_of
 from jaxaccel.aot._groups import groups_of
-from jaxaccel.aot._hlo import Operation, read
 
 FOLDER, PLACES = Path(__file__).parent, np.arange(8).reshape(2, 4)
 

@@ -10,8 +10,8 @@ import pytest
 from jax import lax
 
 import jaxaccel as ja
+from jaxaccel._hlo import Array, read
 from jaxaccel.aot._count import cost_of
-from jaxaccel.aot._hlo import Array, read
 from jaxaccel.aot._windows import positions
 
 FOLDER, FLOAT = Path(__file__).parent, jnp.float32

@@ -56,6 +56,7 @@ CORE = (
     "_checked",
     "_meshes",
     "_lowering",
+    "_hlo",
     "_text_table",
 )
 
@@ -102,6 +103,7 @@ MAY_IMPORT = {
     "_operations": ("_gradient",),
     "_meshes": (),
     "_lowering": (),
+    "_hlo": (),
     "_text_table": (),
     "_checked": (
         *("_kinds", "_annotations", "_donated", "_refused_calls", "_traced_numbers"),

@@ -11,6 +11,8 @@ import pytest
 from flax import nnx
 
 import jaxaccel as ja
+from jaxaccel._hlo import read
+from jaxaccel.memory._live_buffers import live_buffers
 
 HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
 ROWS, WIDTH, DEPTH = 64, 32, 4
@@ -159,6 +161,43 @@ def test_what_is_alive_is_what_the_compiler_makes_room_for():
         room = found.total - found.arguments - found.outputs
         assert room > 0, name
         assert abs(found.gaps) <= 0.02 * room, (name, found.gaps, room)
+
+
+ASYNCHRONOUS = """HloModule started, is_scheduled=true
+
+%add (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+  %b = f32[] parameter(1)
+  ROOT %c = f32[] add(%a, %b)
+}
+
+ENTRY %main (x: f32[256]) -> f32[] {
+  %x = f32[256]{0} parameter(0)
+  %y = f32[256]{0} sine(%x)
+  %z = f32[256]{0} cosine(%x)
+  %s = (f32[256]{0}, f32[256]{0}) all-reduce-start(%y, %z), replica_groups={{0,1}}, to_apply=%add
+  %d = (f32[256]{0}, f32[256]{0}) all-reduce-done(%s)
+  %p = f32[256]{0} get-tuple-element(%d), index=0
+  %q = f32[256]{0} get-tuple-element(%d), index=1
+  %g = (f32[256]{0}, f32[512]{0}) all-gather-start(%p), replica_groups={{0,1}}, dimensions={0}
+  %h = f32[512]{0} all-gather-done(%g)
+  %i = (f32[512]{0}, f32[512]{0}, u32[]) copy-start(%h)
+  %j = f32[512]{0} copy-done(%i)
+  ROOT %r = f32[] custom-call(%h, %j, %q), custom_call_target="end"
+}
+"""
+
+
+@pytest.mark.quick
+def test_what_is_under_way_is_held():
+    """Started operations name their operands again, but for a sum; slices send to each other."""
+    between = (Path(__file__).parents[1] / "aot" / "between.hlo").read_text()
+    for text, numbers in {
+        ASYNCHRONOUS: [1, 256, 512, 512],  # a context, q, h and its copy
+        between: [1, 1, 8 * 8, 8 * 128, 8 * 128],  # contexts, work, what is sent and received
+    }.items():
+        sizes = sorted(each.array.bytes for each in live_buffers(read(text)))
+        assert sizes == [BYTES * number for number in numbers]
 
 
 @pytest.mark.skipif(not HAS_LIBTPU, reason="libtpu is for Linux alone")
