@@ -7,8 +7,6 @@ arrays, for compilers of machines that are not here.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +18,7 @@ from _peers import GPT, MLP, LSTMClassifier, ResNet, ViT
 from flax import nnx
 
 import jaxaccel as ja
+from jaxaccel._hlo import Computation, read
 
 LR, WEIGHT_DECAY, MAX_NORM = 1e-3, 1e-2, 1.0
 OURS, PEER = "jaxaccel", "flax + optax"
@@ -289,16 +288,14 @@ def bytes_moved(compiled: Any) -> float:
     The compilers count the costliest branch of a choice. Here the choice is batch normalization's
     between one pass and two, and the two are for a mean that is far off: they do not count.
     """
-    found = bytes_accessed(compiled)
-    computations = dict(re.findall(r"^%?([\w.-]+) \(.*?\{\n(.*?)^\}", compiled.as_text(), FLAGS))
-    branches = re.findall(
-        r"conditional\(.*(?:branch|true)_computations?=\{?([^}]*)", compiled.as_text()
-    )
+    program = read(compiled.as_text())
     rest = 0
-    for names in branches:
-        costs = [_bytes_in(computations[name]) for name in re.findall(r"%([\w.-]+)", names)]
-        rest += max(costs) - min(costs)
-    return found - rest
+    for computation in program.computations.values():
+        for choice in computation.operations.values():
+            if choice.kind == "conditional":
+                costs = [_bytes_in(branch) for branch in program.at(choice.calls(*BRANCHES))]
+                rest += max(costs) - min(costs)
+    return bytes_accessed(compiled) - rest
 
 
 def bytes_accessed(compiled: Any) -> float:
@@ -314,22 +311,14 @@ def bytes_accessed(compiled: Any) -> float:
     return _jax.hlo_module_cost_analysis(client, module)["bytes accessed"]
 
 
-FLAGS = re.MULTILINE | re.DOTALL
-WIDTHS = {"f64": 8, "s64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2}
+BRANCHES = ("branch_computations", "true_computation", "false_computation")
 FREE = ("parameter", "tuple", "get-tuple-element", "bitcast", "constant", "iota")
 
 
-def _bytes_in(computation: str) -> int:
-    """Return the bytes that the operations of a computation read and write."""
-    sizes, total = {}, 0
-    line = re.compile(r"%([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*?)\)")
-    for name, shape, operation, operands in line.findall(computation):
-        arrays = re.findall(r"(\w+)\[([\d,]*)\]", shape)
-        sizes[name] = sum(
-            WIDTHS.get(dtype, 1) * math.prod(map(int, filter(None, dims.split(","))))
-            for dtype, dims in arrays
-        )
-        if operation not in FREE:
-            read = re.findall(r"%([\w.-]+)", operands)
-            total += sizes[name] + sum(sizes.get(each, 0) for each in read)
-    return total
+def _bytes_in(computation: Computation) -> int:
+    """Return the bytes that the operations of a computation read and write, without padding."""
+    return sum(
+        operation.bytes + sum(each.bytes for each in computation.operands(operation))
+        for operation in computation.operations.values()
+        if operation.kind not in FREE
+    )
