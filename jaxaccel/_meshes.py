@@ -1,4 +1,4 @@
-"""A mesh over devices, in the order that suits their wires."""
+"""Devices: a mesh over them, in the order that suits their wires, and whether they are here."""
 
 from __future__ import annotations
 
@@ -17,3 +17,13 @@ def mesh_over(sizes: Mapping[str, int], devices: Sequence[Any] | None) -> Mesh:
         return Mesh(np.array(devices).reshape([*sizes.values()]), tuple(sizes))
     kinds = (AxisType.Auto,) * len(sizes)
     return jax.make_mesh(tuple(sizes.values()), tuple(sizes), kinds, devices=devices)
+
+
+def is_here(device: Any) -> bool:
+    """Return whether a device is one of this program's."""
+    if device in jax.devices():
+        return True
+    try:
+        return device in jax.devices(device.platform)
+    except RuntimeError:  # no device of this kind
+        return False

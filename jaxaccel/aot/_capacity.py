@@ -21,7 +21,16 @@ _TPUS = {
 
 
 def capacity_of(device: Any) -> int | None:
-    """Return the bytes that a program may hold on a device, or None if nobody says so."""
+    """Return the bytes that a program may hold on a device, or None if nobody says so.
+
+    On one that is here it is what this process may hold, by the device's own word.
+    """
+    try:
+        stats = device.memory_stats() or {}
+    except Exception:  # of a device that is not here, which has no memory to ask for
+        stats = {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"]
     if device.platform == "tpu":
         known = _TPUS.get(device.device_kind)
         return None if known is None else int(known * _GIB)

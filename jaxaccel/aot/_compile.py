@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from jax.sharding import Mesh
 
 from jaxaccel._checked import checked
-from jaxaccel._lowering import lower_of
+from jaxaccel._lowering import compiled
 from jaxaccel.aot._capacity import capacity_of
 from jaxaccel.aot._placed import mesh_for, placed
 from jaxaccel.aot._report import Report, report
@@ -51,7 +49,7 @@ def compile_for(
 
     Returns:
         The report. It is also returned for a program that does not fit: a TPU's compiler refuses
-        it (``report.refusal``), a GPU's does not, so that its peak is compared with the memory.
+        it (``report.refusal``), a GPU's does not, so that its needs are compared with the memory.
 
     Raises:
         ValueError: There is no such topology; the mesh does not fit it; an axis does not divide;
@@ -75,14 +73,12 @@ def compile_for(
     devices = topology_devices(topology)
     axes = mesh_for(devices, mesh, topology)
     arguments = [placed(f"shapes[{index}]", tree, axes) for index, tree in enumerate(shapes)]
-    with _without_cache():
-        lowered = lower_of(step)(*arguments)
-        try:
-            compiled = lowered.compile(compiler_options=dict(options) if options else None)
-        except jax.errors.JaxRuntimeError as error:
-            return _refused(error, arguments, devices, options)
-    found = report(compiled)
-    return found._replace(hlo=compiled.as_text()) if keep_hlo else found
+    try:
+        program = compiled(step, *arguments, options=options)
+    except jax.errors.JaxRuntimeError as error:
+        return _refused(error, arguments, devices, options)
+    found = report(program)
+    return found._replace(hlo=program.as_text()) if keep_hlo else found
 
 
 _SIZE = r"\(([\d.]+)([KMGT]?)\)"
@@ -129,19 +125,3 @@ def _refused(
 def _bytes(number: str, unit: str) -> int:
     """Return what a compiler writes as ``27.03G``."""
     return int(float(number) * 1024 ** " KMGT".index(unit or " "))
-
-
-@contextmanager
-def _without_cache() -> Iterator[None]:
-    """Compile without the programs on disk: a compiler alone writes them and cannot read them."""
-    config: Any = jax.config
-    if not config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
-        yield
-        return
-    config.update("jax_enable_compilation_cache", False)
-    jax_cache.reset_cache()
-    try:
-        yield
-    finally:
-        config.update("jax_enable_compilation_cache", True)
-        jax_cache.reset_cache()

@@ -42,7 +42,8 @@ class Report(NamedTuple):
     code_bytes: int
     """Held by the program itself; 0 where the compiler does not say."""
     peak_bytes: int
-    """The most that is held at once, arguments, results and temporaries together."""
+    """The most that is held at once, arguments, results and temporaries together: by the compiler,
+    a TPU's with what it keeps on the chip itself, and without the gaps between arrays."""
     capacity_bytes: int | None
     """What a program may hold on such a device; None where that is not known."""
     fusions: int
@@ -72,15 +73,26 @@ class Report(NamedTuple):
         return table_of(self)
 
     @property
+    def needed_bytes(self) -> int:
+        """What has to be free on a device for the program to run, its arguments included.
+
+        Temporary memory is one block, with gaps between its arrays.
+        """
+        if self.refusal is not None:
+            return self.peak_bytes
+        held = self.argument_bytes + self.output_bytes - self.alias_bytes
+        return held + self.temporary_bytes
+
+    @property
     def fits(self) -> bool | None:
-        """Whether the peak is within the capacity; None where that is not known."""
+        """Whether what it needs is within the capacity; None where that is not known."""
         if self.refusal is not None:
             return False
-        return None if self.capacity_bytes is None else self.peak_bytes <= self.capacity_bytes
+        return None if self.capacity_bytes is None else self.needed_bytes <= self.capacity_bytes
 
     def to_json(self) -> str:
         """Return all figures as JSON, without the program's text."""
-        kept = self._asdict() | {"fits": self.fits}
+        kept = self._asdict() | {"needed_bytes": self.needed_bytes, "fits": self.fits}
         kept["collectives"] = [each._asdict() for each in self.collectives]
         del kept["hlo"]
         return json.dumps(kept, indent=2)
@@ -99,9 +111,9 @@ class Report(NamedTuple):
             raise ValueError(
                 f"how much memory a {self.device} has is not known; pass assert_fits(capacity)"
             )
-        if self.peak_bytes > limit or (capacity is None and self.refusal is not None):
+        if self.needed_bytes > limit or (capacity is None and self.refusal is not None):
             raise AssertionError(
-                f"the program holds {size_name(self.peak_bytes)} at once on each {self.device}, "
+                f"the program needs {size_name(self.needed_bytes)} on each {self.device}, "
                 f"which is more than {size_name(limit)}\n{self}"
             )
 
@@ -174,11 +186,7 @@ def report(compiled: Compiled) -> Report:
     once = cost_of(program, loops_once=True) if " while(" in text else whole
     costs = compiled.cost_analysis() or {}
     device, count, mesh = _where(compiled)
-    held = memory.argument_size_in_bytes + memory.temp_size_in_bytes
-    held += memory.output_size_in_bytes - memory.alias_size_in_bytes
-    # A CPU's compiler calls the arguments alone its peak.
-    peak = memory.peak_memory_in_bytes if device.platform != "cpu" else held
-    return Report(
+    found = Report(
         bytes_accessed=round(costs.get("bytes accessed", once.bytes) + whole.bytes - once.bytes),
         bytes_of_choices=round(whole.of_choices),
         flops=round(costs.get("flops", once.flops) + whole.flops - once.flops),
@@ -187,7 +195,7 @@ def report(compiled: Compiled) -> Report:
         output_bytes=memory.output_size_in_bytes,
         alias_bytes=memory.alias_size_in_bytes,
         code_bytes=memory.generated_code_size_in_bytes,
-        peak_bytes=peak,
+        peak_bytes=memory.peak_memory_in_bytes,
         capacity_bytes=capacity_of(device),
         fusions=len(re.findall(r"[\s)]fusion\(", text)),
         collectives=collectives_of(program, count, mesh),
@@ -197,6 +205,8 @@ def report(compiled: Compiled) -> Report:
         device=device.device_kind,
         devices=count,
     )
+    # A CPU's compiler calls the arguments alone its peak.
+    return found._replace(peak_bytes=found.needed_bytes) if device.platform == "cpu" else found
 
 
 def _where(compiled: Compiled) -> tuple[Any, int, Mesh | None]:

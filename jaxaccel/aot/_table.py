@@ -57,9 +57,9 @@ def _row(each: Collective) -> tuple[str, ...]:
 
 def _memory(report: Report) -> list[tuple[str, ...]]:
     capacity = report.capacity_bytes
-    rows = [("memory of a device", size_name(report.peak_bytes), _verdict(report))]
+    rows = [("memory of a device", size_name(report.needed_bytes), _verdict(report))]
     if capacity:
-        rows.append(("  of", size_name(capacity), f"{report.peak_bytes / capacity:.0%}"))
+        rows.append(("  of", size_name(capacity), f"{report.needed_bytes / capacity:.0%}"))
     if report.refusal:
         return rows
     parts = {
@@ -67,6 +67,7 @@ def _memory(report: Report) -> list[tuple[str, ...]]:
         "results": report.output_bytes,
         "  of them in arguments' place": report.alias_bytes,
         "temporaries": report.temporary_bytes,
+        "most at once": report.peak_bytes,
         "code": report.code_bytes,
     }
     return [*rows, *((f"  {name}", size_name(size), "") for name, size in parts.items())]

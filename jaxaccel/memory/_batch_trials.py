@@ -10,14 +10,11 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxaccel import aot
+from jaxaccel._lowering import compiled, device_for
 from jaxaccel._text_table import size_name
 from jaxaccel.memory._programs import (
-    capacity_of,
-    compiled,
-    device_of,
     first_line,
     is_refusal,
-    needed_bytes,
     shapes,
 )
 
@@ -56,25 +53,26 @@ def compiling(
     def trial(batch_size: int) -> Candidate:
         begin = time.perf_counter()
         batch = shapes(make_batch(batch_size), topology)
+        device = device_for((of_state, batch))
         try:
             program = compiled(step, of_state, batch)
         except Exception as error:
             if not is_refusal(error):
                 raise
-            seconds, device = time.perf_counter() - begin, _device((of_state, batch))
             reason = f"a batch of {batch_size} is refused by the compiler: {first_line(error)}"
-            return Candidate(batch_size, False, None, None, seconds, reason, budget, device)
-        found, where = aot.report(program), device_of(program)
-        seconds, needed = time.perf_counter() - begin, needed_bytes(found)
-        limit = capacity_of(found, where) if budget is None else budget
-        decides = budget is None and where.platform == "tpu"  # whose compiler refuses by itself
-        if limit is None and not decides:
+            own = None, None, time.perf_counter() - begin, reason, budget, device.device_kind
+            return Candidate(batch_size, False, *own)
+        found = aot.report(program)
+        seconds, needed = time.perf_counter() - begin, found.needed_bytes
+        limit = found.capacity_bytes if budget is None else budget
+        # A TPU's compiler has refused by itself what does not fit.
+        if limit is None and device.platform != "tpu":
             raise ValueError(
                 f"max_batch_size: how much memory a {found.device} has is not known; pass "
                 "budget=bytes, or run=True to try it out"
             )
         reason = ""
-        if not decides and limit is not None and needed > limit:
+        if limit is not None and needed > limit:
             most = size_name(limit)
             reason = f"a batch of {batch_size} needs {size_name(needed)}, which is more than {most}"
         own = needed, found.flops, seconds, reason, limit, found.device
@@ -119,9 +117,3 @@ def running(
 def _copied(leaf: Any) -> Any:
     """Return an array of the trial's own, where it was."""
     return leaf.copy() if isinstance(leaf, jax.Array) else jax.device_put(leaf)
-
-
-def _device(tree: Any) -> str:
-    """Return the kind of device that shapes are for."""
-    places = [leaf.sharding for leaf in jax.tree.leaves(tree) if leaf.sharding is not None]
-    return next(iter(places[0].device_set if places else jax.devices())).device_kind

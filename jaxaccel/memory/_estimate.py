@@ -13,12 +13,10 @@ import numpy as np
 from jaxaccel import aot
 from jaxaccel._checked import checked
 from jaxaccel._hlo import read
+from jaxaccel._lowering import compiled
 from jaxaccel.memory._live_buffers import Buffer, live_buffers
 from jaxaccel.memory._memory_report import LargeBuffers, MemoryReport
 from jaxaccel.memory._programs import (
-    capacity_of,
-    compiled,
-    device_of,
     devices_of,
     local_shape,
     nbytes_of,
@@ -117,7 +115,7 @@ def report(
         **sizes,
         gaps=found.temporary_bytes - sum(sizes.values()),
         peak=found.peak_bytes,
-        capacity=capacity_of(found, device_of(program)),
+        capacity=found.capacity_bytes,
         device=found.device,
         formula=_formula(params, opt_state),
         largest=_largest(alive, sources_of(text)),

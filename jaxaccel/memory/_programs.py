@@ -1,19 +1,16 @@
-"""A step as a compiled program, for a device that is here or one that is not."""
+"""What a step is given, as shapes, and whether a compiler refuses it for want of memory."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, SingleDeviceSharding
-from jax.stages import Compiled
 
 from jaxaccel import aot
-from jaxaccel._lowering import lower_of
 
 REFUSALS = ("RESOURCE_EXHAUSTED", "out of memory")
 """What the texts of compilers and of runtimes say where memory does not suffice."""
@@ -36,38 +33,6 @@ def shapes(tree: Any, topology: str | None = None) -> Any:
         return jax.ShapeDtypeStruct(np.shape(leaf), _dtype(leaf), sharding=sharding)
 
     return jax.tree.map(one, tree)
-
-
-def compiled(step: Callable[..., Any], *arguments: Any) -> Compiled:
-    """Compile a step for arguments of which only the shapes count.
-
-    A step that can be lowered is lowered as it is, with what it donates.
-    """
-    return lower_of(step)(*arguments).compile()
-
-
-def needed_bytes(found: aot.Report) -> int:
-    """Return what has to be free on a device for a program to run, its arguments included.
-
-    Its peak may be less: temporary memory is one block, which has gaps.
-    """
-    held = found.argument_bytes + found.output_bytes - found.alias_bytes
-    return held + found.temporary_bytes
-
-
-def device_of(program: Compiled) -> Any:
-    """Return one of the devices that a program is for."""
-    places = jax.tree.leaves((program.input_shardings, program.output_shardings))
-    return next(iter(places[0].device_set if places else jax.devices()))
-
-
-def capacity_of(found: aot.Report, device: Any) -> int | None:
-    """Return what a program may hold on a device: what this process may, if it is here."""
-    try:
-        stats = device.memory_stats() or {}
-    except Exception:  # of a device that is not here, which has no memory to ask for
-        stats = {}
-    return stats.get("bytes_limit", found.capacity_bytes)
 
 
 def is_refusal(error: Exception) -> bool:

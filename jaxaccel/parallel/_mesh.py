@@ -12,7 +12,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from jaxaccel._checked import checked_but
 from jaxaccel._checks import as_integer
-from jaxaccel._meshes import mesh_over
+from jaxaccel._meshes import is_here, mesh_over
 
 
 @checked_but("shape", "devices")
@@ -81,13 +81,7 @@ def check_mesh(mesh: Mesh | AbstractMesh) -> None:
 def check_is_here(mesh: Mesh) -> None:
     """Raise for a mesh of devices that this program does not have, on which no array can live."""
     device = mesh.devices.flat[0]
-    if device in jax.devices():
-        return
-    try:
-        is_here = device in jax.devices(device.platform)
-    except RuntimeError:  # no device of this kind
-        is_here = False
-    if not is_here:
+    if not is_here(device):
         raise ValueError(
             f"mesh must be of devices that are here, got {mesh.devices.size} of {device!r:.80}: no "
             "array can live there. Compile for them with shapes in the place of arrays: give "

@@ -27,6 +27,23 @@ def test_figures_are_those_of_the_program():
 
 
 @pytest.mark.quick
+def test_what_is_needed_has_to_fit():
+    """More than is held at once: temporary memory is one block, with gaps."""
+    found = of(lambda x: jnp.dot(jnp.dot(x, x.T), x), jnp.ones((64, 32), jnp.float32))
+    needed = found.argument_bytes + found.output_bytes + found.temporary_bytes
+    assert found.needed_bytes == needed
+    for capacity, fits in {needed: True, needed - 1: False, None: None}.items():
+        report = found._replace(capacity_bytes=capacity, peak_bytes=1)
+        assert report.fits is fits
+        if fits is False:
+            with pytest.raises(AssertionError, match=r"the program needs .* which is more than"):
+                report.assert_fits()
+    found.assert_fits(needed)
+    with pytest.raises(ValueError, match="how much memory a cpu has is not known"):
+        found.assert_fits()
+
+
+@pytest.mark.quick
 def test_fusions_are_counted():
     text = of(lambda x: jnp.sin(x) + 1, jnp.ones(64))
     assert text.fusions == 1

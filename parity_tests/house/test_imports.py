@@ -102,7 +102,7 @@ MAY_IMPORT = {
     "_refused_calls": ("_kinds", "_remedies", "_call_repr", "_uncalled"),
     "_operations": ("_gradient",),
     "_meshes": (),
-    "_lowering": (),
+    "_lowering": ("_meshes",),
     "_hlo": (),
     "_text_table": (),
     "_checked": (

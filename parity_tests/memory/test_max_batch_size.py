@@ -6,6 +6,7 @@ import json
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import jaxaccel as ja
 from jaxaccel.memory._batch_search import search
@@ -142,9 +143,24 @@ def test_another_error_is_not_taken_for_memory():
             ja.memory.max_batch_size(step, jnp.ones, jnp.ones(()), **options)
 
 
+@pytest.fixture
+def cache(tmp_path):
+    """Keep compiled programs in a folder meanwhile."""
+    names = "compilation_cache_dir persistent_cache_min_compile_time_secs"
+    names = [f"jax_{name}" for name in f"{names} persistent_cache_min_entry_size_bytes".split()]
+    before = {name: getattr(jax.config, name) for name in names}
+    yield ja.aot.compilation_cache(tmp_path)
+    for name, value in before.items():
+        jax.config.update(name, value)
+    reset_cache()
+
+
 @pytest.mark.skipif(not HAS_LIBTPU, reason="libtpu is for Linux alone")
-def test_for_a_chip_that_is_not_here_its_compiler_decides():
-    """Of 16 GB a v5e leaves 15.75 GiB: the next batch is refused by the compiler itself."""
+def test_for_a_chip_that_is_not_here_its_compiler_decides(cache):
+    """Of 16 GB a v5e leaves 15.75 GiB: the next batch is refused by the compiler itself.
+
+    Nothing is put into the cache of compiled programs, which nobody could read.
+    """
 
     def step(w, batch):
         return w, batch @ w
@@ -156,6 +172,7 @@ def test_for_a_chip_that_is_not_here_its_compiler_decides():
         step, make_batch, rows(128, 128), topology="tpu:v5e:1x1", start=8
     )
     assert found.device == "TPU v5 lite"
+    assert not [*cache.iterdir()]
     assert found.batch_size == 15
     refused = next(e for e in found.candidates if e.batch_size == found.batch_size + 1)
     assert not refused.fits
