@@ -47,7 +47,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -63,7 +62,6 @@ import jax
 import numpy as np
 import optax
 import tyro
-from jax.experimental import serialize_executable
 from jax.sharding import Mesh, PartitionSpec
 from matplotlib.figure import Figure
 from rich import box
@@ -404,13 +402,12 @@ def process(way: str, folder: Path, task: Task) -> None:
     state = jax.block_until_ready(make_state())
     path = folder / "step.executable"
     begin = time.perf_counter()
-    if way == "loaded":  # a pickle: load only what you have saved
-        step: Any = serialize_executable.deserialize_and_load(*pickle.loads(path.read_bytes()))
+    if way == "loaded":
+        step: Any = ja.aot.load_executable(path)
     else:
         step = ja.training.train_step(gradient_fn, tx)
     if way == "saved":
-        step = jax.jit(step, donate_argnums=0).lower(state, batch).compile()
-        path.write_bytes(pickle.dumps(serialize_executable.serialize(step)))
+        ja.aot.save_executable(jax.jit(step, donate_argnums=0).lower(state, batch), path)
     jax.block_until_ready(step(state, batch))
     print(time.perf_counter() - begin)
 

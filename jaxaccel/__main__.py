@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from json import dumps, loads
+from json import loads
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def info(json: bool = False) -> int:
         json: Print JSON instead of a table.
     """
     found = _aot.info()
-    print(dumps(found._asdict(), indent=2) if json else found)
+    print(found.to_json() if json else found)
     return 0
 
 

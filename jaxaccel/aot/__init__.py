@@ -4,6 +4,7 @@ from jaxaccel._names import teach
 from jaxaccel.aot._cache import compilation_cache
 from jaxaccel.aot._collectives import Collective
 from jaxaccel.aot._compile import compile_for
+from jaxaccel.aot._executables import load_executable, save_executable
 from jaxaccel.aot._info import Info, info
 from jaxaccel.aot._recompiles import Recompile, count_recompiles
 from jaxaccel.aot._report import Report, report
@@ -16,6 +17,8 @@ __all__ = [
     "report",
     "Report",
     "Collective",
+    "save_executable",
+    "load_executable",
     "count_recompiles",
     "Recompile",
     "info",

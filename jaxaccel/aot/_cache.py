@@ -64,17 +64,20 @@ def compilation_cache(folder: str | os.PathLike[str] | None = None) -> Path:
     return place
 
 
+def as_path(name: str, path: Any, otherwise: str = "") -> Path:
+    """Return an argument that has to be a path."""
+    if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
+        raise TypeError(f"{name} must be a path{otherwise}, got {path!r}")
+    if "\0" in os.fspath(path):
+        raise ValueError(f"{name} must be a path, which has no character 0 in it, got {path!r}")
+    return Path(path).expanduser().absolute()
+
+
 def _checked_folder(folder: Any) -> Path:
     """Return a folder that is there and can be written to."""
     if folder is None:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxaccel"
-    if not isinstance(folder, (str, os.PathLike)) or isinstance(os.fspath(folder), bytes):
-        raise TypeError(
-            f"folder must be a path, or None for the user's folder for caches, got {folder!r}"
-        )
-    if "\0" in os.fspath(folder):
-        raise ValueError(f"folder must be a path, which has no character 0 in it, got {folder!r}")
-    place = Path(folder).expanduser().absolute()
+    place = as_path("folder", folder, ", or None for the user's folder for caches")
     try:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 from typing import NamedTuple
 
@@ -44,6 +45,10 @@ class Info(NamedTuple):
             found = f'missing {missing}: pip install "jaxaccel[{name}]"' if missing else "installed"
             rows.append((f"extra {name}", found))
         return "\n".join(columns(rows, left=len(rows[0])))
+
+    def to_json(self) -> str:
+        """Return the facts as JSON: one object."""
+        return json.dumps(self._asdict(), indent=2)
 
 
 @checked

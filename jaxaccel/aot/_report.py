@@ -185,7 +185,7 @@ def report(compiled: Compiled) -> Report:
     whole = cost_of(program)
     once = cost_of(program, loops_once=True) if " while(" in text else whole
     costs = compiled.cost_analysis() or {}
-    device, count, mesh = _where(compiled)
+    device, count, mesh = where_of(compiled)
     found = Report(
         bytes_accessed=round(costs.get("bytes accessed", once.bytes) + whole.bytes - once.bytes),
         bytes_of_choices=round(whole.of_choices),
@@ -209,7 +209,7 @@ def report(compiled: Compiled) -> Report:
     return found._replace(peak_bytes=found.needed_bytes) if device.platform == "cpu" else found
 
 
-def _where(compiled: Compiled) -> tuple[Any, int, Mesh | None]:
+def where_of(compiled: Compiled) -> tuple[Any, int, Mesh | None]:
     """Return one of the devices that run a program, their number, and their mesh if they have one.
 
     A program without arguments and results is taken for one on this machine's first device.

@@ -7,7 +7,9 @@ function. A new function whose arguments have new names adds them here.
 import functools
 import importlib
 import inspect
+import tempfile
 import typing
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +51,13 @@ def linear():
 @functools.cache
 def mesh():
     return ja.parallel.make_mesh()
+
+
+@functools.cache
+def executable():
+    path = Path(tempfile.mkdtemp()) / "executable"
+    ja.aot.save_executable(jax.jit(abs).lower(1.0), path)
+    return path
 
 
 TYPICAL = {
@@ -233,6 +242,11 @@ OWN = {
     },
     "aot.compilation_cache": {},
     "aot.count_recompiles": {"fn": abs},
+    "aot.save_executable": {
+        "compiled": lambda: jax.jit(abs).lower(1.0),
+        "path": lambda: executable().with_name("another"),
+    },
+    "aot.load_executable": {"path": lambda: executable()},
     "memory.checkpoint": {"function": abs},
     "memory.checkpoint_sequential": {"functions": [abs, abs], "segments": 2, "input": MATRIX},
     "memory.report": {"step": step_function, "state": {"params": MATRIX}, "batch": MATRIX},
