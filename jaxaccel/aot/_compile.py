@@ -119,6 +119,7 @@ def _refused(
         device=devices[0].device_kind,
         devices=len(devices),
         refusal=text,
+        refuses=True,
     )
 
 

@@ -67,6 +67,9 @@ class Report(NamedTuple):
     peak and capacity, arguments and devices are known, and all else is 0."""
     hlo: str | None = None
     """The program's text, where :func:`compile_for` was asked to keep it."""
+    refuses: bool = False
+    """Whether the compiler refuses by itself what does not fit, as a TPU's does: then its word
+    counts. It may take a program that needs a little more than the capacity by these figures."""
 
     def __str__(self) -> str:
         """Return the table."""
@@ -86,8 +89,8 @@ class Report(NamedTuple):
     @property
     def fits(self) -> bool | None:
         """Whether what it needs is within the capacity; None where that is not known."""
-        if self.refusal is not None:
-            return False
+        if self.refusal is not None or self.refuses:
+            return self.refusal is None
         return None if self.capacity_bytes is None else self.needed_bytes <= self.capacity_bytes
 
     def to_json(self) -> str:
@@ -106,15 +109,16 @@ class Report(NamedTuple):
         Raises:
             ValueError: There is no capacity to compare with.
         """
-        limit = self.capacity_bytes if capacity is None else capacity
-        if limit is None:
+        fits = self.fits if capacity is None else self.needed_bytes <= capacity
+        if fits is None:
             raise ValueError(
                 f"how much memory a {self.device} has is not known; pass assert_fits(capacity)"
             )
-        if self.needed_bytes > limit or (capacity is None and self.refusal is not None):
+        if not fits:
+            limit = self.capacity_bytes if capacity is None else capacity
             raise AssertionError(
                 f"the program needs {size_name(self.needed_bytes)} on each {self.device}, "
-                f"which is more than {size_name(limit)}\n{self}"
+                f"which is more than {'it has' if limit is None else size_name(limit)}\n{self}"
             )
 
     def assert_collectives(
@@ -204,6 +208,7 @@ def report(compiled: Compiled) -> Report:
         open_loops=whole.open_loops,
         device=device.device_kind,
         devices=count,
+        refuses=device.platform == "tpu",
     )
     # A CPU's compiler calls the arguments alone its peak.
     return found._replace(peak_bytes=found.needed_bytes) if device.platform == "cpu" else found

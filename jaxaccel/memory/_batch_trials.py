@@ -65,18 +65,18 @@ def compiling(
         found = aot.report(program)
         seconds, needed = time.perf_counter() - begin, found.needed_bytes
         limit = found.capacity_bytes if budget is None else budget
-        # A TPU's compiler has refused by itself what does not fit.
-        if limit is None and device.platform != "tpu":
+        fits = found.fits if budget is None else needed <= budget
+        if fits is None:
             raise ValueError(
                 f"max_batch_size: how much memory a {found.device} has is not known; pass "
                 "budget=bytes, or run=True to try it out"
             )
         reason = ""
-        if limit is not None and needed > limit:
+        if not fits and limit is not None:
             most = size_name(limit)
             reason = f"a batch of {batch_size} needs {size_name(needed)}, which is more than {most}"
         own = needed, found.flops, seconds, reason, limit, found.device
-        return Candidate(batch_size, not reason, *own)
+        return Candidate(batch_size, fits, *own)
 
     return trial
 

@@ -119,6 +119,7 @@ def report(
         device=found.device,
         formula=_formula(params, opt_state),
         largest=_largest(alive, sources_of(text)),
+        fits=found.fits,
     )
 
 

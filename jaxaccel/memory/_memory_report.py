@@ -65,6 +65,9 @@ class MemoryReport(NamedTuple):
     """The ZeRO paper's formula for this state."""
     largest: tuple[LargeBuffers, ...]
     """What is alive when most is held, by source line, the largest first."""
+    fits: bool | None
+    """Whether it fits into such a device, by the compiler's word if that refuses what does not (a
+    TPU's); None where nobody knows."""
 
     @property
     def arguments(self) -> int:
@@ -153,12 +156,14 @@ class MemoryReport(NamedTuple):
             ValueError: It is not known what the device has.
         """
         limit = self.capacity if nbytes is None else nbytes
-        if limit is None:
+        fits = self.fits if nbytes is None else self.total <= nbytes
+        if fits is None:
             raise ValueError(
                 f"how much memory a {self.device} has is not known; pass assert_fits(nbytes)"
             )
-        if self.total > limit:
+        if not fits:
+            most = "it has" if limit is None else f"{size_name(limit)} ({limit:,} bytes)"
             raise AssertionError(
                 f"the step needs {size_name(self.total)} ({self.total:,} bytes) on each device, "
-                f"which is more than {size_name(limit)} ({limit:,} bytes)\n{self}"
+                f"which is more than {most}\n{self}"
             )

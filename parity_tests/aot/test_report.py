@@ -38,6 +38,9 @@ def test_what_is_needed_has_to_fit():
         if fits is False:
             with pytest.raises(AssertionError, match=r"the program needs .* which is more than"):
                 report.assert_fits()
+    tight = found._replace(capacity_bytes=needed - 1, refuses=True)
+    assert tight.fits, "a TPU's compiler has taken it"
+    tight.assert_fits()
     found.assert_fits(needed)
     with pytest.raises(ValueError, match="how much memory a cpu has is not known"):
         found.assert_fits()
