@@ -242,13 +242,17 @@ def abstract(tree: Any, sharding: Any = None) -> Any:
 
 
 def compiled_step(
-    side: Literal["jaxaccel", "flax + optax"], task: Task, dtype: Any, device: Any
+    side: Literal["jaxaccel", "flax + optax"],
+    task: Task,
+    dtype: Any,
+    device: Any,
+    options: dict[str, Any] | None = None,
 ) -> Any:
     """Return the compiled step for a device that need not be there."""
     run, state, _ = jax_step(side, task, dtype, is_abstract=True)
     place = jax.sharding.SingleDeviceSharding(device)
     arguments = abstract((state, batch_of(task)), place)
-    return jax.jit(run, donate_argnums=0).lower(*arguments).compile()
+    return jax.jit(run, donate_argnums=0).lower(*arguments).compile(options)
 
 
 def torch_step(task: Task, *, is_compiled: bool = False, channels_last: bool = False) -> Any:

@@ -111,14 +111,14 @@ def figures(compiler: str, tasks: dict[str, Task]) -> timing.Table:
     return timing.Table(f"{TOPOLOGIES[compiler]}: a step under autocast, by its compiler", rows)
 
 
-def compiled_step(task: Task, way: str, place: Any) -> Any:
+def compiled_step(task: Task, way: str, place: Any, options: dict[str, Any] | None = None) -> Any:
     """Return a whole step, compiled."""
     loss_fn, params, model_state = loss_of(task, way)
     tx = ja.optimizers.adamw(steps.LR, weight_decay=steps.WEIGHT_DECAY)
     run = ja.training.train_step(ja.training.gradients(loss_fn), tx, max_grad_norm=steps.MAX_NORM)
     state = jax.eval_shape(lambda p, s: ja.training.train_state(p, tx, s), params, model_state)
     arguments = steps.abstract((state, steps.batch_of(task)), place)
-    return jax.jit(run, donate_argnums=0).lower(*arguments).compile()
+    return jax.jit(run, donate_argnums=0).lower(*arguments).compile(options)
 
 
 if __name__ == "__main__":

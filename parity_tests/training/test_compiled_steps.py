@@ -18,9 +18,9 @@ BOUNDS = {
         "mlp": {"bytes_accessed": 0.86, "temporary_bytes": 1.0, "flops": 1.0, "fusions": 0.95},
     },
     "tpu": {
-        "gpt": {"bytes_accessed": 1.022, "temporary_bytes": 1.0, "flops": 1.01},
-        "conv net": {"bytes_accessed": 0.91, "temporary_bytes": 3.0, "flops": 1.07},
-        "lstm": {"temporary_bytes": 1.45, "fusions": 0.9},
+        "gpt": {"bytes_accessed": 1.017, "temporary_bytes": 1.0, "flops": 1.01},
+        "conv net": {"bytes_accessed": 0.9, "temporary_bytes": 2.4, "flops": 1.07},
+        "lstm": {"temporary_bytes": 1.13, "fusions": 0.91},
         "mlp": {"bytes_accessed": 1.01, "flops": 1.0, "fusions": 1.0},
     },
 }

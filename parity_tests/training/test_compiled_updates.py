@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxaccel as ja
-from parity_tests.harness.figures import benchmarks, mean_bytes
+from parity_tests.harness.figures import SOONER, benchmarks, mean_bytes
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="libtpu is for Linux alone"
@@ -42,7 +42,7 @@ def figures(tx, shapes, pack=list, loss_fn=None):
         traced = jax.jit(step, donate_argnums=(0, 1)).trace(
             params, state, params if loss_fn is None else rows
         )
-        compiled = traced.lower().compile()
+        compiled = traced.lower().compile(None if loss_fn is None else SOONER)
     moved = mean_bytes(compiled, benchmarks("_steps"), MICRO_BATCHES)
     count = sum(map(math.prod, shapes))
     return moved / count, ja.aot.report(compiled).temporary_bytes / count
