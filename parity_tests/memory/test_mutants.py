@@ -2,7 +2,7 @@
 
 import pytest
 
-from parity_tests.house.test_mutants import Mutant, planted
+from parity_tests.harness.planted import Mutant, planted
 from parity_tests.memory import test_checkpoint
 
 MEMORY = "jaxaccel.memory."

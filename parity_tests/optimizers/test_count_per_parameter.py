@@ -26,11 +26,14 @@ STEPS = 6
 SHAPES = {"body": (4, 3), "neck": (4, 3), "head": (4, 3), "scale": (3,)}
 REACHED = {
     "body": [False] * 3 + [True] * 3,
-    "neck": [False, True, True, False, True, True],
+    "neck": [False, True, False, True, True, True],
     "head": [True] * STEPS,
-    "scale": [False] * 2 + [True] * 4,
+    "scale": [False] * 3 + [True] * 3,
 }
-"""The steps in which a gradient reaches a parameter: late, now and then, always, late."""
+"""The steps in which a gradient reaches a parameter: late, now and then, always, late.
+
+Three kinds of step, each of which is compiled.
+"""
 
 ROWS = [case for case in CASES if case.is_quick and case.kwargs]
 rows = pytest.mark.parametrize("case", ROWS, ids=lambda case: case.id)
