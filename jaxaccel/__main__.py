@@ -1,7 +1,8 @@
-"""The commands: ``python -m jaxaccel {aot,info}``."""
+"""The commands: ``python -m jaxaccel {aot,info,launch}``."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import sys
@@ -70,16 +71,60 @@ def info(json: bool = False) -> int:
     return 0
 
 
+def launch(
+    script: Path,
+    /,
+    *arguments: str,
+    nproc: int = 1,
+    devices_per_process: int | None = None,
+    max_restarts: int = 0,
+) -> int:
+    """Start a script in several processes of this machine, as torchrun does.
+
+    Each is told by torchrun's variables who it is, which parallel.initialize() reads. When one
+    fails the others are ended, and the exit status is that of the first that failed.
+
+    Args:
+        script: What every process runs; behind it come its own arguments, as they are.
+        arguments: The script's.
+        nproc: How many processes.
+        devices_per_process: How many devices the CPU plays in each; default: what JAX finds.
+        max_restarts: How often all are started again after a failure.
+    """
+    if not script.is_file():
+        raise SystemExit(f"there is no file {script}")
+    command = [sys.executable, str(script), *arguments]
+    try:
+        return parallel.launch(
+            command, nproc, devices_per_process=devices_per_process, max_restarts=max_restarts
+        )
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+
+
 def main() -> int:
     """Run a command."""
     try:
         import tyro
     except ModuleNotFoundError:
         raise SystemExit('the commands need tyro: pip install "jaxaccel[aot]"') from None
-    commands: dict[str, Callable[..., Any]] = {"aot": aot, "info": info}
+    commands: dict[str, Callable[..., Any]] = {"aot": aot, "info": info, "launch": launch}
+    own, of_script = _split(sys.argv[1:])
+    if of_script:
+        commands["launch"] = functools.partial(launch, Path(of_script[0]), *of_script[1:])
     return tyro.extras.subcommand_cli_from_dict(
-        commands, prog="python -m jaxaccel", description="Tools of jaxaccel."
+        commands, args=own, prog="python -m jaxaccel", description="Tools of jaxaccel."
     )
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return what is for ``launch``, and the script with its own arguments, which are not ours."""
+    if arguments[:1] != ["launch"]:
+        return arguments, []
+    place = 1
+    while place < len(arguments) and arguments[place].startswith("-"):
+        place += 1 if "=" in arguments[place] or arguments[place] in ("-h", "--help") else 2
+    return arguments[:place], arguments[place:]
 
 
 def _value(text: str) -> Any:

@@ -184,9 +184,9 @@ def main(rank, port, path):
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", DEVICES)
     jax.config.update("jax_enable_x64", True)
-    jax.distributed.initialize(f"127.0.0.1:{port}", PROCESSES, rank, heartbeat_timeout_seconds=10)
     import jaxaccel as ja
 
+    ja.parallel.initialize(f"127.0.0.1:{port}", PROCESSES, rank, timeout=60)
     meshes = {
         "data": ja.parallel.make_mesh(),
         "explicit": jax.make_mesh((PROCESSES * DEVICES,), ("data",)),
