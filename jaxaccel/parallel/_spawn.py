@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from jaxaccel._checked import checked
@@ -42,14 +40,17 @@ def spawn(
         nprocs: The number of processes.
         devices_per_process: How many devices the CPU of each plays; default: what JAX finds.
 
+    Returns:
+        Nothing, when all have come to their end.
+
     Raises:
         ValueError: ``nprocs`` or ``devices_per_process`` is not from 1 to 4096.
         RuntimeError: A process has failed: the first one, with its traceback.
 
     PyTorch:
         ``torch.multiprocessing.spawn``: the same call and texts. What it raises is a
-        ``RuntimeError`` there as well, ``ProcessRaisedException`` or ``ProcessExitedException``.
-        ``MASTER_ADDR`` and ``MASTER_PORT`` are set here. Left out: ``join=False``, ``daemon`` and
+        ``RuntimeError`` there as well, ``ProcessRaisedException`` or ``ProcessExitedException``. No
+        ``MASTER_ADDR`` and ``MASTER_PORT`` need to be set. Left out: ``join=False``, ``daemon`` and
         ``start_method``, since JAX cannot be forked.
 
     Example:
@@ -61,6 +62,8 @@ def spawn(
         ZeroDivisionError: integer division or modulo by zero
     """
     check_counts(nprocs=nprocs, devices_per_process=devices_per_process)
+    import multiprocessing
+
     context, port = multiprocessing.get_context("spawn"), free_port()
     running, pipes = [], []
     try:
@@ -84,7 +87,7 @@ def spawn(
         raise RuntimeError(text)
 
 
-def _run(fn: Callable[..., Any], rank: int, args: Sequence[Any], pipe: Connection) -> None:
+def _run(fn: Callable[..., Any], rank: int, args: Sequence[Any], pipe: Any) -> None:
     """Call the function in its process, and send home what it raises."""
     die_with_parent()
     try:
@@ -108,8 +111,10 @@ def _environment(own: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _first_failure(running: Sequence[Any], pipes: Sequence[Connection]) -> str | None:
+def _first_failure(running: Sequence[Any], pipes: Sequence[Any]) -> str | None:
     """Wait for all processes; return what became of the first that failed, in PyTorch's words."""
+    from multiprocessing.connection import wait
+
     left, late = dict(enumerate(running)), {}
     until = float("inf")
     while left and time.monotonic() < until:
@@ -126,7 +131,7 @@ def _first_failure(running: Sequence[Any], pipes: Sequence[Connection]) -> str |
     return next((_failure(rank, code, pipes[rank]) for rank, code in late.items()), None)
 
 
-def _failure(rank: int, code: int, pipe: Connection) -> str:
+def _failure(rank: int, code: int, pipe: Any) -> str:
     """Return how a process has failed."""
     with contextlib.suppress(EOFError, OSError):
         if pipe.poll():

@@ -15,8 +15,9 @@ from jaxaccel.parallel._watch import RUNNING, check_seconds, say, stop, watch
 
 
 @checked
-@contextlib.contextmanager
-def watchdog(timeout: float = 45.0, *, startup: float = 600.0) -> Iterator[Callable[..., None]]:
+def watchdog(
+    timeout: float = 45.0, *, startup: float = 600.0
+) -> contextlib.AbstractContextManager[Callable[..., None]]:
     """End the run on every process when one of them makes no step for too long.
 
     A process that hangs in Python keeps its heartbeat, so JAX waits for it forever. Here every
@@ -53,12 +54,18 @@ def watchdog(timeout: float = 45.0, *, startup: float = 600.0) -> Iterator[Calla
         2
     """
     check_seconds(timeout=timeout, startup=startup)
-    alone = not RUNNING
-    if alone and jax.distributed.is_initialized():
+    if not RUNNING and jax.distributed.is_initialized():
         raise RuntimeError(
             "the processes do not watch each other; connect them with parallel.initialize(), "
             "without watchdog=None, in the place of jax.distributed.initialize()"
         )
+    return _watched(timeout, startup)
+
+
+@contextlib.contextmanager
+def _watched(timeout: float, startup: float) -> Iterator[Callable[..., None]]:
+    """Watch what is done within."""
+    alone = not RUNNING
     outer = None if alone else RUNNING[0].says["limit"]
     found = watch(Cluster("alone"), {}, timeout, startup) if alone else RUNNING[0]
     says = found.says
