@@ -27,6 +27,7 @@ __all__ = [
     "memory",
     "data",
     "training",
+    "interop",
 ]
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         data,
         functional,
         init,
+        interop,
         memory,
         models,
         nn,

@@ -23,6 +23,7 @@ OTHER_JUDGES = {
     "parallel": "torch.nn.parallel",
     "aot": "jax.experimental.topologies",
     "memory": "torch.utils.checkpoint",
+    "interop": "deepspeed 0.19.8",
 }
 """Rooms whose functions are not rows of a table: what their tests compare with."""
 

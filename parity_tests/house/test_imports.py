@@ -124,11 +124,14 @@ MAY_IMPORT = {
     "__main__": ("aot", "parallel"),
     "data": (*CORE, "random"),
     "training": (*CORE, "transforms", "optimizers", "schedules", "nn", "precision", "parallel"),
+    "interop": (
+        *(*CORE, "optimizers", "schedules", "precision", "memory", "parallel", "training"),
+    ),
 }
 """Room -> rooms that it may import. A new room is added here, on purpose."""
 
 DEPENDENCIES = {"jaxaccel": {"jax", "flax", "optax", "numpy"}, "torch_ref": {"torch"}}
-OPTIONAL = {"jaxaccel": {"rich", "matplotlib", "tyro"}, "torch_ref": set()}
+OPTIONAL = {"jaxaccel": {"rich", "matplotlib", "tyro", "yaml"}, "torch_ref": set()}
 """Packages of an extra, imported inside the function that uses them."""
 
 FILES = {

@@ -245,6 +245,8 @@ OWN = {
     "parallel.launch": {"command": [sys.executable, "-c", ""], "nproc": 1},
     "parallel.spawn": {"fn": abs, "nprocs": 0},
     "parallel.watchdog": {},
+    "interop.from_deepspeed_config": {"config": {"train_batch_size": 8}},
+    "interop.from_fsdp_config": {"config": {"distributed_type": "FSDP"}},
     "aot.compilation_cache": {},
     "aot.count_recompiles": {"fn": abs},
     "aot.save_executable": {
