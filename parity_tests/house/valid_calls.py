@@ -7,8 +7,8 @@ function. A new function whose arguments have new names adds them here.
 import functools
 import importlib
 import inspect
-import tempfile
 import sys
+import tempfile
 import typing
 from pathlib import Path
 
