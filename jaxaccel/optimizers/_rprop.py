@@ -16,7 +16,14 @@ from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_lr, known_value
 from jaxaccel._counts import next_counts, of_leaves, schedule_step
 from jaxaccel._math import in_dtype, value_at, values_at
-from jaxaccel._tree import initial_step, short_repr, takes_shapes, update_leaves, zeros_like
+from jaxaccel._tree import (
+    initial_step,
+    is_none,
+    short_repr,
+    takes_shapes,
+    update_leaves,
+    zeros_like,
+)
 from jaxaccel._types import Hyperparameter, Params, State, Updates
 from jaxaccel.optimizers._torch_fields import TorchFields
 
@@ -134,7 +141,8 @@ def rprop(
         step_size = state.step_size
         if not isinstance(lr, numbers.Real):  # a number is the one that init has put there
             start = functools.partial(_started, lr=value_at(lr, at, "lr"))
-            step_size = jax.tree.map(start, step_size, of_leaves(step, step_size))
+            counts = of_leaves(step, step_size)
+            step_size = jax.tree.map(start, updates, step_size, counts, is_leaf=is_none)
         slots = (state.prev, step_size)
         updates, *slots = update_leaves(update_leaf, updates, params, slots)
         return updates, RpropState(step, *slots)
@@ -165,8 +173,13 @@ def _update_leaf(
     return _against(grad, step_size), grad, step_size
 
 
-def _started(step_size: jax.Array, step: jax.Array, lr: Any) -> jax.Array:
-    """Return the step sizes of this step: at the first one the learning rate in force then."""
+def _started(grad: Any, step_size: jax.Array, step: jax.Array, lr: Any) -> jax.Array:
+    """Return the step sizes of this step: at the first one the learning rate in force then.
+
+    A leaf that no gradient reaches may have had its first step, and still counts 1.
+    """
+    if grad is None:
+        return step_size
     return jnp.where(step == 1, _filled_like(step_size, lr), step_size)
 
 
