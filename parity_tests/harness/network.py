@@ -30,12 +30,45 @@ def classification_loss(apply):
     return loss_fn
 
 
-def resnet(axis_name=None):
-    """Return a tiny float64 ResNet-10 in jaxaccel and the same in PyTorch."""
-    model = ja.models.resnet10(
-        in_channels=1, width=2, dtype=jnp.float64, axis_name=axis_name, rngs=nnx.Rngs(0)
-    )
-    twin = torch_ref.models.resnet10(in_channels=1, width=2).double()
+class ConvNet(nnx.Module):
+    """Two convolutions with batch normalization, the second beside a residual, a linear layer."""
+
+    def __init__(self, axis_name=None):
+        options = {"dtype": jnp.float64, "rngs": nnx.Rngs(0)}
+        for index, channels in enumerate((1, 2)):
+            conv = ja.nn.Conv2d(channels, 2, 3, padding=1, stride=2 - index, bias=False, **options)
+            setattr(self, f"conv{index}", conv)
+            setattr(
+                self, f"bn{index}", ja.nn.BatchNorm2d(2, axis_name=axis_name, dtype=jnp.float64)
+            )
+        self.fc = ja.nn.Linear(2, 10, **options)
+
+    def __call__(self, x):
+        x = jnp.maximum(self.bn0(self.conv0(x)), 0)
+        x = jnp.maximum(x + self.bn1(self.conv1(x)), 0)
+        return self.fc(jnp.mean(x, (1, 2)))
+
+
+class TorchConvNet(torch.nn.Module):
+    """The same in PyTorch."""
+
+    def __init__(self):
+        super().__init__()
+        for index, channels in enumerate((1, 2)):
+            conv = torch.nn.Conv2d(channels, 2, 3, padding=1, stride=2 - index, bias=False)
+            setattr(self, f"conv{index}", conv)
+            setattr(self, f"bn{index}", torch.nn.BatchNorm2d(2))
+        self.fc = torch.nn.Linear(2, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.bn0(self.conv0(x)))
+        x = torch.relu(x + self.bn1(self.conv1(x)))
+        return self.fc(x.mean((2, 3)))
+
+
+def conv_net(axis_name=None):
+    """Return a tiny float64 network with batch statistics in jaxaccel, and the same in PyTorch."""
+    model, twin = ConvNet(axis_name), TorchConvNet().double()
     load_into_torch(model, twin)
     return model, twin
 

@@ -14,9 +14,9 @@ from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_same_tree, assert_same_weights
 from parity_tests.harness.network import (
     classification_loss,
+    conv_net,
     images_and_labels,
     perceptron,
-    resnet,
     torch_batch,
     weights_of,
 )
@@ -60,8 +60,8 @@ def trained_alone(network):
 @pytest.mark.parametrize(
     ("network", "mode"),
     [
-        (resnet, "jit"),
-        (resnet, "shard_map"),
+        (conv_net, "jit"),
+        (conv_net, "shard_map"),
         pytest.param(perceptron, "pmap", marks=pytest.mark.quick),
     ],
 )
@@ -79,7 +79,7 @@ def test_eight_devices_equal_one(network, mode):
 
 def test_batch_norm_of_its_own_rows_equals_ddp():
     """Per-rank BatchNorm, as in DistributedDataParallel: PyTorch's gradients by rank and part."""
-    (model, twin), parts = resnet(), 2
+    (model, twin), parts = conv_net(), 2
     state, _ = train(model, ja.parallel.make_mesh(), "shard_map", parts)
     optimizer = torch.optim.AdamW(twin.parameters(), lr=1e-2, weight_decay=0.1)
     for seed in range(STEPS):

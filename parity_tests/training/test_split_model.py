@@ -15,14 +15,14 @@ from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_close, assert_same_weights
 from parity_tests.harness.network import (
     classification_loss,
+    conv_net,
     images_and_labels,
-    resnet,
     torch_batch,
 )
 
 
 def test_split_model_leaves_the_model_alone_and_evaluates_with_running_statistics():
-    model, twin = resnet()
+    model, twin = conv_net()
     images, labels = images_and_labels(6)
     before = ja.nn.state_dict(model)
     apply, params, model_state = ja.training.split_model(model)
@@ -53,7 +53,7 @@ HEAD = {
 
 @pytest.mark.parametrize("kind", HEAD)
 def test_what_is_trained_can_be_said_in_four_ways(kind):
-    model, _ = resnet()
+    model, _ = conv_net()
     _, params, model_state = ja.training.split_model(model, trainable=HEAD[kind])
     assert {".".join(map(str, path)) for path, _ in nnx.to_flat_state(params)} == {
         "fc.bias",
@@ -65,7 +65,7 @@ def test_what_is_trained_can_be_said_in_four_ways(kind):
 
 def test_frozen_weights_are_in_no_gradient_norm_or_state_and_statistics_move():
     """PyTorch's ``requires_grad_(False)`` on all but the head, three steps with clipping."""
-    model, twin = resnet()
+    model, twin = conv_net()
     for name, parameter in twin.named_parameters():
         parameter.requires_grad_(name.startswith("fc"))
     optimizer = torch.optim.AdamW(filter(lambda p: p.requires_grad, twin.parameters()), lr=0.1)

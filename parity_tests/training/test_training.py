@@ -11,9 +11,9 @@ from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_each_close, assert_same_weights
 from parity_tests.harness.network import (
     classification_loss,
+    conv_net,
     images_and_labels,
     perceptron,
-    resnet,
     torch_batch,
     weights_of,
 )
@@ -52,7 +52,7 @@ def recipe():
 
 RUNS = {
     "perceptron": (perceptron, 1, None),
-    "resnet in three parts": (resnet, 3, False),
+    "convolutions in three parts": (conv_net, 3, False),
 }
 
 
