@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxaccel._call_repr import in_brief
@@ -164,9 +165,10 @@ def unbound(
     return None
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return what a function takes."""
-    return list(inspect.signature(function).parameters.values())
+@functools.lru_cache(maxsize=64)
+def _parameters(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    """Return what a function takes; asked several times for each refusal."""
+    return tuple(inspect.signature(function).parameters.values())
 
 
 def _is_method(function: Callable[..., Any]) -> bool:
@@ -182,7 +184,7 @@ def owner_of(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
     return owner if name.startswith("__") else f"{owner}.{name}"
 
 
-def _written(parameters: list[inspect.Parameter]) -> typing.Iterator[str]:
+def _written(parameters: Sequence[inspect.Parameter]) -> typing.Iterator[str]:
     """Yield parameters as a call may name them, without their annotations."""
     may_be_by_position = True
     for each in parameters:

@@ -55,40 +55,39 @@ def refusal_of(call, argument, value, function=""):
     return "is accepted"
 
 
+PLACES = (
+    "got",
+    "got:",
+    "Got",
+    "mode",
+    "not",
+    "found",
+    "type",
+    "is a",
+    "model",
+    "function",
+    "not a",
+)
+
+
 def words_of(value):
-    """Return how a value, or the first thing in it, may be named in a text."""
+    """Yield how a value, or the first thing in it, may be named in a text; the usual way first."""
     kind = type(value).__name__
     if kind == "str":
-        return [value, " str", "'str'"]
-    whole = (
-        [str(int(value))]
-        if kind == "float" and math.isfinite(value) and value == int(value)
-        else []
-    )
+        yield from (value, " str", "'str'")
+        return
+    # "must be int or None" says None of an argument, and not of a value.
+    written = repr(value)
+    yield from ["=None"] if value is None else [in_brief(value), written, str(value)]
+    if len(written) > CUT:
+        yield written[:CUT]
+    yield str(type(value))
+    yield from (f"{place} {word}" for place in PLACES for word in (kind, written))
+    if kind == "float" and math.isfinite(value) and value == int(value):
+        yield str(int(value))
     items = [*value] if isinstance(value, (list, np.ndarray)) and np.ndim(value) else []
     items += value.values() if isinstance(value, Mapping) else ()
-    named = [
-        word
-        for item in items
-        for word in (repr(item), f"'{item}'", f"got {item}", f"of type {type(item).__name__}")
-    ]
-    is_array = isinstance(value, (np.ndarray, jax.Array))
-    shape = [f"got shape {value.shape}"] if is_array else []
-    # "must be int or None" says None of an argument, and not of a value.
-    said = ["=None"] if value is None else [repr(value), str(value), in_brief(value)]
-    said += [repr(value)[:CUT]] if len(repr(value)) > CUT else []
-    places = (
-        "got",
-        "got:",
-        "Got",
-        "mode",
-        "not",
-        "found",
-        "type",
-        "is a",
-        "model",
-        "function",
-        "not a",
-    )
-    placed = [f"{place} {word}" for place in places for word in {kind, repr(value)}]
-    return [*said, str(type(value)), *placed, *whole, *named, *shape]
+    for item in items:
+        yield from (repr(item), f"'{item}'", f"got {item}", f"of type {type(item).__name__}")
+    if isinstance(value, (np.ndarray, jax.Array)):
+        yield f"got shape {value.shape}"
