@@ -2,6 +2,7 @@
 
 Markers: ``parity`` is a test of every row against PyTorch in float64; ``quick`` is what runs
 between edits (``pytest -m quick``). Of a parity test the quick rows of each function are quick.
+``long`` is a test of over ten seconds: it runs first, so that no worker waits for it at the end.
 """
 
 import os
@@ -63,7 +64,10 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark a parity test as quick on quick rows, with the first of what else it is asked for."""
+    """Mark a parity test as quick on quick rows, with the first of what else it is asked for.
+
+    Then put the long ones first.
+    """
     for item in items:
         if item.get_closest_marker("parity") is None or not hasattr(item, "callspec"):
             continue
@@ -72,6 +76,7 @@ def pytest_collection_modifyitems(items):
         rest = [index for name, index in indices.items() if name not in cases]
         if all(params[name].is_quick for name in cases) and not any(rest):
             item.add_marker("quick")
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)  # the others as they were
 
 
 # --- memory -------------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ def test_weights_are_a_generators_and_masks_a_streams():
 MOST_MEMORY, MOST_WORK = 1 / 3, 1.4
 
 
+@pytest.mark.long
 def test_twelve_layers_need_a_third_of_the_memory_at_most():
     """By the compilers' own figures, of loss and gradients; what is offloaded is on the host."""
     found = read("checkpoints")

@@ -1,5 +1,7 @@
 """What optimizers' steps move, hold and compute beside optax's, by two compilers."""
 
+import pytest
+
 from parity_tests.harness import figures
 from parity_tests.harness.errors import assert_no_faults
 
@@ -25,5 +27,6 @@ BOUNDS = {
 """A few thousandths are a step count that is kept beside the arrays."""
 
 
+@pytest.mark.long
 def test_optimizers_move_and_hold_no_more_than_optaxs():
     assert_no_faults(figures.above(figures.read("optimizers"), BOUNDS))

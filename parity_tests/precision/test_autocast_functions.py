@@ -65,6 +65,7 @@ def test_dtypes_are_pytorchs(dtype, is_low):
     assert len({row.operation for row in ROWS}) > 150
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", TORCH)
 def test_values_and_gradients_are_pytorchs(dtype):
     """One unit in the last place of the largest, or 1.5 times PyTorch's own error where it is more.
@@ -86,6 +87,7 @@ def test_values_and_gradients_are_pytorchs(dtype):
     assert_no_faults(faults)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", TORCH)
 def test_error_as_compiled_by_default_is_no_larger_than_pytorchs(dtype):
     faults = []

@@ -13,6 +13,7 @@ HELD = 0.52
 """At most so much of what the step in float32 holds beside its state: its activations."""
 
 
+@pytest.mark.long
 def test_step_moves_no_more_than_cast_by_hand_and_computes_in_half_precision():
     """A convolutional network's whole step, and the gradient of a feed-forward block."""
     found = figures.read("autocast")["tpu"]

@@ -1,10 +1,13 @@
 """What shows of schedules only with x64 off: a process of its own, in which each file's is run."""
 
+import pytest
+
 from parity_tests.harness.compiled import run_without_x64
 from parity_tests.harness.schedule import assert_float32_bounds
 from parity_tests.schedules import rows_plateau, rows_schedules, rows_warmup_schedules
 
 
+@pytest.mark.long
 def test_float32_is_as_exact_and_decides_as_pytorch():
     """Traced steps hold their bounds up to a million; a plateau's metrics are judged alike."""
     of_schedules, of_warmups, of_plateaus = run_without_x64(

@@ -7,6 +7,8 @@ with the padding that the compiler gives to the branch which is for a mean that 
 moves as much more there as its norms' second passes do.
 """
 
+import pytest
+
 from parity_tests.harness import figures
 from parity_tests.harness.errors import assert_no_faults
 
@@ -26,6 +28,7 @@ BOUNDS = {
 }
 
 
+@pytest.mark.long
 def test_steps_move_and_hold_no_more_than_flaxs():
     assert_no_faults(figures.above(figures.read("steps"), BOUNDS))
 
