@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax.experimental import serialize_executable
 from jax.stages import Compiled, Lowered
 
 from jaxaccel._checked import checked_but
@@ -147,6 +146,8 @@ def load_executable(path: str | os.PathLike[str]) -> Compiled:
         content = pickle.loads(pickled)
     except (pickle.UnpicklingError, EOFError) as error:
         raise ValueError(f"{place} is damaged ({error}); save it again") from error
+    from jax.experimental import serialize_executable
+
     return serialize_executable.deserialize_and_load(
         *content, backend=devices[0].client, execution_devices=devices
     )
@@ -154,6 +155,8 @@ def load_executable(path: str | os.PathLike[str]) -> Compiled:
 
 def _serialized(compiled: Compiled) -> tuple[bytes, bytes]:
     """Return a program's code, and all of it as a pickle."""
+    from jax.experimental import serialize_executable
+
     try:
         content = serialize_executable.serialize(compiled)
         pickled = pickle.dumps(content)
