@@ -85,8 +85,8 @@ def save_executable(compiled: Compiled | Lowered, path: str | os.PathLike[str]) 
             "it elsewhere; pass the lowered one, save_executable(jax.jit(f).lower(x), path), and "
             "call jax.clear_caches() before lowering it if this process has compiled it already"
         )
-    ids = [each.id for each in compiled.runtime_executable().local_devices()]
-    facts = _facts(device) | {"devices": ids}
+    runs: Any = compiled.runtime_executable()
+    facts = _facts(device) | {"devices": [each.id for each in runs.local_devices()]}
     _write(place, _TITLE + dumps(facts).encode() + b"\n" + pickled)
 
 
