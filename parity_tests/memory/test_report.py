@@ -183,7 +183,7 @@ ENTRY %main (x: f32[256]) -> f32[] {
   %h = f32[512]{0} all-gather-done(%g)
   %i = (f32[512]{0}, f32[512]{0}, u32[]) copy-start(%h)
   %j = f32[512]{0} copy-done(%i)
-  ROOT %r = f32[] custom-call(%h, %j, %q), custom_call_target="end"
+  ROOT %r = f32[] custom-call(%h, %j, %p, %q, %y), custom_call_target="end"
 }
 """
 
@@ -193,7 +193,7 @@ def test_what_is_under_way_is_held():
     """Started operations name their operands again, but for a sum; slices send to each other."""
     between = (Path(__file__).parents[1] / "aot" / "between.hlo").read_text()
     for text, numbers in {
-        ASYNCHRONOUS: [1, 256, 512, 512],  # a context, q, h and its copy
+        ASYNCHRONOUS: [1, 256, 256, 256, 512, 512],  # a context, p, q, y, h and its copy
         between: [1, 1, 8 * 8, 8 * 128, 8 * 128],  # contexts, work, what is sent and received
     }.items():
         sizes = sorted(each.array.bytes for each in live_buffers(read(text)))
