@@ -342,11 +342,14 @@ print(json.dumps([seconds, sorted({m.split(".")[0] for m in set(sys.modules) - b
 
 def test_import_is_fast_and_brings_nothing_else():
     """Under 0.1 s of CPU beyond jax, flax and optax, and so each room (the best of five)."""
-    runs = [run_python(MEASURE) for _ in range(5)]
-    for name in runs[0][0]:
-        assert min(seconds[name] for seconds, _ in runs) < 0.1, name
-    brought = set(runs[0][1]) - set(sys.stdlib_module_names)
-    assert brought == {"jaxaccel"}
+    best = {}
+    for _ in range(5):
+        seconds, modules = run_python(MEASURE)
+        best = {name: min(own, best.get(name, own)) for name, own in seconds.items()}
+        if max(best.values()) < 0.1:
+            break
+    assert not {name: own for name, own in best.items() if own >= 0.1}
+    assert set(modules) - set(sys.stdlib_module_names) == {"jaxaccel"}
 
 
 READ_ROWS = """
