@@ -42,3 +42,15 @@ CASES = rows(
         ("matrices as rows", {"lr": 0.01}, {"table": (30, 3, 5)}),
     ],
 )
+
+_SIGNS_AND_ROW_NUMBERS = {
+    "maximize",
+    "eps one",
+    "no row twice",
+    "all rows",
+    "no rows at times",
+    "rows outside",
+}
+LOW_PRECISION = [case for case in CASES if case.why not in _SIGNS_AND_ROW_NUMBERS]
+"""The rows that say something in low precision: a sign is exact, an ``eps`` that hides the second
+moment rounds as its neighbours do, and which rows are named is a question of integers."""

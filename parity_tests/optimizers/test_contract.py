@@ -78,12 +78,10 @@ NORM = {"static_args": ("norm_type",), "couples_leaves": True}
 ROWS = [
     Row(_BY_ID["sgd-defaults"]),
     Row(_BY_ID["sgd-all-with-nesterov"]),
-    Row(_BY_ID["sgd-all-with-dampening"]),
     Row(_BY_ID["sgd-momentum-schedule"]),
     Row(_BY_ID["adam-defaults"]),
     Row(_BY_ID["adam-both-betas-schedule"]),
     Row(_BY_ID["adam-everything"]),
-    Row(_BY_ID["adamw-defaults"]),
     Row(_BY_ID["adamw-everything"]),
     Row(_BY_ID["asgd-everything"]),
     Row(_BY_ID["rprop-everything"]),

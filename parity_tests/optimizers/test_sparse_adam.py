@@ -38,7 +38,7 @@ from parity_tests.harness.optimizer import (
 )
 from parity_tests.optimizers.rows_errors import CLOTHES, NAN, NO_NUMBERS
 from parity_tests.optimizers.rows_optim_db import cases
-from parity_tests.optimizers.rows_sparse_adam import CASES
+from parity_tests.optimizers.rows_sparse_adam import CASES, LOW_PRECISION
 
 FIELDS = ("exp_avg", "exp_avg_sq")
 FORMS = ("pairs", "bcoo")
@@ -202,7 +202,7 @@ def test_torch_ref_equals_pytorch_at_every_step(case):
     assert_same_run_in_float64(case, run, judge, state_offset=0)
 
 
-@rows
+@pytest.mark.parametrize("case", LOW_PRECISION, ids=lambda case: case.id)
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_low_precision_is_no_worse_than_pytorch(case):
     """One float32 step from an equal state, then runs in float32, bfloat16 and float16.
