@@ -76,6 +76,15 @@ _JAX_0_10 = {
     ),
 }
 
+_NORMALIZATIONS = {
+    "BatchNorm": "batch_norm",
+    "LayerNorm": "layer_norm",
+    "RMSNorm": "rms_norm",
+    "GroupNorm": "group_norm",
+    "InstanceNorm": "instance_norm",
+}
+"""In linen as in nnx."""
+
 _FLAX_0_12 = {
     **_layers(
         "flax/nnx/nn/linear.py",
@@ -85,14 +94,7 @@ _FLAX_0_12 = {
         Conv="_convolution",
         ConvTranspose="_convolution",
     ),
-    **_layers(
-        "flax/nnx/nn/normalization.py",
-        BatchNorm="batch_norm",
-        LayerNorm="layer_norm",
-        RMSNorm="rms_norm",
-        GroupNorm="group_norm",
-        InstanceNorm="instance_norm",
-    ),
+    **_layers("flax/nnx/nn/normalization.py", **_NORMALIZATIONS),
     **_layers("flax/nnx/nn/activations.py", PReLU="prelu"),
     **_of(
         "flax/nnx/nn/attention.py",
@@ -106,14 +108,7 @@ _FLAX_0_12 = {
         _Conv="_convolution",
         ConvTranspose="_convolution",
     ),
-    **_layers(
-        "flax/linen/normalization.py",
-        BatchNorm="batch_norm",
-        LayerNorm="layer_norm",
-        RMSNorm="rms_norm",
-        GroupNorm="group_norm",
-        InstanceNorm="instance_norm",
-    ),
+    **_layers("flax/linen/normalization.py", **_NORMALIZATIONS),
     **_of(
         "flax/linen/attention.py",
         dot_product_attention=Composite("scaled_dot_product_attention", is_reduction=True),
