@@ -77,7 +77,6 @@ def takes_any(function, kind):
     return any(each.kind is kind for each in inspect.signature(own).parameters.values())
 
 
-@pytest.mark.long
 def test_every_argument_refuses_what_is_wrong():
     assert_no_faults(
         fault

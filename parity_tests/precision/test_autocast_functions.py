@@ -87,7 +87,6 @@ def test_values_and_gradients_are_pytorchs(dtype):
     assert_no_faults(faults)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("dtype", TORCH)
 def test_error_as_compiled_by_default_is_no_larger_than_pytorchs(dtype):
     faults = []

@@ -114,7 +114,6 @@ def assert_same_runs(txs, gradient_fn, groups, assert_same=assert_same_bits):
             assert_same(found[name], expected[name], f"{name}, step {t}: ")
 
 
-@pytest.mark.long
 @pytest.mark.parity
 def test_every_step_of_every_optimizer_has_the_bits_of_a_run_that_is_not_packed():
     txs = {name: factory() for name, factory in elementwise().items()}
