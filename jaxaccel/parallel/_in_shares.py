@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxaccel._types import Gradients, Params
 from jaxaccel.parallel._gathered_at_use import Reader
@@ -42,7 +43,8 @@ def in_shares(
         leaves, treedef = jax.tree.flatten(params)
         pairs = zip([_as_used(leaf, dtype) for leaf in leaves], splits, strict=True)
         given = [Share(p, split) if are_shares and is_split(split) else p for p, split in pairs]
-        traced = _traced(own, jax.eval_shape(lambda: reader.whole(given)), treedef, others)
+        whole = [_with_sharding(x) for x in jax.eval_shape(lambda: reader.whole(given))]
+        traced = _traced(own, whole, treedef, others)
         wanted = [splits[p] if is_split(splits[p]) else None for p in traced.moving]
         rest = len(traced.program.jaxpr.outvars) - len(wanted)
         results = reader.run(
@@ -76,6 +78,14 @@ def _traced(own: Own, leaves: Sequence[Any], treedef: Any, others: Any) -> Trace
     grads = enumerate(treedef.flatten_up_to(shapes.grads))
     moving = [place for place, grad in grads if grad is not None]
     return Traced(program, jax.tree.structure(shapes), moving)
+
+
+def _with_sharding(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """Return a shape that says on which mesh its type varies, where other axes are automatic."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if leaf.sharding is not None or mesh.empty:
+        return leaf
+    return leaf.update(sharding=NamedSharding(mesh, PartitionSpec(*[None] * leaf.ndim)))
 
 
 def _as_used(leaf: Any, dtype: Any) -> Any:

@@ -2,13 +2,15 @@
 
 import contextlib
 import functools
+import importlib.util
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.sharding import NamedSharding
+from jax.sharding import NamedSharding, PartitionSpec
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
@@ -17,6 +19,7 @@ from parity_tests.harness.optimizer import in_full_precision
 from parity_tests.optimizers import rows_optimizers
 from parity_tests.registry import lookup
 
+HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
 ROWS, WIDTH, LAYERS, STEPS = 16, 8, 3, 3
 STRATEGIES = {
     "FULL_SHARD": {"strategy": "FULL_SHARD"},
@@ -272,3 +275,236 @@ def test_every_optimizer_steps_on_shares_as_on_one_device(name):
         start = ja.training.train_state(params, tx, mesh=mesh, placement=placement)
         found = trained(gradient_fn, start, tx, [shard_rows(b, mesh) for b in batches])
     assert_same_tree(found, expected, tol.DEVICES_FLOAT64_OF_MAX)
+
+
+# --- what its program sends and holds ------------------------------------------------------------
+
+SENT = {
+    "NO_SHARD": {"all-reduce": 1},
+    "FULL_SHARD": {"all-gather": 2, "reduce-scatter": 1},
+    "SHARD_GRAD_OP": {"all-gather": 1, "reduce-scatter": 1},
+    1: {"all-gather": 1, "reduce-scatter": 1},
+    2: {"all-gather": 1, "reduce-scatter": 1},
+    3: {"all-gather": 2, "reduce-scatter": 1},
+}
+"""How often each parameter is sent by one step, and how."""
+DEPTH = 6
+
+
+def residual(x, weights):
+    inner, outer = weights
+    return x + jnp.tanh(x @ inner) @ outer, None
+
+
+def layers_loss(params, model_state, batch):
+    found, _ = jax.lax.scan(jax.checkpoint(residual), batch, (params["inner"], params["outer"]))
+    return jnp.mean(found**2), (model_state, {})
+
+
+def unrolled_loss(params, model_state, batch):
+    for inner, outer in zip(params["inner"], params["outer"], strict=True):
+        batch, _ = residual(batch, (inner, outer))
+    return jnp.mean(batch**2), (model_state, {})
+
+
+def reported(strategy, devices=None, shape=None, depth=DEPTH, width=64, loss_fn=layers_loss):
+    """Return the compiler's figures of a step of some layers, and the number of parameters."""
+    mesh = ja.parallel.make_mesh(shape, devices=devices)
+    options = {"stage": strategy} if isinstance(strategy, int) else {"strategy": strategy}
+    wrap = ja.parallel.zero if isinstance(strategy, int) else ja.parallel.fully_shard
+    gradient_fn, placement = wrap(
+        ja.training.gradients(loss_fn), mesh, axis=mesh.axis_names, **options
+    )
+    tx = ja.optimizers.adamw()
+    sizes = {"inner": (depth, width, 4 * width), "outer": (depth, 4 * width, width)}
+    params = {k: jax.ShapeDtypeStruct(size, jnp.float32) for k, size in sizes.items()}
+    if loss_fn is unrolled_loss:
+        params = {k: [leaf.update(shape=leaf.shape[1:])] * depth for k, leaf in params.items()}
+    with jax.enable_x64(False):
+        state = jax.eval_shape(lambda params: ja.training.train_state(params, tx), params)
+        state = ja.parallel.distribute_state(state, mesh, placement)
+        split = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+        batch = jax.ShapeDtypeStruct((mesh.size, width), jnp.float32, sharding=split)
+        step = ja.training.train_step(gradient_fn, tx)
+        return ja.aot.report(step.lowered(state, batch).compile()), 8 * depth * width**2
+
+
+def sent(report, count):
+    """Return how often each parameter is sent, by kind, without what is small."""
+    found = {}
+    for each in report.collectives:
+        times = each.bytes * each.times / 4 / count
+        found[each.kind] = found.get(each.kind, 0) + times
+    return {kind: round(times) for kind, times in found.items() if times > 0.01}
+
+
+@pytest.mark.parametrize("strategy", [*SENT], ids=str)
+def test_a_step_sends_each_parameter_as_often_as_theory_says(strategy):
+    """And its arguments are the bytes of ZeRO's formula."""
+    report, count = reported(strategy)
+    assert sent(report, count) == SENT[strategy]
+    stage = {"NO_SHARD": 0, "FULL_SHARD": 3, "SHARD_GRAD_OP": 3}.get(strategy, strategy)
+    share = [12, 4 + 8 / 8, 4 + 8 / 8, 12 / 8][stage]
+    assert report.argument_bytes == pytest.approx(share * count, rel=0.02)
+
+
+@pytest.mark.skipif(not HAS_LIBTPU, reason="needs the extra aot")
+def test_without_a_loop_a_parameter_is_gathered_again_on_the_way_back():
+    """The compiler would keep what it has gathered, and hold the whole model (a CPU's does)."""
+    devices = ja.aot.topology_devices("tpu:v5e:2x4")
+    gathered = {}
+    for strategy in ("FULL_SHARD", "SHARD_GRAD_OP"):
+        report, count = reported(strategy, devices, depth=2, width=512, loss_fn=unrolled_loss)
+        of_weights = [each for each in report.collectives if each.kind == "all-gather"]
+        gathered[strategy] = sum(each.bytes * each.times for each in of_weights) / 4 / count
+    # Nothing asks for the first weight again: the batch has no gradient.
+    assert gathered == {"FULL_SHARD": pytest.approx(1.75), "SHARD_GRAD_OP": pytest.approx(1.0)}
+
+
+def test_full_shard_holds_no_more_of_a_deeper_model_than_its_shares():
+    """A layer more is its input and the share of its gradient; one layer at a time is whole."""
+    few, many = (reported("FULL_SHARD", depth=depth)[0].temporary_bytes for depth in (2, 12))
+    layer, its_input = 8 * 64**2 * 4, 64 * 4
+    assert many - few <= 10 * (layer / 8 + its_input)
+    assert few <= 2 * layer
+
+
+@pytest.mark.skipif(not HAS_LIBTPU, reason="needs the extra aot")
+def test_a_tpu_gathers_axis_by_axis_and_scatters():
+    """One collective over a whole slice would be an all-reduce."""
+    devices = ja.aot.topology_devices("tpu:v5e:4x4")
+    report, count = reported("FULL_SHARD", devices, {"x": 4, "y": 4}, width=1024)
+    by_axis = {}
+    for each in report.collectives:
+        if each.bytes * each.times > 0.01 * 4 * count:
+            kind = each.kind, each.axes
+            by_axis[kind] = by_axis.get(kind, 0) + each.bytes * each.times / 4 / count
+    # The last axis gathers the whole, the first one scatters it; the other has a share of it.
+    expected = {
+        ("all-gather", ("x",)): 2.0,
+        ("all-gather", ("y",)): 2 / 4,
+        ("reduce-scatter", ("x",)): 1.0,
+        ("reduce-scatter", ("y",)): 1 / 4,
+    }
+    assert by_axis == pytest.approx(expected, rel=0.02)
+    assert report.temporary_bytes < 0.05 * 4 * count
+
+
+# --- what it is told -----------------------------------------------------------------------------
+
+
+def test_rows_that_count_differently_and_rules_of_ones_own():
+    """Weighted as in ``data_parallel``; a rule names any axis, or leaves a leaf to the default."""
+    mesh = ja.parallel.make_mesh({"data": 4, "model": 2})
+    rng = np.random.default_rng(0)
+    params = {"w": jnp.asarray(rng.normal(size=(4, 8))), "v": jnp.asarray(rng.normal(size=(8, 3)))}
+    batch = {"x": jnp.asarray(rng.normal(size=(ROWS, 4))), "mask": jnp.arange(ROWS) % 5 != 0}
+
+    def loss_fn(params, model_state, batch):
+        found = jnp.sum((batch["x"] @ params["w"] @ params["v"]) ** 2, axis=1)
+        count = jnp.sum(batch["mask"], dtype=float)
+        return jnp.sum(jnp.where(batch["mask"], found, 0.0)) / count, (model_state, {})
+
+    def rules(path, shape):
+        return PartitionSpec("data", "model") if path.endswith("w") else None
+
+    plain = ja.training.gradients(loss_fn)
+    gradient_fn, placement = ja.parallel.fully_shard(
+        plain,
+        mesh,
+        rules=rules,
+        param_persistence_threshold=0,
+        weight=lambda batch: jnp.sum(batch["mask"]),
+    )
+    start = placed(params, mesh, placement)
+    assert start["w"].sharding.spec == PartitionSpec("data", "model")
+    assert start["v"].sharding.spec == PartitionSpec("data")
+    found = gradient_fn(start, (), ja.parallel.shard_batch(batch, mesh))
+    assert_same_tree(found, plain(params, (), batch), tol.DEVICES_FLOAT64_OF_MAX)
+
+
+def test_dtypes_of_what_is_gathered_and_reduced():
+    """``param_dtype`` is what the loss sees; gradients come in the parameters' own."""
+    mesh, seen = ja.parallel.make_mesh(), []
+
+    def loss_fn(params, model_state, batch):
+        seen.append(params["w"].dtype)
+        return jnp.mean((batch.astype(params["w"].dtype) @ params["w"]) ** 2), (model_state, {})
+
+    gradient_fn, placement = ja.parallel.fully_shard(
+        ja.training.gradients(loss_fn),
+        mesh,
+        param_dtype=jnp.bfloat16,
+        reduce_dtype=jnp.float32,
+        param_persistence_threshold=0,
+    )
+    params = placed({"w": jnp.ones((8, 2), jnp.float32)}, mesh, placement)
+    batch = ja.parallel.shard_batch(jnp.ones((8, 8), jnp.float32), mesh)
+    lowered = jax.jit(lambda params, batch: gradient_fn(params, (), batch)).lower(params, batch)
+    pattern = r'"stablehlo\.(all_gather|reduce_scatter)".*?-> tensor<[\dx]+x(\w+)>'
+    kinds = re.findall(pattern, lowered.as_text(), re.DOTALL)
+    assert {*kinds} == {("all_gather", "bf16"), ("reduce_scatter", "f32")}
+    assert {*seen} == {jnp.dtype(jnp.bfloat16)}
+    assert gradient_fn(params, (), batch).grads["w"].dtype == jnp.float32
+
+
+def test_frozen_parameters_are_split_and_have_no_gradient():
+    params, _, batch, _ = of_zoo()
+    params = {name: params[name] for name in ("stack", "tied", "complex", "odd")}
+    plain = ja.training.gradients(stack_loss, trainable="stack")
+    gradient_fn, placement, mesh = wrapped(plain, STRATEGIES["FULL_SHARD"])
+    start = placed(params, mesh, placement)
+    found = gradient_fn(start, (), shard_rows(batch, mesh))
+    assert not start["tied"].sharding.is_fully_replicated
+    assert found.grads["tied"] is None
+    assert_same_tree(found, plain(params, (), batch), tol.DEVICES_FLOAT64_OF_MAX)
+
+
+EXPLICIT = "needs a mesh with automatic axes"
+WRONG = {
+    "strategy": ({"strategy": "FULL"}, "strategy must be one of FULL_SHARD, SHARD_GRAD_OP"),
+    "hybrid": ({"strategy": "HYBRID_SHARD"}, "needs replica_axis, the mesh axis whose devices"),
+    "replica": ({"replica_axis": "model"}, "replica_axis='model' is for the hybrid strategies"),
+    "twice": (
+        {"strategy": "HYBRID_SHARD", "replica_axis": "data"},
+        "replica_axis must be another mesh axis than axis='data'",
+    ),
+    "axis": ({"axis": "rows"}, "the mesh has axes"),
+    "mode": ({"mode": "pmap"}, "mode must be 'shard_map' or 'jit', got 'pmap'"),
+    "weight": ({"mode": "jit", "weight": jnp.sum}, "weight is for mode='shard_map'"),
+    "threshold": ({"param_persistence_threshold": -1}, "param_persistence_threshold must be"),
+    "stage": ({"stage": 4}, "ZeRO has the stages 0, 1, 2 and 3, got stage=4"),
+    "a truth": ({"stage": True}, "argument 'stage' must be int, not bool"),
+}
+RULES = {
+    "no spec": (lambda path, shape: "data", "rules must return a jax.sharding.PartitionSpec"),
+    "long": (lambda path, shape: PartitionSpec(None, None, "data"), "at most 2"),
+    "unknown": (lambda path, shape: PartitionSpec("rows"), "instead of 'rows'"),
+    "uneven": (lambda path, shape: PartitionSpec("data"), "over 4 devices, which do not divide"),
+}
+
+
+def refusal(function, *args, **kwargs):
+    try:
+        function(*args, **kwargs)
+    except (ValueError, TypeError) as error:
+        return str(error)
+    return "nothing was raised"
+
+
+@pytest.mark.quick
+def test_what_is_wrong_is_named_with_its_remedy():
+    """Before anything is traced; what a rule returns, when its parameter is seen."""
+    mesh = ja.parallel.make_mesh({"data": 4, "model": 2})
+    plain = ja.training.gradients(layers_loss)
+    for name, (options, text) in WRONG.items():
+        wrap = ja.parallel.zero if "stage" in options else ja.parallel.fully_shard
+        assert text in refusal(wrap, plain, mesh, **options), name
+    explicit = jax.make_mesh((8,), ("data",))
+    with pytest.raises(ValueError, match=EXPLICIT):
+        ja.parallel.fully_shard(plain, explicit)
+    for name, (rules, text) in RULES.items():
+        _, placement = ja.parallel.fully_shard(plain, mesh, rules=rules)
+        assert text in refusal(placement, "params.w", jnp.ones((3, 4))), name
+    with pytest.raises(ValueError, match="placement needs the mesh that it speaks of"):
+        ja.training.train_state({}, ja.optimizers.sgd(), placement=lambda path, array: None)
