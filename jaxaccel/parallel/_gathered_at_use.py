@@ -18,7 +18,7 @@ from jax.extend.core import Jaxpr, Literal, Var
 from jax.extend.core.primitives import remat_p
 
 from jaxaccel._equations import by_platform, evaluated, in_scope
-from jaxaccel.parallel._passing import needed_for, of_share, scattered_at
+from jaxaccel.parallel._passing import Want, needed_for, of_share, scattered_at
 from jaxaccel.parallel._shares import Collectives, Share, Split
 
 
@@ -36,7 +36,7 @@ class Reader(NamedTuple):
         jaxpr: Jaxpr,
         consts: Sequence[Any],
         values: Sequence[Any],
-        wanted: Sequence[Split | None],
+        wanted: Sequence[Want | None],
         losses: Sequence[bool],
         back: Back | None = None,
     ) -> list[Any]:
@@ -56,38 +56,39 @@ class Reader(NamedTuple):
             if back is None and self.again and there:
                 env = env._replace(back=None if any(of_ends) else Back(loss))
             is_passed = any(isinstance(v, Var) and v in scattered for v in equation.invars)
-            splits = [None if is_passed else scattered.get(v) for v in equation.outvars]
-            results = self.step(env, equation, splits, of_ends)
+            wants = [None if is_passed else scattered.get(v) for v in equation.outvars]
+            results = self.step(env, equation, wants, of_ends)
             known.update(zip(equation.outvars, results, strict=True))
             loss = next((known[v] for v in equation.outvars if v in ends), loss)
         return [
             env.value(v)
-            if split is None or (isinstance(v, Var) and v in scattered)
-            else self.collectives.scatter(env.array(v), split)
-            for v, split in zip(jaxpr.outvars, wanted, strict=True)
+            if want is None or (isinstance(v, Var) and v in scattered)
+            else self.scattered([env.array(v)], [want])[0]
+            for v, want in zip(jaxpr.outvars, wanted, strict=True)
         ]
 
     def step(
-        self, env: _Values, equation: Any, splits: list[Split | None], of_ends: list[bool]
+        self, env: _Values, equation: Any, wants: list[Want | None], of_ends: list[bool]
     ) -> list[Any]:
         """Return the results of one equation, arrays or shares, scattered as they are wanted."""
         values = [env.value(v) for v in equation.invars]
         has_share = any(isinstance(value, Share) for value in values)
-        if has_share or any(split is not None for split in splits):
+        if has_share or any(want is not None for want in wants):
             structure = _STRUCTURES.get(equation.primitive.name)
             if structure is not None:
                 with in_scope(equation):
-                    return structure(self, env, equation, splits, of_ends)
+                    return structure(self, env, equation, wants, of_ends)
             if has_share and (found := of_share(equation, values)) is not None:
                 return [found]
         results = evaluated(equation, [env.array(v) for v in equation.invars])
-        return self.scattered(results, splits)
+        return self.scattered(results, wants)
 
-    def scattered(self, results: Sequence[Any], splits: Sequence[Split | None]) -> list[Any]:
+    def scattered(self, results: Sequence[Any], wants: Sequence[Want | None]) -> list[Any]:
         """Return results, those scattered that are wanted so."""
+        scatter = self.collectives.scatter
         return [
-            result if split is None else self.collectives.scatter(result, split)
-            for result, split in zip(results, splits, strict=True)
+            result if want is None else scatter(want.cast(result), want.split)
+            for result, want in zip(results, wants, strict=True)
         ]
 
     def whole(self, values: Sequence[Any]) -> list[Any]:
@@ -144,13 +145,13 @@ def _after(array: Any, loss: Any) -> Any:
 # -------------------------------------------------------------------------------- inner programs
 
 
-def _jit(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any) -> list[Any]:
+def _jit(reader: Reader, env: _Values, equation: Any, wants: Any, of_ends: Any) -> list[Any]:
     """Run a compiled function as a part of this program, which it becomes anyway."""
     closed, values = equation.params["jaxpr"], list(map(env.value, equation.invars))
-    return reader.run(closed.jaxpr, closed.consts, values, splits, of_ends, env.back)
+    return reader.run(closed.jaxpr, closed.consts, values, wants, of_ends, env.back)
 
 
-def _scan(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any) -> list[Any]:
+def _scan(reader: Reader, env: _Values, equation: Any, wants: Any, of_ends: Any) -> list[Any]:
     """Run a scan whose body gathers its own slice, and scatters the gradient of it."""
     params, closed = equation.params, equation.params["jaxpr"]
     start, count = params["num_consts"], params["num_carry"]
@@ -162,7 +163,7 @@ def _scan(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any
         env.array(atom) if _is_split_first(env.value(atom)) else _kept(reader, env, atom)
         for atom in atoms[start + count :]
     ]
-    inside = [split[1:] if split and not split[0] else None for split in splits[count:]]
+    inside = [want.of_slice() if want is not None else None for want in wants[count:]]
     stacked: list[Split | None] = []
 
     def body(carry: list[Any], slices: list[Any]) -> Any:
@@ -185,13 +186,13 @@ def _scan(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any
         unroll=params["unroll"],
     )
     # What a loop sums up, and what is split along the axis that it walks, is scattered behind it.
-    rest = [s if i is None else None for s, i in zip(splits[count:], inside, strict=True)]
-    sums = reader.scattered([*carry, *ys], [*splits[:count], *rest])
+    rest = [want if i is None else None for want, i in zip(wants[count:], inside, strict=True)]
+    sums = reader.scattered([*carry, *ys], [*wants[:count], *rest])
     of_stacks = [None if split is None else ((), *split) for split in stacked]
     return _put_together(sums, [*[None] * count, *of_stacks])
 
 
-def _cond(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any) -> list[Any]:
+def _cond(reader: Reader, env: _Values, equation: Any, wants: Any, of_ends: Any) -> list[Any]:
     """Run a choice, each branch of which gathers what it uses."""
     index, *operands = equation.invars
     arrays, given = _taken_apart([_kept(reader, env, atom) for atom in operands])
@@ -199,7 +200,7 @@ def _cond(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any
     def of(branch: Any) -> Callable[..., list[Any]]:
         def run(*arrays: Any) -> list[Any]:
             values = _put_together(arrays, given)
-            found = reader.run(branch.jaxpr, branch.consts, values, splits, of_ends)
+            found = reader.run(branch.jaxpr, branch.consts, values, wants, of_ends)
             return reader.whole(found)
 
         return run
@@ -211,7 +212,7 @@ def _cond(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any
     return by_platform(platforms, functions, arrays)
 
 
-def _remat(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: Any) -> list[Any]:
+def _remat(reader: Reader, env: _Values, equation: Any, wants: Any, of_ends: Any) -> list[Any]:
     """Run a function that is computed again on the way back, and gathers again there."""
     params = equation.params
     arrays, given = _taken_apart([_kept(reader, env, atom) for atom in equation.invars])
@@ -219,7 +220,7 @@ def _remat(reader: Reader, env: _Values, equation: Any, splits: Any, of_ends: An
 
     def run(*arrays: Any) -> list[Any]:
         values = _put_together(arrays, given)
-        found, made[:] = _taken_apart(reader.run(params["jaxpr"], (), values, splits, of_ends))
+        found, made[:] = _taken_apart(reader.run(params["jaxpr"], (), values, wants, of_ends))
         return found
 
     traced = jax.make_jaxpr(run)(*arrays)

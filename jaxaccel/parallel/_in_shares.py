@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxaccel._types import Gradients, Params
 from jaxaccel.parallel._gathered_at_use import Reader
+from jaxaccel.parallel._passing import Want
 from jaxaccel.parallel._per_device import Own
 from jaxaccel.parallel._shares import Share, Split, is_split
 
@@ -45,7 +46,7 @@ def in_shares(
         given = [Share(p, split) if are_shares and is_split(split) else p for p, split in pairs]
         whole = [_with_sharding(x) for x in jax.eval_shape(lambda: reader.whole(given))]
         traced = _traced(own, whole, treedef, others)
-        wanted = [splits[p] if is_split(splits[p]) else None for p in traced.moving]
+        wanted = [Want(splits[p]) if is_split(splits[p]) else None for p in traced.moving]
         rest = len(traced.program.jaxpr.outvars) - len(wanted)
         results = reader.run(
             traced.program.jaxpr,
@@ -56,8 +57,8 @@ def in_shares(
         )
         grads, found = results[: len(wanted)], results[len(wanted) :]
         means = [
-            grad if split is not None else reader.collectives.mean(grad)
-            for grad, split in zip(reader.whole(grads), wanted, strict=True)
+            grad if want is not None else reader.collectives.mean(grad)
+            for grad, want in zip(reader.whole(grads), wanted, strict=True)
         ]
         like = [leaves[place].dtype for place in traced.moving]
         grads = [grad.astype(dtype) for grad, dtype in zip(means, like, strict=True)]

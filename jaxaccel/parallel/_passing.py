@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Jaxpr, Var
 
@@ -30,15 +31,38 @@ def of_share(equation: Any, values: Sequence[Any]) -> Share | None:
     return Share(evaluated(equation, [array])[0], split)
 
 
-def passed_by(equation: Any) -> Callable[[Split], Split] | None:
-    """Return how an equation's operand is split where its result is; None: no scatter passes it."""
-    if equation.primitive.name == "transpose":
+class Want(NamedTuple):
+    """That a gradient is to be scattered."""
+
+    split: Split
+    dtype: Any = None
+    """What it is cast to before; None for its own: a sum over devices is not to be rounded."""
+
+    def cast(self, gradient: Any) -> Any:
+        """Return a gradient in the dtype in which it is reduced."""
+        return gradient if self.dtype is None else gradient.astype(self.dtype)
+
+    def of_slice(self) -> Want | None:
+        """Return what is wanted of a slice along the first dimension; None if that is split."""
+        return None if self.split[0] else self._replace(split=self.split[1:])
+
+
+def passed_by(equation: Any, want: Want) -> Want | None:
+    """Return what is wanted of an equation's operand for its result; None: no scatter passes it."""
+    name = equation.primitive.name
+    if name == "transpose":
         permutation = equation.params["permutation"]
-        return lambda split: tuple(split[permutation.index(d)] for d in range(len(permutation)))
-    return (lambda split: split) if equation.primitive.name in _ON_EACH else None
+        places = (permutation.index(d) for d in range(len(permutation)))
+        return want._replace(split=tuple(want.split[place] for place in places))
+    if name == "convert_element_type":
+        (old,), (new,) = equation.invars, equation.outvars
+        widens = jnp.promote_types(old.aval.dtype, new.aval.dtype) == new.aval.dtype
+        is_floating = jnp.issubdtype(old.aval.dtype, jnp.inexact)
+        return want._replace(dtype=want.dtype or new.aval.dtype) if widens and is_floating else None
+    return want if name in _ON_EACH else None
 
 
-def scattered_at(jaxpr: Jaxpr, wanted: Sequence[Split | None]) -> dict[Any, Split]:
+def scattered_at(jaxpr: Jaxpr, wanted: Sequence[Want | None]) -> dict[Any, Want]:
     """Return the variables that are scattered where they are made.
 
     Gradients, and what nothing but a gradient is made of, by an equation that a scatter may pass.
@@ -49,16 +73,17 @@ def scattered_at(jaxpr: Jaxpr, wanted: Sequence[Split | None]) -> dict[Any, Spli
             uses[atom] = uses.get(atom, 0) + 1
     made = {v for e in jaxpr.eqns for v in e.outvars}
     found = {
-        v: split
-        for v, split in zip(jaxpr.outvars, wanted, strict=True)
-        if split is not None and v in made and uses[v] == 1
+        v: want
+        for v, want in zip(jaxpr.outvars, wanted, strict=True)
+        if want is not None and v in made and uses[v] == 1
     }
     for equation in reversed(jaxpr.eqns):
-        through = passed_by(equation)
-        if through is not None and equation.outvars[0] in found:
+        result = equation.outvars[0] if equation.outvars else None
+        want = passed_by(equation, found[result]) if result in found else None
+        if want is not None:
             (operand,) = equation.invars
             if operand in made and uses[operand] == 1:
-                found[operand] = through(found[equation.outvars[0]])
+                found[operand] = want
             # Otherwise it is scattered behind this equation, as behind any other.
     return found
 
