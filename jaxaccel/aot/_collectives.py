@@ -64,13 +64,17 @@ class _Piece(NamedTuple):
 
 def collectives_of(program: Program, count: int, mesh: Mesh | None) -> tuple[Collective, ...]:
     """Return all collectives of a program for so many devices, in the order of the text."""
-    found = []
+    found, begun_in = [], {}
     for computation, times in _reached(program, program.entry, 1):
         order = [*computation.operations.values()]
         pieces = [_piece(program, operation, computation) for operation in order]
         chains = [piece and piece.chain for piece in pieces]
         for place, piece in enumerate(pieces):
-            if piece is None or (chains[place] and chains[place] in chains[:place]):
+            chain = chains[place]
+            if piece is None or (chain and chain in chains[:place]):
+                continue
+            # A loop that runs meanwhile holds parts of what has begun in front of it.
+            if chain and begun_in.setdefault(chain, computation.name) != computation.name:
                 continue
             groups = groups_of(piece.inner, count)
             found.append(

@@ -152,6 +152,15 @@ def test_what_a_tpu_does_in_parts_is_one_collective():
 
 
 @pytest.mark.quick
+def test_what_goes_on_during_a_loop_is_not_done_in_every_turn():
+    """A gather begins in front of eight turns, which hold a part of it each, and ends behind."""
+    program = read((FOLDER / "chain_around_a_loop.hlo").read_text())
+    (found,) = collectives_of(program, 8, None)
+    assert (found.kind, found.times, found.name) == ("all-gather", 1, "fusion.1")
+    assert found.overlapped == 1
+
+
+@pytest.mark.quick
 def test_slices_send_each_other_by_way_of_their_hosts():
     """The program is that of one slice of four chips; there are two slices."""
     mesh = Mesh(np.array(jax.devices()[:8]).reshape(2, 4), ("slice", "data"))
