@@ -101,7 +101,7 @@ def row_of(topology: str, mesh: Mesh, stage: int, args: Args) -> timing.Row:
         "state, MiB": round(found.argument_bytes / 2**20, 2),
         "by the formula": round(formula / 2**20, 2),
         "temporaries, MiB": round(found.temporary_bytes / 2**20, 1),
-        "peak, MiB": round(found.peak_bytes / 2**20),
+        "needed, MiB": round(found.needed_bytes / 2**20),
         **{f"{kind}, P": round(size / 4 / PARAMETERS, 2) for kind, size in sent.items()},
         "other, P": ", ".join(sorted(others)) or "-",
         "sent, P": round(sum(sent.values()) / 4 / PARAMETERS, 2),
