@@ -8,9 +8,21 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _TYPE_CHECKING:
-    from torch_ref import functional, init, models, optimizers, precision, schedules, transforms
+    from torch_ref import (
+        functional,
+        init,
+        models,
+        optimizers,
+        parallel,
+        precision,
+        schedules,
+        transforms,
+    )
 
-__all__ = ["optimizers", "schedules", "transforms", "init", "functional", "models", "precision"]
+__all__ = [
+    *("optimizers", "schedules", "transforms", "init", "functional", "models", "precision"),
+    "parallel",
+]
 
 
 def __getattr__(name: str):

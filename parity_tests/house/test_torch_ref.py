@@ -100,7 +100,7 @@ def test_what_is_public():
     """What a PyTorch user runs; functions on tensors have the names of jaxaccel's."""
     assert torch_ref.optimizers.__all__ == ["Lookahead", "DiagonalNewton", "hessian_diagonal"]
     assert torch_ref.models.__all__ == jaxaccel.models.__all__
-    for room in ("functional", "init", "transforms", "schedules", "precision"):
+    for room in ("functional", "init", "transforms", "schedules", "precision", "parallel"):
         ours, theirs = getattr(jaxaccel, room).__all__, getattr(torch_ref, room).__all__
         assert theirs == [name for name in ours if name in theirs]
         assert set(theirs) <= set(ours)
@@ -144,6 +144,6 @@ def test_every_file_is_about_tensors():
 
 def test_it_is_small_and_not_in_the_wheel():
     lines = sum(len(path.read_text().splitlines()) for path in (ROOT / "torch_ref").rglob("*.py"))
-    assert lines < 3100
+    assert lines < 3250
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["jaxaccel"]
