@@ -21,6 +21,7 @@ from jaxaccel.interop._deepspeed_names import with_first_names
 from jaxaccel.interop._deepspeed_optimizer import learning_rate_of, optimizer_of
 from jaxaccel.interop._deepspeed_precision import precision_of
 from jaxaccel.interop._deepspeed_scheduler import scheduled
+from jaxaccel.interop._deepspeed_step import initializing, sharding
 from jaxaccel.interop._key import check_keys
 from jaxaccel.precision import GradScaler
 
@@ -45,14 +46,19 @@ class DeepSpeedParts(NamedTuple):
     """Parts of a step."""
     zero_stage: int
     """0 to 3."""
-    offload_optimizer: bool
-    """Whether the optimizer's state waits in the host's memory."""
     dtype: Any
     """What the model computes in."""
     cast: Callable[..., Any]
     """``cast(apply) -> apply``: the model function computes so, parameters and inputs are cast."""
     checkpoint: Callable[..., Any] | None
     """For a model's ``checkpoint=``; ``None`` without a section ``activation_checkpointing``."""
+    shard: Callable[..., Any]
+    """``shard(gradient_fn, mesh, *, axis="data", rules=None, weight=None, batch_axes=0) ->
+    (gradient_fn, placement)``: accumulated in parts, and spread by ``parallel.zero``."""
+    initialize: Callable[..., Any]
+    """``initialize(loss_fn, params, model_state=(), *, mesh, tx=None, key=None, axis="data",
+    rules=None, weight=None, batch_axes=0) -> (state, step)``: all of this together; ``tx`` in the
+    place of the configuration's optimizer."""
     notes: tuple[str, ...]
     """A line for each key that has nothing to do here, and why."""
 
@@ -170,19 +176,24 @@ def _parts(
     moved = scheduled(config.get("scheduler"), given["learning_rate"] if lr is None else lr, steps)
     precise = precision_of(config, stage)
     sizes = batch_sizes(config, devices)
+    tx, max_grad_norm = optimizer_of(optimizer, moved), config.get("gradient_clipping") or None
+    # DeepSpeed splits whatever it is at stages 1 and 2, in flat buffers.
+    threshold = zero.get("stage3_param_persistence_threshold", 100_000) if stage == 3 else None
+    shard = sharding(stage, devices, sizes.parts, precise.reduce_dtype, threshold)
     return DeepSpeedParts(
-        tx=optimizer_of(optimizer, moved),
+        tx=tx,
         scheduler=moved.lr,
         scaler=precise.scaler,
-        max_grad_norm=config.get("gradient_clipping") or None,
+        max_grad_norm=max_grad_norm,
         train_batch_size=sizes.train,
         train_micro_batch_size_per_gpu=sizes.micro,
         gradient_accumulation_steps=sizes.parts,
         zero_stage=stage,
-        offload_optimizer=_is_offloaded(zero),
         dtype=precise.dtype,
         cast=precise.cast,
         checkpoint=None if config.get("activation_checkpointing") is None else memory.checkpoint,
+        shard=shard,
+        initialize=initializing(shard, tx, max_grad_norm, precise.scaler),
         notes=notes,
     )
 
@@ -191,13 +202,3 @@ def _stage(stage: Any) -> int:
     if isinstance(stage, bool) or stage not in range(4):
         raise ValueError(f"zero_optimization.stage must be 0, 1, 2 or 3, got {stage!r}")
     return int(stage)
-
-
-def _is_offloaded(zero: dict[str, Any]) -> bool:
-    device = (zero.get("offload_optimizer") or {}).get("device", "none")
-    if device not in ("none", "cpu"):
-        raise ValueError(
-            f"zero_optimization.offload_optimizer.device must be 'cpu' or 'none', got {device!r}; "
-            "nothing is on a disk here"
-        )
-    return device == "cpu" or bool(zero.get("cpu_offload"))

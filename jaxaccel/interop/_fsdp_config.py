@@ -97,8 +97,6 @@ def from_fsdp_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> FSDP
         arguments["replica_axis"] = "replica"
     if dtype is not None:
         arguments |= {"param_dtype": dtype, "reduce_dtype": dtype}
-    if _flag(section, "fsdp_offload_params"):
-        arguments["offload_optimizer"] = True
     is_half = dtype == jnp.float16
     policy = precision.Policy() if dtype is None else precision.Policy(compute_dtype=dtype)
     return FSDPParts(

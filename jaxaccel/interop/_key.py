@@ -17,7 +17,8 @@ class Key(NamedTuple):
     text: str
     """How, why, or what to do instead."""
     harmless: tuple[object, ...] = ()
-    """Values that ask for nothing, besides None, False and a section that is not enabled."""
+    """Values that ask for nothing, besides None and a section that is not enabled; of those that
+    are refused, False too."""
 
 
 Keys = Mapping[str, Key]
@@ -29,9 +30,9 @@ def used(text: str) -> Key:
     return Key("used", text)
 
 
-def noted(text: str) -> Key:
+def noted(text: str, *harmless: object) -> Key:
     """Return a key that has nothing to do here."""
-    return Key("noted", text)
+    return Key("noted", text, harmless)
 
 
 def refused(text: str, *harmless: object) -> Key:
@@ -50,7 +51,7 @@ def check_keys(whose: str, config: dict[str, Any], keys: Keys) -> tuple[str, ...
             unknown.append(f"{path!r}{_instead_of(path, keys)}")
         elif key.kind == "refused" and _asks(value, key.harmless):
             in_vain.append(f"{path} = {value!r:.60}: {key.text}")
-        elif key.kind == "noted" and not _is_off(value):
+        elif key.kind == "noted" and not (_is_off(value) or value in key.harmless):
             notes.append(f"{path}: {key.text}")
     if unknown:
         raise ValueError(f"unknown in a configuration of {whose}: {', '.join(unknown)}")

@@ -79,7 +79,7 @@ TRAINING = {
         "type": "WarmupDecayLR",
         "params": {"warmup_max_lr": 0.02, "warmup_num_steps": 4, "total_num_steps": 20},
     },
-    "gradient_clipping": 0.1,
+    "gradient_clipping": 0.01,
 }
 WORLD = 2
 TRAINED_STEPS = 20

@@ -53,14 +53,14 @@ def test_the_file_of_accelerate_config(tmp_path):
         "replica_axis": "replica",
         "param_dtype": jnp.float16,
         "reduce_dtype": jnp.float16,
-        "offload_optimizer": True,
     }
     assert parts.mesh_shape == {"replica": 2, "data": 8}
     assert float(parts.scaler.init().scale) == 65536.0
     assert parts.checkpoint is None
     noted = [note.partition(":")[0] for note in parts.notes]
     assert "fsdp_config.fsdp_backward_prefetch" in noted
-    assert "fsdp_config.fsdp_offload_params" not in noted
+    assert "fsdp_config.fsdp_offload_params" in noted
+    assert "fsdp_config.fsdp_sharding_strategy" not in noted
     apply = parts.cast(lambda params, state, x: (params["w"] @ x, state))
     text = str(jax.make_jaxpr(apply)({"w": jnp.ones((2, 2))}, (), jnp.ones((2, 2))))
     assert "f16[2,2] = dot_general" in text
@@ -109,7 +109,7 @@ REFUSED = {
         },
         "num_machines must divide num_processes",
     ),
-    "a switch": ({"fsdp_config": {"fsdp_offload_params": "cpu"}}, "must be true or false"),
+    "a switch": ({"fsdp_config": {"fsdp_activation_checkpointing": "some"}}, "must be true or"),
     "modules apart": ({"fsdp_config": {"fsdp_ignored_modules": "lm_head"}}, "rules="),
 }
 

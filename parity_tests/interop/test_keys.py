@@ -37,6 +37,8 @@ def test_every_key_does_what_its_kind_says(whose):
                 assert read({**base, **config_of(path, harmless)}).notes == (), (path, harmless)
         elif key.kind == "noted":
             assert read({**base, **asking}).notes == (f"{path}: {key.text}",)
+            for harmless in (None, {}, *key.harmless):
+                assert read({**base, **config_of(path, harmless)}).notes == (), (path, harmless)
 
 
 @pytest.mark.quick

@@ -1,7 +1,8 @@
-"""What one of several processes does in ``test_parallel``: run as ``python parallel_process.py``.
+"""What one of several processes does in ``test_sharded_processes``: ``python sharded_process.py``.
 
-It trains two layers by PyTorch's DDP and FSDP2 and by torch_ref's collectives, over gloo, and
-writes the parameters as JSON.
+It trains two layers by PyTorch's DDP and FSDP2 and by torch_ref's collectives, and then by
+jaxaccel's, all of them over gloo on the same rows, and writes the parameters as JSON.
+``python parity_tests/parallel/test_sharded_processes.py 4`` does it with four processes.
 """
 
 import json
@@ -17,15 +18,22 @@ from torch.nn.parallel import DistributedDataParallel
 import torch_ref
 from torch_ref.parallel._collectives import gathered, shard_of
 
-ROWS, FEATURES, HIDDEN, OUT, STEPS = 8, 5, 7, 3, 20
+ROWS, FEATURES, HIDDEN, OUT, STEPS = 16, 5, 8, 3, 20
 LR, WEIGHT_DECAY = 1e-2, 0.1
 
 
-def network(dtype):
-    """Return two layers, none of whose sizes two or four processes divide."""
+def network(dtype, moved=None):
+    """Return two layers, whose sizes the processes divide in part."""
     torch.manual_seed(0)
     layers = torch.nn.Linear(FEATURES, HIDDEN), torch.nn.Tanh(), torch.nn.Linear(HIDDEN, OUT)
-    return torch.nn.Sequential(*layers).to(dtype)
+    model = torch.nn.Sequential(*layers).to(dtype)
+    if moved is not None:  # every number one ulp away, up or down
+        torch.manual_seed(moved)
+        with torch.no_grad():
+            for p in model.parameters():
+                there = torch.where(torch.rand(p.shape) < 0.5, -torch.inf, torch.inf)
+                p.copy_(torch.nextafter(p, there.to(dtype)))
+    return model
 
 
 def batches(dtype):
@@ -119,7 +127,59 @@ def trained(params, step, dtype):
     return params
 
 
-def main(rank, processes, path):
+RUNS = {
+    "DDP": {},
+    "FULL_SHARD": {"strategy": "FULL_SHARD"},
+    "SHARD_GRAD_OP": {"strategy": "SHARD_GRAD_OP"},
+    "HYBRID_SHARD": {"strategy": "HYBRID_SHARD", "replica_axis": "replica"},
+    "ZeRO 1": {"stage": 1},
+    "ZeRO 2": {"stage": 2},
+}
+
+
+def by_jaxaccel(rank, processes, dtype, names):
+    """Return the parameters of some runs, and which of the larger arrays were in shares."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    import jaxaccel as ja
+
+    def loss_fn(params, model_state, rows):
+        hidden = jnp.tanh(rows[:, :FEATURES] @ params["w1"].T + params["b1"])
+        outputs = hidden @ params["w2"].T + params["b2"]
+        return jnp.mean((outputs - rows[:, FEATURES:]) ** 2), (model_state, {})
+
+    def trained(options):
+        is_hybrid = "replica_axis" in options
+        mesh = ja.parallel.make_mesh({"replica": 2, "data": -1} if is_hybrid else None)
+        gradients, placement = ja.training.gradients(loss_fn), None
+        if options:
+            wrap = ja.parallel.zero if "stage" in options else ja.parallel.fully_shard
+            options = {"param_persistence_threshold": 0, **options}
+            gradients, placement = wrap(gradients, mesh, **options)
+        else:
+            gradients = ja.parallel.data_parallel(gradients, mesh, mode="shard_map")
+        numbers = (p.detach().numpy() for p in network(dtype).parameters())
+        params = dict(zip(("w1", "b1", "w2", "b2"), numbers, strict=True))
+        tx = ja.optimizers.adamw(lr=LR, weight_decay=WEIGHT_DECAY)
+        state = ja.training.train_state(params, tx, mesh=mesh, placement=placement)
+        step = ja.training.train_step(gradients, tx)
+        for rows in batches(dtype):
+            mine = np.asarray(rows.chunk(processes)[rank])
+            axis = ("replica", "data") if is_hybrid else "data"
+            state, _ = step(state, ja.parallel.shard_batch(mine, mesh, axis=axis))
+        held = {"params": state.params["w1"], "opt_state": state.opt_state.exp_avg["w1"]}
+        whole = jax.jit(lambda x: x, out_shardings=jax.NamedSharding(mesh, jax.P()))(state.params)
+        return {
+            "params": [np.asarray(whole[name]).tolist() for name in ("w1", "b1", "w2", "b2")],
+            "in shares": [name for name, x in held.items() if not x.sharding.is_fully_replicated],
+        }
+
+    return {name: trained(RUNS[name]) for name in names}
+
+
+def main(rank, processes, port, path):
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{path}.store", rank=rank, world_size=processes
@@ -127,18 +187,31 @@ def main(rank, processes, path):
     flat = init_device_mesh("cpu", (processes,))
     grid = init_device_mesh("cpu", (2, processes // 2), mesh_dim_names=("replica", "data"))
     found = {"start": [p.tolist() for p in network(torch.float64).parameters()]}
-    for dtype in (torch.float64, torch.float32):
-        found[str(dtype).removeprefix("torch.")] = {
-            "DDP": by_pytorch(DistributedDataParallel(network(dtype)), dtype),
-            "FULL_SHARD": by_pytorch(sharded(flat, True, dtype), dtype),
-            "SHARD_GRAD_OP": by_pytorch(sharded(flat, False, dtype), dtype),
-            "HYBRID_SHARD": by_pytorch(sharded(grid, True, dtype), dtype),
-        }
-    found["torch_ref"] = by_collectives(torch.float64)
+    wide, narrow = torch.float64, torch.float32
+    found["PyTorch"] = {
+        "DDP": by_pytorch(DistributedDataParallel(network(wide)), wide),
+        "FULL_SHARD": by_pytorch(sharded(flat, True, wide), wide),
+        "SHARD_GRAD_OP": by_pytorch(sharded(flat, False, wide), wide),
+        "HYBRID_SHARD": by_pytorch(sharded(grid, True, wide), wide),
+    }
+    found["torch_ref"] = by_collectives(wide)
+    found["one ulp away"] = [
+        by_pytorch(DistributedDataParallel(network(narrow, seed)), narrow) for seed in range(3)
+    ]
+    dist.destroy_process_group()
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", 4 // processes if processes < 4 else 1)
+    jax.config.update("jax_enable_x64", True)
+    jax.distributed.initialize(f"127.0.0.1:{port}", processes, rank)
+    names = list(RUNS) if processes > 2 else list(RUNS)[:4]  # two are a test, and more a script
+    found["float64"] = by_jaxaccel(rank, processes, wide, names)
+    found["float32"] = by_jaxaccel(rank, processes, narrow, names if processes > 2 else names[1:2])
     with open(f"{path}.{rank}.json", "w", encoding="utf-8") as file:
         json.dump(found, file)
-    dist.destroy_process_group()
+    jax.distributed.shutdown()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])
