@@ -6,6 +6,7 @@ calls: the first two steps of a warm-up are taken with the same learning rate.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._call_repr import shows_call
 from jaxaccel._types import Schedule
 
 Curve = Callable[[Any, Any], Any]
 
 
+@shows_call
 def warmup_lr(
     lr: float | None,
     warmup_min_lr: float = 0.0,
@@ -32,6 +35,7 @@ def warmup_lr(
     return _warmup(warmup_min_lr, top, rising, max(2, warmup_num_steps), lambda xp, i: 1.0)
 
 
+@shows_call
 def warmup_decay_lr(
     lr: float | None,
     total_num_steps: int,
@@ -52,6 +56,7 @@ def warmup_decay_lr(
     return _warmup(warmup_min_lr, warmup_max_lr, rising, steps, falling)
 
 
+@shows_call
 def warmup_cosine_lr(
     lr: float | None,
     total_num_steps: int,
@@ -78,6 +83,7 @@ def warmup_cosine_lr(
     return _schedule(curve)
 
 
+@shows_call
 def lr_range_test(
     lr: float | None,
     lr_range_test_min_lr: float = 1e-3,
@@ -184,14 +190,14 @@ def _warmup(low: float, top: float, rising: Curve, steps: int, later: Curve) -> 
 
 def _schedule(curve: Curve) -> Schedule:
     """Return a schedule: in double for known steps, in JAX's default float for traced ones."""
+    return functools.partial(_evaluate, curve)
 
-    def schedule(step: Any, /) -> Any:
-        if isinstance(step, jax.Array):
-            return curve(jnp, step.astype(int))
-        values = np.asarray(curve(np, np.asarray(step, np.int64)), np.float64)
-        return float(values) if values.ndim == 0 else values
 
-    return schedule
+def _evaluate(curve: Curve, step: Any, /) -> Any:
+    if isinstance(step, jax.Array):
+        return curve(jnp, step.astype(int))
+    values = np.asarray(curve(np, np.asarray(step, np.int64)), np.float64)
+    return float(values) if values.ndim == 0 else values
 
 
 def _base(name: str, lr: float | None) -> float:

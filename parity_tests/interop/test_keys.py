@@ -6,6 +6,7 @@ import pytest
 
 import jaxaccel as ja
 from jaxaccel.interop import _deepspeed_keys, _fsdp_keys
+from parity_tests.harness.documents import ROOT, load_extension
 
 READ = {
     "DeepSpeed": (
@@ -50,3 +51,13 @@ def test_what_is_unknown_is_named_with_the_nearest(whose):
         wrong = config_of(f"{section}.{name}_" if section else f"{name}_", 1)
         with pytest.raises(ValueError, match=rf"{name}_'; did you mean '{name}'\?"):
             read({**base, **wrong})
+
+
+@pytest.mark.quick
+def test_the_page_has_every_key():
+    """When it has not: ``python docs/_ext/config_keys.py``."""
+    page = (ROOT / "docs/deepspeed.md").read_text(encoding="utf-8")
+    assert load_extension("config_keys").with_tables(page) == page
+    for keys, *_ in READ.values():
+        for path in keys:
+            assert f"`{path}`" in page
