@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax.numpy as jnp
+
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_positive_integer
@@ -39,7 +43,9 @@ def deepspeed_grad_scaler(
         TypeError: An argument is not a number.
 
     PyTorch:
-        Nothing there; DeepSpeed's ``DynamicLossScaler`` gives the same scale after any overflows.
+        Nothing there; DeepSpeed's ``DynamicLossScaler`` (0.19.8; until 0.16 the scale grew a step
+        sooner) gives the same scale after any overflows. It does not count the first good step,
+        at the start and after an overflow: ``state.growth_tracker`` begins at -1.
         At ``min_loss_scale`` DeepSpeed raises at the next overflow, which a compiled step cannot:
         the scale stays, and ``state.skipped`` counts. Its scale has no upper bound, this one
         stays finite. A ``loss_scale`` that stays skips steps with an infinity, as its optimizer.
@@ -59,7 +65,7 @@ def deepspeed_grad_scaler(
         Rasley et al. DeepSpeed. 2020. https://www.deepspeed.ai/docs/config-json/
     """
     power = check_positive_integer("initial_scale_power", initial_scale_power)
-    return grad_scaler(
+    scaler = grad_scaler(
         init_scale=loss_scale or 2.0**power,
         growth_interval=loss_scale_window,
         dynamic=not loss_scale,
@@ -69,3 +75,20 @@ def deepspeed_grad_scaler(
         allow_fp16=True,
         schedule_skipped_steps=False,
     )
+    return scaler if loss_scale else _begun_later(scaler)
+
+
+def _begun_later(scaler: GradScaler) -> GradScaler:
+    """Return a scaler that does not count the first good step after an infinity."""
+
+    def init(params: Any = ()) -> Any:
+        state = scaler.init(params)
+        return state._replace(growth_tracker=state.growth_tracker - 1)
+
+    def update(state: Any, *found_infs: Any, new_scale: Any = None) -> Any:
+        new = scaler.update(state, *found_infs, new_scale=new_scale)
+        was_skipped = new.skipped != state.skipped
+        tracker = jnp.where(was_skipped, jnp.full_like(new.growth_tracker, -1), new.growth_tracker)
+        return new._replace(growth_tracker=tracker)
+
+    return scaler._replace(init=init, update=update)

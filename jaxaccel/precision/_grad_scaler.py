@@ -269,7 +269,8 @@ def _next(state: Any, found: jax.Array, dynamic: bool, lowest: float) -> Any:
 def _waiting(state: Any, new: Any, found: jax.Array, hysteresis: int, consecutive: bool) -> Any:
     """Return the next state where only the infinities after some others reduce the scale."""
     waits = found & (state.hysteresis > 1)
-    begins = ~found if consecutive else ~found & (new.growth_tracker == 0)
+    has_grown = new.growth_tracker <= state.growth_tracker  # which otherwise counts on
+    begins = ~found if consecutive else ~found & has_grown
     rest = jnp.where(begins, jnp.full_like(state.hysteresis, hysteresis), state.hysteresis)
     return new._replace(
         scale=jnp.where(waits, state.scale, new.scale), hysteresis=rest - waits.astype(rest.dtype)

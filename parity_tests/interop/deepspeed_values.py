@@ -63,6 +63,16 @@ SCHEDULERS = [
 ]
 STEPS = 30
 
+SCALERS = [
+    [hysteresis, consecutive, window, every]
+    for hysteresis in (1, 2, 3)
+    for consecutive in (False, True)
+    for window in (1, 3, 5)
+    for every in (4, 7, 17)
+]
+"""A hysteresis, whether in a row, a window, and how often gradients overflow."""
+FLOOR, FIRST_POWER, UPDATES = 4.0, 8, 60
+
 BATCHES = [
     [train, micro, parts, devices]
     for train in (None, 32, 33)
@@ -105,6 +115,26 @@ def scheduled(name, params):
         group = optimizer.param_groups[0]
         found.append([float(group["lr"]), *group["betas"]])
         scheduler.step()
+    return found
+
+
+def overflows(every):
+    """Return which updates overflow: some alone, some in a row."""
+    return [(i * i) % every < 2 and i % 3 > 0 for i in range(UPDATES)]
+
+
+def scaled(hysteresis, consecutive, window, every):
+    """Return DeepSpeed's scale after each update."""
+    from deepspeed.runtime.fp16 import loss_scaler
+
+    loss_scaler.dist.get_rank = lambda: 0
+    scaler = loss_scaler.DynamicLossScaler(
+        2.0**FIRST_POWER, window, FLOOR, hysteresis, consecutive, raise_error_at_min_scale=False
+    )
+    found = []
+    for overflow in overflows(every):
+        scaler.update_scale(overflow)
+        found.append(scaler.cur_scale)
     return found
 
 
@@ -182,6 +212,7 @@ def main():
     values = {
         "deepspeed": deepspeed.__version__.strip(),
         "schedulers": [[name, params, scheduled(name, params)] for name, params in SCHEDULERS],
+        "scalers": [[case, scaled(*case)] for case in SCALERS],
         "batches": [[case, batch_of(*case)] for case in BATCHES],
         "trained": {str(stage): trained(stage) for stage in range(4)},
     }

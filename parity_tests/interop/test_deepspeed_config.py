@@ -1,5 +1,6 @@
 """DeepSpeed's configuration against DeepSpeed's own numbers, and what it refuses."""
 
+import itertools
 import json
 
 import jax
@@ -317,6 +318,37 @@ def test_dtypes_and_their_scalers():
         text = str(jax.make_jaxpr(lambda w, x, apply=apply: apply(w, (), x)[0])(*arrays))
         word = {jnp.float16: "f16", jnp.bfloat16: "bf16", jnp.float32: "f32"}[dtype]
         assert f"{word}[2,2] = dot_general" in text, (config, text)
+
+
+@pytest.mark.parity
+@pytest.mark.quick
+def test_the_scale_is_deepspeeds_after_every_step():
+    cases = itertools.groupby(VALUES["scalers"], key=lambda pair: pair[0][:2])
+    for (hysteresis, consecutive), group in cases:
+        scaler, states, given, expected = None, [], [], []
+        for (*_, window, every), scales in group:
+            section = {
+                "enabled": True,
+                "initial_scale_power": deepspeed_values.FIRST_POWER,
+                "loss_scale_window": window,
+                "hysteresis": hysteresis,
+                "consecutive_hysteresis": consecutive,
+                "min_loss_scale": int(deepspeed_values.FLOOR),
+            }
+            config = {"fp16": section, "zero_optimization": {"stage": 1}}
+            scaler = parts_of({"train_batch_size": 8} | config).scaler
+            states.append(scaler.init())  # which holds the window
+            given.append(deepspeed_values.overflows(every))
+            expected.append(scales)
+
+        def one(state, overflow, scaler=scaler):
+            state = jax.vmap(scaler.update)(state, overflow)
+            return state, state.scale
+
+        stacked = jax.tree.map(lambda *each: jnp.stack(each), *states)
+        _, found = jax.lax.scan(one, stacked, np.array(given).T)
+        np.testing.assert_array_equal(found, np.array(expected).T)
+        assert 3 < np.sum(given, 1).min() < np.sum(given, 1).max() < 50
 
 
 def test_without_zero_there_is_no_hysteresis():

@@ -311,7 +311,7 @@ def test_refusals(name):
 def deepspeed_scales(overflows, scale, window, hysteresis, floor, consecutive):
     """Return DeepSpeed's scale after every step: counted from the last overflow, in plain Python.
 
-    Written after its documented behaviour: https://www.deepspeed.ai/docs/config-json/
+    Its own numbers are in ``interop/test_deepspeed_config.py``.
     """
     left, last, found = hysteresis, -1, []
     for now, overflow in enumerate(overflows):
@@ -324,7 +324,8 @@ def deepspeed_scales(overflows, scale, window, hysteresis, floor, consecutive):
         else:
             if consecutive:
                 left = hysteresis
-            if (now - last) % window == 0:
+            good = now - last - 1
+            if good > 0 and good % window == 0:
                 left, scale = hysteresis, scale * 2
         found.append(scale)
     return np.array(found)
