@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.extend.core import jaxprs_in_params
 from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
@@ -466,3 +467,47 @@ def test_training_ends_where_deepspeeds_engine_ended():
             found = np.asarray(state.params[name])
             distance = np.linalg.norm(found - expected) / np.linalg.norm(expected)
             assert distance <= tol.DEEPSPEED_FLOAT32_OF_NORM, (stage, name, distance)
+
+
+def reductions(jaxpr, in_loop=False):
+    """Yield the dtype of each array that is reduced over devices, and whether in a loop."""
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name in ("psum_invariant", "psum", "reduce_scatter") and any(
+            len(var.aval.shape) for var in eqn.invars
+        ):
+            yield str(eqn.invars[0].aval.dtype), in_loop
+        for inner in jaxprs_in_params(eqn.params):
+            yield from reductions(inner, in_loop or eqn.primitive.name == "scan")
+
+
+def test_gradients_are_reduced_when_and_in_what_deepspeed_reduces_them():
+    """In half precision, and from stage 2 on in every micro-batch."""
+    mesh = ja.parallel.make_mesh(devices=jax.devices()[:2])
+    for stage in range(4):
+        zero = {"stage": stage, "stage3_param_persistence_threshold": 0}
+        sizes = {"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 2}
+        config = {**sizes, "fp16": {"enabled": True}, "zero_optimization": zero}
+        for word, dtype in ((None, "float16"), ("fp32", "float32")):
+            parts = parts_of({**config, "communication_data_type": word}, 2)
+            rules = lambda path, shape: P("data")  # noqa: E731
+            gradient_fn, _ = parts.shard(ja.training.gradients(two_layers), mesh, rules=rules)
+            params = {"w1": jnp.ones((4, 5), jnp.float32), "w2": jnp.ones((2, 4), jnp.float32)}
+            rows = jnp.ones((8, 7), jnp.float32)
+            program = jax.make_jaxpr(lambda p, b, g=gradient_fn: g(p, (), b).grads)(params, rows)
+            found = set(reductions(program.jaxpr))
+            # A CPU's program has the parts one after the other, the others' a loop over them.
+            assert found == {(dtype, False)} | ({(dtype, True)} if stage >= 2 else set()), stage
+
+
+@pytest.mark.quick
+def test_what_does_not_fit_the_parts_is_refused():
+    mesh = ja.parallel.make_mesh(devices=jax.devices()[:2])
+    parts = parts_of({"train_batch_size": 8}, 4)
+    with pytest.raises(ValueError, match=r"read for world_size=4, and the mesh .* over 2 devices"):
+        parts.shard(ja.training.gradients(two_layers), mesh)
+    parts = parts_of({"train_batch_size": 8}, 2)
+    with pytest.raises(ValueError, match=r"has no optimizer; pass one"):
+        parts.initialize(two_layers, {"w1": jnp.ones((4, 5))}, mesh=mesh)
+    tx = ja.optimizers.sgd(0.1)
+    state, _ = parts.initialize(two_layers, {"w1": jnp.ones((4, 5))}, mesh=mesh, tx=tx)
+    assert type(state.opt_state) is ja.optimizers.SGDState
