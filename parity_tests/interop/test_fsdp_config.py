@@ -4,9 +4,11 @@ import builtins
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jaxaccel as ja
+from parity_tests import tolerances as tol
 
 FSDP1 = """compute_environment: LOCAL_MACHINE
 debug: false
@@ -64,6 +66,39 @@ def test_the_file_of_accelerate_config(tmp_path):
     apply = parts.cast(lambda params, state, x: (params["w"] @ x, state))
     text = str(jax.make_jaxpr(apply)({"w": jnp.ones((2, 2))}, (), jnp.ones((2, 2))))
     assert "f16[2,2] = dot_general" in text
+
+
+def test_the_arguments_are_those_of_fully_shard(tmp_path):
+    """Half precision on the way, shares within a machine, and copies between the two."""
+    path = tmp_path / "default_config.yaml"
+    path.write_text(FSDP1.replace("num_processes: 16", "num_processes: 8"))
+    parts = ja.interop.from_fsdp_config(path)
+    mesh = ja.parallel.make_mesh(parts.mesh_shape)
+
+    def loss_fn(params, model_state, rows):
+        outputs, model_state = apply(params, model_state, rows)
+        return jnp.mean((outputs / 16) ** 2), (model_state, {})
+
+    apply = parts.cast(lambda params, state, x: (x @ params["w"], state))
+    gradients = ja.training.gradients(loss_fn)
+    options = parts.arguments | {"param_persistence_threshold": 0}
+    gradient_fn, placement = ja.parallel.fully_shard(gradients, mesh, **options)
+    tx = ja.optimizers.sgd(0.1)
+    params = {"w": jnp.linspace(-1, 1, 32, dtype=jnp.float32).reshape(8, 4)}
+    scaler = parts.scaler
+    state = ja.training.train_state(params, tx, mesh=mesh, placement=placement, scaler=scaler)
+    assert state.params["w"].sharding.spec == jax.P("data")
+    rows = jnp.linspace(-1, 1, 128, dtype=jnp.float32).reshape(16, 8)
+    alone, _ = ja.training.train_step(gradients, tx, scaler=scaler)(
+        ja.training.train_state(params, tx, scaler=scaler), rows
+    )
+    step = ja.training.train_step(gradient_fn, tx, scaler=scaler)
+    batch = ja.parallel.shard_batch(rows, mesh, axis=("replica", "data"))
+    state, metrics = step(state, batch)
+    assert float(metrics["skipped"]) == 0  # 65536 times these gradients fit
+    expected, found = (np.asarray(each.params["w"]) - params["w"] for each in (alone, state))
+    limit = tol.REDUCED_IN_FLOAT16_OF_MAX * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=limit)
 
 
 @pytest.mark.quick
