@@ -8,8 +8,7 @@
 The default is the file that lectures on ZeRO show: stage 2, float16, Adam. A network of three
 linear layers learns 4,000 digits with it. ``interop.from_deepspeed_config`` reads it, says what
 XLA decides by itself, and returns the parts; ``parts.initialize`` puts them together, as
-``deepspeed.initialize`` does. A number of a file that is not a number of the devices fits no batch:
-``train_batch_size`` is that of all devices together.
+``deepspeed.initialize`` does. ``train_batch_size`` is of all devices together, which divide it.
 
 Expected from the defaults, in half a minute on 2 cores: 3 epochs, over 85 % of the test digits
 right, with a learning rate that is meant for fine-tuning. ``--smoke`` only sees that all runs.

@@ -500,6 +500,23 @@ def test_gradients_are_reduced_when_and_in_what_deepspeed_reduces_them():
 
 
 @pytest.mark.quick
+def test_stage_3_leaves_what_is_small_where_deepspeed_does():
+    mesh = ja.parallel.make_mesh(devices=jax.devices()[:2])
+    shape = jax.ShapeDtypeStruct((300, 300), jnp.float32)
+    key = "stage3_param_persistence_threshold"
+    for zero, place in (
+        ({}, P()),
+        ({key: 90_001}, P()),
+        ({key: "auto"}, P()),
+        ({key: 9}, P("data")),
+    ):
+        config = {"train_batch_size": 8, "zero_optimization": {"stage": 3, **zero}}
+        parts = parts_of(config, 2)
+        _, placement = parts.shard(ja.training.gradients(two_layers), mesh)
+        assert placement("params.w1", shape) == place, zero
+
+
+@pytest.mark.quick
 def test_what_does_not_fit_the_parts_is_refused():
     mesh = ja.parallel.make_mesh(devices=jax.devices()[:2])
     parts = parts_of({"train_batch_size": 8}, 4)

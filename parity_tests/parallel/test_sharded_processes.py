@@ -88,6 +88,7 @@ def check(folder, processes):
 
 
 @pytest.mark.parity
+@pytest.mark.long
 def test_every_kind_ends_where_pytorchs_ends(tmp_path):
     """After 20 steps of AdamW in two processes, of two devices each where they are jaxaccel's."""
     check(tmp_path, 2)
