@@ -10,6 +10,7 @@ import jax
 from jax.sharding import Sharding
 
 from jaxaccel._checked import checked
+from jaxaccel._processes import is_global
 
 
 @checked
@@ -29,7 +30,8 @@ def prefetch_to_device(iterator: Iterable[Any], size: int = 2, sharding: Any = N
             which sends nothing ahead. 2 is double buffering.
         sharding: Where the batches go, as ``jax.device_put`` takes it: a ``NamedSharding`` that
             splits the first axis over the mesh, a device, or None for the default
-            device.
+            device. Of several processes map ``parallel.shard_batch`` over the batches, and leave
+            this out.
 
     Returns:
         An iterator over the same batches in the same order, as ``jax.Array``. An error that
@@ -37,7 +39,7 @@ def prefetch_to_device(iterator: Iterable[Any], size: int = 2, sharding: Any = N
 
     Raises:
         ValueError: ``size`` is not a positive integer, or ``sharding`` lies over several processes
-            (map ``parallel.shard_batch`` over the batches instead); later, from JAX, a batch does
+            (map ``parallel.shard_batch`` over the batches before); later, from JAX, a batch does
             not divide evenly over the devices (``drop_last=True`` of ``batches`` prevents it).
 
     PyTorch:
@@ -60,7 +62,14 @@ def prefetch_to_device(iterator: Iterable[Any], size: int = 2, sharding: Any = N
             "prefetch_to_device: sharding lies over several processes, of which each has only its "
             "own rows; leave it out and map parallel.shard_batch over the batches"
         )
-    return _prefetch((jax.device_put(batch, sharding) for batch in iterator), size)
+    return _prefetch((_sent(batch, sharding) for batch in iterator), size)
+
+
+def _sent(batch: Any, sharding: Any) -> Any:
+    """Start the transfer of a batch, unless it is on the devices of all processes already."""
+    if any(map(is_global, jax.tree.leaves(batch))):
+        return jax.tree.map(lambda leaf: leaf if is_global(leaf) else jax.device_put(leaf), batch)
+    return jax.device_put(batch, sharding)
 
 
 def _prefetch(transfers: Iterator[Any], size: int) -> Iterator:

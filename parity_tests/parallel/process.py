@@ -1,6 +1,7 @@
 """What one of several processes does in ``test_processes``: run as ``python process.py``.
 
-It trains, evaluates and hands in what is refused, and writes what came of it as JSON.
+It trains, evaluates, runs out of rows before the others and hands in what is refused, and writes
+what came of it as JSON. SLURM's variables say who it is.
 """
 
 import json
@@ -69,7 +70,8 @@ def trained(ja, rank, meshes):
         state = ja.training.train_state(params, tx, key=jax.random.key(0), mesh=mesh)
 
         def sharded(epoch, mesh=mesh):
-            return (ja.parallel.shard_batch(own(batch, rank), mesh) for batch in batches)
+            on_mesh = (ja.parallel.shard_batch(own(batch, rank), mesh) for batch in batches)
+            return ja.data.prefetch_to_device(on_mesh)
 
         # The last batch is a short one, and the last process has no row of it.
         rest = {"x": batches[1]["x"][: 3 if rank == 0 else 0]}
@@ -111,6 +113,9 @@ def refused(ja, rank, meshes):
         "rows of two that hold the same": lambda: shard(own(x, rank), meshes["model"]),
         "a mesh of others": lambda: shard(x, ja.parallel.make_mesh(devices=theirs)),
         "other parameters": lambda: ja.parallel.replicate({"w": params["w"] + rank}, mesh),
+        "a state of other parameters": lambda: ja.training.train_state(
+            {"w": params["w"] + rank}, tx, mesh=mesh
+        ),
         "other trees": lambda: ja.parallel.replicate({f"w{rank}": params["w"]}, mesh),
         "local rows to a step": lambda: step(state, own(batch, rank)),
         "a local state to a step": lambda: step(ja.training.train_state(params, tx), batch),
@@ -144,6 +149,97 @@ def refused(ja, rank, meshes):
     return {"texts": texts, "shapes": shapes, "key": jax.random.key_data(keys).tolist()}
 
 
+UNEVEN = ((8, 8, 3), (8, 5))
+"""Rows of each batch of each process: one runs out of them before the other."""
+
+
+def uneven(rank):
+    """Return the batches of a process that has other numbers of rows than the other."""
+    for batch, rows in zip(problem()[1], UNEVEN[rank], strict=False):
+        mine = own(batch, rank)
+        yield {"x": mine["x"][:rows], "y": mine["y"][:rows]}
+
+
+def masked_loss(params, model_state, batch):
+    """Return the mean over the rows that are there, 0 where none is."""
+    import jax.numpy as jnp
+
+    batch, mask = batch
+    errors = (jnp.tanh(batch["x"] @ params["w"]) - batch["y"]) ** 2
+    return jnp.sum(errors * mask) / jnp.maximum(jnp.sum(mask), 1), (model_state, {})
+
+
+WEIGHTS = {
+    "all rows": lambda batch: batch[1].sum(),
+    "processes that have rows": lambda batch: batch[1].any(),
+    "all processes": None,
+}
+"""Who counts how much in the mean over rows that fill up a batch of process."""
+
+
+def joined(ja, rank):
+    """Return the parameters after an epoch with uneven inputs, for each way to count them."""
+    import jax
+
+    by_process = {device.process_index: device for device in jax.devices()}
+    mesh = ja.parallel.make_mesh(devices=[by_process[each] for each in range(PROCESSES)])
+    params, _ = problem()
+    tx, found = ja.optimizers.adamw(lr=LR, weight_decay=WEIGHT_DECAY), {}
+    for name, weight in WEIGHTS.items():
+        gradient_fn = ja.parallel.data_parallel(
+            ja.training.gradients(masked_loss), mesh, mode="shard_map", weight=weight
+        )
+        step = ja.training.train_step(gradient_fn, tx)
+        state = ja.training.train_state(params, tx, mesh=mesh)
+        mine = [*uneven(rank)]
+        for number in range(max(map(len, UNEVEN))):
+            batch = mine[number] if number < len(mine) else {k: v[:0] for k, v in mine[0].items()}
+            filled = ja.data.pad_to_bucket(batch, [ROWS // PROCESSES])
+            state, _ = step(state, ja.parallel.shard_batch(filled, mesh, whole=False))
+        found[name] = state.params["w"].tolist()
+    return found
+
+
+def ddp_model():
+    """Return PyTorch's model, on its own and in DistributedDataParallel, with its optimizer."""
+    import torch
+
+    model = torch.nn.Linear(FEATURES, 1, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor(problem()[0]["w"][None]))
+    model = torch.nn.parallel.DistributedDataParallel(model)
+    return model, torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
+
+
+def joined_by_ddp(rank, by_initial):
+    """Return what PyTorch's ``join`` makes of the uneven inputs."""
+    import torch
+
+    model, optimizer = ddp_model()
+    with model.join(divide_by_initial_world_size=by_initial):
+        for batch in uneven(rank):
+            optimizer.zero_grad()
+            errors = torch.tanh(model(torch.tensor(batch["x"]))[:, 0]) - torch.tensor(batch["y"])
+            (errors**2).mean().backward()
+            optimizer.step()
+    return model.module.weight[0].tolist()
+
+
+def rows_by_ddp(steps):
+    """Return the parameters after steps on the whole of what there is, in one process."""
+    import torch
+
+    weight = torch.tensor(problem()[0]["w"], requires_grad=True)
+    optimizer = torch.optim.AdamW([weight], lr=LR, weight_decay=WEIGHT_DECAY)
+    for number in range(steps):
+        parts = [[*uneven(rank)][number : number + 1] for rank in range(PROCESSES)]
+        x, y = (torch.cat([torch.tensor(part[0][name]) for part in parts if part]) for name in "xy")
+        optimizer.zero_grad()
+        ((torch.tanh(x @ weight) - y) ** 2).mean().backward()
+        optimizer.step()
+    return weight.tolist()
+
+
 def by_ddp(rank, store):
     """Return the same of PyTorch's DistributedDataParallel, with the losses of whole batches."""
     import torch
@@ -151,12 +247,8 @@ def by_ddp(rank, store):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{store}", rank=rank, world_size=PROCESSES
     )
-    params, batches = problem()
-    model = torch.nn.Linear(FEATURES, 1, bias=False, dtype=torch.float64)
-    with torch.no_grad():
-        model.weight.copy_(torch.tensor(params["w"][None]))
-    model = torch.nn.parallel.DistributedDataParallel(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
+    _, batches = problem()
+    model, optimizer = ddp_model()
     losses = []
     for batch in batches:
         mine = own(batch, rank)
@@ -170,15 +262,24 @@ def by_ddp(rank, store):
         losses.append(loss.item() / PROCESSES)
     rows = torch.cat([torch.tensor(batches[0]["x"]), torch.tensor(batches[1]["x"][:3])])
     prediction = model.module(rows).mean().item()
+    sampler = torch.utils.data.DistributedSampler(range(11), seed=3)
+    sampler.set_epoch(2)
+    uneven = {
+        "all rows": rows_by_ddp(max(map(len, UNEVEN))),
+        "processes that have rows": joined_by_ddp(rank, by_initial=False),
+        "all processes": joined_by_ddp(rank, by_initial=True),
+    }
     torch.distributed.destroy_process_group()
     return {
         "params": model.module.weight[0].tolist(),
         "loss": losses,
         "prediction": prediction,
+        "joined": uneven,
+        "order": [*sampler],
     }
 
 
-def main(rank, port, path):
+def main(path):
     import jax
 
     jax.config.update("jax_platforms", "cpu")
@@ -186,7 +287,7 @@ def main(rank, port, path):
     jax.config.update("jax_enable_x64", True)
     import jaxaccel as ja
 
-    ja.parallel.initialize(f"127.0.0.1:{port}", PROCESSES, rank, timeout=60)
+    rank = ja.parallel.initialize(timeout=60).process_id
     meshes = {
         "data": ja.parallel.make_mesh(),
         "explicit": jax.make_mesh((PROCESSES * DEVICES,), ("data",)),
@@ -195,6 +296,8 @@ def main(rank, port, path):
     found = {
         "trained": trained(ja, rank, meshes),
         "refused": refused(ja, rank, meshes),
+        "joined": joined(ja, rank),
+        "order": ja.data.distributed_sampler(range(11), seed=3, epoch=2).tolist(),
         "ddp": by_ddp(rank, f"{path}.store"),
     }
     with open(f"{path}.{rank}.json", "w", encoding="utf-8") as file:
@@ -203,4 +306,4 @@ def main(rank, port, path):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(sys.argv[1])

@@ -26,14 +26,19 @@ def found_in(folder):
         port = str(free.getsockname()[1])
     root = str(Path(ja.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": root, "JAX_PLATFORMS": "cpu"}
+    slurm = {
+        "SLURM_JOB_ID": "17",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": str(process.PROCESSES),
+        "JAX_COORDINATOR_PORT": port,
+    }
     logs = [folder / f"log.{rank}" for rank in range(process.PROCESSES)]
     running = []
     for rank, log in enumerate(logs):
-        command = [sys.executable, process.__file__, str(rank), port, str(folder / "found")]
+        command = [sys.executable, process.__file__, str(folder / "found")]
+        own = environment | slurm | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)}
         with log.open("w") as out:
-            running.append(
-                subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
-            )
+            running.append(subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=own))
     try:
         codes = [each.wait(SECONDS) for each in running]
     except subprocess.TimeoutExpired:
@@ -59,6 +64,7 @@ REFUSED = {
     "rows of two that hold the same": ["processes 0 and 1", "give both the same"],
     "a mesh of others": ["has no device in the mesh", "make the mesh of the devices of all"],
     "other parameters": ["['w']", "same seed in every process"],
+    "a state of other parameters": ["[0]['w']", "same seed in every process"],
     "other trees": ["trees of different structures"],
     "local rows to a step": ["batch['x'] ", "shard_batch(batch, mesh)"],
     "a local state to a step": ["state.", "train_state(..., mesh=mesh)"],
@@ -76,6 +82,16 @@ def test_own_rows_of_each_process_are_one_batch(tmp_path):
         for run, ours in of_process["trained"].items():
             assert ours == found[0]["trained"][run]
             _check_run(run, ours, of_process["ddp"])
+        for way, ours in of_process["joined"].items():
+            np.testing.assert_allclose(
+                ours,
+                of_process["ddp"]["joined"][way],
+                rtol=tol.DEVICES_FLOAT64_OF_MAX,
+                err_msg=way,
+            )
+        ways = of_process["joined"]
+        assert len({tuple(ways[way]) for way in process.WEIGHTS}) == 3  # they do differ
+        assert of_process["order"] == of_process["ddp"]["order"]
         assert set(of_process["trained"]) == set(process.RUNS)
         _check_texts(rank, of_process["refused"]["texts"])
         _check_batches(of_process["refused"])
