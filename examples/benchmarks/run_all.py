@@ -51,6 +51,7 @@ OTHERS = {
     "autocast": "autocast.py",
     "checkpointing": "checkpointing.py",
     "compile_for": "compile_for.py",
+    "process_failures": "process_failures.py",
     "step_time": "step_time.py",
     "sparse_adam": "sparse_adam.py",
     "schedule_drift": "schedule_drift.py",

@@ -17,6 +17,7 @@ _EXTRAS = {
     "aot": ("libtpu", "tyro"),
     "aot-gpu": ("jax-cuda12-plugin", "jax-cuda12-pjrt"),
     "examples": ("matplotlib", "rich", "tyro"),
+    "ray": ("ray", "matplotlib", "rich", "tyro"),
     "twins": ("torch", "matplotlib", "rich", "tyro"),
 }
 """Extra -> packages that it brings."""

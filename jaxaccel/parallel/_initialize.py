@@ -15,6 +15,8 @@ from jaxaccel.parallel._cluster import Cluster, checked_address, cluster_of
 from jaxaccel.parallel._meeting import meet
 from jaxaccel.parallel._watch import check_seconds, watch
 
+_CPU_THREADS = 32
+
 
 @checked
 def initialize(
@@ -35,7 +37,8 @@ def initialize(
     Kubernetes job or JobSet. Where ``MASTER_ADDR`` and ``MASTER_PORT`` alone are set, they say
     where process 0 is, and the scheduler who is who. Without any of it the script runs as one
     process. From then on a process that dies, is stopped or raises ends the run everywhere, with a
-    message that names it; :func:`watchdog` does so for one that hangs.
+    message that names it; :func:`watchdog` does so for one that hangs. On CPUs JAX is given more
+    threads (``NPROC``) and waits for each step (``jax_cpu_enable_async_dispatch``): it can deadlock.
 
     Args:
         coordinator_address: Host and port of process 0, as all others reach it.
@@ -86,6 +89,7 @@ def initialize(
     if found.num_processes == 1:
         return found
     links = meet(found, timeout)
+    _give_cpu_threads()
     jax.distributed.initialize(
         found.coordinator_address,
         found.num_processes,
@@ -166,6 +170,16 @@ def _completed(found: Cluster, timeout: float) -> Cluster:
             f"{address!r}, num_processes={count}, process_id={process}; give all three"
         )
     return found._replace(coordinator_address=address, num_processes=count, process_id=process)
+
+
+def _give_cpu_threads() -> None:
+    """Let the CPU's collectives not wait for each other.
+
+    Each blocks a thread, and those of several devices and steps are more than there are cores: of
+    eight runs of two processes with two devices each, four stood still.
+    """
+    os.environ.setdefault("NPROC", str(max(os.cpu_count() or 1, _CPU_THREADS)))
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def _has_tpu() -> bool:

@@ -82,6 +82,8 @@ def _watched(timeout: float, startup: float) -> Iterator[Callable[..., None]]:
             says["saved_at"], says["saved"] = time.time(), os.fspath(saved)
         says["limit"] = timeout if next_within is None else next_within
         says["beats"] += 1
+        if saved is not None:
+            say(found)  # at once: it shall be known if this process dies in the next step
 
     beat(next_within=startup)
     try:

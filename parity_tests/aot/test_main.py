@@ -81,4 +81,4 @@ def test_info_is_json_on_request():
     found = json.loads(done.stdout)
     assert found["devices"][0]["platform"] == "cpu"
     assert found["versions"]["jax"]
-    assert {"aot", "aot-gpu", "examples", "twins"} == set(found["extras"])
+    assert {"aot", "aot-gpu", "examples", "ray", "twins"} == set(found["extras"])
