@@ -37,8 +37,8 @@ def initialize(
     Kubernetes job or JobSet. Where ``MASTER_ADDR`` and ``MASTER_PORT`` alone are set, they say
     where process 0 is, and the scheduler who is who. Without any of it the script runs as one
     process. From then on a process that dies, is stopped or raises ends the run everywhere, with a
-    message that names it; :func:`watchdog` does so for one that hangs. On CPUs JAX is given more
-    threads (``NPROC``) and waits for each step (``jax_cpu_enable_async_dispatch``): it can deadlock.
+    message that names it; :func:`watchdog` does so for one that hangs. On CPUs JAX gets more
+    threads (``NPROC``) and waits for steps (``jax_cpu_enable_async_dispatch``): it can deadlock.
 
     Args:
         coordinator_address: Host and port of process 0, as all others reach it.
