@@ -36,7 +36,7 @@ html_math_renderer = "mathml"
 # Every cross reference must lead somewhere; only what is not ours is printed as it is.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(jax|jnp|np|numpy|optax|nnx|os|re)\.[\w.]+"),
+    ("py:.*", r"(jax|jnp|np|numpy|optax|nnx|os|re|contextlib)\.[\w.]+"),
     ("py:.*", r"AbstractMesh|Any|Callable|Iterable|Iterator|Literal|Mapping|Mesh|Path|Sequence"),
     ("py:.*", r"int|float|str|bool|dict|list|tuple|None"),
     ("py:class", r"MLP|SimpleCNN|ResNet|DepthwiseCNN|VisionTransformer|LSTMClassifier|GPT"),

@@ -26,7 +26,7 @@ def watchdog(
     collective. Deaths, silence and exceptions are seen without it (:func:`initialize`).
 
     Args:
-        timeout: Seconds from one beat to the next; the run ends at most two seconds later.
+        timeout: Seconds from one beat to the next; the run ends a second or two later.
         startup: Seconds to the first beat: a compilation takes its time.
 
     Returns:

@@ -76,6 +76,40 @@ def test_the_status_is_that_of_the_first_that_failed(capfd):
         assert "os.environ" not in text or "[2] 2\n" in out
 
 
+ALONE = """
+import time
+import jaxaccel as ja
+with ja.parallel.watchdog(timeout=60):
+    with ja.parallel.watchdog(timeout=0.1, startup=60) as beat:
+        beat(3, saved="run/3", next_within=60)
+        time.sleep(1.2)
+    time.sleep(1.2)  # of this one there are 60 seconds again
+time.sleep(1.2)  # and here nobody is in a hurry
+print("well")
+with ja.parallel.watchdog(timeout=0.1) as beat:
+    beat(4)
+    time.sleep(60)
+"""
+
+
+def test_one_process_has_a_watchdog_too(capfd):
+    """The time is from beat to beat, as each says, and only inside."""
+    begin = time.monotonic()
+    assert ja.parallel.launch([sys.executable, "-c", ALONE], 1) == 75
+    assert time.monotonic() - begin < 40
+    out, err = capfd.readouterr()
+    assert out == "[0] well\n"
+    assert re.search(
+        r"process 0 of 1 hangs: no step for \d s, since when it is at <string>:13", err
+    )
+    assert "its last step was 4; the last save: none was told\n" in err
+    with ja.parallel.watchdog() as beat:
+        begin = time.perf_counter()
+        for step in range(10_000):
+            beat(step)
+        assert (time.perf_counter() - begin) / 10_000 < 20e-6
+
+
 @pytest.mark.quick
 def test_signals_are_handed_on_and_nothing_is_left(tmp_path):
     """A process that was told to end may say goodbye; if the launcher is killed, all are."""
