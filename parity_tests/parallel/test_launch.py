@@ -83,6 +83,7 @@ with ja.parallel.watchdog(timeout=60):
     with ja.parallel.watchdog(timeout=0.1, startup=60) as beat:
         beat(3, saved="run/3", next_within=60)
         time.sleep(1.2)
+        beat(3)
     time.sleep(1.2)  # of this one there are 60 seconds again
 time.sleep(1.2)  # and here nobody is in a hurry
 print("well")
@@ -100,7 +101,7 @@ def test_one_process_has_a_watchdog_too(capfd):
     out, err = capfd.readouterr()
     assert out == "[0] well\n"
     assert re.search(
-        r"process 0 of 1 hangs: no step for \d s, since when it is at <string>:13", err
+        r"process 0 of 1 hangs: no step for \d s, since when it is at <string>:14", err
     )
     assert "its last step was 4; the last save: none was told\n" in err
     with ja.parallel.watchdog() as beat:
@@ -119,7 +120,7 @@ def test_signals_are_handed_on_and_nothing_is_left(tmp_path):
         "def leave(*_):\n"
         "    print('goodbye'); sys.exit(3)\n"
         "signal.signal(signal.SIGTERM, leave)\n"
-        "child = subprocess.Popen(['sleep', '1000'])\n"
+        "child = subprocess.Popen(['sh', '-c', 'trap \"\" TERM; exec sleep 1000'])\n"
         "print('pid', os.getpid(), child.pid); time.sleep(1000)\n"
     )
     for number, status in ((signal.SIGTERM, 143), (signal.SIGKILL, -9)):
