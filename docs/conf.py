@@ -42,7 +42,7 @@ nitpick_ignore_regex = [
     ("py:class", r"MLP|SimpleCNN|ResNet|DepthwiseCNN|VisionTransformer|LSTMClassifier|GPT"),
     (
         "py:class",
-        r"StateT|WholeTransformation|Layout|Compiled|Checkpoint|Counted|Placement|Mode|Strategy",
+        r"StateT|WholeTransformation|Layout|Compiled|Checkpoint|Counted|Placement|Mode|Strategy|Lowered|PartitionSpec",
     ),
     ("py:class", r"AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase"),
 ]

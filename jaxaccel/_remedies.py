@@ -38,6 +38,9 @@ LEFT_OUT = {
 }
 """PyTorch's words that are no argument of anything here -> what to do instead."""
 
+_DTYPES = "say param_dtype= and reduce_dtype=, or wrap the model: precision.cast(apply, policy)"
+_UNWRAPPED = "leave it out: each array is gathered where it is used"
+
 WHERE = {
     "params": {"-> Transformation": _STATE},
     "parameters": {"-> Transformation": _STATE},
@@ -68,6 +71,13 @@ WHERE = {
     },
     "key": {"rngs": "say rngs=nnx.Rngs(key)"},
     "learning_rate": {"lr": "say lr="},
+    "sharding_strategy": {"strategy": "say strategy='FULL_SHARD'"},
+    "mixed_precision": {"param_dtype": _DTYPES},
+    "mp_policy": {"param_dtype": _DTYPES},
+    "auto_wrap_policy": {"param_persistence_threshold": _UNWRAPPED},
+    "ignored_modules": {"param_persistence_threshold": _UNWRAPPED},
+    "use_orig_params": {"param_persistence_threshold": _UNWRAPPED},
+    "device_mesh": {"mesh": "say mesh="},
 }
 """Words -> what of a function they are left out beside -> what to do instead; {0} is the function.
 

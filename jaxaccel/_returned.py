@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from jaxaccel._check_trees import check_arrays, check_gradients
+from jaxaccel._spread import spread_of, with_spread
 from jaxaccel._tree import brief, path_name
 from jaxaccel._types import GradientFunction, Gradients, Params
 
@@ -24,7 +25,7 @@ def checked_gradients(taker: str, gradient_fn: GradientFunction) -> GradientFunc
         check_model_state("the gradient function", found.model_state, model_state)
         return found
 
-    return gradient_fn_checked
+    return with_spread(gradient_fn_checked, spread_of(gradient_fn))
 
 
 def _check_gradients(taker: str, found: Any) -> None:

@@ -10,6 +10,7 @@ from jax.sharding import AbstractMesh, Mesh
 from jaxaccel._checked import checked_but
 from jaxaccel._functions import check_function, check_gradient_function
 from jaxaccel._returned import checked_gradients
+from jaxaccel._spread import check_not_spread
 from jaxaccel._types import AxisName, GradientFunction
 from jaxaccel.parallel._modes import by_pmap, by_shard_map, by_sharding
 from jaxaccel.parallel._on_mesh import on_mesh
@@ -103,6 +104,7 @@ def data_parallel(
     if weight is not None:
         check_function("data_parallel", "weight", weight, "(batch) -> number", 1)
     axes = known_axes(mesh, axis)
+    check_not_spread("data_parallel", gradient_fn, axes)
     gradient_fn = checked_gradients("data_parallel", gradient_fn)
     if mode == "jit":
         run = by_sharding(gradient_fn, mesh, axes)

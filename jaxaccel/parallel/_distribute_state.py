@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked_but
 from jaxaccel._functions import check_function
 from jaxaccel._types import Placement
 from jaxaccel.parallel._mesh import check_is_here, check_mesh
-from jaxaccel.parallel._placement import put
+from jaxaccel.parallel._placement import place_of, put
 
 
 @checked_but("state", "placement")
@@ -62,7 +62,7 @@ def distribute_state(state: Any, mesh: Mesh, placement: Placement) -> Any:
         return put(state, mesh, placement)
 
     def place(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
-        where = NamedSharding(mesh, placement(path, leaf))
+        where = place_of(path, leaf, mesh, placement)
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
 
     return jax.tree_util.tree_map_with_path(place, state)

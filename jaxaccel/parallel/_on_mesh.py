@@ -15,8 +15,9 @@ from jaxaccel._donated import check_not_donated
 from jaxaccel._keys import check_random_key
 from jaxaccel._processes import MAKE_GLOBAL, check_global
 from jaxaccel._rows import row_axes
+from jaxaccel._spread import Spread, with_spread
 from jaxaccel._tracing import is_tracing
-from jaxaccel._types import GradientFunction, Gradients, Params
+from jaxaccel._types import GradientFunction, Gradients, Params, Placement
 from jaxaccel.parallel._per_device import check_keys
 from jaxaccel.parallel._placement import check_batch_divides
 
@@ -27,8 +28,12 @@ def on_mesh(
     axes: tuple[str, ...],
     mode: str,
     batch_axes: Any,
+    placement: Placement | None = None,
 ) -> GradientFunction:
-    """Return ``run(rows, params, model_state, batch, scale, key)`` as a gradient function."""
+    """Return ``run(rows, params, model_state, batch, scale, key)`` as a gradient function.
+
+    ``placement`` says where it expects the arrays of a state.
+    """
 
     @jax.jit
     def compiled(params: Params, model_state: Any, batch: Any, scale: Any, key: Any) -> Gradients:
@@ -53,7 +58,7 @@ def on_mesh(
         with _entered(mesh, mode, leaves):
             return compiled(params, model_state, batch, loss_scale, key)
 
-    return parallel
+    return with_spread(parallel, Spread(axes, placement))
 
 
 def _entered(mesh: Mesh | AbstractMesh, mode: str, leaves: list[Any]) -> Any:

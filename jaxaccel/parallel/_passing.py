@@ -55,10 +55,10 @@ def passed_by(equation: Any, want: Want) -> Want | None:
         places = (permutation.index(d) for d in range(len(permutation)))
         return want._replace(split=tuple(want.split[place] for place in places))
     if name == "convert_element_type":
-        (old,), (new,) = equation.invars, equation.outvars
-        widens = jnp.promote_types(old.aval.dtype, new.aval.dtype) == new.aval.dtype
-        is_floating = jnp.issubdtype(old.aval.dtype, jnp.inexact)
-        return want._replace(dtype=want.dtype or new.aval.dtype) if widens and is_floating else None
+        old, new = (v.aval.dtype for v in (*equation.invars, *equation.outvars))
+        is_floating = jnp.issubdtype(old, jnp.floating) and jnp.issubdtype(new, jnp.floating)
+        widens = is_floating and new.itemsize > old.itemsize
+        return want._replace(dtype=want.dtype or new) if widens else None
     return want if name in _ON_EACH else None
 
 

@@ -14,9 +14,11 @@ from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked, checked_but
 from jaxaccel._processes import is_global, shared_array
 from jaxaccel._rows import count_rows, row_axes
+from jaxaccel._tree import path_name
 from jaxaccel._types import AxisName, Placement
 from jaxaccel.parallel._agreement import check_rows, check_same_values
 from jaxaccel.parallel._mesh import check_is_here, check_mesh
+from jaxaccel.parallel._sharding_rules import check_spec
 
 
 @checked
@@ -127,7 +129,7 @@ def put(tree: Any, mesh: Mesh, placement: Placement) -> Any:
         check_same_values(tree, mesh)
 
     def place(path: Any, leaf: Any) -> Any:
-        where = NamedSharding(mesh, placement(path, leaf))
+        where = place_of(path, leaf, mesh, placement)
         if mesh.is_multi_process:
             return shared_array(jnp.copy(leaf) if is_global(leaf) else leaf, where, True)
         if isinstance(leaf, np.ndarray):  # to each device its part; nothing is whole on one
@@ -136,6 +138,14 @@ def put(tree: Any, mesh: Mesh, placement: Placement) -> Any:
         return jax.device_put(jnp.copy(leaf), where)
 
     return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def place_of(path: Any, leaf: Any, mesh: Mesh, placement: Placement) -> NamedSharding:
+    """Return where a placement says that an array lives, checked."""
+    name, shape = path_name(path), jnp.shape(leaf)
+    spec = placement(name, leaf)
+    check_spec("placement", name, shape, spec, mesh)
+    return NamedSharding(mesh, spec)
 
 
 def known_axes(mesh: Mesh | AbstractMesh, axis: AxisName) -> tuple[str, ...]:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxaccel._functions import check_function, check_gradient_function
 from jaxaccel._returned import checked_gradients
+from jaxaccel._spread import check_not_spread
 from jaxaccel._tree import is_none, path_name
 from jaxaccel._types import AxisName, GradientFunction, Gradients, Params, Placement
 from jaxaccel.parallel._gathered_at_use import Reader
@@ -70,6 +72,7 @@ def sharded(
     """Return the gradient function for a state in shares, and where its arrays live."""
     check_gradient_function(name, gradient_fn)
     axes = _checked(name, mesh, options)
+    check_not_spread(name, gradient_fn, axes)
     rules = Rules(mesh, known_axes(mesh, options.axis), options.rules, options.threshold)
     gradient_fn = checked_gradients(name, gradient_fn)
     devices = math.prod(mesh.shape[axis] for axis in axes)
@@ -100,8 +103,8 @@ def sharded(
         found = by_sharding(of_all_rows, mesh, axes)(rows, params, *others)
         return found._replace(grads=_split(found.grads, of_params, mesh))
 
-    found = on_mesh(run, mesh, axes, options.mode, options.batch_axes)
-    return found, placement_of(rules, stage.fields)
+    placement = placement_of(rules, stage.fields)
+    return on_mesh(run, mesh, axes, options.mode, options.batch_axes, placement), placement
 
 
 def _split(grads: Any, splits: list[Split], mesh: Any) -> Any:
@@ -154,6 +157,12 @@ def _checked(name: str, mesh: Any, options: Options) -> tuple[str, ...]:
             raise ValueError(
                 "weight is for mode='shard_map', got mode='jit', in which the loss is that of all "
                 "rows and devices have no mean of their own; leave it out"
+            )
+    for argument in ("param_dtype", "reduce_dtype"):
+        dtype = getattr(options, argument)
+        if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(
+                f"{argument} must be a floating-point dtype such as jnp.bfloat16, got {dtype!r}"
             )
     if options.threshold < 0:
         raise ValueError(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from jaxaccel._tree import path_name
+
+LARGE = 100_000
+"""Numbers from which on it is said that an array cannot be split."""
 
 
 class Rules(NamedTuple):
@@ -31,43 +35,49 @@ class Rules(NamedTuple):
         shape = tuple(shape)
         found = None if self.own is None else self.own(path, shape)
         if found is not None:
-            self._check(path, shape, found)
+            check_spec("rules", path, shape, found, self.mesh)
             return found
         devices = math.prod(self.mesh.shape[name] for name in self.axes)
         fitting = [place for place, size in enumerate(shape) if size and size % devices == 0]
         if devices == 1 or not fitting or math.prod(shape) < self.threshold:
+            if devices > 1 and math.prod(shape) >= LARGE and math.prod(shape) >= self.threshold:
+                warnings.warn(
+                    f"{path}, of shape {shape}, stays whole on each of {devices} devices, which "
+                    "divide none of its dimensions; a multiple of their number would be split",
+                    stacklevel=2,
+                )
             return PartitionSpec()
         longest = max(fitting, key=lambda place: (shape[place], -place))
         names: Any = self.axes if len(self.axes) > 1 else "".join(self.axes)
         return PartitionSpec(*[None] * longest, names)
 
-    def _check(self, path: str, shape: tuple[int, ...], found: Any) -> None:
-        """Raise unless a user's rule returned a placement that the array can have."""
-        if not isinstance(found, PartitionSpec):
-            raise TypeError(
-                "rules must return a jax.sharding.PartitionSpec, or None for the default rule; got "
-                f"{found!r} for {path!r}"
-            )
-        if len(found) > len(shape):
+
+def check_spec(who: str, name: str, shape: Sequence[int], spec: Any, mesh: Any) -> None:
+    """Raise unless a function of the user's returned a placement that an array can have."""
+    if not isinstance(spec, PartitionSpec):
+        raise TypeError(
+            f"{who} must return a jax.sharding.PartitionSpec, got {spec!r} for {name!r}; write "
+            "PartitionSpec('data', None), or PartitionSpec() for everywhere"
+        )
+    if len(spec) > len(shape):
+        raise ValueError(
+            f"{who} gives {name!r}, of shape {tuple(shape)}, the placement {spec}, which has more "
+            f"entries than the array has dimensions; return at most {len(shape)}"
+        )
+    for size, entry in zip(shape, spec, strict=False):
+        names = (entry,) if isinstance(entry, str) else tuple(entry or ())
+        unknown = [axis for axis in names if axis not in mesh.shape]
+        if unknown:
             raise ValueError(
-                f"rules gives {path!r}, of shape {shape}, the placement {found}, which has more "
-                f"entries than the array has dimensions; return at most {len(shape)}"
+                f"{who} gives {name!r} the placement {spec}, and the mesh has axes "
+                f"{tuple(mesh.shape)}; name one of them instead of {unknown[0]!r}"
             )
-        for size, entry in zip(shape, found, strict=False):
-            names = (entry,) if isinstance(entry, str) else tuple(entry or ())
-            unknown = [name for name in names if name not in self.mesh.shape]
-            if unknown:
-                raise ValueError(
-                    f"rules gives {path!r} the placement {found}, and the mesh has axes "
-                    f"{tuple(self.mesh.shape)}; name one of them instead of {unknown[0]!r}"
-                )
-            parts = math.prod(self.mesh.shape[name] for name in names)
-            if size % parts:
-                raise ValueError(
-                    f"rules splits {path!r}, of shape {shape}, over {parts} devices, "
-                    f"which do not divide its dimension of {size}; return a placement that fits, "
-                    "or None for the default rule, which leaves such a dimension whole"
-                )
+        parts = math.prod(mesh.shape[axis] for axis in names)
+        if size % parts:
+            raise ValueError(
+                f"{who} splits {name!r}, of shape {tuple(shape)}, over {parts} devices, which do "
+                f"not divide its dimension of {size}; return a placement that fits"
+            )
 
 
 def placement_of(rules: Rules, fields: Sequence[str]) -> Callable[[Any, Any], PartitionSpec]:

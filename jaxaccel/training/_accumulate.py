@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from jaxaccel._rows import (
     share_of_gradient,
     share_of_metric,
 )
+from jaxaccel._spread import spread_of, with_spread
 from jaxaccel._tree import is_none
 from jaxaccel._types import Count, GradientFunction, Gradients, Params
 
@@ -138,7 +140,7 @@ def accumulate(
         metrics = {name: metric / steps for name, metric in total.metrics.items()}
         return Gradients(grads, total.model_state, metrics)
 
-    return accumulated
+    return with_spread(accumulated, spread_of(gradient_fn))
 
 
 def _parts(batch: Any, batch_axes: Any, steps: int, weight: Any) -> tuple[Any, Any]:
@@ -147,9 +149,13 @@ def _parts(batch: Any, batch_axes: Any, steps: int, weight: Any) -> tuple[Any, A
     axes = row_axes(batch, batch_axes)
     rows = count_rows(batch, axes)
     if rows is not None and rows % steps:
+        devices = _devices_of(leaves)
+        whose = f"a batch of {rows}"
+        if devices > 1:
+            whose = f"a device's {rows} of {rows * devices} rows"
         raise ValueError(
-            f"a batch of {rows} cannot be split into {steps} accumulation steps; drop the last, "
-            f"smaller batch or choose a multiple of {steps}"
+            f"{whose} cannot be split into {steps} accumulation steps; drop the last, smaller "
+            f"batch or choose a multiple of {steps * devices}"
         )
     places = [None if axis is None else axis + 1 for axis in axes]
     strided = [
@@ -176,6 +182,12 @@ def _parts(batch: Any, batch_axes: Any, steps: int, weight: Any) -> tuple[Any, A
     )
     weights = of_parts(strided)
     return part_at, seeds_of(weights, jnp.sum(weights), steps)
+
+
+def _devices_of(leaves: list[Any]) -> int:
+    """Return how many devices share a batch, of which these are the rows of one."""
+    axes = {axis for leaf in leaves for axis in jax.typeof(leaf).manual_axis_type.varying}
+    return math.prod(map(jax.lax.axis_size, axes))
 
 
 def _run_all(

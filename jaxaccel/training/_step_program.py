@@ -101,7 +101,8 @@ def _warn_of_move(before: Sequence[Any], after: Sequence[Any]) -> None:
             warnings.warn(
                 f"the state was on no mesh and came back on {leaf.sharding}, for which the next "
                 "step is compiled once more; put it there at the start: "
-                "training.train_state(..., mesh=mesh)",
+                "training.train_state(..., mesh=mesh), with placement=placement where fully_shard "
+                "or zero returned one",
                 stacklevel=5,
             )
             return

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding
-from jax.tree_util import GetAttrKey
+from jax.sharding import Mesh
 
 from jaxaccel._check_packed import check_elementwise
 from jaxaccel._check_trees import check_arrays
@@ -138,9 +137,7 @@ def _initial(
     if mesh is None or placement is None:
         return tx.init(params)
 
-    def where(path: Any, leaf: Any) -> NamedSharding:
-        return NamedSharding(mesh, placement((GetAttrKey("opt_state"), *path), leaf))
-
-    shapes = jax.eval_shape(tx.init, params)
-    places = jax.tree_util.tree_map_with_path(where, shapes)
+    shapes = {"opt_state": jax.eval_shape(tx.init, params)}
+    placed = distribute_state(shapes, mesh, placement)["opt_state"]
+    places = jax.tree.map(lambda leaf: leaf.sharding, placed)
     return jax.jit(tx.init, out_shardings=places)(params)

@@ -17,6 +17,7 @@ from jaxaccel._functions import check_gradient_function, check_transformation
 from jaxaccel._math import widest
 from jaxaccel._processes import MAKE_GLOBAL, check_global
 from jaxaccel._returned import checked_gradients
+from jaxaccel._spread import spread_of, warn_of_whole_arrays
 from jaxaccel._tree import next_step, unmoved_like
 from jaxaccel._types import GradientFunction, Gradients, Params, Step, Updates
 from jaxaccel.precision import GradScaler
@@ -156,7 +157,14 @@ def train_step(
         metrics |= {"loss_scale": state.scaler.scale, "skipped": found_inf.astype(jnp.float32)}
         return _stepped_or_skipped(scaling, new_state, state, found_inf), metrics
 
-    compiled = compiled_for_leaves(run, donate, None if is_scaled else warn_of_float16)
+    spread = spread_of(gradient_fn)
+
+    def look(state: TrainState, program: Any) -> None:
+        warn_of_whole_arrays(state, spread and spread.placement)
+        if not is_scaled:
+            warn_of_float16(state, program)
+
+    compiled = compiled_for_leaves(run, donate, look)
 
     def step(state: TrainState, batch: Any, **extra: Any) -> tuple[TrainState, Any]:
         check_step_arguments(state, batch, extra)

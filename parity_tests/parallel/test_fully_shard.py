@@ -475,6 +475,8 @@ WRONG = {
     "mode": ({"mode": "pmap"}, "mode must be 'shard_map' or 'jit', got 'pmap'"),
     "weight": ({"mode": "jit", "weight": jnp.sum}, "weight is for mode='shard_map'"),
     "threshold": ({"param_persistence_threshold": -1}, "param_persistence_threshold must be"),
+    "dtype": ({"param_dtype": jnp.int32}, "param_dtype must be a floating-point dtype"),
+    "torch's word": ({"sharding_strategy": 1}, "say strategy='FULL_SHARD'"),
     "stage": ({"stage": 4}, "ZeRO has the stages 0, 1, 2 and 3, got stage=4"),
     "a truth": ({"stage": True}, "argument 'stage' must be int, not bool"),
 }
@@ -508,5 +510,43 @@ def test_what_is_wrong_is_named_with_its_remedy():
     for name, (rules, text) in RULES.items():
         _, placement = ja.parallel.fully_shard(plain, mesh, rules=rules)
         assert text in refusal(placement, "params.w", jnp.ones((3, 4))), name
+    spread, _ = ja.parallel.fully_shard(plain, mesh)
+    accumulated = ja.training.accumulate(spread, 2)
+    for again in (ja.parallel.fully_shard, ja.parallel.data_parallel):
+        assert "mesh axis 'data' already" in refusal(again, accumulated, mesh)
+    for spec, text in (("data", "placement must return"), (PartitionSpec("rows"), "'rows'")):
+        found = refusal(
+            ja.parallel.distribute_state, {"w": jnp.ones((4, 4))}, mesh, lambda p, a, s=spec: s
+        )
+        assert text in found, found
     with pytest.raises(ValueError, match="placement needs the mesh that it speaks of"):
         ja.training.train_state({}, ja.optimizers.sgd(), placement=lambda path, array: None)
+
+
+def test_a_state_that_is_whole_is_warned_of():
+    """Without its placement a step works, and saves nothing; nor does an array of odd sizes."""
+    mesh = ja.parallel.make_mesh()
+
+    def loss_fn(params, model_state, batch):
+        return jnp.mean((batch @ params["w"]) ** 2), (model_state, {})
+
+    gradient_fn, placement = ja.parallel.fully_shard(ja.training.gradients(loss_fn), mesh)
+    tx = ja.optimizers.sgd(0.1)
+    step = ja.training.train_step(ja.training.accumulate(gradient_fn, 1), tx)
+    params, batch = {"w": jnp.ones((64, 32))}, ja.parallel.shard_batch(jnp.ones((8, 64)), mesh)
+    with pytest.warns(UserWarning, match=r"params.w is whole on each of 8 devices.*placement="):
+        step(ja.training.train_state(params, tx, mesh=mesh), batch)
+    step = ja.training.train_step(gradient_fn, tx)
+    step(ja.training.train_state(params, tx, mesh=mesh, placement=placement), batch)
+    with pytest.warns(UserWarning, match="stays whole on each of 8 devices"):
+        placement("params.w", jax.ShapeDtypeStruct((333, 333), jnp.float32))
+
+
+def test_rows_that_parts_do_not_divide_are_those_of_all_devices():
+    mesh = ja.parallel.make_mesh()
+    parts = ja.training.accumulate(ja.training.gradients(stack_loss), 4)
+    gradient_fn, _ = ja.parallel.fully_shard(parts, mesh)
+    params, _, batch, _ = of_zoo()
+    batch = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 3)[:40], batch)
+    with pytest.raises(ValueError, match=r"a device's 5 of 40 rows .* choose a multiple of 32"):
+        gradient_fn(params, (), ja.parallel.shard_batch(batch, mesh))
