@@ -121,12 +121,15 @@ def once(fault: str, whose: int, timeout: float) -> tuple[float, dict[int, int],
     for rank, status in re.findall(r"rank (\d+) (-?\d+)", others[1] if others else ""):
         statuses[int(rank)] = int(status)
     seconds = ended - float(begin[1])
-    named = re.findall(
-        rf"\[(\d)\] jaxaccel watchdog: process {whose} of {PROCESSES} (.*)\n"
-        rf"\[\d\]   its last step was {AT_STEP - 1}; the last save: run/{AT_STEP - 1}\n",
-        done.stderr,
+    message = re.compile(
+        rf"jaxaccel watchdog: process {whose} of {PROCESSES} .*{re.escape(SAYS[fault])}.*\n"
+        rf"  its last step was {AT_STEP - 1}; the last save: run/{AT_STEP - 1}\n"
     )
-    by = {int(rank) for rank, reason in named if SAYS[fault] in reason}
+    by = set()
+    for rank in range(PROCESSES):  # whose lines may stand between those of others
+        lines = re.findall(rf"^ *\[{rank}\] (.*\n)", done.stderr, re.MULTILINE)
+        if message.search("".join(lines)):
+            by.add(rank)
     wrong = [f"not named by process {p}" for p in range(PROCESSES) if p not in by | {whose}]
     wanted = dict.fromkeys(range(PROCESSES), 75) | {whose: STATUS[fault]}
     wrong += [
