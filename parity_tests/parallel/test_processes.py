@@ -64,7 +64,7 @@ REFUSED = {
     "rows of two that hold the same": ["processes 0 and 1", "give both the same"],
     "a mesh of others": ["has no device in the mesh", "make the mesh of the devices of all"],
     "other parameters": ["['w']", "same seed in every process"],
-    "a state of other parameters": ["[0]['w']", "same seed in every process"],
+    "a state of other parameters": ["['w']", "same seed in every process"],
     "other trees": ["trees of different structures"],
     "local rows to a step": ["batch['x'] ", "shard_batch(batch, mesh)"],
     "a local state to a step": ["state.", "train_state(..., mesh=mesh)"],
