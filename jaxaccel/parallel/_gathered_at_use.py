@@ -73,12 +73,14 @@ class Reader(NamedTuple):
         """Return the results of one equation, arrays or shares, scattered as they are wanted."""
         values = [env.value(v) for v in equation.invars]
         has_share = any(isinstance(value, Share) for value in values)
-        if has_share or any(want is not None for want in wants):
+        is_wanted = any(want is not None for want in wants)
+        if has_share or is_wanted:
             structure = _STRUCTURES.get(equation.primitive.name)
             if structure is not None:
                 with in_scope(equation):
                     return structure(self, env, equation, wants, of_ends)
-            if has_share and (found := of_share(equation, values)) is not None:
+            found = None if is_wanted else of_share(equation, values)
+            if found is not None:
                 return [found]
         results = evaluated(equation, [env.array(v) for v in equation.invars])
         return self.scattered(results, wants)
@@ -193,8 +195,13 @@ def _scan(reader: Reader, env: _Values, equation: Any, wants: Any, of_ends: Any)
 
 
 def _cond(reader: Reader, env: _Values, equation: Any, wants: Any, of_ends: Any) -> list[Any]:
-    """Run a choice, each branch of which gathers what it uses."""
+    """Run a choice, each branch of which gathers what it uses, if all devices choose the same."""
     index, *operands = equation.invars
+    platforms = equation.params.get("branches_platforms")
+    if platforms is None and reader.collectives.differs(env.array(index)):
+        # What only some devices choose would wait for the others for ever.
+        results = evaluated(equation, env.arrays(equation.invars))
+        return reader.scattered(results, wants)
     arrays, given = _taken_apart([_kept(reader, env, atom) for atom in operands])
 
     def of(branch: Any) -> Callable[..., list[Any]]:
@@ -206,7 +213,6 @@ def _cond(reader: Reader, env: _Values, equation: Any, wants: Any, of_ends: Any)
         return run
 
     functions = [of(branch) for branch in equation.params["branches"]]
-    platforms = equation.params.get("branches_platforms")
     if platforms is None:
         return jax.lax.switch(env.array(index), functions, *arrays)
     return by_platform(platforms, functions, arrays)

@@ -18,7 +18,7 @@ _ON_EACH: Final = {"neg", "copy", "copy_p"}
 
 def of_share(equation: Any, values: Sequence[Any]) -> Share | None:
     """Return the result of an equation that does the same to every share; None: it is a use."""
-    if len(values) != 1:
+    if len(values) != 1 or not isinstance(values[0], Share):
         return None
     name, ((array, split),) = equation.primitive.name, values
     if name == "transpose":

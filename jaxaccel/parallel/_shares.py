@@ -37,6 +37,10 @@ class Collectives(Protocol):
         """Return the mean over devices."""
         ...
 
+    def differs(self, value: Any) -> bool:
+        """Return whether a value may be another one on another device."""
+        ...
+
 
 class Explicit(NamedTuple):
     """Collectives by name, inside ``shard_map``: axis by axis, as the wires of a TPU run.
@@ -76,6 +80,10 @@ class Explicit(NamedTuple):
         """Return the mean over devices."""
         return self._reduced(gradient, lambda part: jax.lax.psum(part, self.axes))
 
+    def differs(self, value: Any) -> bool:
+        """Return whether a value may be another one on another device, as its type says."""
+        return not {*self.axes}.isdisjoint(jax.typeof(value).manual_axis_type.varying)
+
     def _reduced(self, gradient: Any, summed: Any) -> Any:
         """Return a mean by a sum; XLA aborts on sums of complex constants, but not of pairs."""
         dtype = gradient.dtype
@@ -101,6 +109,10 @@ class Automatic(NamedTuple):
     def mean(self, gradient: Any) -> Any:
         """Return the gradient as it is: that of a mean over the whole batch."""
         return gradient
+
+    def differs(self, value: Any) -> bool:
+        """Return False: there is one program, of all rows."""
+        return False
 
     def _placed(self, array: Any, spec: PartitionSpec) -> Any:
         return jax.lax.with_sharding_constraint(array, NamedSharding(self.mesh, spec))

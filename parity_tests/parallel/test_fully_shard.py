@@ -65,6 +65,14 @@ def doubled(w):
 doubled.defvjp(lambda w: (2 * w, w), lambda w, g: (2 * g + 0 * w,))
 
 
+@jax.custom_vjp
+def turned(w):
+    return jnp.sum(w)
+
+
+turned.defvjp(lambda w: (jnp.sum(w), w), lambda w, g: (-w,))  # its gradient is a share already
+
+
 def block(x, weights):
     w, b = weights
     return jnp.tanh(x @ w + b[None]), None
@@ -88,13 +96,15 @@ def zoo(params, model_state, batch):
     x, _ = jax.lax.scan(rounded, x, p["narrow"])
     x += jax.lax.cond(jnp.sum(y) > -1e9, lambda w: x @ w, lambda w: x - w[:1], p["choice"])
     x += jax.lax.platform_dependent(p["choice"], cpu=lambda w: x @ w.T, default=lambda w: x @ w)
+    # Which of the two, equal ones, each device finds in its own rows.
+    x += jax.lax.cond(x[0, 0] > 0, lambda w: x @ w, lambda w: -(x @ -w), p["choice"])
     x += jax.jit(lambda x, w: x @ doubled(w))(x, p["own"])
     kept = jax.lax.stop_gradient(p["count"])
     x *= jax.lax.while_loop(lambda s: s < 1, lambda s: s + jnp.sum(kept**2), kept[0])
     x = jnp.tanh(x @ -p["tied"].T)
     found = x.astype(complex) @ p["complex"]
     loss = jnp.mean((found.real - y) ** 2 + found.imag**2) + jnp.sum(p["odd"] ** 2) * p["scalar"]
-    loss += jnp.sum(p["twin"]["a"] + p["twin"]["b"]) + p["first"][0, 0]
+    loss += jnp.sum(p["twin"]["a"] + p["twin"]["b"]) + p["first"][0, 0] + turned(p["turned"])
     state = {"mean": 0.9 * model_state["mean"] + 0.1 * p["choice"]}
     return loss, (state, {"size": jnp.mean(jnp.abs(x))})
 
@@ -111,7 +121,7 @@ def of_zoo():
     params = {
         "stack": {"w": draw(LAYERS, *square), "b": draw(LAYERS, WIDTH)},
         "narrow": draw(LAYERS, *square),
-        **{name: draw(*square) for name in ("tied", "loop", "choice", "own", "unused")},
+        **{name: draw(*square) for name in ("tied", "loop", "choice", "own", "turned", "unused")},
         "count": draw(WIDTH),
         "complex": jax.lax.complex(draw(WIDTH, 3), draw(WIDTH, 3)),
         "odd": draw(7),
