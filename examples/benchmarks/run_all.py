@@ -56,6 +56,7 @@ OTHERS = {
     "sparse_adam": "sparse_adam.py",
     "schedule_drift": "schedule_drift.py",
     "low_precision_state": "low_precision_state.py",
+    "sharded_optimizers": "sharded_optimizers.py",
 }
 """What is not on the page, for a smoke test."""
 
