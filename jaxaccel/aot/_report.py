@@ -199,7 +199,8 @@ def report(compiled: Compiled) -> Report:
         output_bytes=memory.output_size_in_bytes,
         alias_bytes=memory.alias_size_in_bytes,
         code_bytes=memory.generated_code_size_in_bytes,
-        peak_bytes=memory.peak_memory_in_bytes,
+        # A TPU's compiler counts the host's arguments in.
+        peak_bytes=memory.peak_memory_in_bytes - memory.host_argument_size_in_bytes,
         capacity_bytes=capacity_of(device),
         fusions=len(re.findall(r"[\s)]fusion\(", text)),
         collectives=collectives_of(program, count, mesh),

@@ -7,11 +7,13 @@ from jaxaccel.memory._checkpoint import checkpoint
 from jaxaccel.memory._checkpoint_sequential import checkpoint_sequential
 from jaxaccel.memory._estimate import report
 from jaxaccel.memory._memory_report import LargeBuffers, MemoryReport
+from jaxaccel.memory._offload_optimizer import offload_optimizer
 from jaxaccel.memory._zero import ZeroFormula
 
 __all__ = [
     "checkpoint",
     "checkpoint_sequential",
+    "offload_optimizer",
     "report",
     "MemoryReport",
     "LargeBuffers",

@@ -145,7 +145,13 @@ def place_of(path: Any, leaf: Any, mesh: Mesh, placement: Placement) -> NamedSha
     name, shape = path_name(path), jnp.shape(leaf)
     spec = placement(name, leaf)
     check_spec("placement", name, shape, spec, mesh)
-    return NamedSharding(mesh, spec)
+    return NamedSharding(mesh, spec, memory_kind=memory_of(leaf))
+
+
+def memory_of(leaf: Any) -> str | None:
+    """Return the host's memory for what is there, and None for a device's own."""
+    kind = getattr(getattr(leaf, "sharding", None), "memory_kind", None)
+    return kind if kind == "pinned_host" else None
 
 
 def known_axes(mesh: Mesh | AbstractMesh, axis: AxisName) -> tuple[str, ...]:

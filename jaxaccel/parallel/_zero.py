@@ -73,9 +73,9 @@ def zero(
     PyTorch:
         DeepSpeed's ``"zero_optimization": {"stage": ...}``; stage 1 is
         ``torch.distributed.optim.ZeroRedundancyOptimizer``, which gives each rank whole
-        parameters to update where here each has a share of every one. ``offload_optimizer``,
-        buckets and ``overlap_comm`` are left out: ``interop.from_deepspeed_config`` says of each
-        what is done instead.
+        parameters to update where here each has a share of every one. ``offload_optimizer`` is
+        ``memory.offload_optimizer``. Buckets and ``overlap_comm`` are left out:
+        ``interop.from_deepspeed_config`` says of each what is done instead.
 
     Example:
         >>> import jax

@@ -137,7 +137,13 @@ def _initial(
     if mesh is None or placement is None:
         return tx.init(params)
 
-    shapes = {"opt_state": jax.eval_shape(tx.init, params)}
-    placed = distribute_state(shapes, mesh, placement)["opt_state"]
-    places = jax.tree.map(lambda leaf: leaf.sharding, placed)
+    program, shapes = jax.make_jaxpr(tx.init, return_shape=True)(params)
+    avals = jax.tree.structure(shapes).unflatten(program.out_avals)
+    placed = distribute_state({"opt_state": shapes}, mesh, placement)["opt_state"]
+
+    def where(leaf: Any, aval: Any) -> Any:
+        is_host = aval.memory_space is jax.memory.Space.Host
+        return leaf.sharding.with_memory_kind("pinned_host") if is_host else leaf.sharding
+
+    places = jax.tree.map(where, placed, avals)
     return jax.jit(tx.init, out_shardings=places)(params)

@@ -256,6 +256,7 @@ OWN = {
     "aot.load_executable": {"path": lambda: executable()},
     "memory.checkpoint": {"function": abs},
     "memory.checkpoint_sequential": {"functions": [abs, abs], "segments": 2, "input": MATRIX},
+    "memory.offload_optimizer": {"tx": ja.optimizers.sgd(0.1)},
     "memory.report": {"step": step_function, "state": {"params": MATRIX}, "batch": MATRIX},
     "memory.max_batch_size": {
         "step": step_function,
