@@ -120,6 +120,10 @@ one unit in the last place away: training amplifies every rounding, PyTorch's ow
 DEVICES_FLOAT64_OF_MAX = 1e-12
 """Error of many devices against one in double precision, as a share of the leaf's maximum."""
 
+POWER_SGD_FLOAT32_OF_MAX = 5e-6
+"""Difference of PowerSGD's float32 runs, PyTorch's and ours, as a share of the leaf's maximum: the
+products are summed in other orders, and each step hands its errors on."""
+
 MASK_STD_RELATIVE = 0.05
 """Error of the deviation of means over random masks, relative; the keys are fixed."""
 

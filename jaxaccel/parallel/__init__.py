@@ -2,6 +2,12 @@
 
 from jaxaccel._names import teach
 from jaxaccel.parallel._cluster import Cluster
+from jaxaccel.parallel._comm_hook import CommHook, CommState, comm_state
+from jaxaccel.parallel._compress_hooks import (
+    bf16_compress_hook,
+    fp16_compress_hook,
+    int8_compress_hook,
+)
 from jaxaccel.parallel._data_parallel import data_parallel
 from jaxaccel.parallel._distribute_state import distribute_state
 from jaxaccel.parallel._fully_shard import fully_shard
@@ -9,6 +15,7 @@ from jaxaccel.parallel._initialize import initialize
 from jaxaccel.parallel._launch import launch
 from jaxaccel.parallel._mesh import make_mesh
 from jaxaccel.parallel._placement import replicate, shard_batch
+from jaxaccel.parallel._power_sgd_hook import power_sgd_hook
 from jaxaccel.parallel._spawn import spawn
 from jaxaccel.parallel._watchdog import watchdog
 from jaxaccel.parallel._zero import zero
@@ -19,6 +26,13 @@ __all__ = [
     "shard_batch",
     "distribute_state",
     "data_parallel",
+    "bf16_compress_hook",
+    "fp16_compress_hook",
+    "int8_compress_hook",
+    "power_sgd_hook",
+    "comm_state",
+    "CommHook",
+    "CommState",
     "fully_shard",
     "zero",
     "initialize",

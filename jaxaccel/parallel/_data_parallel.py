@@ -12,6 +12,7 @@ from jaxaccel._functions import check_function, check_gradient_function
 from jaxaccel._returned import checked_gradients
 from jaxaccel._spread import check_not_spread
 from jaxaccel._types import AxisName, GradientFunction
+from jaxaccel.parallel._comm_hook import CommHook, by_comm_hook
 from jaxaccel.parallel._modes import by_pmap, by_shard_map, by_sharding
 from jaxaccel.parallel._on_mesh import on_mesh
 from jaxaccel.parallel._per_device import per_device
@@ -27,6 +28,7 @@ def data_parallel(
     mode: Literal["jit", "shard_map", "pmap"] = "jit",
     weight: Callable[[Any], Any] | None = None,
     batch_axes: Any = 0,
+    comm_hook: CommHook | None = None,
 ) -> GradientFunction:
     r"""Return a gradient function run on a mesh: the batch is split, the mean is taken.
 
@@ -64,6 +66,9 @@ def data_parallel(
         batch_axes: The axis of each leaf that holds its rows, ``None`` for a leaf that every device
             is given whole: one for all or a prefix of the batch's tree, as ``jax.vmap``'s
             ``in_axes``. Scalars are given whole without saying.
+        comm_hook: How gradients are reduced over devices under ``"shard_map"``, if not by a plain
+            mean: :func:`bf16_compress_hook`, :func:`int8_compress_hook`, :func:`power_sgd_hook`.
+            One that remembers is given its memory with ``model_state``, by :func:`comm_state`.
 
     Returns:
         A gradient function for the whole batch. Its results are replicated over ``axis``: of
@@ -74,16 +79,19 @@ def data_parallel(
     Raises:
         ValueError: The mesh lacks the axis, the mode is unknown or does not fit the mesh; when
             called, the axis' size does not divide the batch, the leaves disagree on the number of
-            rows, or one of several processes hands in arrays that are only its own.
+            rows, one of several processes hands in arrays that are only its own, or the
+            memory of a ``comm_hook`` is that of other parameters or devices.
         TypeError: ``gradient_fn`` is a loss function, ``mesh`` is not a mesh; when called, ``key``
             is a raw key, ``model_state`` has one where devices have masks of their own, or
-            ``weight`` returns anything but one real number.
+            ``weight`` returns anything but one real number, or a ``comm_hook`` that remembers is
+            given no memory.
 
     PyTorch:
         ``torch.nn.parallel.DistributedDataParallel``: gradients are averaged over ranks (a sum in
         JAX's ``psum`` would be too large by the number of devices). With ``"jit"``, BatchNorm is
         ``SyncBatchNorm``; with the other modes it is DDP's per-rank BatchNorm, except that the
-        running statistics are averaged over ranks where DDP keeps rank 0's.
+        running statistics are averaged over ranks where DDP keeps rank 0's. ``comm_hook`` is what
+        ``register_comm_hook(state, hook)`` registers.
 
     Example:
         >>> import jax
@@ -106,7 +114,14 @@ def data_parallel(
     axes = known_axes(mesh, axis)
     check_not_spread("data_parallel", gradient_fn, axes)
     gradient_fn = checked_gradients("data_parallel", gradient_fn)
-    if mode == "jit":
+    if comm_hook is not None:
+        if mode != "shard_map":
+            raise ValueError(
+                f"comm_hook is for mode='shard_map', in which devices have gradients of their own, "
+                f"got mode={mode!r}; write mode='shard_map'"
+            )
+        run = by_comm_hook(comm_hook, gradient_fn, mesh, axes, weight)
+    elif mode == "jit":
         run = by_sharding(gradient_fn, mesh, axes)
     elif mode == "shard_map":
         run = by_shard_map(per_device(gradient_fn, axes, weight), mesh, axes)

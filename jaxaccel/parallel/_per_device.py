@@ -53,7 +53,7 @@ def per_device(
         return Gradients(
             found.grads,
             map_unfrozen(lambda x: _shared(x, index, axes), found.model_state, model_state),
-            {name: _mean(share_of_metric(m, seed), axes) for name, m in found.metrics.items()},
+            {name: mean_over(share_of_metric(m, seed), axes) for name, m in found.metrics.items()},
         )
 
     return local
@@ -64,7 +64,7 @@ def _averaged(own: Own, axes: tuple[str, ...]) -> Own:
 
     def averaged(*arguments: Any) -> Gradients:
         found = own(*arguments)
-        return found._replace(grads=jax.tree.map(lambda g: _mean(g, axes), found.grads))
+        return found._replace(grads=jax.tree.map(lambda g: mean_over(g, axes), found.grads))
 
     return averaged
 
@@ -125,7 +125,7 @@ def _own_key(leaf: jax.Array, index: jax.Array) -> jax.Array:
     return jnp.where(index == 0, leaf, folded.reshape(leaf.shape))
 
 
-def _mean(leaf: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+def mean_over(leaf: jax.Array, axes: tuple[str, ...]) -> jax.Array:
     """Return the mean over devices; XLA aborts on sums of complex constants, but not of pairs."""
     if jnp.iscomplexobj(leaf):
         return as_complex(jax.lax.pmean(as_real_pairs(leaf), axes))
@@ -139,7 +139,7 @@ def _shared(leaf: Any, index: jax.Array, axes: tuple[str, ...]) -> jax.Array:
         data = _shared(jax.random.key_data(leaf), index, axes)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     if jnp.issubdtype(leaf.dtype, jnp.inexact):
-        return _mean(leaf, axes)
+        return mean_over(leaf, axes)
     if leaf.dtype == bool:
         return _shared(leaf.astype(jnp.int32), index, axes).astype(bool)
     return jax.lax.psum(jnp.where(index == 0, leaf, jnp.zeros_like(leaf)), axes)

@@ -158,6 +158,7 @@ ANYTHING = {
     "parallel.replicate.tree": OF_THE_USER,
     "parallel.shard_batch.tree": OF_THE_USER,
     "parallel.distribute_state.state": OF_THE_USER,
+    "parallel.comm_state.model_state": OF_THE_USER,
 }
 """Arguments whose annotation lets everything pass -> why."""
 
