@@ -109,8 +109,7 @@ def comm_state(
         return memory._replace(own=every)
 
     def placement(path: Any, _: Any) -> PartitionSpec:
-        names = [getattr(key, "name", None) for key in path]
-        return split if names[:2] == ["model_state", "own"] else PartitionSpec()
+        return split if path_name(path).startswith("model_state.own.") else PartitionSpec()
 
     if not isinstance(mesh, Mesh) or any(isinstance(p, jax.ShapeDtypeStruct) for _, p in leaves):
         memory = jax.eval_shape(initial)

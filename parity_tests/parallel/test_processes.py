@@ -78,6 +78,9 @@ REFUSED = {
 def test_own_rows_of_each_process_are_one_batch(tmp_path):
     """One test, and so one pair of processes: what they train, what they refuse, what comes out."""
     found = found_in(tmp_path)
+    devices = jax.devices()[: process.PROCESSES * process.DEVICES]
+    mesh = ja.parallel.make_mesh(devices=devices)
+    compressed = process.compressed(ja, mesh, lambda batch: batch)
     for rank, of_process in enumerate(found):
         for run, ours in of_process["trained"].items():
             assert ours == found[0]["trained"][run]
@@ -93,6 +96,7 @@ def test_own_rows_of_each_process_are_one_batch(tmp_path):
         assert len({tuple(ways[way]) for way in process.WEIGHTS}) == 3  # they do differ
         assert of_process["order"] == of_process["ddp"]["order"]
         assert set(of_process["trained"]) == set(process.RUNS)
+        assert of_process["compressed"] == compressed
         _check_texts(rank, of_process["refused"]["texts"])
         _check_batches(of_process["refused"])
 
