@@ -12,6 +12,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from importlib import import_module
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import jax
@@ -27,6 +28,7 @@ _MARK: Final = "jaxaccel op: "
 _WIDE: Final = "jaxaccel body: float32"
 _LOW: Final = "jaxaccel body: low"
 _FACTS: Final = "_facts_of_operation"
+_NAMES: Final[set[str]] = set()
 
 HALVES = tuple(map(jnp.dtype, (jnp.bfloat16, jnp.float16)))
 ELIGIBLE = (*HALVES, jnp.dtype(jnp.float32))
@@ -48,6 +50,12 @@ def named_results() -> AbstractContextManager[Any]:
     As ``jax.ad_checkpoint.checkpoint_name`` gives names, for the policies of checkpoints.
     """
     return _names_results(True)
+
+
+def names_of_results() -> frozenset[str]:
+    """Return the names that results of this package's functions may have."""
+    import_module(f"{__name__.partition('.')[0]}.functional")
+    return frozenset(_NAMES)
 
 
 class Operation(NamedTuple):
@@ -120,6 +128,9 @@ def operation(
         has_wide: Whether it ever runs in float32; not so for those that all lists have in lower
             precision.
     """
+
+    if isinstance(name, str):
+        _NAMES.add(name)
 
     def mark(function: F) -> F:
         facts = _Facts(function, name, None if low is None else tuple(low), has_wide)

@@ -44,7 +44,8 @@ def checkpoint(
         names: What is kept besides: the results of PyTorch's operations by their names
             (``"linear"``, ``"conv2d"``, ``"scaled_dot_product_attention"``, ``"layer_norm"``: those
             of ``functional``), and what ``jax.ad_checkpoint.checkpoint_name`` has named.
-        offload: Whether what is kept waits in the host's pinned memory, not in the device's.
+        offload: Whether what is kept waits in the host's pinned memory, not in the device's; for
+            ``policy`` or ``names``.
         preserve_rng_state: Masks are those of the forward pass either way: a key is a value.
 
     Returns:
@@ -52,7 +53,10 @@ def checkpoint(
         numbers, strings, ``None``) reach the function as they are.
 
     Raises:
-        ValueError: ``policy`` is another word; from a call, the function changes a module that it
+        TypeError: ``function`` is a module of PyTorch.
+        ValueError: ``policy`` is another word; ``names`` has an operation in another spelling
+            (what may be one, or a name of your own, is warned of); there is nothing to offload;
+            from a call, the function changes a module that it
             closes over, or gives one more variables.
 
     PyTorch:
@@ -76,6 +80,12 @@ def checkpoint(
         Chen, Xu, Zhang, Guestrin. Training Deep Nets with Sublinear Memory Cost. 2016.
         https://arxiv.org/abs/1604.06174
     """
+    if any(each.__module__.partition(".")[0] == "torch" for each in type(function).__mro__):
+        raise TypeError(
+            f"function must be a function of arrays or an nnx module, got {type(function)!r}, a "
+            "module of PyTorch; build it of nn's layers and take its weights over with "
+            "nn.load_state_dict"
+        )
     keeps = kept_by(policy, names, offload)
 
     @functools.wraps(function, updated=())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
 import jax
 
+from jaxaccel._operations import names_of_results
 from jaxaccel.memory._offload import on_host
 
 Policy: TypeAlias = (
@@ -34,7 +37,13 @@ def kept_by(
         )
     keeps = word if callable(word) else _OF_WORD[word]
     if names is not None:
+        _check_names(names)
         keeps = _either(jax.checkpoint_policies.save_only_these_names(*names), keeps)
+    if offload and keeps is _OF_WORD["nothing"]:
+        raise ValueError(
+            "offload=True is for what is kept, and nothing is; say what with policy='dots' or "
+            "names=['linear'], or policy='everything' for PyTorch's save_on_cpu"
+        )
     if offload:
         keeps = on_host(keeps)
     return None if keeps is _OF_WORD["nothing"] else keeps
@@ -48,3 +57,49 @@ def _either(first: Callable[..., bool], second: Callable[..., Any]) -> Callable[
         return named or second(primitive, *operands, **parameters)
 
     return policy
+
+
+_OF_ATEN = {
+    **dict.fromkeys(("addmm", "mm", "bmm", "matmul", "baddbmm"), "linear"),
+    **dict.fromkeys(("convolution", "cudnn_convolution"), "conv2d"),
+    **dict.fromkeys(("native_layer_norm",), "layer_norm"),
+    **dict.fromkeys(("native_group_norm",), "group_norm"),
+    **dict.fromkeys(("native_batch_norm", "cudnn_batch_norm"), "batch_norm"),
+}
+"""PyTorch's operator -> the function whose result it is."""
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raise for names that only a misspelling of an operation explains; warn for what may be one.
+
+    Any other word may be a user's own, of ``jax.ad_checkpoint.checkpoint_name``.
+    """
+    known = names_of_results()
+    spelt = {_letters(each): each for each in known}
+    for name in names:
+        if name in known:
+            continue
+        of_aten = name.replace("::", ".").removeprefix("torch.ops.")
+        if of_aten.startswith("aten."):
+            word = of_aten.split(".")[1].lstrip("_")
+            near = _OF_ATEN.get(word) or spelt.get(_letters(word))
+            if near is None and word.startswith("scaled_dot_product"):
+                near = "scaled_dot_product_attention"
+            remedy = f"{near!r}" if near else "'linear', 'conv2d', 'gelu'"
+            raise ValueError(
+                f"names must be names of torch.nn.functional's functions, got {name!r}, an "
+                f"operator's; pass {remedy}"
+            )
+        if near := spelt.get(_letters(name)):
+            raise ValueError(f"names has {name!r}, which no operation is called; pass {near!r}")
+        if close := get_close_matches(name, known, n=1, cutoff=0.8):
+            warnings.warn(
+                f"names has {name!r}, which no operation is called; did you mean {close[0]!r}? "
+                "What checkpoint_name has named so is kept",
+                stacklevel=4,
+            )
+
+
+def _letters(name: str) -> str:
+    """Return a name without what PyTorch's classes and functions spell differently."""
+    return name.lower().replace("_", "")

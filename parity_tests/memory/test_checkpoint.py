@@ -410,6 +410,13 @@ def test_refusals():
         (lambda: checkpoint(3), TypeError, "must be function, not int"),
         (lambda: checkpoint(abs, use_reentrant=False), TypeError, "leave it out"),
         (lambda: checkpoint(abs, names="linear"), TypeError, "names"),
+        (lambda: checkpoint(abs, names=["Linear"]), ValueError, "'Linear', which no operation"),
+        (lambda: checkpoint(abs, names=["LayerNorm"]), ValueError, "pass 'layer_norm'"),
+        (lambda: checkpoint(abs, names=["aten.addmm.default"]), ValueError, "pass 'linear'"),
+        (lambda: checkpoint(abs, names=["aten::gelu"]), ValueError, "pass 'gelu'"),
+        (lambda: checkpoint(abs, names=["linaer"]), UserWarning, "did you mean 'linear'?"),
+        (lambda: checkpoint(abs, offload=True), ValueError, "say what with policy='dots'"),
+        (lambda: checkpoint(torch.nn.Linear(2, 2)), TypeError, "a module of PyTorch"),
         (
             lambda: jax.grad(lambda x: checkpoint(lambda x: bn(x))(x).sum())(np.float32(X)),
             ValueError,
