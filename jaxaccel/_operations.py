@@ -128,7 +128,6 @@ def operation(
         has_wide: Whether it ever runs in float32; not so for those that all lists have in lower
             precision.
     """
-
     if isinstance(name, str):
         _NAMES.add(name)
 

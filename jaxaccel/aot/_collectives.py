@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
@@ -60,6 +61,15 @@ class _Piece(NamedTuple):
         """What the parts of one collective have in common; None if it is in one part."""
         found = re.search(r'chain_id="(\w+)"', self.inner.rest)
         return found and (self.inner.attribute("channel_id"), found[1])
+
+
+def check_kind(kind: Any) -> None:
+    """Raise for what is not a kind of collective."""
+    if isinstance(kind, str) and kind in KINDS:
+        return
+    near = get_close_matches(str(kind).replace("_", "-").lower(), KINDS, n=1)
+    remedy = f"did you mean {near[0]!r}?" if near else f"pass one of {', '.join(KINDS)}"
+    raise ValueError(f"wanted has {kind!r}, which is not a kind of collective; {remedy}")
 
 
 def collectives_of(program: Program, count: int, mesh: Mesh | None) -> tuple[Collective, ...]:

@@ -42,8 +42,9 @@ def compile_for(
             says, a ``PartitionSpec`` or a ``NamedSharding`` with axes of ``mesh``; one without is
             whole on every device.
         topology: As :func:`topology_devices` takes it.
-        mesh: The devices' axes: ``{axis name: number}``, or a mesh of the topology's own devices,
-            for a step that was made with it; default: one axis ``"data"`` over all.
+        mesh: The devices' axes: ``{axis name: number}``, of which one may be -1, or a mesh of the
+            topology's own devices, for a step that was made with it; default: one axis ``"data"``
+            over all.
         options: Options of the compiler, which refuses those that it does not know.
         keep_hlo: Keep the program's text in the report, ``report.hlo``.
 

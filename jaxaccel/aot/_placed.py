@@ -26,10 +26,14 @@ def mesh_for(devices: Sequence[Any], mesh: Mesh | Mapping[str, int] | None, topo
             )
         return mesh
     sizes = {"data": len(devices)} if mesh is None else dict(mesh)
-    if math.prod(sizes.values()) != len(devices):
+    free = [axis for axis, size in sizes.items() if size == -1]
+    others = -math.prod(sizes.values())
+    if len(free) == 1 and others > 0 and len(devices) % others == 0:
+        sizes[free[0]] = len(devices) // others
+    if math.prod(sizes.values()) != len(devices) or min(sizes.values(), default=1) < 1:
         raise ValueError(
             f"mesh {sizes} does not fit {topology!r}, which has {len(devices)} devices: the sizes "
-            "must multiply to their number"
+            "must multiply to their number; one of them may be -1"
         )
     return mesh_over(sizes, devices)
 

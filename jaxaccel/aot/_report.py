@@ -16,7 +16,7 @@ from jaxaccel._checked import checked_but
 from jaxaccel._hlo import read
 from jaxaccel._text_table import size_name
 from jaxaccel.aot._capacity import capacity_of
-from jaxaccel.aot._collectives import Collective, collectives_of
+from jaxaccel.aot._collectives import Collective, check_kind, collectives_of
 from jaxaccel.aot._count import cost_of
 from jaxaccel.aot._table import table_of
 
@@ -130,7 +130,12 @@ class Report(NamedTuple):
             wanted: Kind, or kind and mesh axes (``("all-reduce", "data")``), -> how often a run
                 does it: a number, a ``range``, or None for any number but 0. Kinds that are not
                 named must not occur.
+
+        Raises:
+            TypeError: ``wanted`` is not such a mapping.
+            ValueError: There is no such kind.
         """
+        _check_wanted(wanted)
         left: Counter[tuple[str, ...]] = Counter()
         for each in self.collectives:
             left[each.kind, *(each.axes or ())] += each.times
@@ -147,6 +152,23 @@ class Report(NamedTuple):
         faults += [f"{' over '.join(kind)}: {times}, not 0" for kind, times in left.items()]
         if faults:
             raise AssertionError("\n".join(["other collectives than wanted:", *faults, str(self)]))
+
+
+def _check_wanted(wanted: Any) -> None:
+    """Raise for what does not say which collectives are wanted, and how many."""
+    if not isinstance(wanted, Mapping):
+        raise TypeError(
+            f"wanted must map kinds to numbers, got {wanted!r:.80}; pass {{'all-reduce': 1}}, or "
+            "{'all-reduce': None} for any number"
+        )
+    for name, number in wanted.items():
+        check_kind(name[0] if isinstance(name, tuple) and name else name)
+        is_number = isinstance(number, (int, range)) and not isinstance(number, bool)
+        if number is not None and not is_number:
+            raise TypeError(
+                f"wanted[{name!r}] must be a number, a range or None, got {number!r:.80}; a number "
+                "from 1 to 6 is range(1, 7)"
+            )
 
 
 @checked_but("compiled")

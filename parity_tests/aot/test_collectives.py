@@ -88,6 +88,15 @@ def test_what_is_wanted_is_asserted():
             report.assert_collectives(dict([wrong]))
     with pytest.raises(AssertionError, match="all-gather: 0, not any"):
         report.assert_collectives({"all-reduce": 5, "all-gather": None})
+    for wrong, error, text in (
+        (["all-reduce"], TypeError, r"wanted must map kinds to numbers, got \['all-reduce'\]"),
+        ({"all-reduce": (1, 6)}, TypeError, r"wanted\['all-reduce'\] must be a number, a range"),
+        ({"all-gahter": 0}, ValueError, "'all-gahter', .* did you mean 'all-gather'"),
+        ({("all_reduce", "b"): 5}, ValueError, "'all_reduce', .* did you mean 'all-reduce'"),
+        ({"sum": 1}, ValueError, "'sum', .* pass one of all-reduce, all-gather"),
+    ):
+        with pytest.raises(error, match=text):
+            report.assert_collectives(wrong)
     alone = ja.aot.report(jax.jit(jnp.sin).lower(jnp.ones(3)).compile())
     alone.assert_collectives({})
 

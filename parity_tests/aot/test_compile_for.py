@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 import jaxaccel as ja
+from jaxaccel.aot import _placed
 from parity_tests.harness.figures import benchmarks
 
 needs_libtpu = pytest.mark.skipif(
@@ -136,6 +137,12 @@ def test_what_does_not_fit_together_is_said():
             given["mesh"] = ja.parallel.make_mesh(devices=jax.devices()[:8])
         with pytest.raises(ValueError, match=text):
             ja.aot.compile_for(jnp.sin, x, topology="tpu:v5e:2x2", **given)
+    for sizes in ({"data": -1, "model": 3}, {"data": -1, "model": -1}, {"data": -2, "model": -2}):
+        with pytest.raises(ValueError, match="must multiply to their number; one of them may be"):
+            ja.aot.compile_for(jnp.sin, topology="tpu:v5e:2x2", mesh=sizes)
+    here = ja.aot.topology_devices("tpu:v5e:2x2")
+    mesh = _placed.mesh_for(here, {"data": -1, "model": 2}, "tpu:v5e:2x2")
+    assert dict(mesh.shape) == {"data": 2, "model": 2}
     with pytest.raises(TypeError, match=r"shapes\[0\]\['x'\] must be an array or a"):
         ja.aot.compile_for(jnp.sin, {"x": "text"}, topology="tpu:v5e:2x2")
 
