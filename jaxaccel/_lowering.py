@@ -47,6 +47,18 @@ def device_for(arguments: Any) -> Any:
 
 
 @contextmanager
+def with_own_lines() -> Iterator[None]:
+    """Compile so that a program from the disk has this source's lines, and no older one's."""
+    config: Any = jax.config
+    before = config.jax_compilation_cache_include_metadata_in_key
+    config.update("jax_compilation_cache_include_metadata_in_key", True)
+    try:
+        yield
+    finally:
+        config.update("jax_compilation_cache_include_metadata_in_key", before)
+
+
+@contextmanager
 def without_cache() -> Iterator[None]:
     """Compile without the programs on disk."""
     config: Any = jax.config

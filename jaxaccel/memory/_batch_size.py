@@ -10,6 +10,7 @@ from jaxaccel._checked import checked
 from jaxaccel._text_table import columns, size_name
 from jaxaccel.memory._batch_search import search
 from jaxaccel.memory._batch_trials import Candidate, compiling, running
+from jaxaccel.memory._programs import check_step, devices_of, idle_devices, of_idle, shapes
 
 
 class BatchSize(NamedTuple):
@@ -25,12 +26,15 @@ class BatchSize(NamedTuple):
     """The kind of device."""
     candidates: tuple[Candidate, ...]
     """All that was tried, in this order."""
+    idle: int = 0
+    """Devices of the topology that have no part in the program: nothing lies on them."""
 
     def __str__(self) -> str:
         rows = [("batch", "fits", "bytes", "FLOPs", "seconds"), *map(_row, self.candidates)]
         limit = "" if self.budget is None else f" with {size_name(self.budget)}"
         lines = "\n".join(columns(rows))
-        return f"{lines}\n{self.batch_size} on a {self.device}{limit}: {self.stopped}"
+        idle = f"\n{of_idle(self.idle)}" if self.idle else ""
+        return f"{lines}\n{self.batch_size} on a {self.device}{limit}: {self.stopped}{idle}"
 
     def to_json(self) -> str:
         """Return all of it as JSON: one object."""
@@ -55,7 +59,7 @@ def max_batch_size(
     state: Any,
     *,
     topology: str | None = None,
-    budget: int | None = None,
+    budget: float | None = None,
     start: int = 16,
     limit: int | None = None,
     multiple_of: int = 1,
@@ -96,13 +100,16 @@ def max_batch_size(
         steps: How often it runs for each candidate.
 
     Returns:
-        A :class:`BatchSize`: ``batch_size``, all ``candidates`` with bytes and floating-point
-        operations, and where the search ``stopped`` and why.
+        A :class:`BatchSize`: ``batch_size``, which is 0 where not even ``multiple_of`` rows fit,
+        all ``candidates`` with bytes and floating-point operations, and where the search
+        ``stopped`` and why.
 
     Raises:
         ValueError: ``start``, ``limit``, ``multiple_of`` or ``steps`` is not positive, the limit is
             below ``multiple_of``, a budget or topology is given where the step is to run, it is
-            not known how much memory the device has, or there is no such topology.
+            not known how much memory the device has, ``make_batch`` returns the same shapes for
+            other numbers, or there is no such topology.
+        TypeError: ``step`` is not a function of a state and a batch.
         jax.errors.JaxRuntimeError: A step fails for another reason than memory.
 
     PyTorch:
@@ -125,6 +132,10 @@ def max_batch_size(
         >>> print(found.batch_size)
         1200
     """
+    check_step("max_batch_size", step)
+    if budget is not None and not float(budget).is_integer():
+        raise ValueError(f"max_batch_size: budget must be whole bytes, got {budget}")
+    budget = None if budget is None else int(budget)
     numbers = {"start": start, "limit": limit, "multiple_of": multiple_of, "steps": steps}
     for name, value in numbers.items():
         if value is not None and value < 1:
@@ -147,4 +158,6 @@ def max_batch_size(
     refused = [each for each in tried if each.batch_size == size + multiple_of and not each.fits]
     stopped = refused[0].reason if refused else f"the limit of {most * multiple_of} is reached"
     allowed = budgets[0] if budgets else None
-    return BatchSize(size, stopped, allowed, tried[-1].device, tuple(tried))
+    used = devices_of((shapes(state, topology), shapes(make_batch(multiple_of), topology, "batch")))
+    idle = idle_devices(topology, used)
+    return BatchSize(size, stopped, allowed, tried[-1].device, tuple(tried), idle)

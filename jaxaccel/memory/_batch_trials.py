@@ -48,11 +48,19 @@ def compiling(
     budget: int | None,
 ) -> Callable[[int], Candidate]:
     """Return the trial that compiles."""
-    of_state = shapes(state, topology)
+    known: set[tuple[Any, ...]] = set()
+    of_state = shapes(state, topology, "state")
 
     def trial(batch_size: int) -> Candidate:
         begin = time.perf_counter()
-        batch = shapes(make_batch(batch_size), topology)
+        batch = shapes(make_batch(batch_size), topology, "batch")
+        sizes = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
+        if sizes in known:
+            raise ValueError(
+                f"make_batch must return batches of the size that it is given, got {sizes} for "
+                f"{batch_size} rows as for fewer or more; let it return shapes of batch_size rows"
+            )
+        known.add(sizes)
         device = device_for((of_state, batch))
         try:
             program = compiled(step, of_state, batch)

@@ -13,11 +13,13 @@ import numpy as np
 from jaxaccel import aot
 from jaxaccel._checked import checked
 from jaxaccel._hlo import read
-from jaxaccel._lowering import compiled
+from jaxaccel._lowering import compiled, with_own_lines
 from jaxaccel.memory._live_buffers import Buffer, live_buffers
 from jaxaccel.memory._memory_report import LargeBuffers, MemoryReport
 from jaxaccel.memory._programs import (
+    check_step,
     devices_of,
+    idle_devices,
     local_shape,
     nbytes_of,
     shapes,
@@ -62,8 +64,9 @@ def report(
         ``report.to_json()`` is JSON, ``report.assert_fits(bytes)`` is for a test.
 
     Raises:
-        TypeError: ``state`` has no ``params``.
-        ValueError: There is no such topology.
+        TypeError: ``state`` has no ``params``, ``step`` is not a function of a state and a batch,
+            or a leaf is neither array nor shape.
+        ValueError: There is no such topology, or a shape has a ``PartitionSpec`` without a mesh.
         jax.errors.JaxRuntimeError: The compiler refused the program; a TPU's does so where memory
             does not suffice (:func:`max_batch_size` finds what it takes).
 
@@ -96,8 +99,10 @@ def report(
             f"state must have its parameters under the name params, got {type(state).__name__}; "
             "pass a TrainState, or {'params': ..., 'opt_state': ..., ...}"
         )
-    given, of_batch = shapes((state, batch), topology)
-    program = compiled(step, given, of_batch)
+    check_step("memory.report", step)
+    given, of_batch = shapes(state, topology, "state"), shapes(batch, topology, "batch")
+    with with_own_lines():
+        program = compiled(step, given, of_batch)
     found, text = aot.report(program), program.as_text() or ""
     params, opt_state = _field(given, "params"), _field(given, "opt_state", ())
     of_params, of_optimizer, in_batch = map(nbytes_of, (params, opt_state, of_batch))
@@ -120,6 +125,7 @@ def report(
         formula=_formula(params, opt_state),
         largest=_largest(alive, sources_of(text)),
         fits=found.fits,
+        idle=idle_devices(topology, found.devices),
     )
 
 

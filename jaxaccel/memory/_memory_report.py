@@ -6,6 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from jaxaccel._text_table import columns, size_name
+from jaxaccel.memory._programs import of_idle
 from jaxaccel.memory._sources import short
 from jaxaccel.memory._zero import ZeroFormula
 
@@ -68,6 +69,8 @@ class MemoryReport(NamedTuple):
     fits: bool | None
     """Whether it fits into such a device, by the compiler's word if that refuses what does not (a
     TPU's); None where nobody knows."""
+    idle: int = 0
+    """Devices of the topology that have no part in the program: nothing lies on them."""
 
     @property
     def arguments(self) -> int:
@@ -82,6 +85,8 @@ class MemoryReport(NamedTuple):
     def __str__(self) -> str:
         rows = [(f"memory of a {self.device}", "bytes", "", "formula"), *self._rows()]
         lines = [*columns(rows), f"ZeRO's formula, {self.formula}: {self._stages()}"]
+        if self.idle:
+            lines.append(of_idle(self.idle))
         if self.largest:
             titles = ("largest when most is held", "part", "arrays", "bytes")
             shown = [

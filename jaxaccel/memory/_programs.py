@@ -11,12 +11,37 @@ import numpy as np
 from jax.sharding import NamedSharding, SingleDeviceSharding
 
 from jaxaccel import aot
+from jaxaccel._arrays import is_array
+from jaxaccel._functions import name_of, taken_by, takes
 
 REFUSALS = ("RESOURCE_EXHAUSTED", "out of memory")
 """What the texts of compilers and of runtimes say where memory does not suffice."""
 
 
-def shapes(tree: Any, topology: str | None = None) -> Any:
+def check_step(taker: str, step: Any) -> None:
+    """Raise for a function that is not one of a state and a batch, such as a loss function."""
+    if not takes(step, None, None):
+        raise TypeError(
+            f"{taker}: step must be a function (state, batch) -> ..., got {name_of(step)}, which "
+            f"takes {taken_by(step)}; make a step of a loss function with "
+            "training.train_step(training.gradients(loss_fn), tx)"
+        )
+
+
+def idle_devices(topology: str | None, devices: int) -> int:
+    """Return how many devices of a topology a program for so many leaves idle."""
+    return 0 if topology is None else len(aot.topology_devices(topology)) - devices
+
+
+def of_idle(idle: int) -> str:
+    """Return what a table says of devices that have no part."""
+    return (
+        f"the topology's other {idle} devices have no part in it: give state and batch shardings "
+        "over a mesh of all"
+    )
+
+
+def shapes(tree: Any, topology: str | None = None, name: str = "state") -> Any:
     """Return the shapes of arrays, where they are, or on the first device of a topology.
 
     What is spread over a mesh stays there: it is for the mesh's own devices.
@@ -24,15 +49,33 @@ def shapes(tree: Any, topology: str | None = None) -> Any:
     device = None if topology is None else aot.topology_devices(topology)[0]
     place = None if device is None else SingleDeviceSharding(device)
 
-    def one(leaf: Any) -> jax.ShapeDtypeStruct:
-        sharding = getattr(leaf, "sharding", None)
+    def one(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
+        where = name + jax.tree_util.keystr(path)
+        if not isinstance(leaf, jax.ShapeDtypeStruct) and not is_array(leaf):
+            raise TypeError(
+                f"{where} must be an array or a jax.ShapeDtypeStruct, got {leaf!r:.80}; make a "
+                "tensor of PyTorch an array with x.numpy()"
+            )
+        sharding = _sharding(where, leaf)
         if isinstance(leaf, jax.Array) and not leaf.committed:
             sharding = None
         if place is not None and not isinstance(sharding, NamedSharding):
             sharding = place
         return jax.ShapeDtypeStruct(np.shape(leaf), _dtype(leaf), sharding=sharding)
 
-    return jax.tree.map(one, tree)
+    return jax.tree.map_with_path(one, tree)
+
+
+def _sharding(where: str, leaf: Any) -> Any:
+    """Return where a leaf is to lie, which a ``PartitionSpec`` alone does not say."""
+    try:
+        return getattr(leaf, "sharding", None)
+    except TypeError as error:  # JAX looks for a mesh around it
+        raise ValueError(
+            f"{where} has a PartitionSpec alone, of no mesh; give it "
+            "sharding=NamedSharding(mesh, spec), for another machine with mesh = "
+            "parallel.make_mesh(devices=aot.topology_devices(topology))"
+        ) from error
 
 
 def is_refusal(error: Exception) -> bool:

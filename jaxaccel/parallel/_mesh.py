@@ -84,9 +84,10 @@ def check_is_here(mesh: Mesh) -> None:
     if not is_here(device):
         raise ValueError(
             f"mesh must be of devices that are here, got {mesh.devices.size} of {device!r:.80}: no "
-            "array can live there. Compile for them with shapes in the place of arrays: give "
-            "jax.jit(step).lower every leaf as "
-            "jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, spec))"
+            "array can live there. Compile for them with shapes in the place of arrays: for a "
+            "state parallel.distribute_state(shapes, mesh, placement); or give jax.jit(step).lower "
+            "every leaf as jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, "
+            "spec))"
         )
 
 

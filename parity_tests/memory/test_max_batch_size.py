@@ -187,7 +187,12 @@ def test_wrong_arguments_are_named():
         ({"multiple_of": 8, "limit": 4}, "limit must be at least multiple_of=8, got 4"),
         ({"run": True, "budget": 1}, "the device decides, got budget=1"),
         ({"run": True, "topology": "tpu:v5e:1x1"}, "topology='tpu:v5e:1x1'; leave both out"),
+        ({"budget": 1.5}, "budget must be whole bytes, got 1.5"),
         ({}, "how much memory a cpu has is not known; pass budget=bytes, or run=True"),
     ):
         with pytest.raises(ValueError, match=text):
             ja.memory.max_batch_size(step, rows, rows(WIDTH), **options)
+    with pytest.raises(ValueError, match="make_batch must return batches of the size that it is"):
+        ja.memory.max_batch_size(step, lambda n: rows(4), rows(WIDTH), budget=1e6)
+    with pytest.raises(TypeError, match=r"step must be a .*, got <lambda>, which takes \(w\)"):
+        ja.memory.max_batch_size(lambda w: w, rows, rows(WIDTH), budget=1e6)

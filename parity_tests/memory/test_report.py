@@ -8,7 +8,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
+import torch
 from flax import nnx
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import jaxaccel as ja
 from jaxaccel._hlo import read
@@ -17,6 +19,7 @@ from jaxaccel.memory._live_buffers import live_buffers
 HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
 ROWS, WIDTH, DEPTH = 64, 32, 4
 BYTES = 4
+X = jax.ShapeDtypeStruct((64, 64), jnp.float32)
 
 
 def training(checkpoint=None, rows=ROWS, width=WIDTH, depth=DEPTH, donate=True):
@@ -209,6 +212,9 @@ def test_a_tpus_compiler_agrees():
     assert found.activations > 2 * BYTES * 2**18 * 256
     assert abs(found.total - found.gaps - found.peak) <= 0.02 * found.peak
     assert abs(found.padding) <= 0.02 * found.arguments
+    assert found.idle == 0
+    small = training(rows=2, width=2, depth=1)
+    assert "other 3 devices have no part" in str(ja.memory.report(*small, topology="tpu:v5e:2x2"))
 
 
 @pytest.mark.quick
@@ -252,6 +258,32 @@ def test_the_largest_are_named_by_their_line():
     assert f"test_report.py:{line}" in lines
 
 
+def test_lines_are_those_of_this_source_with_programs_on_disk(tmp_path):
+    """A program from the disk, where lines do not count, has those of the source it was made of."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+        "jax_traceback_in_locations_limit": 10,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    try:
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        reset_cache()
+        for line in (1, 5):
+            source = "\n" * (line - 1) + "def step(state, x): return jnp.sin(x @ x) @ x"
+            names = {"jnp": jnp}
+            exec(compile(source, "/folder/mine.py", "exec"), names)
+            found = ja.memory.report(names["step"], {"params": X}, X)
+            assert {each.source for each in found.largest} == {f"/folder/mine.py:{line}"}
+        assert [*tmp_path.iterdir()]
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        reset_cache()
+
+
 @pytest.mark.quick
 def test_it_prints_and_is_json_and_can_be_asserted():
     found = report()
@@ -273,3 +305,18 @@ def test_it_prints_and_is_json_and_can_be_asserted():
 def test_a_state_without_parameters_is_refused():
     with pytest.raises(TypeError, match="under the name params, got dict"):
         ja.memory.report(lambda state, batch: state, {"weights": jnp.ones(2)}, jnp.ones(2))
+
+
+@pytest.mark.quick
+def test_what_cannot_be_compiled_is_refused():
+    step, state, batch = training()
+    spread = jax.ShapeDtypeStruct(batch.shape, batch.dtype, sharding=jax.P("data"))
+    gradient_fn = ja.training.gradients(lambda params, model_state, batch: params)
+    for given, error, text in (
+        ((gradient_fn, state, batch), TypeError, r"got gradient_fn, which takes \(params, model_s"),
+        ((lambda p, m, b: p, state, batch), TypeError, r"make a step .* training\.train_step\("),
+        ((step, state, {"x": torch.ones(2)}), TypeError, r"batch\['x'\] must be .*x\.numpy\(\)"),
+        ((step, state, spread), ValueError, "batch has a PartitionSpec alone, of no mesh; give it"),
+    ):
+        with pytest.raises(error, match=text):
+            ja.memory.report(*given)
