@@ -10,6 +10,7 @@ import jax
 
 from jaxaccel._checked import checked_but
 from jaxaccel._functions import is_function
+from jaxaccel._lowering import lower_of
 
 _Signature = dict[str, str]
 """Place of an argument -> what a program depends on of it."""
@@ -29,6 +30,8 @@ class Counted(Protocol):
 
     recompiles: list[Recompile]
     """Of all calls so far that needed a program, the first among them."""
+    lowered: Callable[..., Any]
+    """The function's program for arguments or their shapes, which is not a call."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -49,8 +52,9 @@ def count_recompiles(fn: Callable[..., Any], *, limit: int | None = 8) -> Counte
         limit: Warn once when there are more programs than this; None for never.
 
     Returns:
-        ``fn`` with ``.recompiles``, a list of :class:`Recompile`. Each call costs a walk over its
-        arguments: for looking, not for the last percent.
+        ``fn`` with ``.recompiles``, a list of :class:`Recompile`, and ``.lowered``, with which it
+        stands wherever a step is compiled (``aot.compile_for``, ``memory.report``). Each call costs
+        a walk over its arguments: for looking, not for the last percent.
 
     Raises:
         TypeError: ``fn`` is not a function.
@@ -95,6 +99,7 @@ def count_recompiles(fn: Callable[..., Any], *, limit: int | None = 8) -> Counte
 
     counted = cast(Counted, call)
     counted.recompiles = recompiles
+    counted.lowered = lower_of(fn)
     return counted
 
 
@@ -118,6 +123,8 @@ def _facts(leaf: Any) -> str:
     text = f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
     if getattr(leaf, "weak_type", False):
         text += ", weakly typed"
+    if isinstance(leaf, jax.core.Tracer):
+        return text
     # A committed array brings its devices; any other goes where the program runs.
     return f"{text} on {leaf.sharding}" if getattr(leaf, "committed", False) else text
 

@@ -66,6 +66,23 @@ def test_a_call_is_noted_where_jax_compiles(programs):
     assert "on SingleDeviceSharding" in place[0]
 
 
+def test_it_is_compiled_as_the_function_that_it_counts():
+    def fn(state, batch):
+        return {"params": state["params"] + batch}, ()
+
+    x = jax.ShapeDtypeStruct((4, 8), jnp.float32)
+    for each in (fn, jax.jit(fn), jax.jit(fn, donate_argnums=0)):
+        counted = ja.aot.count_recompiles(each)
+        expected = ja.memory.report(each, {"params": x}, x)
+        assert ja.memory.report(counted, {"params": x}, x)._replace(largest=()) == (
+            expected._replace(largest=())
+        )
+        assert counted.lowered({"params": x}, x).as_text()
+        assert counted.recompiles == []
+        jax.eval_shape(lambda state, batch: counted(state, batch), {"params": x}, x)  # noqa: B023
+        assert len(counted.recompiles) == 1
+
+
 def test_one_warning_past_the_limit():
     counted = ja.aot.count_recompiles(jax.jit(jnp.sum), limit=2)
     for rows in (1, 2, 2, 1):
