@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
 from json import loads
 from pathlib import Path
@@ -15,6 +16,7 @@ import jax
 
 from jaxaccel import aot as _aot
 from jaxaccel import parallel
+from jaxaccel._functions import name_of, taken_by, takes
 
 OFFERS = "step_and_shapes"
 """The function that a script or module has to offer."""
@@ -37,7 +39,8 @@ def aot(
         target: A script, or module:function. The function, by default step_and_shapes, is given
             the mesh and returns a step and its arguments' shapes, (step, state, batch).
         topology: Such as tpu:v5e:2x2, tpu:v5e:16x16:4 (four slices) or gpu:h100:8.
-        mesh: Axes and their sizes, such as data 4 model 2; default: data, all devices.
+        mesh: Axes and their sizes, such as data 4 model 2, or data=4,model=2; default: data, all
+            devices.
         options: Options of the compiler, name and value in turns.
         json: Print JSON instead of a table.
         hlo: Write the program's text into this file.
@@ -49,15 +52,41 @@ def aot(
         axes = parallel.make_mesh(mesh or None, devices=devices)
     except (ValueError, ImportError) as error:
         raise SystemExit(str(error)) from error
-    step, *shapes = make(axes)
+    step, *shapes = _made(make, axes)
     values = {name: _value(text) for name, text in (options or {}).items()}
-    report = _aot.compile_for(
-        step, *shapes, topology=topology, mesh=axes, options=values, keep_hlo=hlo is not None
-    )
+    try:
+        report = _aot.compile_for(
+            step, *shapes, topology=topology, mesh=axes, options=values, keep_hlo=hlo is not None
+        )
+    except (ValueError, TypeError) as error:
+        _end_with_ours(target, error)
+        raise
     if hlo is not None:
         hlo.write_text(report.hlo or "")
     print(report.to_json() if json else report)
     return 1 if report.fits is False else 0
+
+
+def _made(make: Callable[..., Any], mesh: Any) -> tuple[Any, ...]:
+    """Return a step and its shapes, as a function of a mesh makes them."""
+    name, form = name_of(make), f"such as `def {OFFERS}(mesh): return step, state, batch`"
+    if not takes(make, mesh):
+        raise SystemExit(f"{name} must take a mesh, {form}, and takes {taken_by(make)}")
+    try:
+        found = make(mesh)
+    except (ValueError, TypeError) as error:
+        _end_with_ours(f"{name}, given a mesh of {dict(mesh.shape)}", error)
+        raise
+    if not isinstance(found, (tuple, list)) or not found or not callable(found[0]):
+        raise SystemExit(f"{name} must return (step, *shapes), {form}, and returned {found!r:.80}")
+    return tuple(found)
+
+
+def _end_with_ours(where: str, error: Exception) -> None:
+    """End with an error's words where this package has refused; others need their traceback."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if Path(frame.f_code.co_filename).is_relative_to(Path(__file__).parent):
+        raise SystemExit(f"{where}: {error}") from error
 
 
 def info(json: bool = False) -> int:
@@ -109,7 +138,7 @@ def main() -> int:
     except ModuleNotFoundError:
         raise SystemExit('the commands need tyro: pip install "jaxaccel[aot]"') from None
     commands: dict[str, Callable[..., Any]] = {"aot": aot, "info": info, "launch": launch}
-    own, of_script = _split(sys.argv[1:])
+    own, of_script = _split(_mesh_in_pairs(sys.argv[1:]))
     if of_script:
         commands["launch"] = functools.partial(launch, Path(of_script[0]), *of_script[1:])
     return tyro.extras.subcommand_cli_from_dict(
@@ -125,6 +154,17 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     while place < len(arguments) and arguments[place].startswith("-"):
         place += 1 if "=" in arguments[place] or arguments[place] in ("-h", "--help") else 2
     return arguments[:place], arguments[place:]
+
+
+def _mesh_in_pairs(arguments: list[str]) -> list[str]:
+    """Return what was given, with axes that are written as data=2,model=4 as data 2 model 4."""
+    if arguments[:1] != ["aot"]:
+        return arguments
+    found: list[str] = []
+    for before, each in zip(["", *arguments], arguments, strict=False):
+        is_mesh = before == "--mesh" and "=" in each
+        found += each.replace("=", ",").split(",") if is_mesh else [each]
+    return found
 
 
 def _value(text: str) -> Any:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from jaxaccel import __main__ as main
+from jaxaccel import parallel
 from jaxaccel.__main__ import offered
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +26,19 @@ def product(mesh):
     x = jax.ShapeDtypeStruct((8 * mesh.shape["data"], 128), jnp.float32, sharding=P("data"))
     w = jax.ShapeDtypeStruct((128, 256), jnp.float32, sharding=P(None, "model"))
     return lambda x, w: jnp.sum(x @ w), x, w
+
+def one(mesh):
+    return 1
+
+def nothing():
+    return None
+
+def refuses(mesh):
+    import jaxaccel as ja
+    return ja.aot.compile_for(abs, topology="nowhere"), mesh
+
+def fails(mesh):
+    raise ValueError("mine")
 
 def too_large(mesh):
     return lambda x: 2 * x, jax.ShapeDtypeStruct((2**16, 2**18), jnp.float32)
@@ -70,6 +85,19 @@ def test_what_is_not_there_is_said(tmp_path, monkeypatch):
     }.items():
         with pytest.raises(SystemExit, match=text):
             offered(target)
+    mesh = parallel.make_mesh()
+    for name, text in {
+        "one": r"one must return \(step, \*shapes\), such as .*, and returned 1",
+        "nothing": r"nothing must take a mesh, such as .*, and takes \(\)",
+        "refuses": r"refuses, given a mesh of \{'data': \d\}: .*'nowhere'",
+    }.items():
+        with pytest.raises(SystemExit, match=text):
+            main._made(offered(f"mine.py:{name}"), mesh)
+    with pytest.raises(ValueError, match="mine"):
+        main._made(offered("mine.py:fails"), mesh)
+    assert len(main._made(offered("mine.py"), mesh)) == 2
+    for given in (["--mesh", "data=2,model=2"], ["--mesh", "data", "2", "model", "2"]):
+        assert main._mesh_in_pairs(["aot", *given])[1:] == ["--mesh", "data", "2", "model", "2"]
     assert offered("mine.py").__name__ == "step_and_shapes"
     assert offered("mine:product").__name__ == "product"
     del sys.modules["mine"]

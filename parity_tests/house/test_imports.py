@@ -123,7 +123,7 @@ MAY_IMPORT = {
     "parallel": CORE,
     "aot": CORE,
     "memory": (*CORE, "aot"),
-    "__main__": ("aot", "parallel"),
+    "__main__": (*CORE, "aot", "parallel"),
     "data": (*CORE, "random"),
     "training": (*CORE, "transforms", "optimizers", "schedules", "nn", "precision", "parallel"),
     "interop": (
