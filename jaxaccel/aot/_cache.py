@@ -35,7 +35,7 @@ def compilation_cache(folder: str | os.PathLike[str] | None = None) -> Path:
 
     Raises:
         TypeError: ``folder`` is not a path.
-        ValueError: It has a character 0 in it.
+        ValueError: It is empty, or has a character 0 in it.
         OSError: It cannot be made or written to.
 
     PyTorch:
@@ -68,6 +68,8 @@ def as_path(name: str, path: Any, otherwise: str = "") -> Path:
     """Return an argument that has to be a path."""
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
         raise TypeError(f"{name} must be a path{otherwise}, got {path!r}")
+    if not os.fspath(path):
+        raise ValueError(f"{name} must be a path, got {path!r}; '.' is the current folder")
     if "\0" in os.fspath(path):
         raise ValueError(f"{name} must be a path, which has no character 0 in it, got {path!r}")
     return Path(path).expanduser().absolute()

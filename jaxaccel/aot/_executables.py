@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import pickle
@@ -20,7 +21,7 @@ from jaxaccel._meshes import is_here
 from jaxaccel.aot._cache import as_path
 from jaxaccel.aot._report import where_of
 
-_TITLE = b"jaxaccel executable 1\n"
+_TITLE = b"jaxaccel executable 2\n"
 _MACHINE_CODE = (b"\x7fELF", b"\xcf\xfa\xed\xfe")
 """What a CPU's begins with, on Linux and on macOS."""
 _INSTRUCTIONS = re.compile(r"avx|s?sse|fma|bmi|f16c|amx|v?aes|sha|gfni|asimd|sve|neon")
@@ -44,9 +45,9 @@ def save_executable(compiled: Compiled | Lowered, path: str | os.PathLike[str]) 
 
     Raises:
         TypeError: ``compiled`` is neither compiled nor lowered, or ``path`` is not a path.
-        ValueError: The program is for devices that are not here, calls Python, closes over arrays,
-            has arguments of a class that cannot be pickled, or came from the cache
-            (:func:`compilation_cache`), which on a CPU loses what it needs.
+        ValueError: The program is for devices that are not here, calls Python, has arguments of a
+            class that cannot be pickled, or came from the cache (:func:`compilation_cache`), which
+            on a CPU loses what it needs.
         OSError: The file cannot be written.
 
     PyTorch:
@@ -87,6 +88,7 @@ def save_executable(compiled: Compiled | Lowered, path: str | os.PathLike[str]) 
         )
     runs: Any = compiled.runtime_executable()
     facts = _facts(device) | {"devices": [each.id for each in runs.local_devices()]}
+    facts["sha256"] = hashlib.sha256(pickled).hexdigest()
     _write(place, _TITLE + dumps(facts).encode() + b"\n" + pickled)
 
 
@@ -101,8 +103,9 @@ def load_executable(path: str | os.PathLike[str]) -> Compiled:
         path: The file.
 
     Returns:
-        The program. It takes arguments of the shapes that it was compiled for, and overwrites what
-        it was to donate.
+        The program. It takes arguments of the shapes and dtypes that it was compiled for, and
+        overwrites what it was to donate; JAX refuses others, and what was donated before, in its
+        own words.
 
     Raises:
         TypeError: ``path`` is not a path.
@@ -128,7 +131,13 @@ def load_executable(path: str | os.PathLike[str]) -> Compiled:
     head, _, pickled = rest.partition(b"\n")
     if title + b"\n" != _TITLE:
         raise ValueError(f"{place} is not a program that save_executable has written")
-    facts = loads(head)
+    try:
+        facts = loads(head)
+        is_whole = facts["sha256"] == hashlib.sha256(pickled).hexdigest()
+    except (ValueError, KeyError):
+        is_whole = False
+    if not is_whole:
+        raise ValueError(f"{place} is damaged (its checksum is another); save it again")
     try:
         here = {device.id: device for device in jax.devices(facts["platform"])}
     except RuntimeError:
@@ -142,10 +151,7 @@ def load_executable(path: str | os.PathLike[str]) -> Compiled:
     devices = [here[each] for each in facts["devices"]]
     for name, value in _facts(devices[0]).items():
         _check_same(place, name, facts[name], value)
-    try:
-        content = pickle.loads(pickled)
-    except (pickle.UnpicklingError, EOFError) as error:
-        raise ValueError(f"{place} is damaged ({error}); save it again") from error
+    content = pickle.loads(pickled)
     from jax.experimental import serialize_executable
 
     return serialize_executable.deserialize_and_load(
@@ -168,8 +174,8 @@ def _serialized(compiled: Compiled) -> tuple[bytes, bytes]:
         ) from error
     except (ValueError, TypeError, NotImplementedError, AttributeError, RuntimeError) as error:
         raise ValueError(
-            f"the program cannot be saved ({error}); pass it arrays as arguments instead of "
-            "closing over them, and call no Python inside of it"
+            f"the program cannot be saved ({error}); call no Python inside of it, and pass it "
+            "arrays as arguments instead of closing over them"
         ) from error
     return content[0], pickled
 

@@ -56,6 +56,8 @@ def test_what_is_not_a_folder_is_refused(tmp_path):
     for folder in (3, b"folder"):
         with pytest.raises(TypeError, match="folder must be a path"):
             ja.aot.compilation_cache(folder)
+    with pytest.raises(ValueError, match=r"folder must be a path, got ''; '\.' is the current"):
+        ja.aot.compilation_cache("")
     assert jax.config.jax_compilation_cache_dir == before
 
 

@@ -124,9 +124,12 @@ def test_what_is_for_something_else_is_named(path, monkeypatch):
         path.write_bytes(b"\n".join([title, other, rest]))
         with pytest.raises(ValueError, match=text):
             ja.aot.load_executable(path)
-    path.write_bytes(b"\n".join([title, head, rest[:100]]))
-    with pytest.raises(ValueError, match="is damaged"):
-        ja.aot.load_executable(path)
+    middle = len(rest) // 2
+    flipped = rest[:middle] + bytes([rest[middle] ^ 1]) + rest[middle + 1 :]
+    for parts in ([head, rest[:100]], [head, flipped], [head[:-9], rest], [b"{}", rest], [head]):
+        path.write_bytes(b"\n".join([title, *parts]))
+        with pytest.raises(ValueError, match=r"is damaged \(its checksum is another\); save"):
+            ja.aot.load_executable(path)
     path.write_bytes(b"something else")
     with pytest.raises(ValueError, match="is not a program that save_executable has written"):
         ja.aot.load_executable(path)
