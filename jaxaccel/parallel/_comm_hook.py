@@ -109,7 +109,8 @@ def comm_state(
         return memory._replace(own=every)
 
     def placement(path: Any, _: Any) -> PartitionSpec:
-        return split if path_name(path).startswith("model_state.own.") else PartitionSpec()
+        name = path if isinstance(path, str) else path_name(path)
+        return split if name.startswith("model_state.own.") else PartitionSpec()
 
     if not isinstance(mesh, Mesh) or any(isinstance(p, jax.ShapeDtypeStruct) for _, p in leaves):
         memory = jax.eval_shape(initial)
