@@ -131,13 +131,7 @@ def load_executable(path: str | os.PathLike[str]) -> Compiled:
     head, _, pickled = rest.partition(b"\n")
     if title + b"\n" != _TITLE:
         raise ValueError(f"{place} is not a program that save_executable has written")
-    try:
-        facts = loads(head)
-        is_whole = facts["sha256"] == hashlib.sha256(pickled).hexdigest()
-    except (ValueError, KeyError):
-        is_whole = False
-    if not is_whole:
-        raise ValueError(f"{place} is damaged (its checksum is another); save it again")
+    facts = _facts_of(place, head, pickled)
     try:
         here = {device.id: device for device in jax.devices(facts["platform"])}
     except RuntimeError:
@@ -157,6 +151,18 @@ def load_executable(path: str | os.PathLike[str]) -> Compiled:
     return serialize_executable.deserialize_and_load(
         *content, backend=devices[0].client, execution_devices=devices
     )
+
+
+def _facts_of(place: Path, head: bytes, pickled: bytes) -> dict[str, Any]:
+    """Return what a file says of its program, which has to be there as it was written."""
+    try:
+        facts = loads(head)
+        is_whole = facts["sha256"] == hashlib.sha256(pickled).hexdigest()
+    except (ValueError, KeyError):
+        facts, is_whole = {}, False
+    if not is_whole:
+        raise ValueError(f"{place} is damaged (its checksum is another); save it again")
+    return facts
 
 
 def _serialized(compiled: Compiled) -> tuple[bytes, bytes]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, cast
 
 import jax
+from jax.core import Tracer
 
 from jaxaccel._checked import checked_but
 from jaxaccel._functions import is_function
@@ -123,7 +124,7 @@ def _facts(leaf: Any) -> str:
     text = f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
     if getattr(leaf, "weak_type", False):
         text += ", weakly typed"
-    if isinstance(leaf, jax.core.Tracer):
+    if isinstance(leaf, Tracer):
         return text
     # A committed array brings its devices; any other goes where the program runs.
     return f"{text} on {leaf.sharding}" if getattr(leaf, "committed", False) else text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -80,7 +81,7 @@ def checkpoint(
         Chen, Xu, Zhang, Guestrin. Training Deep Nets with Sublinear Memory Cost. 2016.
         https://arxiv.org/abs/1604.06174
     """
-    if any(each.__module__.partition(".")[0] == "torch" for each in type(function).__mro__):
+    if any(each.__module__.partition(".")[0] == "torch" for each in inspect.getmro(type(function))):
         raise TypeError(
             f"function must be a function of arrays or an nnx module, got {type(function)!r}, a "
             "module of PyTorch; build it of nn's layers and take its weights over with "

@@ -39,10 +39,12 @@ def report(
     from the compiler. Which arrays are alive when most bytes are, and where they come from, is read
     off the program's text, operation by operation in the compiler's own order:
 
-    - **gradients**: results of the backward pass in the shape of a parameter;
+    - **gradients**: results of the backward pass in the shape of a parameter, whatever they are: a
+      batch of as many rows as a layer is wide makes its activations' gradients count here;
     - **activations**: results of the forward pass, or of what is recomputed of it;
     - **temporaries**: everything else, such as what is passed backward from layer to layer;
-    - **gaps**: what the compiler's block of temporary memory has beyond these.
+    - **gaps**: what the compiler's block of temporary memory has beyond these; less than nothing
+      where arrays share a place with a donated argument, which the table then says.
 
     The moment at which most is held is mostly that between the passes: many activations, and no or
     few gradients. So gradients may need less than the formula says, which adds all of them up.

@@ -122,7 +122,7 @@ class MemoryReport(NamedTuple):
             "gradients": self.gradients,
             "activations": self.activations,
             "temporaries": self.temporaries,
-            "gaps": self.gaps,
+            "gaps" if self.gaps >= 0 else "less: in a shared place": self.gaps,
             "total": self.total,
         }
         share = f"{self.total / self.capacity:.1%}" if self.capacity else ""
