@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jaxaccel._checked import checked
 from jaxaccel._text_table import columns, size_name
 from jaxaccel.memory._batch_search import search
-from jaxaccel.memory._batch_trials import Candidate, compiling, running
+from jaxaccel.memory._batch_trials import Candidate, compiling, following, running
 from jaxaccel.memory._programs import check_step, devices_of, idle_devices, of_idle, shapes
 
 
@@ -108,7 +108,7 @@ def max_batch_size(
         ValueError: ``start``, ``limit``, ``multiple_of`` or ``steps`` is not positive, the limit is
             below ``multiple_of``, a budget or topology is given where the step is to run, it is
             not known how much memory the device has, ``make_batch`` returns the same shapes for
-            other numbers, or there is no such topology.
+            twice as many rows, or there is no such topology.
         TypeError: ``step`` is not a function of a state and a batch.
         jax.errors.JaxRuntimeError: A step fails for another reason than memory.
 
@@ -149,6 +149,7 @@ def max_batch_size(
             f"max_batch_size: with run=True the device decides, got budget={budget} and "
             f"topology={topology!r}; leave both out"
         )
+    make_batch = following(make_batch)
     trial = running(step, make_batch, state, steps)
     if not run:
         trial = compiling(step, make_batch, state, topology, budget)
@@ -158,6 +159,6 @@ def max_batch_size(
     refused = [each for each in tried if each.batch_size == size + multiple_of and not each.fits]
     stopped = refused[0].reason if refused else f"the limit of {most * multiple_of} is reached"
     allowed = budgets[0] if budgets else None
-    used = devices_of((shapes(state, topology), shapes(make_batch(multiple_of), topology, "batch")))
+    used = 0 if topology is None else devices_of(shapes((state, make_batch(multiple_of)), topology))
     idle = idle_devices(topology, used)
     return BatchSize(size, stopped, allowed, tried[-1].device, tuple(tried), idle)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxaccel import aot
 from jaxaccel._lowering import compiled, device_for
@@ -40,6 +41,27 @@ class Candidate(NamedTuple):
     """The kind of device."""
 
 
+def following(make_batch: Callable[[int], Any]) -> Callable[[int], Any]:
+    """Return what makes batches, and raises where it makes the same of twice as many rows.
+
+    One that pads to a few sizes may make the same of a few more.
+    """
+    known: dict[Any, int] = {}
+
+    def batch_of(batch_size: int) -> Any:
+        batch = make_batch(batch_size)
+        sizes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(batch))
+        fewer, more = sorted((known.setdefault(sizes, batch_size), batch_size))
+        if more >= 2 * fewer:
+            raise ValueError(
+                f"make_batch must return as many rows as it is asked for, got the shapes {sizes} "
+                f"for {fewer} and for {more}; let it make arrays of batch_size rows"
+            )
+        return batch
+
+    return batch_of
+
+
 def compiling(
     step: Callable[..., Any],
     make_batch: Callable[[int], Any],
@@ -48,19 +70,11 @@ def compiling(
     budget: int | None,
 ) -> Callable[[int], Candidate]:
     """Return the trial that compiles."""
-    known: set[tuple[Any, ...]] = set()
     of_state = shapes(state, topology, "state")
 
     def trial(batch_size: int) -> Candidate:
         begin = time.perf_counter()
         batch = shapes(make_batch(batch_size), topology, "batch")
-        sizes = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
-        if sizes in known:
-            raise ValueError(
-                f"make_batch must return batches of the size that it is given, got {sizes} for "
-                f"{batch_size} rows as for fewer or more; let it return shapes of batch_size rows"
-            )
-        known.add(sizes)
         device = device_for((of_state, batch))
         try:
             program = compiled(step, of_state, batch)

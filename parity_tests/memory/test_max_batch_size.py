@@ -5,6 +5,7 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
@@ -179,6 +180,9 @@ def test_for_a_chip_that_is_not_here_its_compiler_decides(cache):
     assert "RESOURCE_EXHAUSTED" in refused.reason or "which is more" in refused.reason
 
 
+X = np.ones((WIDTH, WIDTH), np.float32)
+
+
 @pytest.mark.quick
 def test_wrong_arguments_are_named():
     for options, text in (
@@ -192,7 +196,8 @@ def test_wrong_arguments_are_named():
     ):
         with pytest.raises(ValueError, match=text):
             ja.memory.max_batch_size(step, rows, rows(WIDTH), **options)
-    with pytest.raises(ValueError, match="make_batch must return batches of the size that it is"):
-        ja.memory.max_batch_size(step, lambda n: rows(4), rows(WIDTH), budget=1e6)
+    for options in ({"budget": 1e6}, {"run": True, "steps": 1}):
+        with pytest.raises(ValueError, match="make_batch must return as many rows as it is asked"):
+            ja.memory.max_batch_size(step, lambda n: X, X, start=1, **options)
     with pytest.raises(TypeError, match=r"step must be a .*, got <lambda>, which takes \(w\)"):
         ja.memory.max_batch_size(lambda w: w, rows, rows(WIDTH), budget=1e6)
