@@ -73,6 +73,7 @@ def test_tpus_are_there_without_a_word_and_a_program_is_compiled():
     assert report["argument_bytes"] == 4 * 256 * 128
     assert len(refusals) == 3
     assert all("mesh must be of devices that are here, got 8 of" in text for text in refusals)
+    assert all("for a state parallel.distribute_state(shapes, mesh" in text for text in refusals)
     assert report["output_bytes"] == 4 * 256 * 256
     assert report["flops"] == 2 * 256 * 256 * 128
     assert report["bytes_accessed"] >= 4 * (256 * 128 + 256 * 256)
