@@ -77,13 +77,19 @@ def sharded(
     gradient_fn = checked_gradients(name, gradient_fn)
     devices = math.prod(mesh.shape[axis] for axis in axes)
     is_explicit = options.mode == "shard_map"
-    notation = Explicit(axes, devices, options.reduce_dtype) if is_explicit else Automatic(mesh)
+    free = None if {*axes} == {*mesh.axis_names} else PartitionSpec.UNCONSTRAINED
+    automatic = Automatic(mesh, free)
+    notation = Explicit(axes, devices, options.reduce_dtype) if is_explicit else automatic
     reader = Reader(notation, stage.again, stage.early)
 
-    def splits(params: Params) -> list[Split]:
+    def placements(params: Params) -> list[PartitionSpec]:
         found = jax.tree_util.tree_leaves_with_path(params)
         of = rules if stage.fields else lambda path, shape: PartitionSpec()
-        return [split_of(of(path_name(p), leaf.shape), leaf.ndim, axes) for p, leaf in found]
+        return [of(path_name(path), leaf.shape) for path, leaf in found]
+
+    def splits(params: Params) -> list[Split]:
+        pairs = zip(placements(params), jax.tree.leaves(params), strict=True)
+        return [split_of(spec, leaf.ndim, axes) for spec, leaf in pairs]
 
     def specs(params: Params) -> tuple[Any, Any]:
         everywhere: Any = PartitionSpec()
@@ -101,18 +107,19 @@ def sharded(
             return by_shard_map(local, mesh, axes, specs)(rows, params, *others)
         of_all_rows = _of_all_rows(gradient_fn, averaged)
         found = by_sharding(of_all_rows, mesh, axes)(rows, params, *others)
-        return found._replace(grads=_split(found.grads, of_params, mesh))
+        return found._replace(grads=_placed(found.grads, placements(params), mesh))
 
     placement = placement_of(rules, stage.fields)
     return on_mesh(run, mesh, axes, options.mode, options.batch_axes, placement), placement
 
 
-def _split(grads: Any, splits: list[Split], mesh: Any) -> Any:
-    """Return gradients, each split as said, which the compiler might forget behind its last use."""
+def _placed(grads: Any, specs: list[PartitionSpec], mesh: Any) -> Any:
+    """Return gradients in their places, which the compiler might forget behind their last use."""
     leaves, treedef = jax.tree.flatten(grads, is_leaf=is_none)
+    place = jax.lax.with_sharding_constraint
     return treedef.unflatten(
-        None if leaf is None else jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, spec))
-        for leaf, spec in zip(leaves, map(spec_of, splits), strict=True)
+        None if leaf is None else place(leaf, NamedSharding(mesh, spec))
+        for leaf, spec in zip(leaves, specs, strict=True)
     )
 
 

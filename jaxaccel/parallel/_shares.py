@@ -97,14 +97,18 @@ class Automatic(NamedTuple):
     """Where arrays are to live, said to the compiler, which finds the collectives."""
 
     mesh: Mesh | AbstractMesh
+    free: Any = None
+    """Of a dimension that is not split: None, or ``PartitionSpec.UNCONSTRAINED``, where the mesh
+    has axes of other kinds of parallelism."""
 
     def gather(self, share: Share) -> Any:
         """Return the array, to be whole on every device here."""
-        return self._placed(share.array, PartitionSpec())
+        entries = (None if names else self.free for names in share.split)
+        return self._placed(share.array, PartitionSpec(*entries))
 
     def scatter(self, gradient: Any, split: Split) -> Any:
         """Return the gradient, of which each device is to have its part here."""
-        return self._placed(gradient, spec_of(split))
+        return self._placed(gradient, PartitionSpec(*(names or self.free for names in split)))
 
     def mean(self, gradient: Any) -> Any:
         """Return the gradient as it is: that of a mean over the whole batch."""

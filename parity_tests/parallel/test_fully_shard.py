@@ -431,8 +431,16 @@ def test_rows_that_count_differently_and_rules_of_ones_own():
     start = placed(params, mesh, placement)
     assert start["w"].sharding.spec == PartitionSpec("data", "model")
     assert start["v"].sharding.spec == PartitionSpec("data")
-    found = gradient_fn(start, (), ja.parallel.shard_batch(batch, mesh))
-    assert_same_tree(found, plain(params, (), batch), tol.DEVICES_FLOAT64_OF_MAX)
+    rows = ja.parallel.shard_batch(batch, mesh)
+    expected = plain(params, (), batch)
+    assert_same_tree(gradient_fn(start, (), rows), expected, tol.DEVICES_FLOAT64_OF_MAX)
+    # What is left to the compiler stays split over the other axis.
+    gradient_fn, _ = ja.parallel.fully_shard(
+        plain, mesh, rules=rules, param_persistence_threshold=0, mode="jit"
+    )
+    found = gradient_fn(start, (), rows)
+    assert_same_tree(found, expected, tol.DEVICES_FLOAT64_OF_MAX)
+    assert found.grads["w"].sharding.spec == PartitionSpec("data", "model")
 
 
 def test_dtypes_of_what_is_gathered_and_reduced():
