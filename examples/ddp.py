@@ -103,7 +103,8 @@ def train(options: Options) -> None:
             loss, right = np.mean(jax.device_get(losses)), evaluated(state, images, mesh)
             if options.save is not None:
                 save(options.save, state, epoch + 1)
-                beat(number, saved=f"{options.save}, epoch {epoch + 1}")
+                if jax.process_index() == 0:  # who has written it
+                    beat(number, saved=f"{options.save}, epoch {epoch + 1}")
             if jax.process_index() == 0:
                 print(f"epoch {epoch + 1}: loss {loss:.6f}, {right:.2%} of the test digits right")
     if jax.process_index() == 0:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-from jax.sharding import NamedSharding
 
 from jaxaccel._tree import path_name
 from jaxaccel._types import GradientFunction, Placement
@@ -17,6 +16,8 @@ class Spread(NamedTuple):
     """What a gradient function says of itself."""
 
     axes: tuple[str, ...]
+    devices: int
+    """Those of the mesh."""
     placement: Placement | None
     """Where it expects the arrays of a state; None: everywhere."""
 
@@ -45,21 +46,20 @@ def check_not_spread(taker: str, gradient_fn: GradientFunction, axes: Sequence[s
         )
 
 
-def warn_of_whole_arrays(state: Any, placement: Placement | None) -> None:
-    """Warn of a state whose arrays are whole on every device where a placement splits them."""
-    if placement is None:
+def warn_of_whole_arrays(state: Any, spread: Spread | None) -> None:
+    """Warn of a state whose arrays are whole where a gradient function expects shares."""
+    if spread is None or spread.placement is None or spread.devices == 1:
         return
+    placement, devices = spread.placement, spread.devices
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         where = getattr(leaf, "sharding", None)
         is_whole = where is not None and where.is_fully_replicated
         name = path_name(path)
         if is_whole and any(entry is not None for entry in placement(name, leaf)):
-            devices = where.mesh.size if isinstance(where, NamedSharding) else 1
             warnings.warn(
-                f"{name} is whole on {'each of ' * (devices > 1)}{devices} device"
-                f"{'s' * (devices > 1)}, and the gradient function has a share of it on each: "
-                "nothing is saved. Make the state with the placement that came with the gradient "
-                "function: training.train_state(..., mesh=mesh, placement=placement)",
+                f"{name} is whole, and the gradient function has a share of it on each of "
+                f"{devices} devices: nothing is saved. Make the state with the placement that came "
+                "with the gradient function: train_state(..., mesh=mesh, placement=placement)",
                 stacklevel=6,
             )
             return

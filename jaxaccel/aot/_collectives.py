@@ -36,7 +36,7 @@ class Collective(NamedTuple):
     bytes: int
     """The whole array on one device: before it is reduced or scattered, after it is gathered."""
     times: int
-    """How often a run does it: more than once in a loop."""
+    """How often a run does it: more than once in a loop. Each branch of a choice counts."""
     axes: tuple[str, ...] | None
     """The mesh axes that it runs along; None where that is not known, or no whole axes."""
     devices: int

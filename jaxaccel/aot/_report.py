@@ -142,7 +142,7 @@ class Report(NamedTuple):
         faults = []
         for name, number in wanted.items():
             kind = name if isinstance(name, tuple) else (name,)
-            found = [key for key in left if key[: len(kind)] == kind]
+            found = [key for key in left if key == kind or key[:1] == kind]
             times = sum(left.pop(key) for key in found)
             allowed = range(number, number + 1) if isinstance(number, int) else number
             if not (times > 0 if allowed is None else times in allowed):

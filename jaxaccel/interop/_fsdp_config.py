@@ -149,6 +149,13 @@ def _mesh_shape(known: dict[str, Any], strategy: str) -> tuple[dict[str, int], s
     devices, machines = known.get("num_processes", -1), known.get("num_machines", 1)
     replicas, shards = ((known.get("parallelism_config") or {}).get(name, 1) for name in SIZES)
     is_hybrid = strategy in STRATEGIES[3:]
+    if replicas * shards > 1 and devices not in (-1, replicas * shards):
+        raise ValueError(
+            f"dp_replicate_size x dp_shard_size must be num_processes, got {replicas} x {shards} "
+            f"for {devices} processes"
+        )
+    if replicas > 1 and strategy == "NO_SHARD":
+        return {"data": replicas * shards}, strategy
     if replicas > 1:
         hybrid = {"FULL_SHARD": "HYBRID_SHARD", "SHARD_GRAD_OP": "_HYBRID_SHARD_ZERO2"}
         return {"replica": replicas, "data": shards}, hybrid.get(strategy, strategy)

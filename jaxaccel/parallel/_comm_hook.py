@@ -105,7 +105,7 @@ def comm_state(
 
     def initial() -> Memory:
         memory = Memory({}, {}) if comm_hook.init is None else comm_hook.init(shapes, devices)
-        every = jax.tree.map(lambda x: jnp.zeros((devices, *x.shape), x.dtype), memory.own)
+        every = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (devices, *x.shape)), memory.own)
         return memory._replace(own=every)
 
     def placement(path: Any, _: Any) -> PartitionSpec:

@@ -84,13 +84,16 @@ def fully_shard(
         param_dtype: What parameters are gathered in and handed to ``gradient_fn`` in; default:
             their own dtype. Inputs are yours to cast. With ``precision.cast`` or ``autocast``
             around the model it is not needed: what is gathered is cast already.
-        reduce_dtype: What gradients are reduced in; default: their own dtype.
+        reduce_dtype: What real gradients are reduced in, for ``"shard_map"``; default: their own
+            dtype. float16 is divided by the number of devices first, as nothing may overflow.
         rules: ``(path, shape) -> PartitionSpec`` of a parameter, ``"layer1.0.weight"``, or of an
-            array of the optimizer's state, ``"exp_avg.layer1.0.weight"``; ``None`` for the default
-            rule: the longest dimension that the devices divide is split, of equal ones the first;
-            where they divide none, the array is whole.
+            array of the optimizer's state, in which the same path comes last,
+            ``"exp_avg.layer1.0.weight"``: ask with ``endswith``. ``None`` for the default rule: the
+            longest dimension that the devices divide is split, of equal ones the first; where they
+            divide none, the array is whole. ``"NO_SHARD"`` asks none.
         param_persistence_threshold: Arrays of fewer numbers stay whole.
-        weight: What a device's rows count for, as in :func:`data_parallel`.
+        weight: What a device's rows count for, as in :func:`data_parallel`. With it a gradient that
+            a loop stacks is scattered behind the loop, and whole until then.
         batch_axes: The axis of each leaf that holds its rows, as in :func:`data_parallel`.
         mode: ``"shard_map"``, collectives by name, as they are in the table; ``"jit"``, the
             compiler is told where arrays are to be, and finds the collectives: a program over the
@@ -113,7 +116,9 @@ def fully_shard(
         and ``reduce_dtype`` are those of ``MixedPrecision``, ``param_persistence_threshold``
         DeepSpeed's. PyTorch pads a dimension that the devices do not divide; here another one is
         split, or the array stays whole. Left out: wrapping policies, prefetching and limits of
-        gathers, which the compiler schedules by itself.
+        gathers, which the compiler schedules by itself; ``buffer_dtype`` and
+        ``cast_forward_inputs``, which ``precision.cast`` has; ``cpu_offload``
+        (``memory.offload_optimizer`` is the optimizer's half).
 
     Example:
         >>> import jax

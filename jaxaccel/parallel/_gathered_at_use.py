@@ -59,7 +59,8 @@ class Reader(NamedTuple):
             wants = [None if is_passed else scattered.get(v) for v in equation.outvars]
             results = self.step(env, equation, wants, of_ends)
             known.update(zip(equation.outvars, results, strict=True))
-            loss = next((known[v] for v in equation.outvars if v in ends), loss)
+            ended = [known[v] for v in equation.outvars if v in ends]
+            loss = next((value for value in ended if not isinstance(value, Share)), loss)
         return [
             env.value(v)
             if want is None or (isinstance(v, Var) and v in scattered)

@@ -28,7 +28,12 @@ class Traced(NamedTuple):
 
 
 def in_shares(
-    own: Own, reader: Reader, splits: Sequence[Split], are_shares: bool, dtype: Any
+    own: Own,
+    reader: Reader,
+    splits: Sequence[Split],
+    are_shares: bool,
+    dtype: Any,
+    reduces_wider: bool = False,
 ) -> Own:
     """Return the function of parameters in shares, whose gradients are the mean, in shares.
 
@@ -38,6 +43,8 @@ def in_shares(
         splits: How each parameter, or its gradient, is split.
         are_shares: Whether parameters are; otherwise gradients alone.
         dtype: What parameters are gathered and used in; None for their own.
+        reduces_wider: Whether gradients are reduced in a dtype of their own, and the mean comes in
+            the parameters'.
     """
 
     def run(params: Params, *others: Any) -> Gradients:
@@ -46,7 +53,13 @@ def in_shares(
         given = [Share(p, split) if are_shares and is_split(split) else p for p, split in pairs]
         whole = [_with_sharding(x) for x in jax.eval_shape(lambda: reader.whole(given))]
         traced = _traced(own, whole, treedef, others)
-        wanted = [Want(splits[p]) if is_split(splits[p]) else None for p in traced.moving]
+        like = [leaves[place].dtype for place in traced.moving]
+        # A dtype to reduce in is not one to round the mean to.
+        wide = like if reduces_wider else [None] * len(like)
+        wanted = [
+            Want(splits[place], dtype) if is_split(splits[place]) else None
+            for place, dtype in zip(traced.moving, wide, strict=True)
+        ]
         rest = len(traced.program.jaxpr.outvars) - len(wanted)
         results = reader.run(
             traced.program.jaxpr,
@@ -57,10 +70,9 @@ def in_shares(
         )
         grads, found = results[: len(wanted)], results[len(wanted) :]
         means = [
-            grad if want is not None else reader.collectives.mean(grad)
-            for grad, want in zip(reader.whole(grads), wanted, strict=True)
+            grad if want is not None else reader.collectives.mean(Want((), dtype).cast(grad))
+            for grad, want, dtype in zip(reader.whole(grads), wanted, wide, strict=True)
         ]
-        like = [leaves[place].dtype for place in traced.moving]
         grads = [grad.astype(dtype) for grad, dtype in zip(means, like, strict=True)]
         return traced.tree.unflatten([*grads, *reader.whole(found)])
 

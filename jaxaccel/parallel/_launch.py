@@ -39,12 +39,17 @@ class Rank(NamedTuple):
 def environment_of(
     rank: int, count: int, port: int, devices: int | None = None, restart: tuple[int, int] = (0, 0)
 ) -> dict[str, str]:
-    """Return the variables that torchrun sets, and those for simulated devices of a CPU."""
+    """Return torchrun's variables that ``initialize`` reads, and those for devices of a CPU.
+
+    What a program around this one has set for itself does not reach the processes.
+    """
     local = {"LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": count, "RANK": rank, "WORLD_SIZE": count}
     found: dict[str, Any] = {
         **local,
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
+        "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+        "TORCHELASTIC_USE_AGENT_STORE": False,
         "GROUP_RANK": 0,
         "GROUP_WORLD_SIZE": 1,
         "TORCHELASTIC_RUN_ID": f"jaxaccel-{os.getpid()}",
@@ -190,6 +195,8 @@ def _signals() -> Iterator[list[int]]:
     caught: list[int] = []
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # What is ignored stays so: a run behind nohup outlives its terminal.
+    numbers = [n for n in numbers if signal.getsignal(n) not in (signal.SIG_IGN, None)]
     before = {
         number: signal.signal(number, lambda got, _: caught.append(got)) for number in numbers
     }

@@ -58,7 +58,7 @@ def on_mesh(
         with _entered(mesh, mode, leaves):
             return compiled(params, model_state, batch, loss_scale, key)
 
-    return with_spread(parallel, Spread(axes, placement))
+    return with_spread(parallel, Spread(axes, mesh.size, placement))
 
 
 def _entered(mesh: Mesh | AbstractMesh, mode: str, leaves: list[Any]) -> Any:

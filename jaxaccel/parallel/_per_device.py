@@ -129,6 +129,8 @@ def mean_over(leaf: jax.Array, axes: tuple[str, ...]) -> jax.Array:
     """Return the mean over devices; XLA aborts on sums of complex constants, but not of pairs."""
     if jnp.iscomplexobj(leaf):
         return as_complex(jax.lax.pmean(as_real_pairs(leaf), axes))
+    if leaf.dtype == jnp.float16:  # a sum might overflow where no share of a mean does
+        return jax.lax.psum(leaf / jax.lax.axis_size(axes), axes)
     return jax.lax.pmean(leaf, axes)
 
 

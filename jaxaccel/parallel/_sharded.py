@@ -99,7 +99,9 @@ def sharded(
 
     def run(rows: list[int | None], params: Params, *others: Any) -> Gradients:
         def averaged(own: Own) -> Own:
-            return in_shares(own, reader, of_params, stage.splits_params, options.param_dtype)
+            wider = options.reduce_dtype is not None
+            given = of_params, stage.splits_params, options.param_dtype, wider
+            return in_shares(own, reader, *given)
 
         of_params = splits(params)
         if is_explicit:
@@ -171,6 +173,11 @@ def _checked(name: str, mesh: Any, options: Options) -> tuple[str, ...]:
             raise TypeError(
                 f"{argument} must be a floating-point dtype such as jnp.bfloat16, got {dtype!r}"
             )
+    if options.reduce_dtype is not None and options.mode == "jit":
+        raise ValueError(
+            f"reduce_dtype is for mode='shard_map', got {options.reduce_dtype!r} with mode='jit', "
+            "in which the compiler reduces in the gradients' own dtype; leave it out"
+        )
     if options.threshold < 0:
         raise ValueError(
             "param_persistence_threshold must be a number of elements, 0 or more, got "

@@ -53,7 +53,7 @@ class Explicit(NamedTuple):
     devices: int
     """Their devices."""
     reduce_dtype: Any = None
-    """What gradients are reduced in; None for their own dtype."""
+    """What real gradients are reduced in; None for their own dtype."""
 
     def gather(self, share: Share) -> Any:
         """Return the whole array on every device, from the innermost axis outwards."""
@@ -90,6 +90,8 @@ class Explicit(NamedTuple):
         if jax.numpy.iscomplexobj(gradient):
             return as_complex(summed(as_real_pairs(gradient)) / self.devices).astype(dtype)
         given = gradient if self.reduce_dtype is None else gradient.astype(self.reduce_dtype)
+        if given.dtype == jax.numpy.float16:  # a sum might overflow where no share of a mean does
+            return summed(given / self.devices).astype(dtype)
         return (summed(given) / self.devices).astype(dtype)
 
 

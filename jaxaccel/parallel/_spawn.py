@@ -20,6 +20,9 @@ from jaxaccel.parallel._launch import (
 )
 from jaxaccel.parallel._watch import EXIT, RUNNING, leave, report
 
+LONGEST = 15_000
+"""Characters of a traceback that are sent home: a pipe that nobody reads yet holds 64 kB."""
+
 
 @checked
 def spawn(
@@ -95,7 +98,7 @@ def _run(fn: Callable[..., Any], rank: int, args: Sequence[Any], pipe: Any) -> N
     except Exception as error:
         for watch in RUNNING:
             report(watch, error)
-        pipe.send(traceback.format_exc())
+        pipe.send(traceback.format_exc()[-LONGEST:])
         leave(1)
 
 
@@ -107,7 +110,8 @@ def _environment(own: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.clear()
+        for name in own:
+            os.environ.pop(name, None)
         os.environ.update(before)
 
 

@@ -65,8 +65,8 @@ def judge(
 
 
 DIED = (
-    "died: its connection closed without a word, as after kill -9, the out-of-memory killer, a "
-    "crash in C++ or the loss of its machine"
+    "died: its connection closed without a word, as after kill -9, the out-of-memory killer or a "
+    "crash in C++"
 )
 
 

@@ -11,7 +11,7 @@ import atexit
 import contextlib
 import json
 import os
-import select
+import selectors
 import socket
 import sys
 import threading
@@ -108,7 +108,8 @@ def say(watch: Watch, **facts: Any) -> None:
     """Let all know at once."""
     watch.says.update(facts)
     watch.spoken.clear()
-    watch.waker.send(b"!")
+    with contextlib.suppress(OSError):  # the watch may have ended before this process
+        watch.waker.send(b"!")
 
 
 def report(watch: Watch, error: BaseException | str) -> None:
@@ -120,6 +121,15 @@ def report(watch: Watch, error: BaseException | str) -> None:
 
 
 def _run(watch: Watch, woken: socket.socket, main: int | None) -> None:
+    """Watch until the run ends; if that fails it ends, or the others would blame this process."""
+    try:
+        _go_on(watch, woken, main)
+    except Exception:
+        os.write(2, f"jaxaccel watchdog: it failed\n{traceback.format_exc()}".encode())
+        leave(EXIT)
+
+
+def _go_on(watch: Watch, woken: socket.socket, main: int | None) -> None:
     """Listen and speak until the run ends."""
     own, begin = watch.cluster.process_id or 0, time.monotonic()
     seen = {process: Seen(begin, begin) for process in (own, *watch.links)}
@@ -147,7 +157,7 @@ def _listen(
     open_links = {
         link: process for process, link in watch.links.items() if not seen[process].closed
     }
-    ready, verdict = select.select([woken, *open_links], [], [], wait)[0], None
+    ready, verdict = _readable([woken, *open_links], wait), None
     for link in ready:
         if link is woken:
             woken.recv(4096)
@@ -166,6 +176,14 @@ def _listen(
         if not got:
             seen[process] = seen[process]._replace(closed=True)
     return verdict, woken in ready
+
+
+def _readable(links: list[Any], wait: float) -> list[Any]:
+    """Return the connections on which something comes within a time, thousands of them too."""
+    with selectors.DefaultSelector() as chosen:
+        for link in links:
+            chosen.register(link, selectors.EVENT_READ)
+        return [key.fileobj for key, _ in chosen.select(wait)]
 
 
 def _heard(before: Seen, says: dict[str, Any]) -> Seen:
@@ -239,7 +257,7 @@ def _farewell(watch: Watch, seen: dict[int, Seen]) -> None:
     until = time.monotonic() + FAREWELL
     left = [link for process, link in watch.links.items() if not seen[process].closed]
     while watch.cluster.process_id == 0 and left and time.monotonic() < until:
-        for link in select.select(left, [], [], 0.1)[0]:
+        for link in _readable(left, 0.1):
             with contextlib.suppress(OSError):
                 if link.recv(65536):
                     continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -11,7 +12,7 @@ import jax
 
 from jaxaccel._checked import checked
 from jaxaccel.parallel._cluster import Cluster
-from jaxaccel.parallel._watch import RUNNING, check_seconds, say, stop, watch
+from jaxaccel.parallel._watch import RUNNING, check_seconds, leave, report, say, stop, watch
 
 
 @checked
@@ -76,6 +77,8 @@ def _watched(timeout: float, startup: float) -> Iterator[Callable[..., None]]:
         saved: str | os.PathLike[str] | None = None,
         next_within: float | None = None,
     ) -> None:
+        if next_within is not None:
+            check_seconds(next_within=next_within)
         if step is not None:
             says["step"] = int(step)
         if saved is not None:
@@ -88,6 +91,13 @@ def _watched(timeout: float, startup: float) -> Iterator[Callable[..., None]]:
     beat(next_within=startup)
     try:
         yield beat
+    except SystemExit as error:
+        if not alone and error.code not in (None, 0):  # no hook hears of it
+            report(found, f"SystemExit: {error.code}")
+            if not isinstance(error.code, int):
+                print(error.code, file=sys.stderr)
+            leave(error.code if isinstance(error.code, int) else 1)
+        raise
     finally:
         if alone:
             stop(found)

@@ -28,7 +28,7 @@ def warn_of_float16(state: Any, program: Any) -> None:
             "the step computes in float16 without a scaler: gradients below 6e-8 are 0, and "
             "nothing says so; give train_state and train_step scaler=precision.grad_scaler(), or "
             "compute in bfloat16",
-            stacklevel=5,
+            stacklevel=6,
         )
 
 

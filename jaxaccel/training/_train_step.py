@@ -53,7 +53,7 @@ def train_step(
 
     Args:
         gradient_fn: A gradient function: ``training.gradients(loss_fn)``, maybe inside
-            :func:`accumulate` and ``parallel.data_parallel``.
+            :func:`accumulate`, ``parallel.data_parallel`` or ``parallel.fully_shard``.
         tx: The optimizer.
         max_grad_norm: Clip gradients to this 2-norm, with PyTorch's formula; default: do not clip.
         scaler: The scaler for float16 (``precision.grad_scaler``), which :func:`train_state` is
@@ -160,7 +160,7 @@ def train_step(
     spread = spread_of(gradient_fn)
 
     def look(state: TrainState, program: Any) -> None:
-        warn_of_whole_arrays(state, spread and spread.placement)
+        warn_of_whole_arrays(state, spread)
         if not is_scaled:
             warn_of_float16(state, program)
 

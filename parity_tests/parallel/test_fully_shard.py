@@ -105,7 +105,7 @@ def zoo(params, model_state, batch):
     found = x.astype(complex) @ p["complex"]
     loss = jnp.mean((found.real - y) ** 2 + found.imag**2) + jnp.sum(p["odd"] ** 2) * p["scalar"]
     loss += jnp.sum(p["twin"]["a"] + p["twin"]["b"]) + p["first"][0, 0] + turned(p["turned"])
-    state = {"mean": 0.9 * model_state["mean"] + 0.1 * p["choice"]}
+    state = {"mean": 0.9 * model_state["mean"] + 0.1 * p["choice"], "copy": jnp.copy(p["choice"])}
     return loss, (state, {"size": jnp.mean(jnp.abs(x))})
 
 
@@ -129,7 +129,7 @@ def of_zoo():
         "twin": {"a": draw(WIDTH), "b": draw(WIDTH)},
         "first": draw(2 * WIDTH, 3),
     }
-    state = {"mean": draw(*square)}
+    state = {"mean": draw(*square), "copy": draw(*square)}
     batch = {"x": draw(ROWS, WIDTH), "y": draw(ROWS, 3)}
     return params, state, batch, ja.training.gradients(zoo)(params, state, batch)
 
@@ -160,16 +160,6 @@ def test_gradients_are_those_of_one_device(name):
 
 
 # --- the step around it --------------------------------------------------------------------------
-
-
-def steps_of(gradient_fn, tx, start, batches, *, max_grad_norm=None, scaler=None):
-    """Return the state and the metrics after some steps; ``start`` makes the first state."""
-    step = ja.training.train_step(gradient_fn, tx, max_grad_norm=max_grad_norm, scaler=scaler)
-    state, found = start(tx), []
-    for batch in batches:
-        state, metrics = step(state, batch)
-        found.append(jax.tree.map(jnp.nan_to_num, metrics))  # of a step that is skipped
-    return state, found
 
 
 COMPOSED = {
@@ -468,6 +458,45 @@ def test_dtypes_of_what_is_gathered_and_reduced():
     assert gradient_fn(params, (), batch).grads["w"].dtype == jnp.float32
 
 
+@pytest.mark.parametrize("threshold", [0, 1000])
+def test_a_mean_is_not_rounded_to_the_dtype_of_the_gradients(threshold):
+    """Gradients in bfloat16 of 1 and 1 + 1/128, reduced in float32: FSDP's mean has nine bits."""
+    mesh = ja.parallel.make_mesh()
+
+    def loss_fn(params, model_state, batch):
+        return jnp.sum(params["w"] * batch[0]).astype(jnp.float32), (model_state, {})
+
+    gradient_fn, placement = ja.parallel.fully_shard(
+        ja.training.gradients(loss_fn),
+        mesh,
+        param_dtype=jnp.bfloat16,
+        reduce_dtype=jnp.float32,
+        param_persistence_threshold=threshold,
+    )
+    params = placed({"w": jnp.ones(8, jnp.float32)}, mesh, placement)
+    rows = jnp.where(jnp.arange(8)[:, None] % 2, 1 + 2.0**-7, 1.0).astype(jnp.bfloat16)
+    batch = ja.parallel.shard_batch(jnp.broadcast_to(rows, (8, 8)), mesh)
+    assert jnp.all(gradient_fn(params, (), batch).grads["w"] == 1 + 2.0**-8)
+
+
+@pytest.mark.parametrize("wrap", ["data_parallel", "fully_shard"])
+def test_a_float16_mean_does_not_overflow(wrap):
+    """40,000 on each device: their sum is infinite in float16, and DDP divides first."""
+    mesh = ja.parallel.make_mesh()
+
+    def loss_fn(params, model_state, batch):
+        return jnp.sum(params["w"] * batch[0]).astype(jnp.float32), (model_state, {})
+
+    plain = ja.training.gradients(loss_fn)
+    if wrap == "data_parallel":
+        gradient_fn = ja.parallel.data_parallel(plain, mesh, mode="shard_map")
+    else:
+        gradient_fn, _ = ja.parallel.fully_shard(plain, mesh, param_persistence_threshold=0)
+    batch = ja.parallel.shard_batch(jnp.full((8, 8), 40000.0, jnp.float16), mesh)
+    params = ja.parallel.replicate({"w": jnp.ones(8, jnp.float16)}, mesh)
+    assert jnp.all(gradient_fn(params, (), batch).grads["w"] == 40000.0)
+
+
 def test_frozen_parameters_are_split_and_have_no_gradient():
     params, _, batch, _ = of_zoo()
     params = {name: params[name] for name in ("stack", "tied", "complex", "odd")}
@@ -493,6 +522,10 @@ WRONG = {
     "mode": ({"mode": "pmap"}, "mode must be 'shard_map' or 'jit', got 'pmap'"),
     "weight": ({"mode": "jit", "weight": jnp.sum}, "weight is for mode='shard_map'"),
     "threshold": ({"param_persistence_threshold": -1}, "param_persistence_threshold must be"),
+    "a dtype to reduce in": (
+        {"mode": "jit", "reduce_dtype": jnp.bfloat16},
+        "reduce_dtype is for mode='shard_map'",
+    ),
     "dtype": ({"param_dtype": jnp.int32}, "param_dtype must be a floating-point dtype"),
     "torch's word": ({"sharding_strategy": 1}, "say strategy='FULL_SHARD'"),
     "stage": ({"stage": 4}, "ZeRO has the stages 0, 1, 2 and 3, got stage=4"),
@@ -552,8 +585,11 @@ def test_a_state_that_is_whole_is_warned_of():
     tx = ja.optimizers.sgd(0.1)
     step = ja.training.train_step(ja.training.accumulate(gradient_fn, 1), tx)
     params, batch = {"w": jnp.ones((64, 32))}, ja.parallel.shard_batch(jnp.ones((8, 64)), mesh)
-    with pytest.warns(UserWarning, match=r"params.w is whole on each of 8 devices.*placement="):
+    with pytest.warns(
+        UserWarning, match=r"params.w is whole.*each of 8 devices.*placement="
+    ) as told:
         step(ja.training.train_state(params, tx, mesh=mesh), batch)
+    assert [each.filename for each in told] == [__file__]
     step = ja.training.train_step(gradient_fn, tx)
     step(ja.training.train_state(params, tx, mesh=mesh, placement=placement), batch)
     with pytest.warns(UserWarning, match="stays whole on each of 8 devices"):
