@@ -42,7 +42,11 @@ nitpick_ignore_regex = [
     ("py:class", r"MLP|SimpleCNN|ResNet|DepthwiseCNN|VisionTransformer|LSTMClassifier|GPT"),
     (
         "py:class",
-        r"StateT|WholeTransformation|Layout|Compiled|Checkpoint|Counted|Placement|Mode|Strategy|Lowered|PartitionSpec",
+        r"StateT|WholeTransformation|Layout|Compiled|Checkpoint|Counted|Placement|Mode|Strategy",
+    ),
+    (
+        "py:class",
+        r"Lowered|PartitionSpec|Memory",
     ),
     ("py:class", r"AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase"),
 ]
