@@ -101,7 +101,7 @@ def run(strategy: str, options: Options) -> list[str]:
         state, metrics = step(state, batch)
         losses.append(float(metrics["loss"]))  # waited for: many steps at once can deadlock a CPU
     weights = ja.parallel.replicate(state.params, mesh)
-    right = share_right(partial(apply, weights, model_state), sums(rng, 512))
+    right = share_right(partial(apply, weights, model_state, training=False), sums(rng, 512))
     arrays = [leaf for leaf in jax.tree.leaves(state) if hasattr(leaf, "addressable_shards")]
     own = sum(leaf.addressable_shards[0].data.nbytes for leaf in arrays)
     whole = sum(leaf.nbytes for leaf in arrays)

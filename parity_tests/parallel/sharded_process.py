@@ -6,6 +6,7 @@ jaxaccel's, all of them over gloo on the same rows, and writes the parameters as
 """
 
 import json
+import os
 import sys
 
 import torch
@@ -204,6 +205,9 @@ def main(rank, processes, port, path):
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 4 // processes if processes < 4 else 1)
     jax.config.update("jax_enable_x64", True)
+    # As parallel.initialize does: with few threads collectives of the CPU can wait for each other.
+    os.environ.setdefault("NPROC", "32")
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.distributed.initialize(f"127.0.0.1:{port}", processes, rank)
     names = list(RUNS) if processes > 2 else list(RUNS)[:4]  # two are a test, and more a script
     found["float64"] = by_jaxaccel(rank, processes, wide, names)
