@@ -9,9 +9,9 @@
 A small GPT learns to add: it reads "27+85=" and writes "211", the digits of the sum from the last
 to the first. Its blocks are one scanned loop, each computed again on the way back, so that with
 ``FULL_SHARD`` one block at a time is whole. All strategies start from the same weights, see the
-same sums, and print what a device holds of the state and how the loss falls: the same numbers, but for
-the last bits, which some hundred steps in float32 amplify. ``gpt_13b`` is for compilers only: 12.85 billion parameters, which fit on no
-single device.
+same sums, and print what a device holds of the state and how the loss falls: the same numbers, but
+for the last bits, which some hundred steps in float32 amplify. ``gpt_13b`` is for compilers only:
+12.85 billion parameters, which fit on no single device.
 
 Expected from the defaults, in two minutes on 2 cores: .13 of the state of ``NO_SHARD`` on each of 8
 devices, the same first loss, a last loss below .1, and .99 of the test's sums right.
