@@ -25,6 +25,7 @@ def command(*arguments):
     return {"args": words, "env": environment, "text": True}
 
 
+@pytest.mark.long
 def test_a_run_that_hangs_is_stopped_or_fails_is_ended_and_started_again(tmp_path):
     """Each attempt ends for another reason, and names the process and where it was."""
     options = ("--nproc", 2, "--devices-per-process", 3, "--max-restarts", 2)

@@ -75,6 +75,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.long
 def test_own_rows_of_each_process_are_one_batch(tmp_path):
     """One test, and so one pair of processes: what they train, what they refuse, what comes out."""
     found = found_in(tmp_path)
