@@ -106,9 +106,9 @@ def tasks(smoke: bool) -> dict[str, Task]:
         "characters": gpt(**(small if smoke else characters | {"vocabulary": 65})),
         "gpt2": gpt(**(small if smoke else gpt2 | {"vocabulary": 50304})),
         "resnet50": Task(
-            ja.models.resnet50,
+            ja.models.resnet10 if smoke else ja.models.resnet50,
             jax.ShapeDtypeStruct((rows, images, images, 3), jnp.float32),
-            1000,
+            10 if smoke else 1000,
             (*ALWAYS, 'names=["conv2d"]'),
             has_scan=False,
         ),
