@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.core import eval_jaxpr
 from jax.extend.core import DebugInfo, Jaxpr, JaxprEqn, Literal, Var
 
@@ -23,6 +24,12 @@ def on_variables(equation: Any) -> Any:
     """Return an equation that reads its literals as variables of their own."""
     atoms = equation.invars
     return equation.replace(invars=[Var(v.aval) if isinstance(v, Literal) else v for v in atoms])
+
+
+def number_of(literal: Literal) -> np.ndarray:
+    """Return what a literal stands for, in its own dtype."""
+    aval: Any = literal.aval
+    return np.asarray(literal.val, aval.dtype)
 
 
 def evaluated(equation: Any, operands: Sequence[Any]) -> list[Any]:

@@ -134,8 +134,10 @@ def map_unfrozen(function: Callable[..., Any], new: Any, old: Any) -> Any:
 def path_name(path: Any) -> str:
     """Return a leaf's key path as names with dots: ``"layer1.0.weight"``.
 
-    The ``.value`` that nnx hangs below every variable is left out.
+    The ``.value`` that nnx hangs below every variable is left out. A name stays.
     """
+    if isinstance(path, str):
+        return path
     if path and path[-1] == jax.tree_util.GetAttrKey("value"):
         path = path[:-1]
     return jax.tree_util.keystr(tuple(path), simple=True, separator=".")

@@ -11,7 +11,7 @@ from jax.extend.core import Literal, Var
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_but
-from jaxaccel._equations import evaluated
+from jaxaccel._equations import evaluated, number_of
 from jaxaccel._functions import check_transformation
 from jaxaccel._tree import takes_shapes
 from jaxaccel._types import Params, State, Updates
@@ -33,7 +33,8 @@ def offload_optimizer(
     comes and goes. Single numbers stay on the device. The numbers are those of ``tx``.
 
     Args:
-        tx: The optimizer. One that computes with all parameters at once (LBFGS) fetches all.
+        tx: The optimizer. One that computes with all parameters at once (LBFGS), or inside of one
+            choice (``accumulate_gradients``), fetches all.
 
     Returns:
         A transformation with the state of ``tx``. ``training.train_state`` keeps it in the host's
@@ -97,8 +98,7 @@ class _Transfers(NamedTuple):
     def value(self, atom: Any) -> Any:
         """Return an array of the device, fetched if it must be once others were sent back."""
         if isinstance(atom, Literal):
-            aval: Any = atom.aval
-            return jax.numpy.asarray(atom.val, aval.dtype)
+            return number_of(atom)
         if atom not in self.known:
             array, sent = self.held[atom], [*self.returned.values()]
             if len(sent) > _AHEAD:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from jaxaccel._checked import checked_but
 from jaxaccel._tree import is_none, path_name, short_repr
 from jaxaccel._types import AxisName, GradientFunction, Gradients, Params, Placement
-from jaxaccel.parallel._mesh import check_is_here
+from jaxaccel.parallel._mesh import check_automatic, check_is_here, device_count, entry_of
 from jaxaccel.parallel._modes import Local, by_shard_map
 from jaxaccel.parallel._per_device import Own, per_device
 from jaxaccel.parallel._placement import known_axes
@@ -94,9 +93,7 @@ def comm_state(
         (1, 3, 2) 0
     """
     axes = known_axes(mesh, axis)
-    devices = _devices(mesh, axes)
-    entry: Any = axes if len(axes) > 1 else "".join(axes)
-    split = PartitionSpec(entry)
+    devices, split = device_count(mesh, axes), PartitionSpec(entry_of(axes))
     leaves = jax.tree_util.tree_leaves_with_path(params)
     shapes = {
         path_name(path): jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))
@@ -109,8 +106,7 @@ def comm_state(
         return memory._replace(own=every)
 
     def placement(path: Any, _: Any) -> PartitionSpec:
-        name = path if isinstance(path, str) else path_name(path)
-        return split if name.startswith("model_state.own.") else PartitionSpec()
+        return split if path_name(path).startswith("model_state.own.") else PartitionSpec()
 
     if not isinstance(mesh, Mesh) or any(isinstance(p, jax.ShapeDtypeStruct) for _, p in leaves):
         memory = jax.eval_shape(initial)
@@ -129,11 +125,7 @@ def by_comm_hook(
     weight: Callable[[Any], Any] | None,
 ) -> Local:
     """Run on each device's rows, and reduce the gradients as a hook does."""
-    if any(kind is AxisType.Explicit for kind in mesh.axis_types):
-        raise ValueError(
-            f"comm_hook needs a mesh with automatic axes, got {mesh.axis_types}; make it by "
-            "parallel.make_mesh"
-        )
+    check_automatic("comm_hook", mesh)
 
     def local(held: Any, model_state: Any, batch: Any, scale: Any, key: Any) -> Gradients:
         params, own, shared = held
@@ -161,18 +153,13 @@ def by_comm_hook(
         if hook.init is None:
             found = mapped(rows, (params, {}, {}), model_state, *rest)
             return found._replace(grads=found.grads[0])
-        _check(model_state, params, hook.init, _devices(mesh, axes))
+        _check(model_state, params, hook.init, device_count(mesh, axes))
         inner, own, shared = model_state
         found = mapped(rows, (params, own, shared), inner, *rest)
         grads, own, shared = found.grads
         return Gradients(grads, CommState(found.model_state, own, shared), found.metrics)
 
     return run
-
-
-def _devices(mesh: Mesh | AbstractMesh, axes: tuple[str, ...]) -> int:
-    """Return over how many devices gradients are reduced."""
-    return math.prod(mesh.shape[axis] for axis in axes)
 
 
 def _reduced(

@@ -157,14 +157,14 @@ def fully_shard(
     if reshard_after_forward is not None and stage.splits_params:
         stage = stage._replace(again=reshard_after_forward)
     options = Options(
-        axis,
-        replica_axis,
-        param_dtype,
-        reduce_dtype,
-        rules,
-        param_persistence_threshold,
-        weight,
-        batch_axes,
-        mode,
+        axis=axis,
+        replica_axis=replica_axis,
+        param_dtype=param_dtype,
+        reduce_dtype=reduce_dtype,
+        rules=rules,
+        threshold=param_persistence_threshold,
+        weight=weight,
+        batch_axes=batch_axes,
+        mode=mode,
     )
     return sharded("fully_shard", gradient_fn, mesh, stage, options)

@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import jax
-import numpy as np
 from jax.extend.core import Jaxpr, Literal, Var
 from jax.extend.core.primitives import remat_p
 
-from jaxaccel._equations import by_platform, evaluated, in_scope
+from jaxaccel._equations import by_platform, evaluated, in_scope, number_of
 from jaxaccel.parallel._passing import Want, needed_for, of_share, scattered_at
 from jaxaccel.parallel._shares import Collectives, Share, Split
 
@@ -119,8 +118,7 @@ class _Values(NamedTuple):
     def value(self, atom: Any) -> Any:
         """Return an array or a share."""
         if isinstance(atom, Literal):
-            aval: Any = atom.aval
-            return np.asarray(atom.val, aval.dtype)
+            return number_of(atom)
         return self.known[atom]
 
     def array(self, atom: Any) -> Any:

@@ -78,6 +78,25 @@ def check_mesh(mesh: Mesh | AbstractMesh) -> None:
         )
 
 
+def check_automatic(what: str, mesh: Mesh | AbstractMesh) -> None:
+    """Raise for a mesh whose axes are part of the arrays' types."""
+    if any(kind is AxisType.Explicit for kind in mesh.axis_types):
+        raise ValueError(
+            f"{what} needs a mesh with automatic axes, got {mesh.axis_types}; make it by "
+            "parallel.make_mesh"
+        )
+
+
+def device_count(mesh: Mesh | AbstractMesh, axes: Sequence[str]) -> int:
+    """Return how many devices lie along some axes of a mesh."""
+    return math.prod(mesh.shape[name] for name in axes)
+
+
+def entry_of(axes: tuple[str, ...]) -> Any:
+    """Return the entry of a PartitionSpec for a dimension that is split over some axes."""
+    return axes if len(axes) > 1 else "".join(axes) or None
+
+
 def check_is_here(mesh: Mesh) -> None:
     """Raise for a mesh of devices that this program does not have, on which no array can live."""
     device = mesh.devices.flat[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._tree import path_name
 from jaxaccel._types import AxisName, Placement
 from jaxaccel.parallel._agreement import check_rows, check_same_values
-from jaxaccel.parallel._mesh import check_is_here, check_mesh
+from jaxaccel.parallel._mesh import check_is_here, check_mesh, device_count, entry_of
 from jaxaccel.parallel._sharding_rules import check_spec
 
 
@@ -169,7 +168,7 @@ def known_axes(mesh: Mesh | AbstractMesh, axis: AxisName) -> tuple[str, ...]:
 
 def batch_specs(batch: Any, rows: list[int | None], axes: tuple[str, ...]) -> Any:
     """Return a PartitionSpec for each leaf of a batch: its rows split, else whole."""
-    entry: Any = axes if len(axes) > 1 else "".join(axes)
+    entry = entry_of(axes)
     return jax.tree.unflatten(
         jax.tree.structure(batch),
         [PartitionSpec() if a is None else PartitionSpec(*[None] * a, entry) for a in rows],
@@ -180,7 +179,7 @@ def check_batch_divides(
     batch: Any, rows: list[int | None], mesh: Mesh | AbstractMesh, axes: tuple[str, ...]
 ) -> None:
     """Raise unless the leaves have as many rows as each other, a multiple of the axes' size."""
-    count, devices = count_rows(batch, rows), math.prod(mesh.shape[name] for name in axes)
+    count, devices = count_rows(batch, rows), device_count(mesh, axes)
     if count is not None and count % devices:
         names = repr(axes[0]) if len(axes) == 1 else str(axes)
         raise ValueError(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxaccel._functions import check_function, check_gradient_function
 from jaxaccel._returned import checked_gradients
@@ -17,6 +16,7 @@ from jaxaccel._tree import is_none, path_name
 from jaxaccel._types import AxisName, GradientFunction, Gradients, Params, Placement
 from jaxaccel.parallel._gathered_at_use import Reader
 from jaxaccel.parallel._in_shares import in_shares
+from jaxaccel.parallel._mesh import check_automatic, device_count
 from jaxaccel.parallel._modes import by_shard_map, by_sharding
 from jaxaccel.parallel._on_mesh import on_mesh
 from jaxaccel.parallel._per_device import Own, per_device
@@ -75,7 +75,7 @@ def sharded(
     check_not_spread(name, gradient_fn, axes)
     rules = Rules(mesh, known_axes(mesh, options.axis), options.rules, options.threshold)
     gradient_fn = checked_gradients(name, gradient_fn)
-    devices = math.prod(mesh.shape[axis] for axis in axes)
+    devices = device_count(mesh, axes)
     is_explicit = options.mode == "shard_map"
     free = None if {*axes} == {*mesh.axis_names} else PartitionSpec.UNCONSTRAINED
     automatic = Automatic(mesh, free)
@@ -153,11 +153,7 @@ def _checked(name: str, mesh: Any, options: Options) -> tuple[str, ...]:
             f"replica_axis must be another mesh axis than axis={options.axis!r}, got {replica!r}; "
             f"the mesh has {tuple(mesh.shape)}"
         )
-    if any(kind is AxisType.Explicit for kind in mesh.axis_types):
-        raise ValueError(
-            f"{name} needs a mesh with automatic axes, got {mesh.axis_types}; make it by "
-            "parallel.make_mesh"
-        )
+    check_automatic(name, mesh)
     if options.rules is not None:
         check_function(name, "rules", options.rules, "(path, shape) -> PartitionSpec or None", 2)
     if options.weight is not None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from jaxaccel._tree import path_name
+from jaxaccel.parallel._mesh import device_count, entry_of
 
 LARGE = 100_000
 """Numbers from which on it is said that an array cannot be split."""
@@ -37,10 +38,11 @@ class Rules(NamedTuple):
         if found is not None:
             check_spec("rules", path, shape, found, self.mesh)
             return found
-        devices = math.prod(self.mesh.shape[name] for name in self.axes)
+        devices = device_count(self.mesh, self.axes)
         fitting = [place for place, size in enumerate(shape) if size and size % devices == 0]
-        if devices == 1 or not fitting or math.prod(shape) < self.threshold:
-            if devices > 1 and math.prod(shape) >= LARGE and math.prod(shape) >= self.threshold:
+        size = math.prod(shape)
+        if devices == 1 or not fitting or size < self.threshold:
+            if devices > 1 and size >= max(LARGE, self.threshold):
                 warnings.warn(
                     f"{path}, of shape {shape}, stays whole on each of {devices} devices, which "
                     "divide none of its dimensions; a multiple of their number would be split",
@@ -48,8 +50,7 @@ class Rules(NamedTuple):
                 )
             return PartitionSpec()
         longest = max(fitting, key=lambda place: (shape[place], -place))
-        names: Any = self.axes if len(self.axes) > 1 else "".join(self.axes)
-        return PartitionSpec(*[None] * longest, names)
+        return PartitionSpec(*[None] * longest, entry_of(self.axes))
 
 
 def check_spec(who: str, name: str, shape: Sequence[int], spec: Any, mesh: Any) -> None:
@@ -72,7 +73,7 @@ def check_spec(who: str, name: str, shape: Sequence[int], spec: Any, mesh: Any) 
                 f"{who} gives {name!r} the placement {spec}, and the mesh has axes "
                 f"{tuple(mesh.shape)}; name one of them instead of {unknown[0]!r}"
             )
-        parts = math.prod(mesh.shape[axis] for axis in names)
+        parts = device_count(mesh, names)
         if size % parts:
             raise ValueError(
                 f"{who} splits {name!r}, of shape {tuple(shape)}, over {parts} devices, which do "
@@ -88,8 +89,7 @@ def placement_of(rules: Rules, fields: Sequence[str]) -> Callable[[Any, Any], Pa
     """
 
     def placement(path: Any, array: Any) -> PartitionSpec:
-        name = path if isinstance(path, str) else path_name(path)
-        field, _, rest = name.partition(".")
+        field, _, rest = path_name(path).partition(".")
         if field not in fields:
             return PartitionSpec()
         return rules(rest, getattr(array, "shape", ()))

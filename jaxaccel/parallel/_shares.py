@@ -9,6 +9,7 @@ import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from jaxaccel._math import as_complex, as_real_pairs
+from jaxaccel.parallel._mesh import entry_of
 
 Split: TypeAlias = tuple[tuple[str, ...], ...]
 """For each dimension of an array the mesh axes that it is split over, the outermost first."""
@@ -133,8 +134,7 @@ def split_of(spec: PartitionSpec, ndim: int, axes: Sequence[str]) -> Split:
 
 def spec_of(split: Split) -> PartitionSpec:
     """Return the placement of a split array."""
-    one = (names if len(names) > 1 else "".join(names) for names in split)
-    return PartitionSpec(*(names or None for names in one))
+    return PartitionSpec(*map(entry_of, split))
 
 
 def is_split(split: Split) -> bool:

@@ -93,17 +93,17 @@ def zero(
         Rajbhandari et al. ZeRO: Memory Optimizations Toward Training Trillion Parameter Models.
         2020. https://arxiv.org/abs/1910.02054
     """
-    if isinstance(stage, bool) or stage not in range(len(_STAGES)):
+    if stage not in range(len(_STAGES)):
         raise ValueError(f"ZeRO has the stages 0, 1, 2 and 3, got stage={stage!r}")
     options = Options(
-        axis,
-        None,
-        None,
-        reduce_dtype,
-        rules,
-        param_persistence_threshold,
-        weight,
-        batch_axes,
-        mode,
+        axis=axis,
+        replica_axis=None,
+        param_dtype=None,
+        reduce_dtype=reduce_dtype,
+        rules=rules,
+        threshold=param_persistence_threshold,
+        weight=weight,
+        batch_axes=batch_axes,
+        mode=mode,
     )
     return sharded("zero", gradient_fn, mesh, _STAGES[stage], options)

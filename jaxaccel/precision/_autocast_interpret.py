@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from jax.extend.core import Jaxpr, Literal
 
+from jaxaccel._equations import number_of
 from jaxaccel._operations import operation_of
 from jaxaccel.precision._autocast_casts import Value, cast, value_of
 from jaxaccel.precision._autocast_composites import run_composite, run_operation
@@ -33,8 +33,7 @@ class Reader(NamedTuple):
 
         def read(atom: Any) -> Value:
             if isinstance(atom, Literal):
-                aval: Any = atom.aval
-                return Value(np.asarray(atom.val, aval.dtype), is_weak=True)
+                return Value(number_of(atom), is_weak=True)
             return env[atom]
 
         for variable, const in zip(jaxpr.constvars, consts, strict=True):
