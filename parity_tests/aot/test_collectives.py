@@ -97,6 +97,11 @@ def test_what_is_wanted_is_asserted():
     ):
         with pytest.raises(error, match=text):
             report.assert_collectives(wrong)
+    over_both = report._replace(
+        collectives=tuple(each._replace(axes=("b", "a")) for each in report.collectives)
+    )
+    with pytest.raises(AssertionError, match="all-reduce over b: 0, not 5"):
+        over_both.assert_collectives({("all-reduce", "b"): 5})
     alone = ja.aot.report(jax.jit(jnp.sin).lower(jnp.ones(3)).compile())
     alone.assert_collectives({})
 

@@ -105,8 +105,10 @@ def zoo(params, model_state, batch):
     found = x.astype(complex) @ p["complex"]
     loss = jnp.mean((found.real - y) ** 2 + found.imag**2) + jnp.sum(p["odd"] ** 2) * p["scalar"]
     loss += jnp.sum(p["twin"]["a"] + p["twin"]["b"]) + p["first"][0, 0] + turned(p["turned"])
+    metrics = {"size": jnp.mean(jnp.abs(x))}
+    # The last result on the way there may be a parameter, of which a device has a share.
     state = {"mean": 0.9 * model_state["mean"] + 0.1 * p["choice"], "copy": jnp.copy(p["choice"])}
-    return loss, (state, {"size": jnp.mean(jnp.abs(x))})
+    return loss, (state, metrics)
 
 
 @functools.cache
@@ -302,6 +304,12 @@ def layers_loss(params, model_state, batch):
     return jnp.mean(found**2), (model_state, {})
 
 
+def narrow_loss(params, model_state, batch):
+    """The same, the whole stack cast in front of the loop, as ``precision.cast`` does."""
+    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), params)
+    return layers_loss(params, model_state, batch.astype(jnp.bfloat16))
+
+
 def unrolled_loss(params, model_state, batch):
     for inner, outer in zip(params["inner"], params["outer"], strict=True):
         batch, _ = residual(batch, (inner, outer))
@@ -361,6 +369,13 @@ def test_without_a_loop_a_parameter_is_gathered_again_on_the_way_back():
     gathered = sum(each.bytes * each.times for each in of_weights) / 4 / count
     # Nothing asks for the first of four weights again: the batch has no gradient.
     assert gathered == pytest.approx(1.75, rel=0.02)
+
+
+def test_a_gradient_that_is_cast_is_scattered_in_its_loop_and_in_float32():
+    """It would be whole for all layers otherwise, until the loop is done."""
+    report, count = reported("FULL_SHARD", loss_fn=narrow_loss)
+    large = [e for e in report.collectives if e.kind == "reduce-scatter" and e.bytes > 1000]
+    assert [(each.bytes, each.times) for each in large] == [(4 * count // DEPTH // 2, DEPTH)] * 2
 
 
 def test_full_shard_holds_no_more_of_a_deeper_model_than_its_shares():
@@ -458,20 +473,25 @@ def test_dtypes_of_what_is_gathered_and_reduced():
     assert gradient_fn(params, (), batch).grads["w"].dtype == jnp.float32
 
 
+@pytest.mark.parametrize("cast_by", ["fully_shard", "the model"])
 @pytest.mark.parametrize("threshold", [0, 1000])
-def test_a_mean_is_not_rounded_to_the_dtype_of_the_gradients(threshold):
+def test_a_mean_is_not_rounded_to_the_dtype_of_the_gradients(threshold, cast_by):
     """Gradients in bfloat16 of 1 and 1 + 1/128, reduced in float32: FSDP's mean has nine bits."""
     mesh = ja.parallel.make_mesh()
+    options = {"param_dtype": jnp.bfloat16, "reduce_dtype": jnp.float32}
+    options = {} if cast_by == "the model" else options
 
     def loss_fn(params, model_state, batch):
-        return jnp.sum(params["w"] * batch[0]).astype(jnp.float32), (model_state, {})
+        return jnp.sum(params["w"].astype(jnp.bfloat16) * batch[0]).astype(jnp.float32), (
+            model_state,
+            {},
+        )
 
     gradient_fn, placement = ja.parallel.fully_shard(
         ja.training.gradients(loss_fn),
         mesh,
-        param_dtype=jnp.bfloat16,
-        reduce_dtype=jnp.float32,
         param_persistence_threshold=threshold,
+        **options,
     )
     params = placed({"w": jnp.ones(8, jnp.float32)}, mesh, placement)
     rows = jnp.where(jnp.arange(8)[:, None] % 2, 1 + 2.0**-7, 1.0).astype(jnp.bfloat16)

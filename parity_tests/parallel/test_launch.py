@@ -77,6 +77,26 @@ def test_the_status_is_that_of_the_first_that_failed(capfd):
         assert "os.environ" not in text or "[2] 2\n" in out
 
 
+LEAVES = """
+import sys, time
+import jaxaccel as ja
+rank = ja.parallel.initialize(timeout=60).process_id
+with ja.parallel.watchdog(timeout=60) as beat:
+    time.sleep(0.5)
+    sys.exit("out of data") if rank else time.sleep(100)
+"""
+
+
+def test_a_process_that_leaves_with_a_status_ends_the_run(capfd):
+    """``sys.exit`` is heard of by no hook, and JAX's own end would wait for the others."""
+    begin = time.monotonic()
+    assert ja.parallel.launch([sys.executable, "-c", LEAVES], 2, devices_per_process=1) == 1
+    assert time.monotonic() - begin < 50
+    err = capfd.readouterr().err
+    assert "process 1 of 2 ends with SystemExit: out of data" in err, err
+    assert "[1] out of data\n" in err
+
+
 ALONE = """
 import time
 import jaxaccel as ja
