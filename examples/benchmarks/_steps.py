@@ -21,6 +21,7 @@ import jaxaccel as ja
 from jaxaccel._hlo import Computation, read
 
 LR, WEIGHT_DECAY, MAX_NORM = 1e-3, 1e-2, 1.0
+Side = Literal["jaxaccel", "flax + optax"]
 OURS, PEER = "jaxaccel", "flax + optax"
 
 
@@ -168,7 +169,7 @@ def batch_of(task: Task) -> tuple[np.ndarray, np.ndarray]:
 
 
 def jax_step(
-    side: Literal["jaxaccel", "flax + optax"],
+    side: Side,
     task: Task,
     dtype: Any = jnp.float32,
     is_abstract: bool = False,
@@ -242,7 +243,7 @@ def abstract(tree: Any, sharding: Any = None) -> Any:
 
 
 def compiled_step(
-    side: Literal["jaxaccel", "flax + optax"],
+    side: Side,
     task: Task,
     dtype: Any,
     device: Any,

@@ -27,7 +27,7 @@ import _timing as timing
 import jax
 import jax.numpy as jnp
 import tyro
-from _steps import OURS, PEER, Task
+from _steps import OURS, PEER, Side, Task
 
 import jaxaccel as ja
 
@@ -177,10 +177,12 @@ def figures(compiler: str, tasks: dict[str, Task], dtypes: tuple[str, ...]) -> t
     device, rows = ja.aot.topology_devices(TOPOLOGIES[compiler])[0], []
     for (name, task), dtype in itertools.product(tasks.items(), dtypes):
         row: timing.Row = {"step": name, "dtype": dtype}
-        found = {}
-        for side in (OURS, PEER):
-            compiled = steps.compiled_step(side, task, jnp.dtype(dtype).type, device)
-            found[side] = steps.bytes_moved(compiled), ja.aot.report(compiled).temporary_bytes
+        try:
+            found = {side: sizes(side, task, dtype, device) for side in (OURS, PEER)}
+        except jax.errors.JaxRuntimeError as error:  # the others' rows are not lost by it
+            print(f"{name}, {dtype}: {error}", flush=True)
+            rows.append(row | {"not compiled": str(error).partition("\n")[0][:60]})
+            continue
         for index, (what, unit) in enumerate((("MB moved", 1e6), ("MiB held", 2**20))):
             ours, theirs = found[OURS][index], found[PEER][index]
             row[what] = round(ours / unit)
@@ -190,6 +192,12 @@ def figures(compiler: str, tasks: dict[str, Task], dtypes: tuple[str, ...]) -> t
         rows.append(row)
     title = f"{TOPOLOGIES[compiler]}: bytes accessed and temporaries of a step, by its compiler"
     return timing.Table(title, rows)
+
+
+def sizes(side: Side, task: Task, dtype: str, device: Any) -> tuple[float, int]:
+    """Return the bytes that a step moves, and those that it holds beside its state."""
+    compiled = steps.compiled_step(side, task, jnp.dtype(dtype).type, device)
+    return steps.bytes_moved(compiled), ja.aot.report(compiled).temporary_bytes
 
 
 if __name__ == "__main__":
