@@ -10,6 +10,8 @@ from jaxaccel.training._fit import History, fit
 from jaxaccel.training._gradients import gradients
 from jaxaccel.training._join_micro_batches import join_micro_batches
 from jaxaccel.training._packed import packed, packed_as, unpacked
+from jaxaccel.training._rng_state import get_rng_state, set_rng_state
+from jaxaccel.training._set_seed import Seeds, set_seed
 from jaxaccel.training._split_model import merge, split_model
 from jaxaccel.training._train_state import TrainState, train_state
 from jaxaccel.training._train_step import train_step
@@ -33,6 +35,10 @@ __all__ = [
     "History",
     "evaluate",
     "update_bn",
+    "set_seed",
+    "Seeds",
+    "get_rng_state",
+    "set_rng_state",
     "set_deterministic",
 ]
 

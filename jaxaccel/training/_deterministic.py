@@ -23,8 +23,7 @@ def set_deterministic(mode: bool = True) -> None:
     or chips.
 
     It writes into ``XLA_FLAGS``, which XLA reads when the first array is made: so it stands at the
-    start of a script. Seeds are another matter, and have no global state here: keys, and
-    ``random.manual_seed``.
+    start of a script. Seeds are another matter: :func:`set_seed`.
 
     Args:
         mode: False takes it back.

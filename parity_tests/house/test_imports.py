@@ -125,7 +125,9 @@ MAY_IMPORT = {
     "memory": (*CORE, "aot"),
     "__main__": (*CORE, "aot", "parallel"),
     "data": (*CORE, "random"),
-    "training": (*CORE, "transforms", "optimizers", "schedules", "nn", "precision", "parallel"),
+    "training": (
+        *(*CORE, "transforms", "optimizers", "schedules", "nn", "precision", "parallel", "random"),
+    ),
     "interop": (
         *(*CORE, "optimizers", "schedules", "precision", "memory", "parallel", "training"),
     ),

@@ -233,6 +233,7 @@ OWN = {
     "training.evaluate": {"metric_fn": metric_function, "model_state": (), "batches": [MATRIX]},
     "training.update_bn": {"loader": [MATRIX], "model": linear},
     "training.set_deterministic": {},
+    "training.set_rng_state": {"new_state": lambda: ja.training.get_rng_state()},
     "parallel.replicate": {"tree": MATRIX, "mesh": mesh},
     "parallel.shard_batch": {"tree": MATRIX, "mesh": mesh},
     "parallel.distribute_state": {"state": MATRIX, "mesh": mesh, "placement": placement},
