@@ -10,6 +10,7 @@ from jaxaccel.training._fit import History, fit
 from jaxaccel.training._gradients import gradients
 from jaxaccel.training._join_micro_batches import join_micro_batches
 from jaxaccel.training._packed import packed, packed_as, unpacked
+from jaxaccel.training._progressive_batch_size import BatchSizes, progressive_batch_size
 from jaxaccel.training._rng_state import get_rng_state, set_rng_state
 from jaxaccel.training._set_seed import Seeds, set_seed
 from jaxaccel.training._split_model import merge, split_model
@@ -35,6 +36,8 @@ __all__ = [
     "History",
     "evaluate",
     "update_bn",
+    "progressive_batch_size",
+    "BatchSizes",
     "set_seed",
     "Seeds",
     "get_rng_state",

@@ -232,6 +232,7 @@ OWN = {
     "training.fit": {"step": step_function, "state": MATRIX, "batches": abs},
     "training.evaluate": {"metric_fn": metric_function, "model_state": (), "batches": [MATRIX]},
     "training.update_bn": {"loader": [MATRIX], "model": linear},
+    "training.progressive_batch_size": {"initial": 4, "maximum": 8},
     "training.set_deterministic": {},
     "training.set_rng_state": {"new_state": lambda: ja.training.get_rng_state()},
     "parallel.replicate": {"tree": MATRIX, "mesh": mesh},
