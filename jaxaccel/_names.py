@@ -64,7 +64,6 @@ WORDS = {
     "compile": "jax.jit",
     "vmap": "jax.vmap",
     "func": "jax.grad, jax.vmap, jax.jvp",
-    "save": "orbax or numpy.savez of a state, which is a pytree",
     "backward": "jax.grad, or ja.training",
     "seed": "ja.random.manual_seed",
     "rand": "ja.random.Generator(seed).rand",

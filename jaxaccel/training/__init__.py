@@ -13,6 +13,9 @@ from jaxaccel.training._packed import packed, packed_as, unpacked
 from jaxaccel.training._progressive_batch_size import BatchSizes, progressive_batch_size
 from jaxaccel.training._rng_state import get_rng_state, set_rng_state
 from jaxaccel.training._set_seed import Seeds, set_seed
+from jaxaccel.training._restore import Saved, restore, saved_steps
+from jaxaccel.training._save import save
+from jaxaccel.training._saving import Saving
 from jaxaccel.training._split_model import merge, split_model
 from jaxaccel.training._train_state import TrainState, train_state
 from jaxaccel.training._train_step import train_step
@@ -35,6 +38,11 @@ __all__ = [
     "fit",
     "History",
     "evaluate",
+    "save",
+    "Saving",
+    "restore",
+    "Saved",
+    "saved_steps",
     "update_bn",
     "progressive_batch_size",
     "BatchSizes",

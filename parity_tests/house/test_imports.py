@@ -135,7 +135,10 @@ MAY_IMPORT = {
 """Room -> rooms that it may import. A new room is added here, on purpose."""
 
 DEPENDENCIES = {"jaxaccel": {"jax", "flax", "optax", "numpy"}, "torch_ref": {"torch"}}
-OPTIONAL = {"jaxaccel": {"rich", "matplotlib", "tyro", "yaml"}, "torch_ref": set()}
+OPTIONAL = {
+    "jaxaccel": {"rich", "matplotlib", "tyro", "yaml", "orbax", "safetensors"},
+    "torch_ref": set(),
+}
 """Packages of an extra, imported inside the function that uses them."""
 
 FILES = {

@@ -66,6 +66,13 @@ def executable():
     return path
 
 
+@functools.cache
+def saved_run():
+    folder = tempfile.mkdtemp()
+    ja.training.save(folder, MATRIX, step=1)
+    return folder
+
+
 TYPICAL = {
     # functional
     **dict.fromkeys(("input", "input1", "input2", "x1", "x2", "tensors", "grads"), MATRIX),
@@ -231,6 +238,9 @@ OWN = {
     },
     "training.fit": {"step": step_function, "state": MATRIX, "batches": abs},
     "training.evaluate": {"metric_fn": metric_function, "model_state": (), "batches": [MATRIX]},
+    "training.save": {"folder": lambda: tempfile.mkdtemp(), "tree": MATRIX, "step": 1},
+    "training.restore": {"folder": lambda: saved_run(), "like": MATRIX},
+    "training.saved_steps": {"folder": "no/such/folder"},
     "training.update_bn": {"loader": [MATRIX], "model": linear},
     "training.progressive_batch_size": {"initial": 4, "maximum": 8},
     "training.set_deterministic": {},

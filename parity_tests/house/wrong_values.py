@@ -155,6 +155,8 @@ ANYTHING = {
     "training.unpacked.tree": OF_THE_USER,
     "training.packed_as.tree": OF_THE_USER,
     "training.packed_as.like": OF_THE_USER,
+    "training.save.tree": OF_THE_USER,
+    "training.restore.like": OF_THE_USER,
     "parallel.replicate.tree": OF_THE_USER,
     "parallel.shard_batch.tree": OF_THE_USER,
     "parallel.distribute_state.state": OF_THE_USER,
