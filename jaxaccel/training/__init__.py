@@ -4,13 +4,16 @@ from jaxaccel._names import teach
 from jaxaccel._packed import Packed
 from jaxaccel._types import Gradients
 from jaxaccel.training._accumulate import accumulate
+from jaxaccel.training._callback import Callback, Reply, Run
 from jaxaccel.training._deterministic import set_deterministic
 from jaxaccel.training._evaluate import evaluate
+from jaxaccel.training._evaluate_every import evaluate_every
 from jaxaccel.training._fit import History, fit
 from jaxaccel.training._gradients import gradients
 from jaxaccel.training._join_micro_batches import join_micro_batches
 from jaxaccel.training._packed import packed, packed_as, unpacked
 from jaxaccel.training._progressive_batch_size import BatchSizes, progressive_batch_size
+from jaxaccel.training._record import Snapshot
 from jaxaccel.training._rng_state import get_rng_state, set_rng_state
 from jaxaccel.training._set_seed import Seeds, set_seed
 from jaxaccel.training._restore import Saved, restore, saved_steps
@@ -37,6 +40,11 @@ __all__ = [
     "Packed",
     "fit",
     "History",
+    "Callback",
+    "Run",
+    "Reply",
+    "Snapshot",
+    "evaluate_every",
     "evaluate",
     "save",
     "Saving",

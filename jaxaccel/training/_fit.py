@@ -1,10 +1,9 @@
-"""The loop around a step: epochs, a progress bar, a history."""
+"""The loop around a step: epochs, callbacks, a history."""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,56 +11,92 @@ import numpy as np
 
 from jaxaccel._checked import checked_but
 from jaxaccel._functions import check_function
-from jaxaccel._rows import count_rows, row_axes
 from jaxaccel._types import StateT
-from jaxaccel.training._metrics import check_same_names, numbers_of
+from jaxaccel.random import Generator
+from jaxaccel.training._callback import Callback, Run
+from jaxaccel.training._epoch_batches import row_counter, skips, taken_up
+from jaxaccel.training._evaluate_every import evaluate_every
+from jaxaccel.training._hear import Hooks, check_callbacks, first_memory, hear, hooks_of, opened
+from jaxaccel.training._progress import progress_bar
+from jaxaccel.training._record import (
+    Snapshot,
+    columns_of,
+    new_record,
+    put_together,
+    read_pending,
+    start_epoch,
+    summary,
+)
 
 
 class History(NamedTuple):
     """What a run left behind, on the host."""
 
     steps: dict[str, np.ndarray]
-    """The step's metrics: one float64 array each, an entry per step."""
+    """The step's metrics: one float64 array each, an entry per step; of a resumed run, from the
+    start of the epoch that was resumed."""
     epochs: list[dict[str, float]]
     """One dict per epoch: the mean of each metric over the epoch's rows, ``"seconds"``, and what
-    ``evaluate`` returned."""
+    callbacks and ``evaluate`` have measured after it."""
+    measured: Sequence[dict[str, float]] = ()
+    """What callbacks have measured between the steps, one dict for each such step with its number,
+    ``"total_steps"``."""
+    stopped: str | None = None
+    """Why a callback ended the run before its epochs were over; ``None``: they are, or see
+    ``paused``."""
+    paused: str | None = None
+    """Why the run ended here to be resumed."""
 
 
-@checked_but("step", "batches", "evaluate")
+@checked_but("step", "batches", "evaluate", "callbacks", "resume")
 def fit(
     step: Callable[[StateT, Any], tuple[StateT, dict[str, jax.Array]]],
     state: StateT,
-    batches: Callable[[int], Iterable[Any]],
+    batches: Callable[..., Iterable[Any]],
     *,
     epochs: int = 1,
+    callbacks: Sequence[Callback] = (),
     evaluate: Callable[[StateT], dict[str, float]] | None = None,
     progress: bool = True,
     batch_axes: Any = 0,
+    generator: Generator | None = None,
+    resume: Snapshot | None = None,
 ) -> tuple[StateT, History]:
     """Run a step over the batches of some epochs.
 
-    Steps are dispatched without waiting for their metrics, which are read at the end of each epoch.
-    An epoch's mean is one over its rows: a smaller last batch counts for less.
+    Steps are dispatched without waiting for their metrics, which are read at the end of each epoch,
+    or where a callback asks for them. An epoch's mean is one over its rows: a smaller last batch
+    counts for less.
 
     Args:
         step: ``(state, batch) -> (state, metrics)``, as :func:`train_step` returns it.
         state: The state to start from; a donating step makes it unusable.
-        batches: ``epoch -> iterable of batches``, asked at the start of each epoch, from 0.
-        epochs: The number of epochs, at least 0.
+        batches: ``epoch -> iterable of batches``, asked at the start of each epoch, from 0. An
+            epoch that is resumed is gone through without a step up to where it ended, or
+            ``batches(epoch, start)``, a function with an argument of that name, leaves out the
+            first ``start`` batches by itself.
+        epochs: The number of epochs of the whole run, at least 0.
+        callbacks: What else is done after steps and epochs (:class:`Callback`), in this order.
         evaluate: Called with the state after each epoch (:func:`evaluate`); its numbers join the
-            epoch's.
+            epoch's, before any callback is called.
         progress: Show a progress bar (needs ``rich``).
         batch_axes: The axis of each leaf of a batch that holds its rows, which are counted;
             ``None`` for a leaf without: one for all or a prefix of the batch's tree, as
             ``jax.vmap``'s ``in_axes``. Batches without rows count the same.
+        generator: The generator that ``batches`` draws from. Its state at the start of an epoch is
+            part of what is saved, as are those of Python's and NumPy's global streams, so that a
+            resumed epoch has the same batches.
+        resume: A snapshot (:meth:`Run.snapshot`) to go on from, at any step of any epoch.
 
     Returns:
         The last state and a :class:`History`.
 
     Raises:
         ValueError: ``epochs`` is negative, an epoch had no batch, or the leaves of a batch disagree
-            on the number of rows.
-        TypeError: ``step``, ``batches`` or ``evaluate`` is not a function of that form.
+            on the number of rows; two callbacks remember something under the same name, or
+            ``resume`` was made with other callbacks or other batches.
+        TypeError: ``step``, ``batches`` or ``evaluate`` is not a function of that form, or a
+            callback is not one.
         ModuleNotFoundError: ``progress`` without ``rich``.
 
     PyTorch:
@@ -83,46 +118,57 @@ def fit(
         [9. 0.]
     """
     check_function("fit", "step", step, "(state, batch) -> (state, metrics)", 2)
-    check_function("fit", "batches", batches, "(epoch) -> batches: lambda epoch: loader", 1)
-    if evaluate is not None:
-        check_function("fit", "evaluate", evaluate, "(state) -> {name: number}", 1)
+    form = "(epoch) -> batches: lambda epoch: loader"
+    check_function("fit", "batches", batches, form, 2 if skips(batches) else 1)
     if epochs < 0:
         raise ValueError(f"epochs must be at least 0, got {epochs}")
-    steps: list[dict[str, float]] = []
-    summaries: list[dict[str, float]] = []
-    with _progress_bar(epochs) if progress else contextlib.nullcontext(_no_bar) as show:
-        for epoch in range(epochs):
-            start, on_device, rows = time.perf_counter(), [], []
-            for batch in _iterable(batches(epoch)):
-                rows.append(count_rows(batch, row_axes(batch, batch_axes)) or 1)
-                state, metrics = _pair(step(state, batch))
-                on_device.append(metrics)
-                show(epoch, len(on_device), summaries)
-            if not on_device:
-                raise ValueError(f"epoch {epoch} had no batch: is the batch larger than the set?")
-            check_same_names("step", [*steps[:1], *on_device])
-            read = [numbers_of(each) for each in jax.device_get(on_device)]
-            steps += read
-            seconds = time.perf_counter() - start
-            means = {
-                name: float(np.average([each[name] for each in read], weights=rows))
-                for name in read[0]
-            }
-            measured = {} if evaluate is None else _mapping("evaluate(state)", evaluate(state))
-            summaries.append(means | {"seconds": seconds} | measured)
-            show(epoch + 1, 0, summaries)
-    names = steps[0] if steps else ()
-    return state, History({n: np.array([each[n] for each in steps]) for n in names}, summaries)
+    guests = [*callbacks]
+    if evaluate is not None:
+        check_function("fit", "evaluate", evaluate, "(state) -> {name: number}", 1)
+        guests.insert(0, evaluate_every(evaluate))
+    if progress:
+        guests.append(progress_bar())
+    check_callbacks(guests)
+    with contextlib.ExitStack() as stack:
+        guests = opened(guests, stack)
+        record = new_record(generator, first_memory(guests, state))
+        run = Run(state, 0, 0, 0, {}, epochs, None, False, None, None, record)
+        if resume is not None:
+            run = put_together(run, resume)
+        on_step, on_epoch = hooks_of(guests, "on_step"), hooks_of(guests, "on_epoch")
+        count = row_counter(batch_axes)
+        while run.epoch < epochs and not (run.stopped or run.paused):
+            start_epoch(record, run.step)
+            found, length = taken_up(batches, run.epoch, run.step)
+            run = run._replace(steps_per_epoch=length or run.steps_per_epoch)
+            run = _epoch(step, run, found, count, on_step)
+            if run.is_epoch_end:
+                run = hear(on_epoch, run._replace(metrics=summary(record)))
+                record.epochs.append(dict(run.metrics))
+                run = run._replace(epoch=run.epoch + 1, step=0, is_epoch_end=False)
+        run = hear(hooks_of(guests, "on_end"), run)
+        read_pending(record)
+    history = (columns_of(record.steps), record.epochs, record.measured, run.stopped, run.paused)
+    return run.state, History(*history)
 
 
-def _iterable(found: Any) -> Any:
-    """Return the batches of an epoch; raise where a function of the epoch returns none."""
-    if not isinstance(found, Iterable) and not hasattr(found, "__getitem__"):
-        raise TypeError(
-            f"batches(epoch) must return an iterable of batches, got {found!r:.80}; "
-            "write lambda epoch: loader"
+def _epoch(step: Any, run: Run, batches: Any, count: Callable[[Any], int], on_step: Hooks) -> Run:
+    """Return the run after an epoch's batches, or after the step at which a callback ends it."""
+    record = run.record
+    for batch in batches:
+        record.rows.append(count(batch))
+        state, metrics = _pair(step(run.state, batch))
+        record.pending.append(metrics)
+        run = run._replace(
+            state=state, step=run.step + 1, total_steps=run.total_steps + 1, metrics=metrics
         )
-    return found
+        if on_step:
+            run = hear(on_step, run)
+            if run.stopped or run.paused:
+                return run
+    if not run.step:
+        raise ValueError(f"epoch {run.epoch} had no batch: is the batch larger than the set?")
+    return run._replace(is_epoch_end=True, steps_per_epoch=run.step)
 
 
 def _pair(found: Any) -> tuple[Any, Any]:
@@ -140,30 +186,3 @@ def _mapping(what: str, found: Any) -> dict[str, Any]:
     if not isinstance(found, Mapping):
         raise TypeError(f"{what} must be {{name: number}}, got {found!r:.80}")
     return dict(found)
-
-
-def _no_bar(epoch: int, step: int, summaries: list[dict[str, float]]) -> None:
-    """Show nothing."""
-
-
-@contextlib.contextmanager
-def _progress_bar(epochs: int) -> Iterator[Callable[..., None]]:
-    """Show epochs as a bar, with the current step and the last epoch's numbers."""
-    try:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'the progress bar needs rich: pip install "jaxaccel[examples]", or pass progress=False'
-        ) from error
-    columns = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns) as bar:
-        task = bar.add_task("training", total=epochs)
-
-        def show(epoch: int, step: int, summaries: list[dict[str, float]]) -> None:
-            last = summaries[-1] if summaries else {}
-            numbers = "  ".join(f"{name} {value:.4g}" for name, value in last.items())
-            bar.update(
-                task, completed=epoch, description=f"epoch {epoch}/{epochs} step {step}  {numbers}"
-            )
-
-        yield show

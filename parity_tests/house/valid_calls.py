@@ -237,6 +237,7 @@ OWN = {
         "tx": ja.optimizers.sgd(0.1),
     },
     "training.fit": {"step": step_function, "state": MATRIX, "batches": abs},
+    "training.evaluate_every": {"evaluate": abs},
     "training.evaluate": {"metric_fn": metric_function, "model_state": (), "batches": [MATRIX]},
     "training.save": {"folder": lambda: tempfile.mkdtemp(), "tree": MATRIX, "step": 1},
     "training.restore": {"folder": lambda: saved_run(), "like": MATRIX},

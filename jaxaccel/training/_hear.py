@@ -1,0 +1,97 @@
+"""How the loop calls its callbacks and takes their answers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxaccel.training._callback import Callback, Hook, Reply, Run
+
+Hooks = list[tuple[str, Hook]]
+
+
+def check_callbacks(callbacks: Sequence[Any]) -> None:
+    """Raise for what is not a callback, and for two that would share a memory."""
+    names = set()
+    for each in callbacks:
+        if not isinstance(each, Callback):
+            raise TypeError(
+                f"callbacks must be Callbacks, got {each!r:.80}; what makes one is called first, "
+                "and a function is one as Callback(name, on_step=function)"
+            )
+        if keeps(each) and each.name in names:
+            raise ValueError(
+                f"two callbacks remember something under the name {each.name!r}; give one of them "
+                "another: callback._replace(name=...)"
+            )
+        names |= {each.name} if keeps(each) else set()
+
+
+def keeps(callback: Callback) -> bool:
+    """Return whether a callback remembers anything."""
+    return callback.memory is not None or callback.init is not None
+
+
+def opened(callbacks: Sequence[Callback], stack: contextlib.ExitStack) -> list[Callback]:
+    """Return the callbacks that take part, in the order in which they are called."""
+    order = sorted(callbacks, key=lambda each: each.is_last)
+    found = [each if each.opened is None else stack.enter_context(each.opened()) for each in order]
+    return [
+        inner._replace(name=outer.name, memory=outer.memory, init=outer.init)
+        for outer, inner in zip(order, found, strict=True)
+    ]
+
+
+def first_memory(callbacks: Sequence[Callback], state: Any) -> dict[str, Any]:
+    """Return what the callbacks remember before the first step, by their names."""
+    return {
+        each.name: each.memory if each.init is None else each.init(state)
+        for each in callbacks
+        if keeps(each)
+    }
+
+
+def hooks_of(callbacks: Sequence[Callback], kind: str) -> Hooks:
+    """Return the functions that are called on an occasion, with their callbacks' names."""
+    found = ((each.name, getattr(each, kind)) for each in callbacks)
+    return [(name, hook) for name, hook in found if hook is not None]
+
+
+def hear(hooks: Hooks, run: Run) -> Run:
+    """Call all that are to be called, one after the other, and return what they leave behind."""
+    memory = run.record.memory
+    for name, hook in hooks:
+        reply = hook(run, memory.get(name))
+        if reply is not None:
+            run = _answered(run, name, reply)
+    return run
+
+
+def _answered(run: Run, name: str, reply: Any) -> Run:
+    """Return the run after an answer."""
+    if not isinstance(reply, Reply):
+        raise TypeError(f"callback {name!r} must return a Reply or None, got {reply!r:.80}")
+    if reply.memory is not None:
+        run.record.memory[name] = reply.memory
+    if reply.metrics is not None:
+        if not isinstance(reply.metrics, Mapping):
+            raise TypeError(
+                f"callback {name!r} must return metrics as {{name: number}}, got "
+                f"{reply.metrics!r:.80}"
+            )
+        run = run._replace(metrics={**run.metrics, **reply.metrics})
+        if not run.is_epoch_end:
+            _note(run.record.measured, run.total_steps, reply.metrics)
+    return run._replace(
+        state=run.state if reply.state is None else reply.state,
+        stopped=run.stopped or reply.stop,
+        paused=run.paused or reply.pause,
+    )
+
+
+def _note(measured: list[dict[str, float]], total_steps: int, metrics: Mapping[str, Any]) -> None:
+    """Keep what was measured between steps, together with what else was after the same step."""
+    if not measured or measured[-1]["total_steps"] != total_steps:
+        measured.append({"total_steps": total_steps})
+    measured[-1] |= {name: float(value) for name, value in metrics.items()}

@@ -1,0 +1,161 @@
+"""What the loop keeps on the host, and how all of a run is taken apart and put together again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxaccel.random import Generator
+from jaxaccel.training._metrics import check_same_names, numbers_of
+from jaxaccel.training._rng_state import get_rng_state, set_rng_state
+
+
+class Snapshot(NamedTuple):
+    """All that a run needs to go on from where it is: what is saved and resumed."""
+
+    tree: dict[str, Any]
+    """Arrays: ``"state"``, the callbacks' ``"memory"`` by name, and ``"rng"``, the host's random
+    streams at the start of the epoch, which its batches are drawn from again."""
+    extra: dict[str, Any]
+    """What JSON holds: ``"epoch"``, ``"step"``, ``"total_steps"``, the epoch's numbers so far and
+    those of all epochs before."""
+
+
+class Record(NamedTuple):
+    """What the loop keeps: lists and dicts, which grow as it goes."""
+
+    generator: Generator | None
+    memory: dict[str, Any]
+    """Of the callbacks, by name."""
+    at_start: dict[str, Any]
+    """``"rng"``, and ``"clock"``, the time when this epoch would have started in one go."""
+    pending: list[dict[str, Any]]
+    """Metrics of steps that were not read yet, on the device."""
+    steps: list[dict[str, float]]
+    """Those that were read."""
+    rows: list[int]
+    """The rows of each batch of this epoch."""
+    epochs: list[dict[str, float]]
+    measured: list[dict[str, float]]
+
+
+def new_record(generator: Generator | None, memory: dict[str, Any]) -> Record:
+    """Return the record of a run that has not begun."""
+    return Record(generator, memory, {}, [], [], [], [], [])
+
+
+def start_epoch(record: Record, step: int) -> None:
+    """Note where the random streams are before the epoch's batches are drawn."""
+    if step == 0:
+        record.rows.clear()
+        record.at_start.update(rng=get_rng_state(record.generator), clock=time.perf_counter())
+
+
+def read_pending(record: Record) -> None:
+    """Read what the steps so far have measured; waits for the last one."""
+    check_same_names("step", [*record.steps[:1], *record.pending])
+    record.steps.extend(numbers_of(each) for each in jax.device_get(record.pending))
+    record.pending.clear()
+
+
+def summary(record: Record) -> dict[str, float]:
+    """Return the means over the epoch's rows, and how long it took."""
+    read_pending(record)
+    steps = _of_epoch(record)
+    means = {
+        name: float(np.average([each[name] for each in steps], weights=record.rows))
+        for name in steps[0]
+    }
+    return means | {"seconds": time.perf_counter() - record.at_start["clock"]}
+
+
+def snapshot(run: Any) -> Snapshot:
+    """Return all that a run needs to go on from where it is."""
+    record: Record = run.record
+    read_pending(record)
+    epoch, step, epochs = run.epoch, run.step, record.epochs
+    if run.is_epoch_end:
+        epoch, step, epochs = epoch + 1, 0, [*epochs, run.metrics]
+    is_inside = step > 0
+    rng = record.at_start["rng"] if is_inside else get_rng_state(record.generator)
+    tree = {"state": run.state, "memory": jax.tree.map(_as_array, record.memory), "rng": rng}
+    extra = {
+        "epoch": epoch,
+        "step": step,
+        "total_steps": run.total_steps,
+        "stopped": run.stopped,
+        "seconds": time.perf_counter() - record.at_start["clock"] if is_inside else 0.0,
+        "rows": list(record.rows) if is_inside else [],
+        "steps": _columns(_of_epoch(record)) if is_inside else {},
+        "epochs": [{name: float(value) for name, value in each.items()} for each in epochs],
+        "measured": list(record.measured),
+    }
+    return Snapshot(tree, extra)
+
+
+def put_together(run: Any, found: Snapshot) -> Any:
+    """Return a run that goes on from a snapshot; what it does not hold stays as it is.
+
+    So a state of one's own goes on at any step with no more than ``Snapshot({"state": state},
+    {"epoch": epoch, "step": step})``.
+    """
+    record, tree, extra = run.record, found.tree, found.extra
+    check_same_memories(record.memory, tree.get("memory", record.memory))
+    record.memory.update(jax.tree.map(_like, record.memory, tree.get("memory", record.memory)))
+    if "rng" in tree:
+        set_rng_state(tree["rng"], record.generator)
+    record.at_start.update(
+        rng=get_rng_state(record.generator), clock=time.perf_counter() - extra.get("seconds", 0.0)
+    )
+    record.rows.extend(extra.get("rows", ()))
+    columns = extra.get("steps", {})
+    record.steps.extend(
+        dict(zip(columns, numbers, strict=True)) for numbers in zip(*columns.values(), strict=True)
+    )
+    record.epochs.extend(extra.get("epochs", ()))
+    record.measured.extend(extra.get("measured", ()))
+    return run._replace(
+        state=tree["state"],
+        epoch=extra["epoch"],
+        step=extra["step"],
+        total_steps=extra.get("total_steps", extra["step"]),
+        stopped=extra.get("stopped"),
+        metrics=record.epochs[-1] if record.epochs else {},
+    )
+
+
+def check_same_memories(own: dict[str, Any], saved: dict[str, Any]) -> None:
+    """Raise unless the callbacks that remember something are those that did when it was saved."""
+    if set(own) != set(saved):
+        raise ValueError(
+            f"the run was saved with what {sorted(saved) or 'no callback'} remembered, and is "
+            f"resumed with {sorted(own) or 'none'}; resume it with the same callbacks"
+        )
+
+
+def columns_of(steps: list[dict[str, float]]) -> dict[str, np.ndarray]:
+    """Return the metrics of steps as one array each."""
+    return {name: np.array(column) for name, column in _columns(steps).items()}
+
+
+def _columns(steps: list[dict[str, float]]) -> dict[str, list[float]]:
+    """Return the metrics of steps as one list each."""
+    return {name: [each[name] for each in steps] for name in (steps[0] if steps else ())}
+
+
+def _of_epoch(record: Record) -> list[dict[str, float]]:
+    """Return the metrics of the epoch's steps, all of which were read."""
+    return record.steps[len(record.steps) - len(record.rows) :]
+
+
+def _as_array(leaf: Any) -> Any:
+    """Return a number that a callback remembers as an array."""
+    return np.asarray(leaf) if isinstance(leaf, (bool, int, float)) else leaf
+
+
+def _like(old: Any, new: Any) -> Any:
+    """Return what was saved of a callback's memory; a number where there was a number."""
+    return type(old)(np.asarray(new).item()) if isinstance(old, (bool, int, float)) else new
