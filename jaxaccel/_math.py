@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import numbers
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, auto_axes
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, auto_axes
 
 from jaxaccel._functions import name_of, number_of
 from jaxaccel._untraceable import schedules_are_traced
@@ -173,27 +174,60 @@ def newton_schulz(
     Frobenius norm (or ``eps``, if that is larger). What PyTorch rounds to ``dtype`` is rounded
     here: the matrix, its norm, and every sum of products when it is complete.
     """
-    orthogonalize: Any = functools.partial(
-        _newton_schulz, coefficients=coefficients, steps=steps, eps=eps, dtype=dtype
-    )
     sharding: Any = jax.typeof(matrix).sharding
+    is_whole = min(matrix.shape) <= WHOLE and isinstance(matrix, jax.core.Tracer)
+    orthogonalize: Any = functools.partial(
+        _newton_schulz,
+        coefficients=coefficients,
+        steps=steps,
+        eps=eps,
+        dtype=dtype,
+        placed=_whole_on(sharding.mesh) if is_whole else _anywhere,
+    )
     if AxisType.Explicit in sharding.mesh.axis_types:
         # Where a sum over a sharded axis lives is the compiler's to choose.
         orthogonalize = auto_axes(orthogonalize, out_sharding=sharding)
     return orthogonalize(matrix)
 
 
-def _newton_schulz(matrix, coefficients, steps, eps, dtype):
-    """Return the result of :func:`newton_schulz`, in the matrix's own dtype."""
+WHOLE = 1024
+"""The shorter side up to which a matrix in shares is gathered once, and each device does it all.
+
+Left to the compiler the devices share the work, and gather in every iteration. That saves up to 1.5
+operations a byte for each row of the shorter side; chips do 1,500 to 2,000 in the time of a byte.
+"""
+
+
+def _whole_on(mesh: Any) -> Callable[[Any], Any]:
+    """Return what says of an array that each device has all of it, where a compiler splits."""
+    if AxisType.Auto not in mesh.axis_types or mesh.size == 1:
+        return _anywhere
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return lambda array: jax.lax.with_sharding_constraint(array, everywhere)
+
+
+def _anywhere(array: Any) -> Any:
+    """Return an array that lives where the compiler wants it."""
+    return array
+
+
+def _newton_schulz(matrix, coefficients, steps, eps, dtype, placed):
+    """Return the result of :func:`newton_schulz`, in the matrix's own dtype.
+
+    Everything is ``placed``: a compiler splits what stands free between two whole arrays.
+    """
     is_tall = matrix.shape[0] > matrix.shape[1]
-    iterate = (matrix.T if is_tall else matrix).astype(dtype)
+    iterate = placed((matrix.T if is_tall else matrix).astype(dtype))
     dtype, wide = iterate.dtype, compute_dtype(iterate.dtype)
     eps, a, b, c = in_dtype(wide, eps, *coefficients)
-    norm = jnp.linalg.norm(iterate.astype(wide)).astype(dtype).astype(wide)
-    iterate = (iterate.astype(wide) / jnp.maximum(norm, eps)).astype(dtype)
-    product = functools.partial(jnp.matmul, preferred_element_type=wide)
+    norm = jnp.linalg.norm(placed(iterate.astype(wide))).astype(dtype).astype(wide)
+    iterate = placed((iterate.astype(wide) / jnp.maximum(norm, eps)).astype(dtype))
+
+    def product(left, right):
+        return placed(jnp.matmul(left, right, preferred_element_type=wide))
+
     for _ in range(steps):
-        gram = product(iterate, iterate.T).astype(dtype)
-        factor = (b * gram.astype(wide) + c * product(gram, gram)).astype(dtype)
-        iterate = (a * iterate.astype(wide) + product(factor, iterate)).astype(dtype)
+        gram = placed(product(iterate, iterate.T).astype(dtype))
+        factor = placed((b * gram.astype(wide) + c * product(gram, gram)).astype(dtype))
+        iterate = placed((a * iterate.astype(wide) + product(factor, iterate)).astype(dtype))
     return (iterate.T if is_tall else iterate).astype(matrix.dtype)
