@@ -30,6 +30,8 @@ COMPUTED = ("train_batch_size",)
 
 AUTO = "auto"
 
+_THRESHOLD = "stage3_param_persistence_threshold"
+
 
 def filled_in(config: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration with what is ``"auto"`` filled in from arguments.
@@ -70,19 +72,18 @@ def _filled(
         if isinstance(value, dict):
             value = _filled(value, f"{path}.", given, missing, differ)
         source = SOURCES.get(path)
-        other = None if source is None else _given(source, given)
         if value == AUTO:
             if path in COMPUTED:
                 continue
-            value = CONSTANTS.get(path, other)
+            value = CONSTANTS.get(path, None if source is None else _given(source, given))
             if value is None and _is_left(path):
                 continue
             if value is None:
                 names = " and ".join(f"{each}=" for each in (source or "").split())
                 how = f"pass {names}" if source else "write a value"
                 missing.append(f"{path} ({how})")
-        elif other is not None and value is not None and _normal(value) != _normal(other):
-            differ.append(f"- ds {path}={value} vs hf {source}={other}")
+        elif source is not None and value is not None:
+            differ += _contradictions(path, value, source, given)
         found[name] = value
     return found
 
@@ -95,12 +96,32 @@ def _given(source: str, given: dict[str, Any]) -> Any:
     return values[0] if len(values) == 1 else values
 
 
+def _contradictions(path: str, value: Any, source: str, given: dict[str, Any]) -> list[str]:
+    """Return a line for each argument that says something else; of two, one alone may."""
+    names = source.split()
+    written = [value] if len(names) == 1 else value
+    if len(names) > 1 and not (isinstance(value, (list, tuple)) and len(value) == len(names)):
+        return []  # which the optimizer refuses
+    return [
+        f"- ds {path}={value} vs hf {name}={given[name]}"
+        for name, own in zip(names, written, strict=True)
+        if given[name] is not None and own != given[name]
+    ]
+
+
+def notes_on_auto(config: dict[str, Any]) -> tuple[str, ...]:
+    """Return a line where ``"auto"`` is filled in otherwise than by Transformers."""
+    zero = config.get("zero_optimization") or {}
+    if zero.get(_THRESHOLD) != AUTO or zero.get("stage") != 3:
+        return ()
+    return (
+        f"zero_optimization.{_THRESHOLD}: 'auto' is DeepSpeed's default of 100,000 here; "
+        "Transformers' is 10 times the model's hidden_size, which no argument holds: write it "
+        "where it matters",
+    )
+
+
 def _is_left(path: str) -> bool:
     """Return whether the value does not matter, or the default is DeepSpeed's own."""
     key = KEYS.get(path)
-    is_threshold = path.endswith("stage3_param_persistence_threshold")
-    return is_threshold or (key is not None and key.kind == "noted")
-
-
-def _normal(value: Any) -> Any:
-    return tuple(value) if isinstance(value, (list, tuple)) else value
+    return path.endswith(_THRESHOLD) or (key is not None and key.kind == "noted")

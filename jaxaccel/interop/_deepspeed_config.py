@@ -14,10 +14,11 @@ from jaxaccel._checked import checked
 from jaxaccel._checks import check_positive_integer
 from jaxaccel._types import Schedule
 from jaxaccel.interop._config_file import config_of, read_json
-from jaxaccel.interop._deepspeed_auto import filled_in
+from jaxaccel.interop._deepspeed_auto import filled_in, notes_on_auto
 from jaxaccel.interop._deepspeed_batch import batch_sizes
 from jaxaccel.interop._deepspeed_keys import KEYS
 from jaxaccel.interop._deepspeed_names import with_first_names
+from jaxaccel.interop._deepspeed_offload import offload_of
 from jaxaccel.interop._deepspeed_optimizer import learning_rate_of, optimizer_of
 from jaxaccel.interop._deepspeed_precision import precision_of
 from jaxaccel.interop._deepspeed_scheduler import scheduled
@@ -30,7 +31,8 @@ class DeepSpeedParts(NamedTuple):
     """What a DeepSpeed configuration says, as the parts that a training step is made of."""
 
     tx: optax.GradientTransformation | None
-    """The optimizer with its schedules; ``None`` where the configuration has none."""
+    """The optimizer with its schedules, offloaded where that is asked for; ``None`` where the
+    configuration has none."""
     scheduler: Schedule | None
     """The learning rate by updates done, which ``tx`` has already; ``None`` where it is constant.
     """
@@ -52,6 +54,10 @@ class DeepSpeedParts(NamedTuple):
     """``cast(apply) -> apply``: the model function computes so, parameters and inputs are cast."""
     checkpoint: Callable[..., Any] | None
     """For a model's ``checkpoint=``; ``None`` without a section ``activation_checkpointing``."""
+    offload: Callable[..., Any]
+    """``offload(tx) -> tx``: with ``offload_optimizer`` the optimizer's state waits in the host's
+    memory (``memory.offload_optimizer``), for a client's; ``tx`` above and that of ``initialize``
+    have it already."""
     shard: Callable[..., Any]
     """``shard(gradient_fn, mesh, *, axis="data", rules=None, weight=None, batch_axes=0) ->
     (gradient_fn, placement)``: accumulated in parts, and spread by ``parallel.zero``."""
@@ -158,7 +164,7 @@ def from_deepspeed_config(
         "bf16": bf16,
     }
     known = with_first_names(config_of(config, read_json))
-    notes = check_keys("DeepSpeed", known, KEYS)
+    notes = (*check_keys("DeepSpeed", known, KEYS), *notes_on_auto(known))
     return _parts(filled_in(known, given), given, devices, notes)
 
 
@@ -177,11 +183,12 @@ def _parts(
     precise = precision_of(config, stage)
     sizes = batch_sizes(config, devices)
     tx, max_grad_norm = optimizer_of(optimizer, moved), config.get("gradient_clipping") or None
+    offload = offload_of(zero)
     # DeepSpeed splits whatever it is at stages 1 and 2, in flat buffers.
     threshold = zero.get("stage3_param_persistence_threshold", 100_000) if stage == 3 else None
     shard = sharding(stage, devices, sizes.parts, precise.reduce_dtype, threshold)
     return DeepSpeedParts(
-        tx=tx,
+        tx=None if tx is None else offload.wrap(tx),
         scheduler=moved.lr,
         scaler=precise.scaler,
         max_grad_norm=max_grad_norm,
@@ -192,9 +199,10 @@ def _parts(
         dtype=precise.dtype,
         cast=precise.cast,
         checkpoint=None if config.get("activation_checkpointing") is None else memory.checkpoint,
+        offload=offload.wrap,
         shard=shard,
-        initialize=initializing(shard, tx, max_grad_norm, precise.scaler),
-        notes=notes,
+        initialize=initializing(shard, tx, offload.wrap, max_grad_norm, precise.scaler),
+        notes=(*notes, *offload.notes),
     )
 
 

@@ -6,7 +6,7 @@ from jaxaccel.interop._key import Key, noted, refused, used
 
 _XLA = "XLA schedules and merges collectives by itself"
 _NO_BUFFERS = "XLA plans all memory before the first step"
-_ON_DEVICES = "the state stays on the devices, split as the stage says; the numbers are the same"
+_PARAMS_STAY = "parameters stay on the devices, split at stage 3; the numbers are the same"
 _NO_HOOKS = "nothing is hooked into modules: the whole step is one program"
 _SAVING = "states are saved as pytrees, whatever devices they live on"
 _WATCHING = "the step returns its metrics; what is written where is the loop's"
@@ -71,7 +71,8 @@ KEYS: dict[str, Key] = {
     "zero_optimization.sub_group_size": noted(_NO_BUFFERS),
     "zero_optimization.stage3_prefetch_bucket_size": noted(_XLA),
     "zero_optimization.stage3_param_persistence_threshold": used(
-        "at stage 3, `parallel.zero(param_persistence_threshold=)`: 100,000 if it is not there"
+        "at stage 3, `parallel.zero(param_persistence_threshold=)`: 100,000 where it is not there, "
+        'and for "auto", because a hidden_size belongs to the model'
     ),
     "zero_optimization.stage3_model_persistence_threshold": noted("there is no upper bound"),
     "zero_optimization.stage3_max_live_parameters": noted(_NO_BUFFERS),
@@ -93,27 +94,29 @@ KEYS: dict[str, Key] = {
     "zero_optimization.log_trace_cache_warnings": noted(_NO_HOOKS),
     "zero_optimization.enable_sanity_checks": noted(_NO_HOOKS),
     "zero_optimization.save_muon_momentum_buffer_in_memory": noted("nothing is on a disk"),
-    "zero_optimization.offload_optimizer": used("see its keys"),
-    "zero_optimization.offload_optimizer.device": noted(_ON_DEVICES, "none"),
+    "zero_optimization.offload_optimizer": used("`offload`, which `tx` has had"),
+    "zero_optimization.offload_optimizer.device": used(
+        '"cpu" is `memory.offload_optimizer`; so is "nvme", and a note says it'
+    ),
     "zero_optimization.offload_optimizer.pin_memory": noted("host memory is always pinned"),
     "zero_optimization.offload_optimizer.nvme_path": noted("nothing is on a disk"),
     "zero_optimization.offload_optimizer.buffer_count": noted(_NO_BUFFERS),
     "zero_optimization.offload_optimizer.pipeline_read": noted(_XLA),
     "zero_optimization.offload_optimizer.pipeline_write": noted(_XLA),
     "zero_optimization.offload_optimizer.fast_init": noted("nothing is on a disk"),
-    "zero_optimization.offload_optimizer.ratio": noted(_ON_DEVICES),
-    "zero_optimization.offload_optimizer.super_offload": noted(_ON_DEVICES, False),
+    "zero_optimization.offload_optimizer.ratio": noted("all of the state is offloaded", 1),
+    "zero_optimization.offload_optimizer.super_offload": noted("the device steps", False),
     "zero_optimization.offload_optimizer.cpuadam_cores_perc": noted("the device steps"),
     "zero_optimization.offload_param": used("see its keys"),
-    "zero_optimization.offload_param.device": noted(_ON_DEVICES, "none"),
+    "zero_optimization.offload_param.device": noted(_PARAMS_STAY, "none"),
     "zero_optimization.offload_param.pin_memory": noted("host memory is always pinned"),
     "zero_optimization.offload_param.nvme_path": noted("nothing is on a disk"),
     "zero_optimization.offload_param.buffer_count": noted(_NO_BUFFERS),
     "zero_optimization.offload_param.buffer_size": noted(_NO_BUFFERS),
     "zero_optimization.offload_param.max_in_cpu": noted(_NO_BUFFERS),
-    "zero_optimization.cpu_offload": noted(_ON_DEVICES, False),
-    "zero_optimization.cpu_offload_param": noted(_ON_DEVICES, False),
-    "zero_optimization.cpu_offload_params": noted(_ON_DEVICES, False),
+    "zero_optimization.cpu_offload": used('as `offload_optimizer.device` "cpu"'),
+    "zero_optimization.cpu_offload_param": noted(_PARAMS_STAY, False),
+    "zero_optimization.cpu_offload_params": noted(_PARAMS_STAY, False),
     "zero_optimization.cpu_offload_use_pin_memory": noted("host memory is always pinned"),
     "zero_optimization.zero_hpz_partition_size": refused(
         'a second copy of the shards on each host: `parallel.fully_shard` with "HYBRID_SHARD"', 1

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from jaxaccel import precision
-from jaxaccel._types import ModelFunction
+from jaxaccel.interop._unchanged import unchanged
 from jaxaccel.precision import GradScaler
 
 
@@ -49,7 +49,7 @@ def precision_of(config: dict[str, Any], stage: int) -> Precision:
         return Precision(jnp.bfloat16, _casting(jnp.bfloat16), scaler, reduced or jnp.bfloat16)
     if autocast.get("enabled", False):
         return _autocast(autocast, reduced)
-    return Precision(jnp.float32, _unchanged, None, reduced)
+    return Precision(jnp.float32, unchanged, None, reduced)
 
 
 def _scaler(section: dict[str, Any], stage: int) -> GradScaler:
@@ -92,8 +92,3 @@ def _reduced_in(word: Any) -> Any:
 def _casting(dtype: Any) -> Any:
     policy = precision.Policy(compute_dtype=dtype)
     return functools.partial(precision.cast, policy=policy)
-
-
-def _unchanged(apply: ModelFunction) -> ModelFunction:
-    """Return a model function as it is: everything is computed in float32."""
-    return apply

@@ -55,6 +55,7 @@ def sharding(
 def initializing(
     shard: Callable[..., tuple[GradientFunction, Placement]],
     configured: optax.GradientTransformation | None,
+    offload: Callable[..., optax.GradientTransformation],
     max_grad_norm: float | None,
     scaler: GradScaler | None,
 ) -> Callable[..., tuple[training.TrainState, Any]]:
@@ -73,6 +74,7 @@ def initializing(
         tx = configured if tx is None else tx
         if tx is None:
             raise ValueError("the configuration has no optimizer; pass one: initialize(..., tx=tx)")
+        tx = offload(tx)
         gradient_fn, placement = shard(training.gradients(loss_fn), mesh, **rows)
         state = training.train_state(
             params, tx, model_state, key=key, mesh=mesh, placement=placement, scaler=scaler

@@ -15,10 +15,15 @@ from jaxaccel._checks import as_integer
 from jaxaccel.interop._config_file import config_of, nearest, read_yaml
 from jaxaccel.interop._fsdp_keys import KEYS
 from jaxaccel.interop._key import check_keys
+from jaxaccel.interop._unchanged import unchanged
 from jaxaccel.precision import GradScaler
 
 STRATEGIES = ("FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD", "_HYBRID_SHARD_ZERO2")
 """In the order of PyTorch's numbers, which begin at 1."""
+_PARAMS_STAY = (
+    "fsdp_config.fsdp_offload_params: `offload` moves the optimizer's state; parameters stay on "
+    "the devices, in shares, and the numbers are the same"
+)
 SIZES = "parallelism_config_dp_replicate_size", "parallelism_config_dp_shard_size"
 
 
@@ -36,6 +41,9 @@ class FSDPParts(NamedTuple):
     """For ``training.train_state`` and ``train_step``; ``None`` unless it is float16."""
     checkpoint: Callable[..., Any] | None
     """For a model's ``checkpoint=``; ``None`` without ``fsdp_activation_checkpointing``."""
+    offload: Callable[..., Any]
+    """``offload(tx) -> tx``: with ``fsdp_offload_params`` the optimizer's state waits in the
+    host's memory (``memory.offload_optimizer``); otherwise ``tx`` as it is."""
     notes: tuple[str, ...]
     """A line for each key that has nothing to do here, and why."""
 
@@ -92,6 +100,7 @@ def from_fsdp_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> FSDP
     strategy = _strategy(section)
     mesh_shape, strategy = _mesh_shape(known, strategy)
     dtype = _dtype(known.get("mixed_precision"))
+    is_offloaded = _flag(section, "fsdp_offload_params")
     arguments: dict[str, Any] = {"strategy": strategy}
     if "replica" in mesh_shape:
         arguments["replica_axis"] = "replica"
@@ -102,10 +111,11 @@ def from_fsdp_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> FSDP
     return FSDPParts(
         arguments=arguments,
         mesh_shape=mesh_shape,
-        cast=_unchanged if dtype is None else functools.partial(precision.cast, policy=policy),
+        cast=unchanged if dtype is None else functools.partial(precision.cast, policy=policy),
         scaler=precision.grad_scaler(allow_fp16=True) if is_half else None,
         checkpoint=memory.checkpoint if _flag(section, "fsdp_activation_checkpointing") else None,
-        notes=notes,
+        offload=memory.offload_optimizer if is_offloaded else unchanged,
+        notes=(*notes, _PARAMS_STAY) if is_offloaded else notes,
     )
 
 
@@ -183,8 +193,3 @@ def _flag(section: dict[str, Any], name: str) -> bool:
     if str(value).lower() not in ("true", "false", "none"):
         raise ValueError(f"{name} must be true or false, got {value!r}")
     return str(value).lower() == "true"
-
-
-def _unchanged(apply: Any) -> Any:
-    """Return a model function as it is: everything is computed in float32."""
-    return apply

@@ -21,8 +21,8 @@ KEYS: dict[str, Key] = {
     "fsdp_config.fsdp_reshard_after_forward": used(
         "of version 2: true is FULL_SHARD, false SHARD_GRAD_OP; of version 1 the strategy"
     ),
-    "fsdp_config.fsdp_offload_params": noted(
-        "the state stays on the devices, in shares; the numbers are the same", False
+    "fsdp_config.fsdp_offload_params": used(
+        "`offload`, of the optimizer's state; parameters stay on the devices, in shares"
     ),
     "fsdp_config.fsdp_activation_checkpointing": used("`checkpoint`, for a model's `checkpoint=`"),
     "fsdp_config.fsdp_activation_checkpointing_offload": refused(

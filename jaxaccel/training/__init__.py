@@ -14,11 +14,11 @@ from jaxaccel.training._join_micro_batches import join_micro_batches
 from jaxaccel.training._packed import packed, packed_as, unpacked
 from jaxaccel.training._progressive_batch_size import BatchSizes, progressive_batch_size
 from jaxaccel.training._record import Snapshot
-from jaxaccel.training._rng_state import get_rng_state, set_rng_state
-from jaxaccel.training._set_seed import Seeds, set_seed
 from jaxaccel.training._restore import Saved, restore, saved_steps
+from jaxaccel.training._rng_state import get_rng_state, set_rng_state
 from jaxaccel.training._save import save
 from jaxaccel.training._saving import Saving
+from jaxaccel.training._set_seed import Seeds, set_seed
 from jaxaccel.training._split_model import merge, split_model
 from jaxaccel.training._train_state import TrainState, train_state
 from jaxaccel.training._train_step import train_step

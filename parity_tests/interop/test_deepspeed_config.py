@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
+from parity_tests.harness.compare import assert_same_tree
 from parity_tests.interop import deepspeed_values
 
 VALUES = json.loads(deepspeed_values.VALUES.read_text(encoding="utf-8"))
@@ -279,6 +280,9 @@ def test_auto_is_filled_in_as_by_transformers():
     assert [parts.scheduler(k) for k in range(9)] == [schedule(k) for k in range(9)]
     expected = ja.optimizers.adamw(schedule, (0.8, 0.9), 1e-6, 0.2)
     np.testing.assert_array_equal(moved(parts.tx, 6), moved(expected, 6))
+    (note,) = parts.notes[-1:]  # the other keys have nothing to do
+    assert "threshold: 'auto' is DeepSpeed's default of 100,000" in note
+    assert "10 times the model's hidden_size" in note
 
 
 @pytest.mark.quick
@@ -293,6 +297,15 @@ def test_what_is_auto_and_not_given_is_named():
     written = {**AUTO, "optimizer": {"type": "AdamW", "params": {"lr": 0.2}}}
     with pytest.raises(ValueError, match=r"- ds optimizer.params.lr=0.2 vs hf learning_rate=0.1"):
         parts_of(written, **FILLING)
+    written = {"optimizer": {"type": "AdamW", "params": {"betas": [0.9, 0.95]}}}
+    alone = {"train_batch_size": 8, **written}
+    for given, line in (
+        ({"adam_beta1": 0.8}, r"betas=\[0.9, 0.95\] vs hf adam_beta1=0.8"),
+        ({"adam_beta1": 0.9, "adam_beta2": 0.99}, "vs hf adam_beta2=0.99"),
+    ):
+        with pytest.raises(ValueError, match=line):
+            parts_of(alone, **given)
+    parts_of(alone, adam_beta2=0.95)
 
 
 @pytest.mark.quick
@@ -467,6 +480,52 @@ def test_training_ends_where_deepspeeds_engine_ended():
             found = np.asarray(state.params[name])
             distance = np.linalg.norm(found - expected) / np.linalg.norm(expected)
             assert distance <= tol.DEEPSPEED_FLOAT32_OF_NORM, (stage, name, distance)
+
+
+def test_an_offloaded_optimizers_state_waits_in_the_hosts_memory():
+    """The configuration's and a client's; three steps with clipping, accumulation and a scale."""
+    w1, w2, rows = (jnp.array(each) for each in deepspeed_values.first_weights())
+    mesh, found = ja.parallel.make_mesh(devices=jax.devices()[:2]), []
+    for zero, given in (
+        ({}, None),
+        ({"offload_optimizer": {"device": "cpu", "pin_memory": True}}, None),
+        ({"cpu_offload": True}, ja.optimizers.adamw(1e-3)),
+    ):
+        half = {"fp16": {"enabled": True, "initial_scale_power": 4}}
+        zero = {"stage": 3, "stage3_param_persistence_threshold": 0, **zero}
+        config = {**deepspeed_values.TRAINING, **half, "zero_optimization": zero}
+        parts = parts_of(config, deepspeed_values.WORLD)
+        params = {"w1": w1, "w2": w2}
+        rules = lambda path, shape: P("data") if "w2" in path else None  # noqa: E731
+        state, step = parts.initialize(two_layers, params, mesh=mesh, rules=rules, tx=given)
+        batch = ja.parallel.shard_batch(rows, mesh)
+        for _ in range(3):
+            state, metrics = step(state, batch)
+        assert float(metrics["skipped"]) == 0
+        for moments in (state.opt_state.exp_avg, state.opt_state.exp_avg_sq):
+            kinds = {name: moment.sharding.memory_kind for name, moment in moments.items()}
+            assert kinds == dict.fromkeys(params, "pinned_host" if len(zero) > 2 else "device")
+            assert moments["w2"].sharding.spec == P("data")
+        found.append(state._replace(opt_state=()))
+    assert_same_tree(found[1], found[0], tol.DEVICES_FLOAT64_OF_MAX)
+
+
+@pytest.mark.quick
+def test_what_is_offloaded_otherwise_than_asked_is_said_or_refused():
+    def of(**zero):
+        config = {"train_batch_size": 8, "zero_optimization": {"stage": 3, **zero}}
+        return parts_of({**config, "optimizer": {"type": "Adam"}})
+
+    assert of(offload_optimizer={"device": "none"}).notes == of().notes == ()
+    parts = of(offload_optimizer={"device": "nvme"}, offload_param={"device": "cpu"})
+    (on_disk,) = (note for note in parts.notes if "offload_optimizer.device: " in note)
+    assert "waits in the host's memory" in on_disk
+    (of_params,) = (note for note in parts.notes if "offload_param.device: " in note)
+    assert "parameters stay on the devices" in of_params
+    moments = parts.tx.init({"w": jnp.ones(2)}).exp_avg
+    assert moments["w"].sharding.memory_kind == "pinned_host"
+    with pytest.raises(ValueError, match=r"offload_optimizer.device must be .* got 'gpu'"):
+        of(offload_optimizer={"device": "gpu"})
 
 
 def reductions(jaxpr, in_loop=False):

@@ -83,19 +83,22 @@ def test_the_arguments_are_those_of_fully_shard(tmp_path):
     gradients = ja.training.gradients(loss_fn)
     options = parts.arguments | {"param_persistence_threshold": 0}
     gradient_fn, placement = ja.parallel.fully_shard(gradients, mesh, **options)
-    tx = ja.optimizers.sgd(0.1)
+    tx = parts.offload(ja.optimizers.sgd(0.1, momentum=0.9))
     params = {"w": jnp.linspace(-1, 1, 32, dtype=jnp.float32).reshape(8, 4)}
     scaler = parts.scaler
     state = ja.training.train_state(params, tx, mesh=mesh, placement=placement, scaler=scaler)
     assert state.params["w"].sharding.spec == jax.P("data")
     rows = jnp.linspace(-1, 1, 128, dtype=jnp.float32).reshape(16, 8)
-    alone, _ = ja.training.train_step(gradients, tx, scaler=scaler)(
-        ja.training.train_state(params, tx, scaler=scaler), rows
+    on_device = ja.optimizers.sgd(0.1, momentum=0.9)
+    alone, _ = ja.training.train_step(gradients, on_device, scaler=scaler)(
+        ja.training.train_state(params, on_device, scaler=scaler), rows
     )
     step = ja.training.train_step(gradient_fn, tx, scaler=scaler)
     batch = ja.parallel.shard_batch(rows, mesh, axis=("replica", "data"))
     state, metrics = step(state, batch)
     assert float(metrics["skipped"]) == 0  # 65536 times these gradients fit
+    momentum = state.opt_state.momentum_buffer["w"].sharding
+    assert (momentum.memory_kind, momentum.spec) == ("pinned_host", jax.P("data"))
     expected, found = (np.asarray(each.params["w"]) - params["w"] for each in (alone, state))
     limit = tol.REDUCED_IN_FLOAT16_OF_MAX * np.abs(expected).max()
     np.testing.assert_allclose(found, expected, rtol=0, atol=limit)
@@ -121,6 +124,8 @@ def test_strategies_of_both_versions():
     assert ja.interop.from_fsdp_config({}).mesh_shape == {"data": -1}
     section = {"fsdp_activation_checkpointing": True}
     assert ja.interop.from_fsdp_config({"fsdp_config": section}).checkpoint is ja.memory.checkpoint
+    tx = ja.optimizers.adamw()
+    assert ja.interop.from_fsdp_config({"fsdp_config": section}).offload(tx) is tx
 
 
 REFUSED = {
