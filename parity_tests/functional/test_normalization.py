@@ -555,7 +555,8 @@ def test_dtypes_that_go_together_are_pytorchs(input_dtype, parameter_dtype, work
     ]
     for call in calls:
         if works:
-            assert str(call().dtype).removeprefix("torch.") == input_dtype
+            found = call if call in calls[4:] else functools.partial(jax.eval_shape, call)
+            assert str(found().dtype).removeprefix("torch.") == input_dtype
         else:
             raised(call)
 
