@@ -242,18 +242,12 @@ def abstract(tree: Any, sharding: Any = None) -> Any:
     )
 
 
-def compiled_step(
-    side: Side,
-    task: Task,
-    dtype: Any,
-    device: Any,
-    options: dict[str, Any] | None = None,
-) -> Any:
-    """Return the compiled step for a device that need not be there."""
+def lowered_step(side: Side, task: Task, dtype: Any, device: Any) -> jax.stages.Lowered:
+    """Return the step, to be compiled for a device that need not be there."""
     run, state, _ = jax_step(side, task, dtype, is_abstract=True)
     place = jax.sharding.SingleDeviceSharding(device)
     arguments = abstract((state, batch_of(task)), place)
-    return jax.jit(run, donate_argnums=0).lower(*arguments).compile(options)
+    return jax.jit(run, donate_argnums=0).lower(*arguments)
 
 
 def torch_step(task: Task, *, is_compiled: bool = False, channels_last: bool = False) -> Any:

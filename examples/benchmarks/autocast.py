@@ -98,7 +98,7 @@ def figures(compiler: str, tasks: dict[str, Task]) -> timing.Table:
         row: timing.Row = {"step": name}
         moved, held = {}, {}
         for way in (FLOAT32, CAST, AUTOCAST):
-            compiled = compiled_step(task, way, place)
+            compiled = lowered_step(task, way, place).compile()
             moved[way], held[way] = steps.bytes_moved(compiled), ja.aot.report(compiled)
             row[f"{way}, MB moved"] = round(moved[way] / 1e6, 1)
             row[f"{way}, MiB held"] = round(held[way].temporary_bytes / 2**20, 1)
@@ -111,14 +111,14 @@ def figures(compiler: str, tasks: dict[str, Task]) -> timing.Table:
     return timing.Table(f"{TOPOLOGIES[compiler]}: a step under autocast, by its compiler", rows)
 
 
-def compiled_step(task: Task, way: str, place: Any, options: dict[str, Any] | None = None) -> Any:
-    """Return a whole step, compiled."""
+def lowered_step(task: Task, way: str, place: Any) -> jax.stages.Lowered:
+    """Return a whole step, to be compiled."""
     loss_fn, params, model_state = loss_of(task, way)
     tx = ja.optimizers.adamw(steps.LR, weight_decay=steps.WEIGHT_DECAY)
     run = ja.training.train_step(ja.training.gradients(loss_fn), tx, max_grad_norm=steps.MAX_NORM)
     state = jax.eval_shape(lambda p, s: ja.training.train_state(p, tx, s), params, model_state)
     arguments = steps.abstract((state, steps.batch_of(task)), place)
-    return jax.jit(run, donate_argnums=0).lower(*arguments).compile(options)
+    return jax.jit(run, donate_argnums=0).lower(*arguments)
 
 
 if __name__ == "__main__":

@@ -152,7 +152,8 @@ def rows_of(compiler: str, name: str, task: Task, blocks: str) -> list[timing.Ro
     plain: Any = None
     for way in task.ways:
         start = time.process_time()
-        program = compiled(task, WAYS[way], device(compiler), scan_layers=blocks == "scan")
+        way = WAYS[way]
+        program = lowered(task, way, device(compiler), scan_layers=blocks == "scan").compile()
         seconds, report = time.process_time() - start, ja.aot.report(program)
         plain = plain or report
         row: timing.Row = {"compiler": compiler, "model": name, "blocks": blocks, "kept": way}
@@ -172,15 +173,10 @@ def device(compiler: str) -> Any:
     return ja.aot.topology_devices(f"tpu:{compiler}:1x1")[0]
 
 
-def compiled(
-    task: Task,
-    way: Callable[..., Any] | None,
-    device: Any,
-    *,
-    scan_layers: bool = False,
-    options: dict[str, Any] | None = None,
-) -> Any:
-    """Return the compiled program of a model's loss and gradients, made from shapes alone."""
+def lowered(
+    task: Task, way: Callable[..., Any] | None, device: Any, *, scan_layers: bool = False
+) -> jax.stages.Lowered:
+    """Return the program of a model's loss and gradients, made from shapes alone."""
     how = {"scan_layers": scan_layers} if task.has_scan else {}
     model = nnx.eval_shape(lambda: task.make(checkpoint=way, rngs=nnx.Rngs(0), **how))
     apply, params, model_state = ja.training.split_model(model)
@@ -200,8 +196,7 @@ def compiled(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         (params, model_state, (task.inputs, labels)),
     )
-    lowered = jax.jit(ja.training.gradients(loss_fn)).lower(*given)
-    return lowered.compile(compiler_options=options)
+    return jax.jit(ja.training.gradients(loss_fn)).lower(*given)
 
 
 if __name__ == "__main__":

@@ -196,7 +196,7 @@ def figures(compiler: str, tasks: dict[str, Task], dtypes: tuple[str, ...]) -> t
 
 def sizes(side: Side, task: Task, dtype: str, device: Any) -> tuple[float, int]:
     """Return the bytes that a step moves, and those that it holds beside its state."""
-    compiled = steps.compiled_step(side, task, jnp.dtype(dtype).type, device)
+    compiled = steps.lowered_step(side, task, jnp.dtype(dtype).type, device).compile()
     return steps.bytes_moved(compiled), ja.aot.report(compiled).temporary_bytes
 
 

@@ -1,6 +1,7 @@
 """What compilers say of our programs beside optax's and flax's, from a process of its own.
 
-``python -m parity_tests.harness.figures steps`` prints ``{compiler: {program: {side: figures}}}``.
+``python -m parity_tests.harness.figures steps`` prints ``{compiler: {program: {side: figures}}}``,
+of programs that have not changed without compiling them (``kept_figures.py``).
 Default flags, as a user has them: neither x64 nor the tests' quick compilation, both of which
 change the programs.
 """
@@ -21,6 +22,7 @@ import optax
 from flax import nnx
 
 import jaxaccel as ja
+from parity_tests.harness.kept_figures import keep, kept_or_measured
 
 ROOT = Path(__file__).resolve().parents[2]
 HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
@@ -115,11 +117,12 @@ def steps_by_compiler(devices):
     """Return {compiler: {program: {side: figures}}} of whole training steps."""
     peers, steps = (benchmarks(name) for name in ("_peers", "_steps"))
 
-    def compiled(side, name, compiler):
+    def found(side, name, compiler):
         # Of a GPT the compiler's usual program is compared: the other blurs 2%.
         options = SOONER if compiler == "tpu" and name != "gpt" else None
         task, device = tasks[compiler][name], devices[compiler]
-        return steps.compiled_step(side, task, jnp.float32, device, options)
+        lowered = steps.lowered_step(side, task, jnp.float32, device)
+        return kept_or_measured(lowered, device, figures, options)
 
     # Small, as compiling for a TPU takes seconds; the images are more than a chip keeps on it.
     tasks = {
@@ -138,8 +141,7 @@ def steps_by_compiler(devices):
     }
     return {
         compiler: {
-            name: {side: figures(compiled(side, name, compiler), steps) for side in SIDES}
-            for name in tasks[compiler]
+            name: {side: found(side, name, compiler) for side in SIDES} for name in tasks[compiler]
         }
         for compiler in devices
     }
@@ -150,9 +152,9 @@ def autocast_by_compiler(devices):
     ways, steps, peers = (benchmarks(name) for name in ("autocast", "_steps", "_peers"))
     place = jax.sharding.SingleDeviceSharding(devices["tpu"])
     task = conv_net(peers, steps, rows=512, depth=1)
-    compiled = {
+    lowered = {
         "conv net": {
-            way: ways.compiled_step(task, way, place, SOONER)
+            way: ways.lowered_step(task, way, place)
             for way in (ways.FLOAT32, ways.CAST, ways.AUTOCAST)
         },
         "block": {
@@ -165,16 +167,16 @@ def autocast_by_compiler(devices):
     return {
         "tpu": {
             name: {
-                way: figures(program, steps) | {"flops": flops_by_dtype(program.as_text())}
+                way: kept_or_measured(program, devices["tpu"], figures_by_dtype, SOONER)
                 for way, program in programs.items()
             }
-            for name, programs in compiled.items()
+            for name, programs in lowered.items()
         }
     }
 
 
 def block_gradient(low, transform, place):
-    """Return the compiled gradient of a feed-forward block; ``low`` casts as autocast would."""
+    """Return the gradient of a feed-forward block; ``low`` casts as autocast would."""
     width, shape = 128, (64, 64, 128)
     sizes = {"up": (width, 4 * width), "down": (4 * width, width)}
 
@@ -193,7 +195,12 @@ def block_gradient(low, transform, place):
         (shapes, shape),
         is_leaf=lambda node: isinstance(node, tuple) and isinstance(node[0], int),
     )
-    return jax.jit(jax.grad(transform(loss))).lower(params, x).compile(SOONER)
+    return jax.jit(jax.grad(transform(loss))).lower(params, x)
+
+
+def figures_by_dtype(compiled):
+    """Return a program's figures, its operations by dtype."""
+    return figures(compiled) | {"flops": flops_by_dtype(compiled.as_text())}
 
 
 def flops_by_dtype(text):
@@ -223,7 +230,6 @@ SHAPES = [(1024, 512), (512,), (3, 3, 64, 128), (128,), (256, 256), (64,)]
 
 def optimizers_by_compiler(devices):
     """Return {compiler: {program: {side: figures}}} of optimizers' steps."""
-    steps = benchmarks("_steps")
     pairs = {
         "sgd": (ja.optimizers.sgd(1e-3, momentum=0.9), optax.sgd(1e-3, 0.9)),
         "adamw": (ja.optimizers.adamw(1e-3), optax.adamw(1e-3)),
@@ -239,7 +245,7 @@ def optimizers_by_compiler(devices):
     return {
         compiler: {
             name: {
-                side: figures(optimizer_step(tx, device), steps, every=MICRO_BATCHES)
+                side: kept_or_measured(optimizer_step(tx, device), device, figures_of_updates)
                 for side, tx in zip(SIDES, pair, strict=True)
             }
             for name, pair in pairs.items()
@@ -249,7 +255,7 @@ def optimizers_by_compiler(devices):
 
 
 def optimizer_step(tx, device):
-    """Return a compiled, donated step of an optimizer alone."""
+    """Return a donated step of an optimizer alone."""
     place = jax.sharding.SingleDeviceSharding(device)
 
     def here(leaf):
@@ -261,7 +267,12 @@ def optimizer_step(tx, device):
 
     params = [here(jax.ShapeDtypeStruct(shape, jnp.float32)) for shape in SHAPES]
     state = jax.tree.map(here, jax.eval_shape(tx.init, params))
-    return jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
+    return jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params)
+
+
+def figures_of_updates(compiled):
+    """Return an update's figures; its costliest branch runs once in a real step."""
+    return figures(compiled, every=MICRO_BATCHES)
 
 
 def checkpoints_by_compiler(devices):
@@ -269,23 +280,22 @@ def checkpoints_by_compiler(devices):
     benchmark = benchmarks("checkpointing")
     task = benchmark.gpt(layers=12, width=256, heads=4, length=256, batch=16, vocabulary=128)
 
-    def figures(way, compiler, device):
-        options = SOONER if compiler == "tpu" else None
-        compiled = benchmark.compiled(task, way, device, scan_layers=True, options=options)
-        return ja.aot.report(compiled)._asdict()
+    def found(way, compiler, device):
+        lowered = benchmark.lowered(task, way, device, scan_layers=True)
+        return kept_or_measured(lowered, device, figures, SOONER if compiler == "tpu" else None)
 
     return {
         compiler: {
-            name: figures(way, compiler, device)
+            name: found(way, compiler, device)
             for name, way in {"plain": None, "checkpoint": ja.memory.checkpoint}.items()
         }
-        | {"offloaded": {"host_bytes": bytes_on_host(device)}}
+        | {"offloaded": kept_or_measured(offloaded(device), device, bytes_on_host)}
         for compiler, device in devices.items()
     }
 
 
-def bytes_on_host(device):
-    """Return what four products of 1 MiB, offloaded, hold in the host's memory."""
+def offloaded(device):
+    """Return a gradient that keeps four products of 1 MiB in the host's memory."""
     place = jax.sharding.SingleDeviceSharding(device)
     layer = ja.memory.checkpoint(
         lambda x, w: jnp.tanh(ja.functional.linear(jnp.sin(x), w)), names=["linear"], offload=True
@@ -296,21 +306,21 @@ def bytes_on_host(device):
 
     shapes = (1024, 256), (4, 256, 256)
     given = (jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place) for shape in shapes)
-    compiled = jax.jit(jax.grad(loss, (0, 1))).lower(*given).compile()
-    return compiled.memory_analysis().host_temp_size_in_bytes
+    return jax.jit(jax.grad(loss, (0, 1))).lower(*given)
 
 
-def figures(compiled, steps, every=math.inf):
+def bytes_on_host(compiled):
+    """Return what a program holds in the host's memory."""
+    return {"host_bytes": compiled.memory_analysis().host_temp_size_in_bytes}
+
+
+def figures(compiled, every=math.inf):
     """Return a program's figures; the costliest branch counts in one run of so many."""
-    found = ja.aot.report(compiled)._asdict()
-    found["bytes_accessed"] = round(mean_bytes(compiled, steps, every))
-    return found
-
-
-def mean_bytes(compiled, steps, every):
-    """Return the mean bytes of a run, of which one in ``every`` takes the costliest branch."""
+    found, steps = ja.aot.report(compiled)._asdict(), benchmarks("_steps")
     usual = steps.bytes_moved(compiled)
-    return usual + (steps.bytes_accessed(compiled) - usual) / every
+    mean = usual + (steps.bytes_accessed(compiled) - usual) / every
+    kept = ("temporary_bytes", "flops", "fusions")
+    return {"bytes_accessed": round(mean)} | {name: found[name] for name in kept}
 
 
 def benchmarks(name):
@@ -321,14 +331,20 @@ def benchmarks(name):
     return importlib.import_module(name)
 
 
+MADE = {
+    "steps": steps_by_compiler,
+    "optimizers": optimizers_by_compiler,
+    "autocast": autocast_by_compiler,
+    "checkpoints": checkpoints_by_compiler,
+}
+
 if __name__ == "__main__":
     found = {"cpu": jax.devices()[0]}
     if HAS_LIBTPU:
         (found["tpu"],) = ja.aot.topology_devices("tpu:v5e:1x1")
-    make = {
-        "steps": steps_by_compiler,
-        "optimizers": optimizers_by_compiler,
-        "autocast": autocast_by_compiler,
-        "checkpoints": checkpoints_by_compiler,
-    }[sys.argv[1]]
-    print(json.dumps(make(found)))
+    if sys.argv[1] == "--keep":
+        for make in MADE.values():
+            make(found)
+        keep()
+    else:
+        print(json.dumps(MADE[sys.argv[1]](found)))

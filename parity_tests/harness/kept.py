@@ -32,7 +32,7 @@ def keep_programs(config):
     """Keep the programs of this process, and of those that it starts, in pytest's own cache."""
     if FOLDER in os.environ or (cache := getattr(config, "cache", None)) is None:
         return  # as the user, or the process that started this one, has it
-    folder = Path(cache.mkdir("programs")) / _machine()
+    folder = Path(cache.mkdir("programs")) / machine()
     if folder.exists() and sum(1 for _ in folder.iterdir()) > MANY:
         shutil.rmtree(folder)
     os.environ |= {FOLDER: str(folder)} | ENVIRONMENT
@@ -41,7 +41,7 @@ def keep_programs(config):
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _machine():
+def machine():
     """Return a name for the kind of processor: code for one may not run on another."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else [platform.processor()]

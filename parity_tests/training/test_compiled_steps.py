@@ -7,9 +7,11 @@ with the padding that the compiler gives to the branch which is for a mean that 
 moves as much more there as its norms' second passes do.
 """
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from parity_tests.harness import figures
+from parity_tests.harness import figures, kept_figures
 from parity_tests.harness.errors import assert_no_faults
 
 BOUNDS = {
@@ -43,3 +45,27 @@ def test_a_figure_above_its_bound_is_seen():
         "bytes_accessed 103 is 1.030 of 100, more than 1.02"
     ]
     assert not [*figures.above(found, loose)]
+
+
+def test_figures_are_kept_as_long_as_the_program_stays(monkeypatch):
+    """Another program, other options or other code that reads them off: they are read off anew."""
+    device, calls = jax.devices()[0], []
+
+    def measure(compiled):
+        calls.append(compiled)
+        return {"made": len(calls)}
+
+    def found(power, options=None):
+        monkeypatch.setattr(kept_figures, "met", {})
+        lowered = jax.jit(lambda x: x**power).lower(jnp.ones(3))
+        return kept_figures.kept_or_measured(lowered, device, measure, options)["made"]
+
+    monkeypatch.setattr(kept_figures, "_kept", dict)
+    assert found(2) == 1
+    kept = dict(kept_figures.met)
+    monkeypatch.setattr(kept_figures, "_kept", lambda: kept)
+    assert (found(2), len(calls)) == (1, 1)
+    assert found(3) == 2
+    assert found(2, {"xla_embed_ir_in_executable": True}) == 3
+    monkeypatch.setattr(kept_figures, "_readers", lambda: "other code")
+    assert found(2) == 4
