@@ -137,7 +137,7 @@ def values_at(kwargs, step):
     return {name: at(value) for name, value in kwargs.items()}
 
 
-def run_torch(case, params, grads, dtype, *, with_state=True):
+def run_torch(case, params, grads, dtype, *, with_state=True, steps=STEPS):
     """Run the row in ``torch.optim``: schedules are set on the group before each step."""
     tensors = {
         name: torch.nn.Parameter(to_torch(leaf, dtype), requires_grad=True)
@@ -146,7 +146,7 @@ def run_torch(case, params, grads, dtype, *, with_state=True):
     optimizer = oracle_of(case)(tensors.values(), **values_at(case.kwargs, 0))
     moved = [{name: to_numpy(p) for name, p in tensors.items()}]
     states = []
-    for step in range(STEPS):
+    for step in range(steps):
         optimizer.param_groups[0].update(values_at(case.kwargs, step))
         for name, p in tensors.items():
             p.grad = None if grads[name] is None else to_torch(grads[name][step], dtype)
@@ -343,6 +343,10 @@ def _widened(leaves):
     }
 
 
+FEW_STEPS = 20
+"""Of torch_ref, which is here to be read: past RAdam's sixth, and every schedule has moved."""
+
+
 def run_torch_ref(case, params, grads, dtype):
     """Run the row with torch_ref's algorithm, step by step, inside jaxaccel's transformation."""
     with (
@@ -354,7 +358,7 @@ def run_torch_ref(case, params, grads, dtype):
         params = {name: to_jax(leaf, dtype) for name, leaf in params.items()}
         moving = [name for name, g in grads.items() if g is not None]
         state, moved, states = tx.init(params), [_widened(params)], []
-        for step in range(STEPS):
+        for step in range(FEW_STEPS):
             step_grads = {
                 name: None if g is None else to_jax(g[step], dtype) for name, g in grads.items()
             }
@@ -384,7 +388,7 @@ def assert_same_run_in_float64(case, run, judge, state_offset):
     for field, leaves in judge.state.items():
         assert run.state[field].keys() == leaves.keys()
         for name, expected in leaves.items():
-            for t in range(STEPS):
+            for t in range(len(expected)):
                 found = run.state[field][name][t + state_offset]
                 error = largest(found - expected[t])
                 allowed = tol.FLOAT64_OF_FIELD * largest(expected[: t + 1])

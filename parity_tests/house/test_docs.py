@@ -385,6 +385,7 @@ print(json.dumps(reports))
 """Examples see no names but those that they import: a reader can paste them."""
 
 
+@pytest.mark.docs
 @pytest.mark.long
 def test_examples_print_what_they_say_with_default_flags():
     reports = json.loads(run_by_a_user(("-c", DOCTESTS), HALF_WRITTEN, *MODULES).splitlines()[-1])
@@ -439,6 +440,7 @@ def run_pages(texts):
     return json.loads(printed.splitlines()[-1])
 
 
+@pytest.mark.docs
 @pytest.mark.long
 def test_the_pages_python_runs():
     texts = {page: path.read_text(encoding="utf-8") for page, path in PAGES.items()}
@@ -544,6 +546,7 @@ def distances(text):
     return dict(found)
 
 
+@pytest.mark.docs
 @pytest.mark.long
 def test_the_quoted_distances_are_what_the_script_measures():
     quoted = distances(PAGES["semantics"].read_text(encoding="utf-8"))

@@ -24,6 +24,7 @@ from parity_tests.harness.compiled import FAST_COMPILE, QUICK_COMPILE, shared
 from parity_tests.harness.errors import raised_by
 from parity_tests.harness.mirror import torch_ref_inside
 from parity_tests.harness.optimizer import (
+    FEW_STEPS,
     FROZEN,
     SEEDS,
     STEPS,
@@ -100,7 +101,7 @@ def run_torch(case, problems, dtype):
     params = {n: torch.nn.Parameter(to_torch(parts[0], dtype)) for n, parts in problems.items()}
     optimizer = oracle_of(case)(params.values(), **values_at(case.kwargs, 0))
     moved, states = [{name: to_numpy(p) for name, p in params.items()}], []
-    for t in range(STEPS):
+    for t in range(min(len(ids) for _, ids, _ in problems.values())):
         optimizer.param_groups[0].update(values_at(case.kwargs, t))
         for name, (table, ids, grads) in problems.items():
             params[name].grad = torch_gradient(table, ids[t], grads[t], dtype)
@@ -183,12 +184,13 @@ def test_inputs_of_pytorchs_own_tests_run_as_there():
 
 @rows
 def test_torch_ref_equals_pytorch_at_every_step(case):
-    table, ids, grads = problem(case, seed=0)
+    table, *steps = problem(case, seed=0)
+    ids, grads = (each[:FEW_STEPS] for each in steps)
     with torch_ref_inside("optimizers", branches=False) as ran:
         tx = transform_of("jaxaccel", case)
         params = {"pairs": jnp.asarray(table)}
         state, moved, states = tx.init(params), [table], []
-        for t in range(STEPS):
+        for t in range(FEW_STEPS):
             pair = ja.optimizers.SparseRows(jnp.asarray(ids[t]), jnp.asarray(grads[t]))
             updates, state = tx.update({"pairs": pair}, state, params)
             params = ja.optimizers.apply_sparse_updates(params, updates)
