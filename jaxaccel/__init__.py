@@ -27,6 +27,7 @@ __all__ = [
     "memory",
     "data",
     "training",
+    "tuning",
     "interop",
 ]
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         schedules,
         training,
         transforms,
+        tuning,
     )
 else:  # a type checker would take any name for one that this answers
 

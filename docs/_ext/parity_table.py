@@ -19,6 +19,7 @@ OTHER_JUDGES = {
     "random": "torch.Generator",
     "data": "torch.utils.data",
     "training": "torch.autograd",
+    "tuning": "lightning.pytorch.tuner",
     "precision": "torch.amp",
     "parallel": "torch.nn.parallel",
     "aot": "jax.experimental.topologies",

@@ -128,6 +128,10 @@ MAY_IMPORT = {
     "training": (
         *(*CORE, "transforms", "optimizers", "schedules", "nn", "precision", "parallel", "random"),
     ),
+    "tuning": (
+        *(*CORE, "transforms", "optimizers", "schedules", "init", "random", "functional", "nn"),
+        *("models", "precision", "memory", "parallel", "aot", "data", "training", "interop"),
+    ),
     "interop": (
         *(*CORE, "optimizers", "schedules", "precision", "memory", "parallel", "training"),
     ),

@@ -36,6 +36,10 @@ def step_function(state, batch):
     return state, {}
 
 
+def batches_of(epoch):
+    return [MATRIX]
+
+
 def metric_function(params, model_state, batch):
     return {}
 
@@ -246,6 +250,11 @@ OWN = {
     "training.progressive_batch_size": {"initial": 4, "maximum": 8},
     "training.set_deterministic": {},
     "training.set_rng_state": {"new_state": lambda: ja.training.get_rng_state()},
+    "tuning.lr_find": {
+        "step": step_function,
+        "state": lambda: ja.optimizers.param_groups(ja.optimizers.sgd, []).init(MATRIX),
+        "batches": batches_of,
+    },
     "parallel.replicate": {"tree": MATRIX, "mesh": mesh},
     "parallel.shard_batch": {"tree": MATRIX, "mesh": mesh},
     "parallel.distribute_state": {"state": MATRIX, "mesh": mesh, "placement": placement},
