@@ -1,11 +1,16 @@
 """Find out what a recipe needs: the learning rate, and which techniques help."""
 
 from jaxaccel._names import teach
+from jaxaccel.tuning._ablate import ablate
+from jaxaccel.tuning._ablation import Ablation, Effect
 from jaxaccel.tuning._lr_find import LRFind, lr_find
 
 __all__ = [
     "lr_find",
     "LRFind",
+    "ablate",
+    "Ablation",
+    "Effect",
 ]
 
 teach(__name__)

@@ -40,6 +40,10 @@ def batches_of(epoch):
     return [MATRIX]
 
 
+def recipe(*, seed, a=0):
+    return {"loss": a}
+
+
 def metric_function(params, model_state, batch):
     return {}
 
@@ -250,6 +254,7 @@ OWN = {
     "training.progressive_batch_size": {"initial": 4, "maximum": 8},
     "training.set_deterministic": {},
     "training.set_rng_state": {"new_state": lambda: ja.training.get_rng_state()},
+    "tuning.ablate": {"recipe": recipe, "techniques": {"a": {"a": 1}}},
     "tuning.lr_find": {
         "step": step_function,
         "state": lambda: ja.optimizers.param_groups(ja.optimizers.sgd, []).init(MATRIX),
