@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import time
@@ -57,8 +58,8 @@ def ablate(
         confidence: Between 0 and 1.
         record: A file into which every finished run is written. Runs that are in it already are
             not repeated: so a search that was interrupted goes on, and more seeds or techniques are
-            added to it. It knows a run by its options and its seed, and not whether the recipe has
-            changed.
+            added to it. It knows a run by its seed, its options and those of a
+            ``functools.partial``, and not whether the recipe's code has changed.
         progress: Show how far it is.
 
     Returns:
@@ -171,12 +172,13 @@ def _run_all(
 ) -> dict[str, list[Finished]]:
     """Return what all runs have measured; seed after seed, so that early ones tell something."""
     known = read_runs(record)
+    fixed = recipe.keywords if isinstance(recipe, functools.partial) else {}
     finished: dict[str, list[Finished]] = {name: [] for name in runs}
     first: Finished | None = None
     with shown("ablate", len(runs) * len(seeds), "runs", progress) as show:
         for number, (seed, (name, options)) in enumerate(itertools.product(seeds, runs.items())):
             show(number, f"{name}, seed {seed}")
-            key = name_of_run(options, seed)
+            key = name_of_run({**fixed, **options}, seed)
             run = known.get(key)
             if run is None:
                 begun = time.perf_counter()

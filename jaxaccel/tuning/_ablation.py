@@ -153,11 +153,12 @@ def _figure(found: Ablation) -> Any:
     """Return the chart."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.patches import Patch
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             'the figure needs matplotlib: pip install "jaxaccel[examples]"'
         ) from error
-    figure = Figure(figsize=(7.2, 1.4 + 0.42 * len(found.effects)), layout="constrained")
+    figure = Figure(figsize=(7.2, 1.6 + 0.4 * len(found.effects)), layout="constrained")
     axis = figure.subplots()
     base = found.base.metrics[found.metric]
     for place, each in enumerate(found.effects):
@@ -174,8 +175,9 @@ def _figure(found: Ablation) -> Any:
     axis.axvline(0, color="black", linewidth=0.8)
     better = "less" if found.mode == "min" else "more"
     axis.set_xlabel(f"added to {found.metric} ({better} is better); base {np.mean(base):.4g}")
-    for place, (effect, colour) in enumerate({**COLOURS, "no effect seen": GREY}.items()):
-        figure.text(0.02 + 0.12 * place, 0.01, effect, color=colour, fontweight="bold", fontsize=8)
+    keys = {**COLOURS, "no effect seen": GREY}
+    handles = [Patch(color=colour, alpha=0.8, label=effect) for effect, colour in keys.items()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
     axis.grid(axis="x", alpha=0.3)
     axis.set_axisbelow(True)
     return figure

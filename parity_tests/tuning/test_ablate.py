@@ -137,6 +137,9 @@ def test_an_interrupted_search_goes_on(tmp_path):
     more = ablate(interrupted, TECHNIQUES, seeds=(0, 1, 2), record=path)
     assert numbers(more) == numbers(ablate(recipe, TECHNIQUES, seeds=(0, 1, 2)))
     assert len(calls) == len(set(calls)) == 15
+    other = functools.partial(interrupted, noise=0.2)
+    ablate(other, {"idle": {"idle": True}}, seeds=(0, 1), record=path)
+    assert len(calls) == 19  # of another recipe
     text = path.read_text()
     path.write_text("weights\n" + text)
     with pytest.raises(ValueError, match=r"record must be .*ablation.jsonl', whose line 1 is"):
