@@ -60,7 +60,7 @@ def saved_steps(folder: str | os.PathLike[str]) -> tuple[int, ...]:
         ()
     """
     root = Path(os.path.realpath(folder))
-    wait_for_earlier(root)
+    wait_for_earlier(root, alone=True)
     return tuple(files.complete_saves(root))
 
 

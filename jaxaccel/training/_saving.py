@@ -61,9 +61,14 @@ def start(path: Path, step: int, finish: Callable[[], None]) -> Saving:
     return saving
 
 
-def wait_for_earlier(folder: Path) -> None:
-    """Wait for the save under way in a folder, and raise what it failed of."""
-    if folder in _UNDER_WAY:
+def wait_for_earlier(folder: Path, *, alone: bool = False) -> None:
+    """Wait for the save under way in a folder, and raise what it failed of.
+
+    ``alone`` does not ask the other processes, nor raise: the next save does.
+    """
+    if folder in _UNDER_WAY and alone:
+        _UNDER_WAY[folder].done.exception()
+    elif folder in _UNDER_WAY:
         _UNDER_WAY[folder].wait()
 
 

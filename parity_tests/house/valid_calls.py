@@ -288,6 +288,10 @@ OWN = {
     "parallel.watchdog": {},
     "interop.from_deepspeed_config": {"config": {"train_batch_size": 8}},
     "interop.from_fsdp_config": {"config": {"distributed_type": "FSDP"}},
+    "interop.save_safetensors": {
+        "model": linear,
+        "path": lambda: Path(tempfile.mkdtemp()) / "model.safetensors",
+    },
     "aot.compilation_cache": {},
     "aot.count_recompiles": {"fn": abs},
     "aot.save_executable": {
