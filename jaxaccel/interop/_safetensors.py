@@ -34,7 +34,7 @@ def save_safetensors(
 
     Args:
         model: A model, as :func:`nn.state_dict <jaxaccel.nn.state_dict>` takes it, or what that has
-            returned, perhaps under other names. Of a run it is
+            returned, perhaps under other names. A run's parameters are put into its model by
             ``training.merge(model, state.params, state.model_state)``.
         path: The file, which usually ends in ``.safetensors``.
         metadata: Texts that the file says of itself, ``{"format": "pt"}`` for some readers.
