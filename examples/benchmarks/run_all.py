@@ -52,6 +52,8 @@ OTHERS = {
     "checkpointing": "checkpointing.py",
     "compile_for": "compile_for.py",
     "process_failures": "process_failures.py",
+    "run_failures": "run_failures.py",
+    "saving": "saving.py",
     "step_time": "step_time.py",
     "sparse_adam": "sparse_adam.py",
     "schedule_drift": "schedule_drift.py",
