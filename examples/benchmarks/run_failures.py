@@ -106,21 +106,23 @@ def work(options: Options, folder: Path, say: Connection) -> None:
 
 
 @functools.cache
-def server() -> Any:
-    """Return what forks processes off one that has imported everything and computed nothing."""
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a fork has none of its parent's threads
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["_timing", "tyro", "jaxaccel.training", "orbax.checkpoint"])
-    return context
+def forks() -> Any:
+    """Return what forks this process, which has imported everything and computed nothing."""
+    import orbax.checkpoint  # noqa: F401
+
+    import jaxaccel as ja
+
+    for room in ja.__all__:
+        getattr(ja, room)
+    return multiprocessing.get_context("fork")
 
 
 class Started:
     """A process of the run, and what it says."""
 
     def __init__(self, options: Options, folder: Path) -> None:
-        self.heard, say = server().Pipe(duplex=False)
-        self.process = server().Process(target=work, args=(options, folder, say))
+        self.heard, say = forks().Pipe(duplex=False)
+        self.process = forks().Process(target=work, args=(options, folder, say))
         self.process.start()
         say.close()
 
@@ -198,6 +200,7 @@ def faults_of(found: dict[str, Any], folder: Path, whole: str) -> list[str]:
 
 def main(options: Options) -> None:
     """Kill as often as wanted, and report."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if options.smoke:
         options.kills, options.rows, options.hidden = min(options.kills, 2), 500, 8
     draw, begin, found, run = random.Random(options.seed), time.perf_counter(), [], 0

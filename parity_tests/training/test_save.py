@@ -1,7 +1,6 @@
 """A run's state on the disk and back: every kind of leaf, every placement, bit for bit."""
 
 import json
-import subprocess
 import sys
 from typing import Any, NamedTuple
 
@@ -249,18 +248,3 @@ def test_orbax_is_named_where_it_is_missing(monkeypatch, tmp_path):
     ):
         with pytest.raises(ModuleNotFoundError, match=r'pip install "jaxaccel\[save\]"'):
             call()
-
-
-AT_THE_END = """
-import sys
-import jax.numpy as jnp
-import jaxaccel as ja
-ja.training.save(sys.argv[1], {"w": jnp.ones((2000, 500))}, step=1, wait=False)
-"""
-
-
-def test_the_end_of_python_waits_for_a_save(tmp_path):
-    subprocess.run([sys.executable, "-c", AT_THE_END, str(tmp_path)], check=True)
-    assert saved_steps(tmp_path) == (1,)
-    like = jax.ShapeDtypeStruct((2000, 500), jnp.float32)
-    assert float(restore(tmp_path, {"w": like}).tree["w"].sum()) == 1e6

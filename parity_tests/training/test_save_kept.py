@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -112,21 +113,36 @@ COPIES = textwrap.dedent(
     ja.training.save(folder, tree(3), step=3, keep_last=2)
     is_on = False
     print(json.dumps(names))
+    ja.training.save(folder + ".end", {"w": jnp.ones((2000, 500))}, step=1, wait=False)
     """
 )
 
 
-def test_a_kill_before_any_operation_loses_nothing_but_the_current_save(tmp_path):
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """Return a run's folder, copies of it, and what the next operation was at each of them."""
+    place = tmp_path_factory.mktemp("copied")
+    folder, copies = place / "run", place / "copies"
+    copies.mkdir()
+    command = [sys.executable, "-c", COPIES, str(folder), str(copies)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return folder, copies, json.loads(done.stdout)
+
+
+def test_the_end_of_python_waits_for_a_save(copied):
+    folder = copied[0].with_name("run.end")
+    assert saved_steps(folder) == (1,)
+    like = jax.ShapeDtypeStruct((2000, 500), jnp.float32)
+    assert float(restore(folder, {"w": like}).tree["w"].sum()) == 1e6
+
+
+def test_a_kill_before_any_operation_loses_nothing_but_the_current_save(copied):
     """The folder is copied before each operation of a save on its files, and gone on from.
 
     Between two operations a kill leaves what is copied; one in the midst of writing leaves less
     of a file that no one reads before the last rename.
     """
-    folder, copies = tmp_path / "run", tmp_path / "copies"
-    copies.mkdir()
-    command = [sys.executable, "-c", COPIES, str(folder), str(copies)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    names = json.loads(done.stdout)
+    _, copies, names = copied
     assert {name.split()[0] for name in names} >= {"open", "os.mkdir", "os.rename", "os.remove"}
     renamed = [name for name in names if name.startswith("os.rename")]
     assert renamed[-2:] == ["os.rename step_00000003.unfinished", "os.rename step_00000001"]
