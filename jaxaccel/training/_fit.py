@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,11 +23,11 @@ from jaxaccel.training._record import (
     Snapshot,
     columns_of,
     new_record,
-    put_together,
     read_pending,
     start_epoch,
     summary,
 )
+from jaxaccel.training._resume import resumed
 
 
 class History(NamedTuple):
@@ -48,7 +49,7 @@ class History(NamedTuple):
     """Why the run ended here to be resumed."""
 
 
-@checked_but("step", "batches", "evaluate", "callbacks", "resume")
+@checked_but("step", "batches", "evaluate")
 def fit(
     step: Callable[[StateT, Any], tuple[StateT, dict[str, jax.Array]]],
     state: StateT,
@@ -60,7 +61,7 @@ def fit(
     progress: bool = True,
     batch_axes: Any = 0,
     generator: Generator | None = None,
-    resume: Snapshot | None = None,
+    resume: str | os.PathLike[str] | Snapshot | None = None,
 ) -> tuple[StateT, History]:
     """Run a step over the batches of some epochs.
 
@@ -86,7 +87,8 @@ def fit(
         generator: The generator that ``batches`` draws from. Its state at the start of an epoch is
             part of what is saved, as are those of Python's and NumPy's global streams, so that a
             resumed epoch has the same batches.
-        resume: A snapshot (:meth:`Run.snapshot`) to go on from, at any step of any epoch.
+        resume: The folder of :func:`save_every`, to go on from its newest complete save, at any
+            step of any epoch; an empty one starts anew. Or a :meth:`Run.snapshot`.
 
     Returns:
         The last state and a :class:`History`.
@@ -134,7 +136,7 @@ def fit(
         record = new_record(generator, first_memory(guests, state))
         run = Run(state, 0, 0, 0, {}, epochs, None, False, None, None, record)
         if resume is not None:
-            run = put_together(run, resume)
+            run = resumed(run, resume)
         on_step, on_epoch = hooks_of(guests, "on_step"), hooks_of(guests, "on_epoch")
         count = row_counter(batch_axes)
         while run.epoch < epochs and not (run.stopped or run.paused):

@@ -34,13 +34,15 @@ def keeps(callback: Callback) -> bool:
 
 
 def opened(callbacks: Sequence[Callback], stack: contextlib.ExitStack) -> list[Callback]:
-    """Return the callbacks that take part, in the order in which they are called."""
-    order = sorted(callbacks, key=lambda each: each.is_last)
-    found = [each if each.opened is None else stack.enter_context(each.opened()) for each in order]
-    return [
-        inner._replace(name=outer.name, memory=outer.memory, init=outer.init)
-        for outer, inner in zip(order, found, strict=True)
-    ]
+    """Return the callbacks that take part, in the order in which they are called.
+
+    Those called last are opened first and closed last: one may end the process.
+    """
+    found, order = [], sorted(callbacks, key=lambda each: each.is_last)
+    for each in order[::-1]:
+        inner = each if each.opened is None else stack.enter_context(each.opened())
+        found.append(inner._replace(name=each.name, memory=each.memory, init=each.init))
+    return found[::-1]
 
 
 def first_memory(callbacks: Sequence[Callback], state: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -47,6 +48,11 @@ def new_record(generator: Generator | None, memory: dict[str, Any]) -> Record:
     return Record(generator, memory, {}, [], [], [], [], [])
 
 
+def tree_of(record: Record, state: Any, rng: Any) -> dict[str, Any]:
+    """Return the arrays of a run."""
+    return {"state": state, "memory": jax.tree.map(_as_array, record.memory), "rng": rng}
+
+
 def start_epoch(record: Record, step: int) -> None:
     """Note where the random streams are before the epoch's batches are drawn."""
     if step == 0:
@@ -54,22 +60,34 @@ def start_epoch(record: Record, step: int) -> None:
         record.at_start.update(rng=get_rng_state(record.generator), clock=time.perf_counter())
 
 
-def read_pending(record: Record) -> None:
-    """Read what the steps so far have measured; waits for the last one."""
-    check_same_names("step", [*record.steps[:1], *record.pending])
-    record.steps.extend(numbers_of(each) for each in jax.device_get(record.pending))
-    record.pending.clear()
+def read_pending(record: Record, leave: int = 0) -> None:
+    """Read what the steps so far have measured, but for the newest ``leave``; waits for them."""
+    ready = record.pending[: len(record.pending) - leave]
+    check_same_names("step", [*record.steps[:1], *ready])
+    record.steps.extend(numbers_of(each) for each in jax.device_get(ready))
+    del record.pending[: len(ready)]
 
 
 def summary(record: Record) -> dict[str, float]:
     """Return the means over the epoch's rows, and how long it took."""
     read_pending(record)
     steps = _of_epoch(record)
-    means = {
-        name: float(np.average([each[name] for each in steps], weights=record.rows))
-        for name in steps[0]
-    }
+    means = {name: _mean([each[name] for each in steps], steps, record.rows) for name in steps[0]}
     return means | {"seconds": time.perf_counter() - record.at_start["clock"]}
+
+
+def _mean(numbers: list[float], steps: list[dict[str, float]], rows: list[int]) -> float:
+    """Return a mean over rows, without what is not finite of steps that say they were skipped."""
+    if all(map(math.isfinite, numbers)):
+        return float(np.average(numbers, weights=rows))
+    counts = [
+        0 if step.get("skipped") and not math.isfinite(number) else count
+        for number, step, count in zip(numbers, steps, rows, strict=True)
+    ]
+    if not any(counts):
+        return math.nan
+    counted = [number if count else 0.0 for number, count in zip(numbers, counts, strict=True)]
+    return float(np.average(counted, weights=counts))
 
 
 def snapshot(run: Any) -> Snapshot:
@@ -81,7 +99,7 @@ def snapshot(run: Any) -> Snapshot:
         epoch, step, epochs = epoch + 1, 0, [*epochs, run.metrics]
     is_inside = step > 0
     rng = record.at_start["rng"] if is_inside else get_rng_state(record.generator)
-    tree = {"state": run.state, "memory": jax.tree.map(_as_array, record.memory), "rng": rng}
+    tree = tree_of(record, run.state, rng)
     extra = {
         "epoch": epoch,
         "step": step,

@@ -1,0 +1,174 @@
+"""A learning rate that follows an epoch's number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxaccel._checked import checked
+from jaxaccel.optimizers import get_hyperparams, set_hyperparams
+from jaxaccel.schedules import Plateau, PlateauState
+from jaxaccel.training._callback import Callback, Reply, Run
+from jaxaccel.training._monitored import monitored
+from jaxaccel.training._train_state import TrainState
+
+
+@checked
+def follow_plateau(
+    plateau: Plateau, monitor: str = "val_loss", *, group: int | str | None = None
+) -> Callback:
+    """Show a plateau one number of every epoch, and have the optimizer take its learning rate.
+
+    Where ``plateau.transformation`` is part of the optimizer, its state there is moved on; the step
+    itself must not show it each batch's loss: ``fit(functools.partial(step, value=None), ...)``.
+    Otherwise the learning rate is written with ``optimizers.set_hyperparams``, for which the
+    optimizer is made by ``param_groups``. Both count from the next step on; nothing is compiled
+    again.
+
+    Args:
+        plateau: What ``schedules.reduce_lr_on_plateau`` returns.
+        monitor: The number to follow, one of the epoch's: a metric of the step, or what
+            ``evaluate=`` or an earlier callback has measured.
+        group: The group whose learning rate it is; default: all, which must have the plateau's.
+            For several learning rates make a plateau and a callback of each.
+
+    Returns:
+        A :class:`Callback`, called after every epoch.
+
+    Raises:
+        ValueError: An epoch has no such number; the state has neither the plateau's state nor
+            hyperparameters, or another learning rate than the plateau; or the step has shown the
+            plateau other numbers.
+
+    PyTorch:
+        ``scheduler.step(val_loss)`` after each epoch, ``scheduler`` being a ``ReduceLROnPlateau``:
+        the same learning rate at every step.
+
+    Example:
+        >>> import functools
+        >>> import jax.numpy as jnp
+        >>> import optax
+        >>> import jaxaccel as ja
+        >>> plateau = ja.schedules.reduce_lr_on_plateau(0.5, factor=0.1, patience=0)
+        >>> tx = optax.chain(ja.optimizers.sgd(lr=0.5), plateau.transformation)
+        >>> step = ja.training.train_step(
+        ...     ja.training.gradients(lambda p, s, batch: (p * batch, (s, {}))), tx
+        ... )
+        >>> state, _ = ja.training.fit(
+        ...     functools.partial(step, value=None),
+        ...     ja.training.train_state(jnp.zeros(()), tx),
+        ...     lambda epoch: [1.0],
+        ...     epochs=3,
+        ...     evaluate=lambda state: {"val_loss": 1.0},
+        ...     callbacks=[ja.training.follow_plateau(plateau)],
+        ...     progress=False,
+        ... )
+        >>> print(state.params)  # 0.5 and 0.5, then 0.05
+        -1.05
+    """
+
+    def init(state: Any) -> Any:
+        held = _plateaus(state)
+        if held:
+            return {"seen": _seen(held)}
+        for each in _train_states(state):
+            _check_rate(get_hyperparams(each.opt_state), group, plateau)
+        return jax.tree.map(np.asarray, plateau.init())
+
+    def on_epoch(run: Run, memory: Any) -> Reply:
+        number = monitored("follow_plateau", run.metrics, monitor)
+        held = _plateaus(run.state)
+        if held:
+            _check_unseen(held, memory["seen"])
+            return Reply(
+                state=jax.tree.map(
+                    lambda node: _moved(plateau, node, number) if _is_plateau(node) else node,
+                    run.state,
+                    is_leaf=_is_plateau,
+                ),
+                memory={"seen": memory["seen"] + 1},
+            )
+        new = jax.tree.map(np.asarray, plateau.update(memory, number))
+        if new.lr == memory.lr:
+            return Reply(memory=new)
+        rate = new.lr.item()
+        return Reply(state=jax.tree.map(_rated(rate), run.state, is_leaf=_is_train), memory=new)
+
+    def _rated(rate: float) -> Any:
+        def rated(node: Any) -> Any:
+            if not _is_train(node):
+                return node
+            return node._replace(opt_state=set_hyperparams(node.opt_state, group, lr=rate))
+
+        return rated
+
+    suffix = "" if group is None else f" {group}"
+    return Callback(f"follow_plateau {monitor}{suffix}", on_epoch=on_epoch, init=init)
+
+
+def _moved(plateau: Plateau, old: PlateauState, number: float) -> PlateauState:
+    """Return a plateau's state after a number, in its places on the devices."""
+    here = jax.tree.map(np.asarray, old)
+    return jax.tree.map(_placed_as, plateau.update(here, number), old)
+
+
+def _placed_as(new: Any, old: jax.Array) -> jax.Array:
+    """Return a number where another one is, on all its devices."""
+    value = np.asarray(new)
+    if not old.committed:
+        return jax.device_put(value)
+    return jax.make_array_from_callback(old.shape, old.sharding, lambda _: value, dtype=old.dtype)
+
+
+def _check_unseen(held: list[PlateauState], seen: int) -> None:
+    """Raise where the step has shown the plateau numbers of its own."""
+    now = _seen(held)
+    if now != seen:
+        raise ValueError(
+            f"the plateau was shown {now - seen} other numbers in this epoch, the losses of its "
+            "batches; give fit a step that shows it none: functools.partial(step, value=None)"
+        )
+
+
+def _check_rate(found: Any, group: int | str | None, plateau: Plateau) -> None:
+    """Raise where a group does not have the plateau's learning rate, which it would be given."""
+    chosen = found if group is None else {group: found[group]}
+    own = np.asarray(plateau.init().lr)
+    for name, each in chosen.items():
+        rate = np.asarray(each["lr"])
+        if rate.astype(own.dtype) != own:
+            raise ValueError(
+                f"group {name!r} has lr {rate.item()}, and the plateau starts at {own.item()}; "
+                "make a plateau of each learning rate, and a callback with group= of each plateau"
+            )
+
+
+def _seen(held: list[PlateauState]) -> int:
+    """Return how many numbers a plateau has been shown."""
+    return int(held[0].last_epoch)
+
+
+def _plateaus(state: Any) -> list[PlateauState]:
+    """Return the plateaus' states in a state."""
+    return [each for each in jax.tree.leaves(state, is_leaf=_is_plateau) if _is_plateau(each)]
+
+
+def _train_states(state: Any) -> list[TrainState]:
+    """Return the training states in a state; raise where there is none."""
+    found = [each for each in jax.tree.leaves(state, is_leaf=_is_train) if _is_train(each)]
+    if not found:
+        raise ValueError(
+            f"the state holds no plateau's state and no TrainState, got {type(state).__name__}; "
+            "make it with training.train_state"
+        )
+    return found
+
+
+def _is_plateau(node: Any) -> bool:
+    return isinstance(node, PlateauState)
+
+
+def _is_train(node: Any) -> bool:
+    return isinstance(node, TrainState)

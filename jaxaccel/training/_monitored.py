@@ -1,0 +1,16 @@
+"""The one number that a callback follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def monitored(callback: str, metrics: Mapping[str, Any], monitor: str) -> float:
+    """Return the number of that name, of which all processes have the same."""
+    if monitor not in metrics:
+        raise ValueError(
+            f"{callback} follows {monitor!r}, which is not among {sorted(metrics)}; what evaluate= "
+            "and callbacks before this one return is"
+        )
+    return float(metrics[monitor])

@@ -1,0 +1,31 @@
+"""Where a run goes on from: a folder's newest save, or a snapshot."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from jaxaccel.training._callback import Run
+from jaxaccel.training._record import Snapshot, put_together, tree_of
+from jaxaccel.training._restore import restore, saved_steps
+from jaxaccel.training._rng_state import get_rng_state
+
+
+def resumed(run: Run, resume: Any) -> Run:
+    """Return the run as it was when it was saved; where nothing was, as it is."""
+    if isinstance(resume, Snapshot):
+        return put_together(run, resume)
+    if not isinstance(resume, (str, os.PathLike)):
+        raise TypeError(
+            f"resume must be the folder of a run's saves or a Snapshot, got {resume!r:.80}"
+        )
+    if not saved_steps(resume):
+        return run
+    like = tree_of(run.record, run.state, get_rng_state(run.record.generator))
+    saved = restore(resume, like)
+    if "epoch" not in saved.extra:
+        raise ValueError(
+            f"step {saved.step} in {os.fspath(resume)} is a save without a place in the data; fit "
+            "goes on from those that training.save_every makes"
+        )
+    return put_together(run, Snapshot(saved.tree, saved.extra))
