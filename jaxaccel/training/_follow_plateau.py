@@ -12,7 +12,6 @@ from jaxaccel.optimizers import get_hyperparams, set_hyperparams
 from jaxaccel.schedules import Plateau, PlateauState
 from jaxaccel.training._callback import Callback, Reply, Run
 from jaxaccel.training._monitored import monitored
-from jaxaccel.training._train_state import TrainState
 
 
 @checked
@@ -73,8 +72,7 @@ def follow_plateau(
         held = _plateaus(state)
         if held:
             return {"seen": _seen(held)}
-        for each in _train_states(state):
-            _check_rate(get_hyperparams(each.opt_state), group, plateau)
+        _check_rates(get_hyperparams(state), group, plateau)
         return jax.tree.map(np.asarray, plateau.init())
 
     def on_epoch(run: Run, memory: Any) -> Reply:
@@ -93,16 +91,7 @@ def follow_plateau(
         new = jax.tree.map(np.asarray, plateau.update(memory, number))
         if new.lr == memory.lr:
             return Reply(memory=new)
-        rate = new.lr.item()
-        return Reply(state=jax.tree.map(_rated(rate), run.state, is_leaf=_is_train), memory=new)
-
-    def _rated(rate: float) -> Any:
-        def rated(node: Any) -> Any:
-            if not _is_train(node):
-                return node
-            return node._replace(opt_state=set_hyperparams(node.opt_state, group, lr=rate))
-
-        return rated
+        return Reply(state=set_hyperparams(run.state, group, lr=new.lr.item()), memory=new)
 
     suffix = "" if group is None else f" {group}"
     return Callback(f"follow_plateau {monitor}{suffix}", on_epoch=on_epoch, init=init)
@@ -132,15 +121,14 @@ def _check_unseen(held: list[PlateauState], seen: int) -> None:
         )
 
 
-def _check_rate(found: Any, group: int | str | None, plateau: Plateau) -> None:
+def _check_rates(groups: Any, group: int | str | None, plateau: Plateau) -> None:
     """Raise where a group does not have the plateau's learning rate, which it would be given."""
-    chosen = found if group is None else {group: found[group]}
     own = np.asarray(plateau.init().lr)
-    for name, each in chosen.items():
-        rate = np.asarray(each["lr"])
-        if rate.astype(own.dtype) != own:
+    for index, each in enumerate(groups):
+        is_meant = group is None or group in (index, index - len(groups), each["name"])
+        if is_meant and np.asarray(each["lr"], own.dtype) != own:
             raise ValueError(
-                f"group {name!r} has lr {rate.item()}, and the plateau starts at {own.item()}; "
+                f"group {each['name']!r} has lr {each['lr']}, and the plateau starts at {own}; "
                 "make a plateau of each learning rate, and a callback with group= of each plateau"
             )
 
@@ -155,20 +143,5 @@ def _plateaus(state: Any) -> list[PlateauState]:
     return [each for each in jax.tree.leaves(state, is_leaf=_is_plateau) if _is_plateau(each)]
 
 
-def _train_states(state: Any) -> list[TrainState]:
-    """Return the training states in a state; raise where there is none."""
-    found = [each for each in jax.tree.leaves(state, is_leaf=_is_train) if _is_train(each)]
-    if not found:
-        raise ValueError(
-            f"the state holds no plateau's state and no TrainState, got {type(state).__name__}; "
-            "make it with training.train_state"
-        )
-    return found
-
-
 def _is_plateau(node: Any) -> bool:
     return isinstance(node, PlateauState)
-
-
-def _is_train(node: Any) -> bool:
-    return isinstance(node, TrainState)

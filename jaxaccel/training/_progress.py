@@ -97,8 +97,9 @@ def _is_ready(loss: Any) -> bool:
 def described(run: Run, pace: Pace) -> str:
     """Return where a run is, how fast it goes, when it will be over and what it has measured."""
     of_epoch = f"/{run.steps_per_epoch}" if run.steps_per_epoch else ""
-    epoch = min(run.epoch + 1, run.epochs)
-    parts = [f"epoch {epoch}/{run.epochs} step {run.step}{of_epoch}"]
+    parts = [f"epoch {run.epoch + 1}/{run.epochs} step {run.step}{of_epoch}"]
+    if run.epoch == run.epochs:
+        parts = [f"{run.epochs} epochs, {run.total_steps} steps"]
     if pace.rate is not None:
         parts.append(f"{pace.rate:.3g} steps/s")
         left = steps_left(run)

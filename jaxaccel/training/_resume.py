@@ -15,10 +15,6 @@ def resumed(run: Run, resume: Any) -> Run:
     """Return the run as it was when it was saved; where nothing was, as it is."""
     if isinstance(resume, Snapshot):
         return put_together(run, resume)
-    if not isinstance(resume, (str, os.PathLike)):
-        raise TypeError(
-            f"resume must be the folder of a run's saves or a Snapshot, got {resume!r:.80}"
-        )
     if not saved_steps(resume):
         return run
     like = tree_of(run.record, run.state, get_rng_state(run.record.generator))

@@ -24,7 +24,8 @@ def skip_nonfinite(step: Callable[..., Any], *, donate: bool = True) -> Callable
 
     It is decided on the device, and nothing waits for it. Only the count of steps goes on (so that
     the next one has another key), and with a scaler its state, which is what brings an overflow to
-    an end. The other numbers are the wrapped step's.
+    an end; all else keeps its bits. Steps that are taken are the wrapped step's, up to the last bit
+    (another program joins other products and sums).
 
     Args:
         step: A step that can be compiled, as :func:`train_step` returns it, or one in wrappers.
