@@ -11,6 +11,7 @@ TORCHRUN = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
 JAX = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 OPEN_MPI = ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")
+LOCAL_OF_MPI = ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE")
 TPU_HOSTS = ("TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES")
 
 Environment = Mapping[str, str]
@@ -112,7 +113,21 @@ def _of_jax(environment: Environment, address: str | None) -> Cluster:
         return Cluster("JAX_NUM_PROCESSES=1")
     if address is None:
         _check_complete(environment, JAX)
-    return Cluster("JAX's variables", size, rank, address)
+    return Cluster("JAX's variables", size, rank, address, _local_device(environment, size))
+
+
+def _local_device(environment: Environment, size: int) -> tuple[int, ...]:
+    """Return the device that a launcher gives this process; all, where none says which it is.
+
+    JAX's own variables do not; a launcher's count if it has started as many processes.
+    """
+    if environment.get("LOCAL_RANK"):
+        return _devices(environment, *_pair(environment, "LOCAL_RANK", "LOCAL_WORLD_SIZE", size))
+    if _whole(environment, OPEN_MPI[1], 0) == size and environment.get(LOCAL_OF_MPI[0]):
+        return _devices(environment, *_pair(environment, *LOCAL_OF_MPI, size))
+    if _whole(environment, "SLURM_NTASKS", 0) == size and environment.get("SLURM_LOCALID"):
+        return _of_task(environment)
+    return ()
 
 
 def _of_open_mpi(environment: Environment, address: str | None) -> Cluster:
@@ -120,9 +135,7 @@ def _of_open_mpi(environment: Environment, address: str | None) -> Cluster:
     rank, size = _pair(environment, *OPEN_MPI)
     if size == 1:
         return Cluster("Open MPI: one process")
-    index, count = _pair(
-        environment, "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", size
-    )
+    index, count = _pair(environment, *LOCAL_OF_MPI, size)
     local, method = _devices(environment, index, count), None
     if address is None and environment.get("OMPI_MCA_orte_hnp_uri"):
         method = "ompi"
@@ -143,11 +156,16 @@ def _of_slurm(environment: Environment, address: str | None) -> Cluster:
     rank, size = _pair(environment, "SLURM_PROCID", "SLURM_NTASKS")
     if size == 1:
         return Cluster("SLURM: one task")
+    local = _of_task(environment)
+    return Cluster("SLURM", size, rank, address, local, None if address else "slurm")
+
+
+def _of_task(environment: Environment) -> tuple[int, ...]:
+    """Return the device of a task; all, where a node has one task."""
     index = _whole(environment, "SLURM_LOCALID")
     on_nodes = environment.get("SLURM_STEP_TASKS_PER_NODE", environment.get("SLURM_TASKS_PER_NODE"))
     counts = {int(count) for count in re.findall(r"(?:^|,)(\d+)", on_nodes or "")}
-    local = () if counts == {1} else _devices(environment, index, 2)
-    return Cluster("SLURM", size, rank, address, local, None if address else "slurm")
+    return () if counts == {1} else _devices(environment, index, 2)
 
 
 def _of_tpu(environment: Environment) -> Cluster | None:

@@ -12,8 +12,9 @@ import jax
 
 from jaxaccel._checked import checked
 from jaxaccel.parallel._cluster import Cluster, checked_address, cluster_of
-from jaxaccel.parallel._meeting import meet
-from jaxaccel.parallel._watch import check_seconds, watch
+from jaxaccel.parallel._meeting import bound_at, meet
+from jaxaccel.parallel._watch import check_seconds
+from jaxaccel.parallel._watch_thread import watch
 
 _CPU_THREADS = 32
 
@@ -45,7 +46,8 @@ def initialize(
         num_processes: How many processes there are.
         process_id: Which of them this one is, from 0.
         local_device_ids: The GPUs of the machine that this process uses. Default: with one process
-            a machine all, otherwise the one with the process's local number.
+            a machine all, otherwise the one with the process's local number, where the launcher
+            says it. JAX's own variables and arguments do not: give it there, or ``LOCAL_RANK``.
         timeout: Seconds within which all must have come; then it is said who is missing.
         watchdog: Seconds of silence after which another process counts as stopped; ``None``: nobody
             is watched, and JAX ends the run in its own time, without a message.
@@ -89,7 +91,10 @@ def initialize(
     if found.num_processes == 1:
         return found
     links = meet(found, timeout)
+    if watchdog is not None:  # a process may die before JAX has connected it, too
+        watch(found, links, watchdog)
     _give_cpu_threads()
+    bind = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS")
     jax.distributed.initialize(
         found.coordinator_address,
         found.num_processes,
@@ -97,10 +102,9 @@ def initialize(
         found.local_device_ids,
         cluster_detection_method="deactivate",
         initialization_timeout=max(1, round(timeout)),
+        coordinator_bind_address=bind or _bound_at(found.coordinator_address or ""),
         heartbeat_timeout_seconds=round(max(100.0, 2 * (watchdog or 0))),
     )
-    if watchdog is not None:
-        watch(found, links, watchdog)
     return found
 
 
@@ -170,6 +174,12 @@ def _completed(found: Cluster, timeout: float) -> Cluster:
             f"{address!r}, num_processes={count}, process_id={process}; give all three"
         )
     return found._replace(coordinator_address=address, num_processes=count, process_id=process)
+
+
+def _bound_at(address: str) -> str:
+    """Return where JAX's own service listens in process 0, as process 0 did before it."""
+    host, port = bound_at(address)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _give_cpu_threads() -> None:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import json
 import os
+import selectors
 import socket
+import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from jaxaccel.parallel._cluster import Cluster
+from jaxaccel.parallel._links import line_of, send
 
 _RETRY = 0.1
 """Seconds between two attempts to reach a process 0 that has not started yet."""
@@ -33,65 +37,114 @@ def meet(cluster: Cluster, timeout: float) -> dict[int, socket.socket]:
     """
     host, _, port = (cluster.coordinator_address or "").rpartition(":")
     if cluster.process_id == 0:
-        return _received(cluster, int(port), timeout)
+        return _received(cluster, timeout)
     return {0: _joined(cluster, (host.strip("[]"), int(port)), timeout)}
 
 
-def send(link: socket.socket, message: dict[str, Any]) -> None:
-    """Send a line of JSON, unless the other side is gone."""
-    with contextlib.suppress(OSError):
-        link.sendall(json.dumps(message).encode() + b"\n")
+class _Guests(NamedTuple):
+    """Who has come to process 0."""
+
+    links: dict[int, socket.socket]
+    refused: list[socket.socket]
+    known: dict[int, str]
+    """Also of those who have left: their ids and machines."""
 
 
-def _received(cluster: Cluster, port: int, timeout: float) -> dict[int, socket.socket]:
+def _received(cluster: Cluster, timeout: float) -> dict[int, socket.socket]:
     """Wait for all others in process 0, and let them go on together."""
-    count = cluster.num_processes or 1
-    deadline, fault = time.monotonic() + timeout, None
-    links: dict[int, socket.socket] = {}
-    refused: list[socket.socket] = []
-    with _listening(port) as server:
-        while len(links) + len(refused) < count - 1:
-            server.settimeout(max(0.01, deadline - time.monotonic()))
-            try:
-                link, _ = server.accept()
-            except TimeoutError:
-                fault = fault or _absence(cluster, links, timeout)
-                break
-            hello = _hello_of(link, deadline)
-            if hello is None:  # a probe of the port, or another program
-                link.close()
-            elif text := _contradiction(cluster, hello, links):
-                refused.append(link)
-                fault = fault or ValueError(text)
-                deadline = min(deadline, time.monotonic() + _LATER)  # for the others to be told
-            else:
-                links[hello["process_id"]] = link
+    guests = _Guests({}, [], {})
+    with _listening(cluster.coordinator_address or "") as server:
+        fault = _awaited(cluster, server, guests, timeout)
     # Nobody is let go before the port is free, which is JAX's from now on.
-    for link in (*links.values(), *refused):
+    everybody = (*guests.links.values(), *guests.refused)
+    for link in everybody:
         send(link, {"go": True} if fault is None else {"refused": str(fault)})
     if fault is not None:
-        for link in (*links.values(), *refused):
+        for link in everybody:
             link.close()
         raise fault
-    return links
+    return guests.links
 
 
-def _absence(cluster: Cluster, links: dict[int, socket.socket], timeout: float) -> TimeoutError:
-    """Return who has not come."""
-    missing = [process for process in range(1, cluster.num_processes or 1) if process not in links]
-    return TimeoutError(
-        f"{_named(missing)} of {cluster.num_processes} did not come to process 0 at "
-        f"{cluster.coordinator_address} within {timeout:g} s; look into their output, and whether "
-        "they were given this address"
+def _awaited(
+    cluster: Cluster, server: socket.socket, guests: _Guests, timeout: float
+) -> Exception | None:
+    """Wait until all are there and have stayed; return what is wrong."""
+    count, fault = cluster.num_processes or 1, None
+    deadline = time.monotonic() + timeout
+    with selectors.DefaultSelector() as chosen:
+        chosen.register(server, selectors.EVENT_READ)
+        while True:
+            is_complete = len(guests.links) + len(guests.refused) == count - 1
+            wait = 0.0 if is_complete else max(0.01, deadline - time.monotonic())
+            ready = {key.fileobj for key, _ in chosen.select(wait)}
+            if gone := [pair for pair in guests.links.items() if pair[1] in ready]:
+                for process, link in gone:  # nobody speaks before the answer: it has ended
+                    chosen.unregister(link)
+                    _forget(cluster, guests, process)
+                continue
+            if is_complete:
+                return fault
+            if not ready:
+                return fault or _absence(cluster, guests, timeout)
+            text = _admitted(cluster, server, guests, deadline, chosen)
+            if text is not None:
+                fault = fault or ValueError(text)
+                deadline = min(deadline, time.monotonic() + _LATER)  # for the others to be told
+
+
+def _admitted(
+    cluster: Cluster, server: socket.socket, guests: _Guests, deadline: float, chosen: Any
+) -> str | None:
+    """Take in one that has come; return what is wrong with it."""
+    link, _ = server.accept()
+    hello = _hello_of(link, deadline)
+    if hello is None:  # a probe of the port, or another program
+        link.close()
+        return None
+    if text := _contradiction(cluster, hello, guests.links):
+        guests.refused.append(link)
+        return text
+    process = hello["process_id"]
+    guests.links[process] = link
+    guests.known[process] = f"pid {hello['pid']} on {hello['host']}"
+    chosen.register(link, selectors.EVENT_READ)
+    return None
+
+
+def _forget(cluster: Cluster, guests: _Guests, process: int) -> None:
+    """Say at once that a process has come and gone again, and wait for it to return."""
+    guests.links.pop(process).close()
+    print(
+        f"jaxaccel: process {process} of {cluster.num_processes} ({guests.known[process]}) came to "
+        f"process 0 at {cluster.coordinator_address} and ended before all were there; look into "
+        "its output. It is waited for, should it be started again",
+        file=sys.stderr,
+        flush=True,
     )
 
 
-def _listening(port: int) -> socket.socket:
-    """Return a socket at a port, which must be free."""
-    is_dual = socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if is_dual else socket.AF_INET
+def _absence(cluster: Cluster, guests: _Guests, timeout: float) -> TimeoutError:
+    """Return who has not come, and who has not stayed."""
+    others = range(1, cluster.num_processes or 1)
+    missing = [process for process in others if process not in guests.links]
+    gone = [f"process {n} ({guests.known[n]})" for n in missing if n in guests.known]
+    left = f"; {', '.join(gone[:8])} had come, and ended" if gone else ""
+    return TimeoutError(
+        f"{_named(missing)} of {cluster.num_processes} did not come to process 0 at "
+        f"{cluster.coordinator_address} within {timeout:g} s{left}; look into their output, and "
+        "whether they were given this address"
+    )
+
+
+def _listening(address: str) -> socket.socket:
+    """Return a socket at the port of an address, which must be free."""
+    host, port = bound_at(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server(("", port), family=family, dualstack_ipv6=is_dual, backlog=4096)
+        return socket.create_server(
+            (host, port), family=family, dualstack_ipv6=host == "::", backlog=4096
+        )
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -101,9 +154,26 @@ def _listening(port: int) -> socket.socket:
         ) from None
 
 
+def bound_at(address: str) -> tuple[str, int]:
+    """Return where process 0 listens: at its address if it is a number of this machine, or at all.
+
+    A name may stand for another address here than where the others are.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    if host == "localhost":
+        return "127.0.0.1", int(port)
+    with contextlib.suppress(OSError, ValueError):
+        is_six = ipaddress.ip_address(host).version == 6
+        with socket.socket(socket.AF_INET6 if is_six else socket.AF_INET) as probe:
+            probe.bind((host, 0))
+        return host, int(port)
+    return "::" if socket.has_dualstack_ipv6() else "0.0.0.0", int(port)
+
+
 def _hello_of(link: socket.socket, deadline: float) -> dict[str, Any] | None:
     """Return what a process says of itself, or None if it is none of ours."""
-    line = _line(link, min(deadline, time.monotonic() + 10))
+    line = line_of(link, min(deadline, time.monotonic() + 10))
     try:
         hello = json.loads(line or "")
     except ValueError:
@@ -142,7 +212,7 @@ def _joined(cluster: Cluster, address: tuple[str, int], timeout: float) -> socke
     link = _connected(address, deadline, f"{own} cannot reach {where}", timeout)
     hello = {"process_id": cluster.process_id, "num_processes": cluster.num_processes}
     send(link, hello | {"jax": jax.__version__, "pid": os.getpid(), "host": socket.gethostname()})
-    line = _line(link, deadline + _LATER)
+    line = line_of(link, deadline + _LATER)
     try:
         answer = json.loads(line or "")
     except ValueError:
@@ -177,23 +247,6 @@ def _connected(
                     "port through?"
                 ) from None
         time.sleep(_RETRY)
-
-
-def _line(link: socket.socket, deadline: float) -> bytes | None:
-    """Return a line, byte by byte so that what follows stays; None if it does not come in time."""
-    found = b""
-    while not found.endswith(b"\n"):
-        link.settimeout(max(0.01, deadline - time.monotonic()))
-        try:
-            byte = link.recv(1)
-        except TimeoutError:
-            return None
-        except OSError:
-            return b""
-        if not byte or len(found) > 4096:
-            return b""
-        found += byte
-    return found
 
 
 def _named(processes: list[int]) -> str:

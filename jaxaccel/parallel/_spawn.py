@@ -11,13 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxaccel._checked import checked
-from jaxaccel.parallel._launch import (
-    SETTLE,
-    check_counts,
-    die_with_parent,
-    environment_of,
-    free_port,
-)
+from jaxaccel.parallel._launch import SETTLE, check_counts, environment_of, free_port
+from jaxaccel.parallel._ranks import PATIENCE, die_with_parent
 from jaxaccel.parallel._watch import EXIT, RUNNING, leave, report
 
 LONGEST = 15_000
@@ -35,7 +30,7 @@ def spawn(
     """Run ``fn(rank, *args)`` in several processes of this machine, and wait for all.
 
     Each has torchrun's variables, so that :func:`initialize` inside ``fn`` connects them. When one
-    fails the others are ended.
+    fails the others are told to end (SIGTERM), and killed 3 seconds later.
 
     Args:
         fn: A function of a module, which the processes import, called as ``fn(rank, *args)``.
@@ -53,7 +48,8 @@ def spawn(
     PyTorch:
         ``torch.multiprocessing.spawn``: the same call and texts. What it raises is a
         ``RuntimeError`` there as well, ``ProcessRaisedException`` or ``ProcessExitedException``. No
-        ``MASTER_ADDR`` and ``MASTER_PORT`` need to be set. Left out: ``join=False``, ``daemon`` and
+        ``MASTER_ADDR`` and ``MASTER_PORT`` need to be set. There the others have 30 seconds between
+        SIGTERM and SIGKILL. Left out: ``join=False``, ``daemon`` and
         ``start_method``, since JAX cannot be forked.
 
     Example:
@@ -80,14 +76,24 @@ def spawn(
             pipes.append(ours)
         text = _first_failure(running, pipes)
     finally:
-        for process in running:
-            process.kill()
+        _end(running)
         for process, pipe in zip(running, pipes, strict=True):
             process.join()
             process.close()
             pipe.close()
     if text is not None:
         raise RuntimeError(text)
+
+
+def _end(running: Sequence[Any]) -> None:
+    """Tell all that are left to end, and kill those that do not, in PyTorch's order."""
+    for process in running:
+        process.terminate()
+    until = time.monotonic() + PATIENCE
+    for process in running:
+        process.join(max(0.0, until - time.monotonic()))
+    for process in running:
+        process.kill()
 
 
 def _run(fn: Callable[..., Any], rank: int, args: Sequence[Any], pipe: Any) -> None:

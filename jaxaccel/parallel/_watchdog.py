@@ -12,7 +12,8 @@ import jax
 
 from jaxaccel._checked import checked
 from jaxaccel.parallel._cluster import Cluster
-from jaxaccel.parallel._watch import RUNNING, check_seconds, leave, report, say, stop, watch
+from jaxaccel.parallel._watch import RUNNING, check_seconds, leave, report, say, stop
+from jaxaccel.parallel._watch_thread import watch
 
 
 @checked

@@ -1,7 +1,11 @@
 """Who is who: what environments say, told from tables of them; nothing is started."""
 
+import contextlib
+import json
+import re
 import socket
 import threading
+import time
 
 import jax
 import pytest
@@ -9,7 +13,7 @@ import pytest
 import jaxaccel as ja
 from jaxaccel.parallel._cluster import Cluster, cluster_of
 from jaxaccel.parallel._initialize import _with_arguments
-from jaxaccel.parallel._meeting import meet
+from jaxaccel.parallel._meeting import bound_at, meet
 from parity_tests.harness.errors import assert_no_faults
 
 TORCHRUN = {
@@ -119,6 +123,26 @@ FOUND = {
     "a job that PyTorch's operator started": (
         JOB | TORCHRUN,
         Cluster("torchrun", 8, 5, AT, (1,)),
+    ),
+    "JAX's, and which of the machine's": (
+        JAX | {"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"},
+        Cluster("JAX's variables", 4, 3, "job-0.svc:1234", (1,)),
+    ),
+    "JAX's, and one process a machine": (
+        JAX | {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"},
+        Cluster("JAX's variables", 4, 3, "job-0.svc:1234"),
+    ),
+    "JAX's, started by mpirun": (
+        JAX | MPI,
+        Cluster("JAX's variables", 4, 3, "job-0.svc:1234", (1,)),
+    ),
+    "JAX's, started by srun": (
+        JAX | SLURM | {"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "3"},
+        Cluster("JAX's variables", 4, 3, "job-0.svc:1234", (3,)),
+    ),
+    "JAX's, in a job of SLURM's of another size": (
+        JAX | SLURM,
+        Cluster("JAX's variables", 4, 3, "job-0.svc:1234"),
     ),
     "a job of Kubeflow": (JOB | JAX, Cluster("JAX's variables", 4, 3, "job-0.svc:1234")),
     "JAX's of one": (
@@ -289,6 +313,66 @@ def test_all_meet_or_all_are_told_why_not():
     assert "processes 1, 3 of 4 did not come to process 0" in str(found["zero"])
     assert "within 0.5 s" in str(found["two"])
     assert isinstance(found["zero"], TimeoutError)
+
+
+def greeting(port, process):
+    """Return a connection of a process that has come and waits."""
+    link = socket.create_connection(("127.0.0.1", port), timeout=5)
+    hello = {"process_id": process, "num_processes": 3, "jax": jax.__version__, "pid": 17}
+    link.sendall(json.dumps(hello | {"host": "a-node"}).encode() + b"\n")
+    return link
+
+
+@pytest.mark.quick
+def test_who_comes_and_ends_before_all_are_there_is_named_and_may_return(capfd):
+    """Process 1 ends while it waits: it is named at once, and is not taken for a second one."""
+    for returns in (True, False):
+        port, found = free_port(), {}
+        zero = Cluster("a test", 3, 0, f"127.0.0.1:{port}")
+
+        def host(zero=zero, found=found, seconds=10.0 if returns else 1.0):
+            try:
+                found["zero"] = meet(zero, seconds)
+            except TimeoutError as error:
+                found["zero"] = error
+
+        thread = threading.Thread(target=host)
+        thread.start()
+        until = time.monotonic() + 5
+        while "first" not in found and time.monotonic() < until:
+            with contextlib.suppress(ConnectionRefusedError):
+                found["first"] = greeting(port, 1)
+        found["first"].close()
+        text = ""
+        while "process 1" not in text and time.monotonic() < until:
+            text += capfd.readouterr().err
+        assert "process 1 of 3 (pid 17 on a-node) came to process 0 at 127.0.0.1" in text
+        assert "ended before all were there" in text
+        others = [greeting(port, process) for process in ((1, 2) if returns else (2,))]
+        thread.join()
+        for link in others:
+            assert b"go" in link.recv(4096) if returns else b"refused" in link.recv(4096)
+            link.close()
+        if returns:
+            assert set(found["zero"]) == {1, 2}
+            for link in found["zero"].values():
+                link.close()
+        else:
+            told = "process 1 of 3 did not come .*; process 1 .pid 17 on a-node. had come, and ende"
+            assert re.search(told, str(found["zero"]))
+
+
+@pytest.mark.quick
+def test_process_0_listens_where_it_is_reached_and_nowhere_else():
+    """At a number of this machine; a name, or another machine's number, may lead to any."""
+    everywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
+    for address, host in (
+        ("127.0.0.1:80", "127.0.0.1"),
+        ("localhost:80", "127.0.0.1"),
+        ("192.0.2.1:80", everywhere),
+        ("node-1.cluster:80", everywhere),
+    ):
+        assert bound_at(address) == (host, 80), address
 
 
 @pytest.mark.quick

@@ -12,6 +12,7 @@ import pytest
 
 import jaxaccel as ja
 from jaxaccel.__main__ import _split
+from jaxaccel.parallel._launch import environment_of, free_port
 from parity_tests.parallel import failing
 
 ROOT = Path(ja.__file__).parents[1]
@@ -95,6 +96,38 @@ def test_a_process_that_leaves_with_a_status_ends_the_run(capfd):
     err = capfd.readouterr().err
     assert "process 1 of 2 ends with SystemExit: out of data" in err, err
     assert "[1] out of data\n" in err
+
+
+DIES_BEFORE_JAX = """
+import os, jax
+import jaxaccel as ja
+connect = jax.distributed.initialize
+jax.distributed.initialize = lambda *a, **k: os._exit(9) if a[2] else connect(*a, **k)
+ja.parallel.initialize(timeout=100)
+"""
+
+
+def test_a_process_that_dies_between_the_meeting_and_jax_ends_the_run():
+    """On its own machine: JAX would wait for it as long as ``timeout``, and then abort."""
+    begin, port = time.monotonic(), free_port()
+    given = {"stderr": subprocess.PIPE, "text": True}
+    zero, one = (
+        subprocess.Popen(
+            [sys.executable, "-c", DIES_BEFORE_JAX],
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment_of(rank, 2, port, 1),
+            **given,
+        )
+        for rank in range(2)
+    )
+    try:
+        _, err = zero.communicate(timeout=SECONDS)
+    finally:
+        for each in (zero, one):
+            each.kill()
+            each.communicate()
+    assert (zero.returncode, one.returncode) == (75, 9), err
+    assert time.monotonic() - begin < 50
+    assert "jaxaccel watchdog: process 1 of 2 died: its connection closed" in err, err
 
 
 ALONE = """
@@ -184,7 +217,11 @@ def test_the_scripts_arguments_are_its_own():
 
 
 def told(rank, folder, text):
+    if text == "fails" and rank == 0:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(Path(folder, "ended").touch()))
     Path(folder, str(rank)).write_text(f"{text} {os.environ['WORLD_SIZE']}")
+    while text == "fails" and (rank == 0 or not Path(folder, "0").exists()):
+        time.sleep(0.05)
     if text == "fails" and rank == 1:
         raise KeyError("of rank 1")
     if text == "dies":
@@ -200,6 +237,7 @@ def test_spawn_calls_a_function_in_processes(tmp_path):
         "\n\n-- Process 1 terminated with the following error:\nTraceback (most recent call last):"
     )
     assert str(raised.value).endswith("KeyError: 'of rank 1'\n")
+    assert (tmp_path / "ended").exists()  # it was told to, and not killed
     with pytest.raises(RuntimeError, match="process 0 terminated with signal SIGKILL"):
         ja.parallel.spawn(told, (str(tmp_path), "dies"))
     assert "RANK" not in os.environ
