@@ -58,6 +58,13 @@ def names_of_results() -> frozenset[str]:
     return frozenset(_NAMES)
 
 
+def functions_without_names() -> frozenset[str]:
+    """Return this package's functions whose results have no name, or another one."""
+    functional = import_module(f"{__name__.partition('.')[0]}.functional")
+    found = {each for each in functional.__all__ if not isinstance(getattr(functional, each), type)}
+    return frozenset(found - _NAMES)
+
+
 class Operation(NamedTuple):
     """A mark in a traced program: one operation of PyTorch's."""
 
@@ -117,6 +124,7 @@ def operation(
     name: str | Callable[[Mapping[str, Any]], str | None],
     low: Sequence[str] | None = ("input",),
     has_wide: bool = True,
+    names: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Mark a function as one operation of PyTorch's.
 
@@ -127,9 +135,9 @@ def operation(
             an operation that all lists have in float32.
         has_wide: Whether it ever runs in float32; not so for those that all lists have in lower
             precision.
+        names: All that ``name`` makes of arguments.
     """
-    if isinstance(name, str):
-        _NAMES.add(name)
+    _NAMES.update([name] if isinstance(name, str) else names)
 
     def mark(function: F) -> F:
         facts = _Facts(function, name, None if low is None else tuple(low), has_wide)

@@ -27,6 +27,16 @@ from jaxaccel.functional._interpolate_taps import (
 _Number = TypeVar("_Number", int, float)
 
 
+_NAMES = (
+    *(
+        f"{mode}{axes}d"
+        for mode in ("upsample_nearest", "_upsample_nearest_exact")
+        for axes in "123"
+    ),
+    *("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"),
+)
+
+
 def _name(arguments: Mapping[str, Any]) -> str:
     """Return PyTorch's name of the operation."""
     mode, axes = arguments.get("mode", "nearest"), arguments["input"].ndim - 2
@@ -35,7 +45,7 @@ def _name(arguments: Mapping[str, Any]) -> str:
 
 
 @checked
-@operation(_name)
+@operation(_name, names=_NAMES)
 def interpolate(
     input: jax.Array,
     size: int | Sequence[int] | None = None,

@@ -21,7 +21,7 @@ def _name(arguments: Mapping[str, Any]) -> str:
 
 
 @checked
-@operation(_name)
+@operation(_name, names=("local_response_norm", "local_response_norm1d"))
 def local_response_norm(
     input: jax.Array,
     size: int,

@@ -15,6 +15,9 @@ _MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 """PyTorch's names, and NumPy's."""
 
 
+_NAMES = [f"{word}_pad{axes}d" for word in ("reflection", "replication") for axes in "123"]
+
+
 def _name(arguments: Mapping[str, Any]) -> str | None:
     """Return PyTorch's name of the operation; what only adds constants is none of its lists."""
     word = {"reflect": "reflection", "replicate": "replication"}.get(arguments.get("mode", ""))
@@ -22,7 +25,7 @@ def _name(arguments: Mapping[str, Any]) -> str | None:
 
 
 @checked
-@operation(_name)
+@operation(_name, names=_NAMES)
 def pad(
     input: jax.Array,
     pad: Sequence[int],

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import jax
 
-from jaxaccel._operations import names_of_results
+from jaxaccel._operations import functions_without_names, names_of_results
 from jaxaccel.memory._offload import on_host
 
 Policy: TypeAlias = (
@@ -76,6 +76,7 @@ def _check_names(names: Sequence[str]) -> None:
     """
     known = names_of_results()
     spelt = {_letters(each): each for each in known}
+    nameless = {_letters(each): each for each in functions_without_names()}
     for name in names:
         if name in known:
             continue
@@ -92,12 +93,25 @@ def _check_names(names: Sequence[str]) -> None:
             )
         if near := spelt.get(_letters(name)):
             raise ValueError(f"names has {name!r}, which no operation is called; pass {near!r}")
+        if function := nameless.get(_letters(name)):
+            raise ValueError(_nameless(name, function, known))
         if close := get_close_matches(name, known, n=1, cutoff=0.8):
             warnings.warn(
                 f"names has {name!r}, which no operation is called; did you mean {close[0]!r}? "
                 "What checkpoint_name has named so is kept",
                 stacklevel=4,
             )
+
+
+def _nameless(name: str, function: str, known: frozenset[str]) -> str:
+    """Return what is wrong with the name of a function whose results have another one, or none."""
+    longer = [f"{each!r}" for each in sorted(known) if each.startswith(function)]
+    of_others = f"pass {' or '.join(longer)}, or " if longer else ""
+    return (
+        f"names has {name!r}, and nothing would be kept: what functional.{function} returns has "
+        f"{'another' if longer else 'no'} name. To keep it, {of_others}name it yourself, "
+        f"checkpoint_name(x, 'my_{function}'); those that have names: {', '.join(sorted(known))}"
+    )
 
 
 def _letters(name: str) -> str:

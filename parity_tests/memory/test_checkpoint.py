@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint as of_torch
 from torch.utils.checkpoint import checkpoint_sequential as sequential_of_torch
 
 import jaxaccel as ja
+from jaxaccel._operations import names_of_results
 from parity_tests import tolerances as tol
 from parity_tests.harness.compare import assert_close
 from parity_tests.harness.compiled import FAST_COMPILE
@@ -169,6 +170,25 @@ def test_what_is_kept_is_what_was_asked_for():
     ]:
         assert kept(checkpoint(block, **options), X, FIRST, SECOND) == expected, options
     assert len(kept(checkpoint(block, policy="everything"), X, FIRST, SECOND)) > 3
+
+
+@pytest.mark.quick
+def test_a_name_that_is_taken_keeps_something():
+    """Every function's, of operations by their arguments too; all others are refused."""
+    image = np.linspace(-1.0, 1.0, 2 * 4 * 4 * 3).reshape(2, 4, 4, 3)
+    for name, function in (
+        ("local_response_norm", lambda x: F.local_response_norm(x, 2)),
+        ("upsample_bilinear2d", lambda x: F.interpolate(x, scale_factor=2, mode="bilinear")),
+        ("reflection_pad2d", lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect")),
+    ):
+        call, shape = (lambda x, f=function: jnp.sin(f(jnp.sin(x)))), function(image).shape
+        assert kept(checkpoint(call, names=[name]), image).count(shape) == 1, name
+        assert shape not in kept(checkpoint(call, names=["mine"]), image), name
+    names = names_of_results()
+    for name in F.__all__:
+        if name not in names and not isinstance(getattr(F, name), type):
+            with pytest.raises(ValueError, match=r"names has"):
+                checkpoint(abs, names=[name])
 
 
 @pytest.mark.quick
@@ -414,6 +434,15 @@ def test_refusals():
         (lambda: checkpoint(abs, names=["LayerNorm"]), ValueError, "pass 'layer_norm'"),
         (lambda: checkpoint(abs, names=["aten.addmm.default"]), ValueError, "pass 'linear'"),
         (lambda: checkpoint(abs, names=["aten::gelu"]), ValueError, "pass 'gelu'"),
+        (
+            lambda: checkpoint(abs, names=["relu"]),
+            ValueError,
+            "functional.relu returns has no name",
+        ),
+        (lambda: checkpoint(abs, names=["ReLU"]), ValueError, "checkpoint_name(x, 'my_relu')"),
+        (lambda: checkpoint(abs, names=["dropout"]), ValueError, "that have names: _upsample"),
+        (lambda: checkpoint(abs, names=["cross_entropy"]), ValueError, "'cross_entropy_loss', or"),
+        (lambda: checkpoint(abs, names=["interpolate"]), ValueError, "has no name"),
         (lambda: checkpoint(abs, names=["linaer"]), UserWarning, "did you mean 'linear'?"),
         (lambda: checkpoint(abs, offload=True), ValueError, "say what with policy='dots'"),
         (lambda: checkpoint(torch.nn.Linear(2, 2)), TypeError, "a module of PyTorch"),
