@@ -19,6 +19,7 @@ from jaxaccel._checked import checked_but
 from jaxaccel._lowering import without_cache
 from jaxaccel._meshes import is_here
 from jaxaccel.aot._cache import as_path
+from jaxaccel.aot._loaded import in_own_words
 from jaxaccel.aot._report import where_of
 
 _TITLE = b"jaxaccel executable 2\n"
@@ -103,9 +104,9 @@ def load_executable(path: str | os.PathLike[str]) -> Compiled:
         path: The file.
 
     Returns:
-        The program. It takes arguments of the shapes and dtypes that it was compiled for, and
-        overwrites what it was to donate; JAX refuses others, and what was donated before, in its
-        own words.
+        The program. It takes arguments of the shapes, dtypes and places that it was compiled for,
+        and overwrites what it was to donate; of others, and of what was donated before, it says
+        which they are and what to hand in.
 
     Raises:
         TypeError: ``path`` is not a path.
@@ -148,9 +149,10 @@ def load_executable(path: str | os.PathLike[str]) -> Compiled:
     content = pickle.loads(pickled)
     from jax.experimental import serialize_executable
 
-    return serialize_executable.deserialize_and_load(
+    loaded = serialize_executable.deserialize_and_load(
         *content, backend=devices[0].client, execution_devices=devices
     )
+    return in_own_words(loaded, place)
 
 
 def _facts_of(place: Path, head: bytes, pickled: bytes) -> dict[str, Any]:

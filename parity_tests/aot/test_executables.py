@@ -96,6 +96,36 @@ def test_it_runs_where_it_was_to_run(path):
 
 
 @pytest.mark.quick
+def test_a_loaded_program_says_which_argument_is_wrong(tmp_path):
+    def add(state, batch):
+        return {"w": state["w"] + batch["x"].sum()}, batch["x"].mean()
+
+    state, batch = {"w": jnp.ones(3)}, {"x": jnp.ones((4, 2))}
+    lowered = jax.jit(add, donate_argnums=0).lower(state, batch)
+    ja.aot.save_executable(lowered, tmp_path / "add")
+    program = ja.aot.load_executable(tmp_path / "add")
+    new, mean = program(state, batch)
+    assert (new["w"].tolist(), float(mean)) == ([9.0] * 3, 1.0)
+    elsewhere = jax.device_put(jnp.ones((4, 2)), jax.devices()[1])
+    for args, kwargs, error, text in (
+        ((state, batch), {}, ValueError, "argument 0 at 'w', .* was donated to an earlier step"),
+        ((new, {"x": np.ones((5, 2))}), {}, TypeError, r"argument 1 at 'x' is \S+ of shape \(5, 2"),
+        ((new, {"x": np.ones((4, 2), int)}), {}, TypeError, "'x' is int64 of .* save a program fo"),
+        ((new, {"x": "rows"}), {}, TypeError, "argument 1 at 'x' is 'rows', and the program of"),
+        ((new, {"x": elsewhere}), {}, ValueError, "'x' lies on .* put it there: jax.device_put"),
+        ((new,), {}, TypeError, "is for 2 arguments with 2 arrays, and was given 1 argument with"),
+        ((new,), {"batch": batch}, TypeError, "given 1 argument, batch by name with 2 arrays"),
+    ):
+        with pytest.raises(error, match=text) as caught:
+            program(*args, **kwargs)
+        assert str(tmp_path) in str(caught.value) or "donated" in text
+    with pytest.raises(TypeError, match="is finished, and was called under jit"):
+        jax.jit(lambda x: program({"w": x}, batch))(jnp.ones(3))
+    assert program(new, {"x": np.ones((4, 2))})[0]["w"].tolist() == [17.0] * 3
+    assert ja.aot.report(program).argument_bytes > 0
+
+
+@pytest.mark.quick
 def test_what_is_for_something_else_is_named(path, monkeypatch):
     facts = executables._facts
     for name, value, text in (
