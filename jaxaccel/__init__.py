@@ -29,6 +29,7 @@ __all__ = [
     "training",
     "tuning",
     "interop",
+    "monitoring",
 ]
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         interop,
         memory,
         models,
+        monitoring,
         nn,
         optimizers,
         parallel,

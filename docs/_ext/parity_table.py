@@ -25,6 +25,7 @@ OTHER_JUDGES = {
     "aot": "jax.experimental.topologies",
     "memory": "torch.utils.checkpoint",
     "interop": "deepspeed 0.19.8",
+    "monitoring": "torch.autograd",
 }
 """Rooms whose functions are not rows of a table: what their tests compare with."""
 

@@ -15,6 +15,7 @@ from jaxaccel._checks import check_non_negative
 from jaxaccel._counts import is_counted
 from jaxaccel._functions import check_gradient_function, check_transformation
 from jaxaccel._math import widest
+from jaxaccel._named_gradients import named_gradients
 from jaxaccel._processes import MAKE_GLOBAL, check_global
 from jaxaccel._returned import checked_gradients
 from jaxaccel._spread import spread_of, warn_of_whole_arrays
@@ -135,6 +136,7 @@ def train_step(
             return found._replace(grads=grads), found_inf
 
         (grads, model_state, metrics), found_inf = gradients_at(state.params)
+        grads = named_gradients(grads)
         norm = get_total_norm(grads)
         value_fn = _value_fn(lambda params: gradients_at(params)[0])
         given = {"value": metrics["loss"], "grad": grads, "value_fn": value_fn}

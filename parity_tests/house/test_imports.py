@@ -59,6 +59,7 @@ CORE = (
     "_lowering",
     "_hlo",
     "_text_table",
+    "_named_gradients",
 )
 
 MAY_IMPORT = {
@@ -107,6 +108,7 @@ MAY_IMPORT = {
     "_lowering": ("_meshes",),
     "_hlo": (),
     "_text_table": (),
+    "_named_gradients": ("_tree",),
     "_checked": (
         *("_kinds", "_annotations", "_donated", "_refused_calls", "_traced_numbers"),
         "_operations",
@@ -135,6 +137,10 @@ MAY_IMPORT = {
     "interop": (
         *(*CORE, "optimizers", "schedules", "nn", "precision", "memory", "parallel"),
         "training",
+    ),
+    "monitoring": (
+        *(*CORE, "transforms", "optimizers", "schedules", "init", "random", "functional", "nn"),
+        *("models", "precision", "memory", "parallel", "aot", "data", "training", "interop"),
     ),
 }
 """Room -> rooms that it may import. A new room is added here, on purpose."""

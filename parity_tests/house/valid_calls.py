@@ -32,6 +32,10 @@ def model_function(params, model_state, x):
     return params * x, model_state
 
 
+def square(params):
+    return jnp.sum(params**2)
+
+
 def step_function(state, batch):
     return state, {}
 
@@ -296,6 +300,9 @@ OWN = {
     "parallel.launch": {"command": [sys.executable, "-c", ""], "nproc": 1},
     "parallel.spawn": {"fn": abs, "nprocs": 0},
     "parallel.watchdog": {},
+    "monitoring.detect_anomaly": {"fn": step_function},
+    "monitoring.find_anomaly": {"fn": abs},
+    "monitoring.condition_number": {"loss_fn": lambda: square},
     "interop.from_deepspeed_config": {"config": {"train_batch_size": 8}},
     "interop.from_fsdp_config": {"config": {"distributed_type": "FSDP"}},
     "interop.save_safetensors": {

@@ -1,0 +1,123 @@
+"""Where it is inside of loops, branches, parts of a batch and devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxaccel as ja
+
+X = jnp.arange(1.0, 9.0).reshape(8, 1)
+AT = 5
+"""The row whose logarithm is infinite."""
+
+
+def broken():
+    return X.at[AT].set(0.0)
+
+
+def scan(x):
+    def step(carry, row):
+        return carry + 1, carry * jnp.log(row)
+
+    return jax.lax.scan(step, jnp.zeros(1) + 1, x)[1]
+
+
+def carried(x):
+    """Infinite in one iteration, NaN two later."""
+
+    def step(carry, row):
+        kept, last = carry
+        return (kept + jnp.log(row), kept), kept - last
+
+    return jax.lax.scan(step, (jnp.zeros(1), jnp.zeros(1)), x)[1]
+
+
+def backwards(x):
+    def step(carry, row):
+        return carry + jnp.log(row), ()
+
+    return jax.lax.scan(step, jnp.zeros(1), x, reverse=True)[0]
+
+
+def loop(x):
+    def step(state):
+        index, total = state
+        return index + 1, total + jnp.log(x[index])
+
+    return jax.lax.while_loop(lambda state: state[0] < 8, step, (0, jnp.zeros(1)))[1]
+
+
+def branch(x):
+    return jax.lax.cond(x[0, 0] > 0, lambda x: jnp.log(x), lambda x: x, x)
+
+
+def nested(x):
+    compiled = jax.jit(jax.checkpoint(lambda x: jax.nn.relu(jnp.log(x) * -1)))
+    return jax.lax.map(lambda rows: jax.vmap(compiled)(rows), x.reshape(4, 2, 1))
+
+
+PROGRAMS = {
+    scan: (AT,),
+    carried: (AT,),
+    backwards: (AT,),
+    loop: (AT,),
+    branch: (),
+    nested: (AT // 2,),
+}
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("function", PROGRAMS, ids=lambda function: function.__name__)
+def test_the_iteration_and_the_operation(function):
+    found = ja.monitoring.find_anomaly(function, broken())
+    assert found.argument is None
+    assert (found.first.name, found.first.iterations) == ("log", PROGRAMS[function])
+    assert "1 inf of" in found.first.output
+    assert {*found.first.inputs} == {"finite"}
+    assert found.first.line.function.startswith(function.__name__)
+    assert (found.became_nan is not None) == (function in (carried,))
+    if function is carried:
+        assert found.became_nan.name == "sub"
+    assert ja.monitoring.find_anomaly(function, X) is None
+
+
+def loss_fn(params, model_state, batch):
+    return jnp.mean(jnp.log(batch) @ params["w"]), (model_state, {})
+
+
+def made_of(wrap):
+    """Return what is found in a step of a wrapped gradient function."""
+    tx = ja.optimizers.sgd(lr=0.1)
+    step = ja.training.train_step(wrap(ja.training.gradients(loss_fn)), tx)
+    return step, tx
+
+
+def test_the_part_of_a_batch():
+    step, tx = made_of(lambda gradient_fn: ja.training.accumulate(gradient_fn, 4, unroll=False))
+    found = ja.monitoring.find_anomaly(
+        step, ja.training.train_state({"w": jnp.ones(1)}, tx), broken()
+    )
+    assert (found.first.name, found.first.phase) == ("log", "forward")
+    assert found.first.iterations == (AT // 2 - 1,)  # the first part stands before the loop
+    assert found.gradients == ("w",)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("mode", ["jit", "shard_map"])
+def test_on_devices(mode):
+    """Of whole arrays, and of each device's own."""
+    mesh = ja.parallel.make_mesh({"data": 8})
+    step, tx = made_of(lambda gradient_fn: ja.parallel.data_parallel(gradient_fn, mesh, mode=mode))
+    state = ja.training.train_state({"w": jnp.ones(1)}, tx, mesh=mesh)
+    batch = ja.parallel.shard_batch(broken(), mesh)
+    step = ja.monitoring.detect_anomaly(step)
+    with pytest.raises(FloatingPointError) as caught:
+        step(state, batch)
+    found = caught.value.args[0]
+    assert (found.first.name, found.first.phase) == ("log", "forward")
+    assert found.first.devices == (8 if mode == "shard_map" else None)
+    assert found.first.output == "1 inf of 8"
+    state = ja.training.train_state({"w": jnp.ones(1)}, tx, mesh=mesh)
+    state, metrics = step(state, ja.parallel.shard_batch(X, mesh))
+    assert np.isfinite(metrics["loss"])
