@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, auto_axes
 
 from jaxaccel._functions import name_of, number_of
@@ -175,7 +176,7 @@ def newton_schulz(
     here: the matrix, its norm, and every sum of products when it is complete.
     """
     sharding: Any = jax.typeof(matrix).sharding
-    is_whole = min(matrix.shape) <= WHOLE and isinstance(matrix, jax.core.Tracer)
+    is_whole = min(matrix.shape) <= WHOLE and isinstance(matrix, Tracer)
     orthogonalize: Any = functools.partial(
         _newton_schulz,
         coefficients=coefficients,

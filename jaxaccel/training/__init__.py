@@ -17,8 +17,8 @@ from jaxaccel.training._join_micro_batches import join_micro_batches
 from jaxaccel.training._log_every import log_every
 from jaxaccel.training._nan_policies import roll_back_on_nan, terminate_on_nan
 from jaxaccel.training._packed import packed, packed_as, unpacked
-from jaxaccel.training._progressive_batch_size import BatchSizes, progressive_batch_size
 from jaxaccel.training._preemption import preemption
+from jaxaccel.training._progressive_batch_size import BatchSizes, progressive_batch_size
 from jaxaccel.training._record import Snapshot
 from jaxaccel.training._restore import Saved, restore, saved_steps
 from jaxaccel.training._rng_state import get_rng_state, set_rng_state
