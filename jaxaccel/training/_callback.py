@@ -40,6 +40,8 @@ class Run(NamedTuple):
     def snapshot(self) -> Snapshot:
         """Return all that the run needs to go on from here; waits for the step.
 
+        Of several processes all must ask.
+
         Arrays on the device are the state's own: save or copy them before the next step.
         """
         return snapshot(self)

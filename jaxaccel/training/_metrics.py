@@ -23,6 +23,8 @@ def check_same_names(function: str, found: Sequence[Mapping[str, Any]]) -> None:
 
 def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return metrics that are at hand as floats; raise for one that is not one number."""
+    if all(map(_is_plain, metrics.values())):  # of every step, so that it is to cost little
+        return {name: float(metric) for name, metric in metrics.items()}
     check_arrays("the metrics of step(state, batch)", dict(metrics))
     for name, metric in metrics.items():
         if np.size(metric) != 1:
@@ -31,3 +33,8 @@ def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
                 f"{np.shape(metric)}; return its mean"
             )
     return {name: float(np.asarray(metric).item()) for name, metric in metrics.items()}
+
+
+def _is_plain(metric: Any) -> bool:
+    """Return whether something is one number on the host, of a kind that NumPy has itself."""
+    return type(metric) is np.ndarray and metric.shape == () and metric.dtype.kind in "fiub"

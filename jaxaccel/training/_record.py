@@ -11,18 +11,19 @@ import numpy as np
 
 from jaxaccel.random import Generator
 from jaxaccel.training._metrics import check_same_names, numbers_of
-from jaxaccel.training._rng_state import get_rng_state, set_rng_state
+from jaxaccel.training._rng_state import get_rng_state
+from jaxaccel.training._saved_rng import as_text, set_from_text
 
 
 class Snapshot(NamedTuple):
     """All that a run needs to go on from where it is: what is saved and resumed."""
 
     tree: dict[str, Any]
-    """Arrays: ``"state"``, the callbacks' ``"memory"`` by name, and ``"rng"``, the host's random
-    streams at the start of the epoch, which its batches are drawn from again."""
+    """Arrays: ``"state"``, and the callbacks' ``"memory"`` by name."""
     extra: dict[str, Any]
     """What JSON holds: ``"epoch"``, ``"step"``, ``"total_steps"``, the epoch's numbers so far and
-    those of all epochs before."""
+    those of all epochs before, and ``"rng"``, the host's random streams at the start of the epoch,
+    which its batches are drawn from again."""
 
 
 class Record(NamedTuple):
@@ -48,9 +49,9 @@ def new_record(generator: Generator | None, memory: dict[str, Any]) -> Record:
     return Record(generator, memory, {}, [], [], [], [], [])
 
 
-def tree_of(record: Record, state: Any, rng: Any) -> dict[str, Any]:
+def tree_of(record: Record, state: Any) -> dict[str, Any]:
     """Return the arrays of a run."""
-    return {"state": state, "memory": jax.tree.map(_as_array, record.memory), "rng": rng}
+    return {"state": state, "memory": jax.tree.map(_as_array, record.memory)}
 
 
 def start_epoch(record: Record, step: int) -> None:
@@ -99,19 +100,19 @@ def snapshot(run: Any) -> Snapshot:
         epoch, step, epochs = epoch + 1, 0, [*epochs, run.metrics]
     is_inside = step > 0
     rng = record.at_start["rng"] if is_inside else get_rng_state(record.generator)
-    tree = tree_of(record, run.state, rng)
     extra = {
         "epoch": epoch,
         "step": step,
         "total_steps": run.total_steps,
         "stopped": run.stopped,
+        "rng": as_text(rng),
         "seconds": time.perf_counter() - record.at_start["clock"] if is_inside else 0.0,
         "rows": list(record.rows) if is_inside else [],
         "steps": _columns(_of_epoch(record)) if is_inside else {},
         "epochs": [{name: float(value) for name, value in each.items()} for each in epochs],
         "measured": list(record.measured),
     }
-    return Snapshot(tree, extra)
+    return Snapshot(tree_of(record, run.state), extra)
 
 
 def put_together(run: Any, found: Snapshot) -> Any:
@@ -123,8 +124,8 @@ def put_together(run: Any, found: Snapshot) -> Any:
     record, tree, extra = run.record, found.tree, found.extra
     check_same_memories(record.memory, tree.get("memory", record.memory))
     record.memory.update(jax.tree.map(_like, record.memory, tree.get("memory", record.memory)))
-    if "rng" in tree:
-        set_rng_state(tree["rng"], record.generator)
+    if "rng" in extra:
+        set_from_text(extra["rng"], record.generator)
     record.at_start.update(
         rng=get_rng_state(record.generator), clock=time.perf_counter() - extra.get("seconds", 0.0)
     )

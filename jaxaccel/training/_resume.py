@@ -8,7 +8,6 @@ from typing import Any
 from jaxaccel.training._callback import Run
 from jaxaccel.training._record import Snapshot, put_together, tree_of
 from jaxaccel.training._restore import restore, saved_steps
-from jaxaccel.training._rng_state import get_rng_state
 
 
 def resumed(run: Run, resume: Any) -> Run:
@@ -17,8 +16,7 @@ def resumed(run: Run, resume: Any) -> Run:
         return put_together(run, resume)
     if not saved_steps(resume):
         return run
-    like = tree_of(run.record, run.state, get_rng_state(run.record.generator))
-    saved = restore(resume, like)
+    saved = restore(resume, tree_of(run.record, run.state))
     if "epoch" not in saved.extra:
         raise ValueError(
             f"step {saved.step} in {os.fspath(resume)} is a save without a place in the data; fit "
