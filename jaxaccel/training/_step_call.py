@@ -26,12 +26,12 @@ _GIVEN_ELSEWHERE = {
 
 
 def called_with_a_batch(
-    step: Callable[..., Any], lowered: Callable[..., Any]
+    step: Callable[..., Any], lowered: Callable[..., Any], max_grad_norm: Any = None
 ) -> Callable[..., Any]:
     """Return a step that refuses a call without a batch, or with several arguments in its place.
 
     Its ``lowered`` is not called ``lower``: ``jax.jit(step)`` takes over what a function has, and
-    its own would be lost.
+    its own would be lost. ``max_grad_norm`` is for :func:`checklist`.
     """
 
     @functools.wraps(step)
@@ -41,6 +41,7 @@ def called_with_a_batch(
         return step(*given, **extra)
 
     call.lowered = lowered  # pyright: ignore[reportAttributeAccessIssue]
+    call.max_grad_norm = max_grad_norm  # pyright: ignore[reportAttributeAccessIssue]
     return call
 
 

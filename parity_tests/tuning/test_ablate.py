@@ -113,10 +113,10 @@ def test_what_it_shows(monkeypatch, capsys):
 
 def test_an_interrupted_search_goes_on(tmp_path):
     path = tmp_path / "runs" / "ablation.jsonl"
-    calls = []
+    calls, stops = [], [7]
 
-    def interrupted(*, seed, stop_at=None, **options):
-        if len(calls) == stop_at:
+    def interrupted(*, seed, **options):
+        if len(calls) in stops:
             raise KeyboardInterrupt
         calls.append((seed, *options))
         return recipe(seed=seed, **options)
@@ -125,10 +125,9 @@ def test_an_interrupted_search_goes_on(tmp_path):
         return [(each.metrics, each.difference, each.margin) for each in found.effects]
 
     whole = ablate(recipe, TECHNIQUES, seeds=(0, 1))
-    first = functools.partial(interrupted, stop_at=7)
     with pytest.raises(KeyboardInterrupt):
-        ablate(first, TECHNIQUES, seeds=(0, 1), record=path)
-    assert len(calls) == 7
+        ablate(interrupted, TECHNIQUES, seeds=(0, 1), record=path)
+    assert len(calls) == stops.pop()
     with path.open("a") as file:
         file.write('{"run": "cut o')  # a process that was killed while it wrote
     found = ablate(interrupted, TECHNIQUES, seeds=(0, 1), record=path)
