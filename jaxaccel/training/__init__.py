@@ -5,6 +5,7 @@ from jaxaccel._packed import Packed
 from jaxaccel._types import Gradients
 from jaxaccel.training._accumulate import accumulate
 from jaxaccel.training._callback import Callback, Reply, Run
+from jaxaccel.training._checklist import Checklist, Point, checklist
 from jaxaccel.training._deterministic import set_deterministic
 from jaxaccel.training._early_stopping import early_stopping
 from jaxaccel.training._evaluate import evaluate
@@ -19,6 +20,7 @@ from jaxaccel.training._nan_policies import roll_back_on_nan, terminate_on_nan
 from jaxaccel.training._packed import packed, packed_as, unpacked
 from jaxaccel.training._preemption import preemption
 from jaxaccel.training._progressive_batch_size import BatchSizes, progressive_batch_size
+from jaxaccel.training._recommended import Recommended, recommended
 from jaxaccel.training._record import Snapshot
 from jaxaccel.training._restore import Saved, restore, saved_steps
 from jaxaccel.training._rng_state import get_rng_state, set_rng_state
@@ -71,6 +73,11 @@ __all__ = [
     "Saved",
     "saved_steps",
     "update_bn",
+    "recommended",
+    "Recommended",
+    "checklist",
+    "Checklist",
+    "Point",
     "progressive_batch_size",
     "BatchSizes",
     "set_seed",

@@ -265,6 +265,8 @@ OWN = {
     "training.restore": {"folder": lambda: saved_run(), "like": MATRIX},
     "training.saved_steps": {"folder": "no/such/folder"},
     "training.update_bn": {"loader": [MATRIX], "model": linear},
+    "training.recommended": {"total_steps": 9},
+    "training.checklist": {"step": step_function, "state": MATRIX},
     "training.progressive_batch_size": {"initial": 4, "maximum": 8},
     "training.set_deterministic": {},
     "training.set_rng_state": {"new_state": lambda: ja.training.get_rng_state()},

@@ -151,6 +151,8 @@ ANYTHING = {
     },
     "training.fit.state": OF_THE_USER,
     "tuning.lr_find.state": OF_THE_USER,
+    "training.checklist.state": OF_THE_USER,
+    "training.checklist.batch": OF_THE_USER,
     "data.pad_to_bucket.batch": "a tree of the user's, of which the body asks one size",
     "memory.checkpoint_sequential.input": "whatever the first function takes",
     "memory.report.state": OF_THE_USER,
