@@ -11,7 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from jaxaccel._check_trees import check_arrays, check_gradients
-from jaxaccel._checked import checked_but
+from jaxaccel._checked import checked
 from jaxaccel._checks import check_positive_integer
 from jaxaccel._functions import check_takes, number_of
 from jaxaccel._math import compute_dtype
@@ -46,7 +46,7 @@ class Conditioning(NamedTuple):
         return float(np.interp(share, middles, self.eigenvalues))
 
 
-@checked_but("loss_fn")
+@checked
 def condition_number(
     loss_fn: Callable[[Params], Any],
     params: Params,

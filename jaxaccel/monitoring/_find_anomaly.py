@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Literal
 
-from jaxaccel._checked import checked_but
+from jaxaccel._checked import checked
 from jaxaccel._named_gradients import gradient_name, naming_gradients
 from jaxaccel._tree import path_name
 from jaxaccel.monitoring._anomaly import Anomaly, operation
@@ -22,7 +22,7 @@ from jaxaccel.monitoring._scope import INF, NAN, Flow, Scope
 from jaxaccel.training import TrainState
 
 
-@checked_but("fn")
+@checked
 def find_anomaly(
     fn: Callable[..., Any], *args: Any, skipped: bool = False, **kwargs: Any
 ) -> Anomaly | None:
