@@ -144,13 +144,20 @@ def steps_per_epoch(images: ja.data.ImageSet, options: Options) -> int:
 
 
 def batches(images: ja.data.ImageSet, epoch: int, options: Options, mesh: Mesh) -> Iterator[Any]:
-    """Yield an epoch's batches, each filled up to the same size, and which rows are real."""
-    rows = ja.data.distributed_sampler(images.train_labels, epoch=epoch)  # this process's own
-    size = options.batch_size // jax.process_count()
+    """Yield an epoch's batches, each filled up to the same size, and which rows are real.
+
+    Process r of n has every n-th row of a batch from the r-th on, as with ``DistributedSampler``;
+    where processes or devices do not divide the batch, some fill up one row more than others.
+    """
+    order = ja.data.distributed_sampler(images.train_labels, 1, 0, epoch=epoch)  # of all processes
+    process, processes = jax.process_index(), jax.process_count()
+    devices = mesh.size // processes
+    size = -(-options.batch_size // (processes * devices)) * devices
 
     def own() -> Iterator[Any]:
-        pairs = ja.data.batches(images.train_images, images.train_labels, size, order=rows)
-        for pair in pairs:
+        for begin in range(0, len(order), options.batch_size):
+            rows = order[begin : begin + options.batch_size][process::processes]
+            pair = images.train_images[rows], images.train_labels[rows]
             filled = ja.data.pad_to_bucket(pair, [size])
             yield ja.parallel.shard_batch(filled, mesh, whole=False)
 
