@@ -316,11 +316,16 @@ def bytes_on_host(compiled):
 
 def figures(compiled, every=math.inf):
     """Return a program's figures; the costliest branch counts in one run of so many."""
-    found, steps = ja.aot.report(compiled)._asdict(), benchmarks("_steps")
+    found = ja.aot.report(compiled)._asdict()
+    kept = {name: found[name] for name in ("temporary_bytes", "flops", "fusions")}
+    return {"bytes_accessed": round(mean_bytes(compiled, every))} | kept
+
+
+def mean_bytes(compiled, every):
+    """Return the mean bytes of a run, of which one in ``every`` takes the costliest branch."""
+    steps = benchmarks("_steps")
     usual = steps.bytes_moved(compiled)
-    mean = usual + (steps.bytes_accessed(compiled) - usual) / every
-    kept = ("temporary_bytes", "flops", "fusions")
-    return {"bytes_accessed": round(mean)} | {name: found[name] for name in kept}
+    return usual + (steps.bytes_accessed(compiled) - usual) / every
 
 
 def benchmarks(name):

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxaccel as ja
-from parity_tests.harness.figures import SOONER, benchmarks, mean_bytes
+from parity_tests.harness.figures import SOONER, mean_bytes
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="libtpu is for Linux alone"
@@ -43,7 +43,7 @@ def figures(tx, shapes, pack=list, loss_fn=None):
             params, state, params if loss_fn is None else rows
         )
         compiled = traced.lower().compile(None if loss_fn is None else SOONER)
-    moved = mean_bytes(compiled, benchmarks("_steps"), MICRO_BATCHES)
+    moved = mean_bytes(compiled, MICRO_BATCHES)
     count = sum(map(math.prod, shapes))
     return moved / count, ja.aot.report(compiled).temporary_bytes / count
 

@@ -249,6 +249,7 @@ MESHES = {
     ids=["shard_map", "jit"],
 )
 @pytest.mark.parametrize("kind", MESHES)
+@pytest.mark.usefixtures("compiled_anew")
 def test_other_meshes(kind, order, mode):
     shape, names, types, axis = MESHES[kind]
     mesh = jax.make_mesh(shape, names, axis_types=(types,) * len(names))
