@@ -175,8 +175,7 @@ def no_draws(monkeypatch):
 def compiled_anew(monkeypatch):
     """Take no program from the disk.
 
-    JAX 0.10.2 loads a CPU's program that reduces over two of a mesh's three axes so that running
-    it crashes the process.
+    JAX 0.10.2 loads some of a CPU's programs over two of a mesh's three axes so that they crash.
     """
     from jax._src import compilation_cache
 
