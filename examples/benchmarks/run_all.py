@@ -55,6 +55,7 @@ OTHERS = {
     "run_failures": "run_failures.py",
     "saving": "saving.py",
     "step_time": "step_time.py",
+    "fit_overhead": "fit_overhead.py",
     "sparse_adam": "sparse_adam.py",
     "schedule_drift": "schedule_drift.py",
     "low_precision_state": "low_precision_state.py",

@@ -43,11 +43,16 @@ def _opened() -> Iterator[Callback]:
     """Show it by process 0 alone."""
     if jax.process_index() > 0:
         yield Callback("progress")
-    elif sys.stdout.isatty() or "ipykernel" in sys.modules:
+    elif _has_terminal():
         with _bar() as show:
             yield _callback(show, REDRAWN)
     else:
         yield _callback(_print_line, LINE)
+
+
+def _has_terminal() -> bool:
+    """Return whether what is printed can be drawn over: in a terminal, or a notebook."""
+    return sys.stdout.isatty() or "ipykernel" in sys.modules
 
 
 def _callback(show: Show, every: float) -> Callback:

@@ -294,6 +294,45 @@ def by_ddp(rank, store):
     }
 
 
+def paused(ja, rank, mesh):
+    """Return where a run pauses when one process is told to end, and what both draw again then."""
+    import os
+    import signal
+    import time
+
+    import numpy as np
+
+    np.random.seed(rank)  # noqa: NPY002 the global stream, another one in each process
+    params, (batch, *_) = problem()
+    whole = ja.parallel.shard_batch(own(batch, rank), mesh)
+    draws, snapshots = [], []
+
+    def batches(epoch):
+        draws.append(np.random.rand())  # noqa: NPY002
+        for number in range(400):
+            if rank == 1 and number == 2 and not snapshots:
+                os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0 if snapshots else 0.02)
+            yield whole
+
+    tx = ja.optimizers.sgd(lr=LR)
+    step = ja.training.train_step(composed(ja, "jit", ("dp",), mesh), tx)
+    keep = ja.training.Callback("keep", on_end=lambda run, _: snapshots.append(run.snapshot()))
+    guests = [keep, ja.training.preemption(exit_status=None), ja.training.heartbeat()]
+    for resume in (None, 0):
+        _, history = ja.training.fit(
+            step,
+            ja.training.train_state(params, tx, mesh=mesh),
+            batches,
+            callbacks=guests,
+            progress=False,
+            resume=None if resume is None else snapshots[resume],
+        )
+        if resume is None:
+            found = {"reason": history.paused, "step": snapshots[0].extra["step"]}
+    return found | {"draws": draws, "steps": len(history.steps["loss"])}
+
+
 def main(path):
     import jax
 
@@ -315,6 +354,7 @@ def main(path):
         "joined": joined(ja, rank),
         "order": ja.data.distributed_sampler(range(11), seed=3, epoch=2).tolist(),
         "ddp": by_ddp(rank, f"{path}.store"),
+        "paused": paused(ja, rank, meshes["data"]),
     }
     with open(f"{path}.{rank}.json", "w", encoding="utf-8") as file:
         json.dump(found, file)

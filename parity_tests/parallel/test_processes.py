@@ -100,6 +100,7 @@ def test_own_rows_of_each_process_are_one_batch(tmp_path):
         assert of_process["compressed"] == compressed
         _check_texts(rank, of_process["refused"]["texts"])
         _check_batches(of_process["refused"])
+    _check_paused(*(of_process["paused"] for of_process in found))
 
 
 def _check_run(run, ours, ddp):
@@ -108,6 +109,14 @@ def _check_run(run, ours, ddp):
         np.testing.assert_allclose(
             value, ddp[name], rtol=tol.DEVICES_FLOAT64_OF_MAX, err_msg=f"{run} {name}"
         )
+
+
+def _check_paused(first, second):
+    """Both end with the same step, and draw again what each had drawn from its own stream."""
+    assert first["reason"] == second["reason"] == "SIGTERM"
+    assert 2 < first["step"] == second["step"] < 400
+    assert first["steps"] == second["steps"] == 400
+    assert first["draws"][0] == first["draws"][1] != second["draws"][0] == second["draws"][1]
 
 
 def _check_texts(rank, texts):
