@@ -46,7 +46,7 @@ nitpick_ignore_regex = [
     ),
     (
         "py:class",
-        r"Lowered|PartitionSpec|Memory",
+        r"Lowered|PartitionSpec|Memory|Hook|Record|AbstractContextManager",
     ),
     ("py:class", r"AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase"),
 ]

@@ -23,7 +23,7 @@ class Run(NamedTuple):
     """Steps finished in the whole run, those of earlier processes among them."""
     metrics: Mapping[str, Any]
     """In ``on_step`` the step's, on the device: to read them waits for the step. In ``on_epoch``
-    and ``on_end`` the epoch's numbers. Both with what callbacks before this one have added."""
+    the epoch's numbers, in ``on_end`` what came last. With what earlier callbacks have added."""
     epochs: int
     """How many epochs the run is to have."""
     steps_per_epoch: int | None

@@ -37,8 +37,8 @@ class History(NamedTuple):
     """The step's metrics: one float64 array each, an entry per step; of a resumed run, from the
     start of the epoch that was resumed."""
     epochs: list[dict[str, float]]
-    """One dict per epoch: the mean of each metric over the epoch's rows, ``"seconds"``, and what
-    callbacks and ``evaluate`` have measured after it."""
+    """One dict per epoch that came to its end: the mean of each metric over the epoch's rows,
+    ``"seconds"``, and what callbacks and ``evaluate`` have measured after it."""
     measured: Sequence[dict[str, float]] = ()
     """What callbacks have measured between the steps, one dict for each such step with its number,
     ``"total_steps"``."""
@@ -80,7 +80,8 @@ def fit(
         callbacks: What else is done after steps and epochs (:class:`Callback`), in this order.
         evaluate: Called with the state after each epoch (:func:`evaluate`); its numbers join the
             epoch's, before any callback is called.
-        progress: Show a progress bar (needs ``rich``).
+        progress: Show how far the run is, its rate and the time left: as a bar in a terminal or a
+            notebook (needs ``rich``), elsewhere as a line every half minute.
         batch_axes: The axis of each leaf of a batch that holds its rows, which are counted;
             ``None`` for a leaf without: one for all or a prefix of the batch's tree, as
             ``jax.vmap``'s ``in_axes``. Batches without rows count the same.
@@ -99,7 +100,7 @@ def fit(
             ``resume`` was made with other callbacks or other batches.
         TypeError: ``step``, ``batches`` or ``evaluate`` is not a function of that form, or a
             callback is not one.
-        ModuleNotFoundError: ``progress`` without ``rich``.
+        ModuleNotFoundError: ``progress`` in a terminal without ``rich``; ``resume`` without orbax.
 
     PyTorch:
         The loop that every PyTorch script writes by hand.

@@ -75,7 +75,9 @@ def preemption(exit_status: int | None = 75) -> Callback:
                 reason = signal.Signals(caught[0]).name if caught else "SIGTERM"
                 return Reply(pause=reason)
 
-            yield Callback("preemption", on_step=on_step)
+            # Of several processes JAX knows by steps which is the last.
+            is_alone = jax.process_count() == 1
+            yield Callback("preemption", on_step=on_step, on_epoch=on_step if is_alone else None)
         at_prompt = reason == "SIGINT" and hasattr(sys, "ps1")
         if reason and exit_status is not None and not at_prompt:
             raise SystemExit(exit_status)

@@ -337,6 +337,12 @@ def test_a_signal_finishes_the_step_saves_and_leaves_with_its_status(tmp_path, m
     assert all(jax.tree.leaves(jax.tree.map(np.array_equal, state, whole)))
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
+    run = functools.partial(T.fit, STEP, callbacks=[T.preemption(None)], progress=False)
+    _, history = run(
+        state_of(SGD), lambda epoch: BATCHES[:2], evaluate=lambda _: signal.raise_signal(15) or {}
+    )
+    assert history.paused == "SIGTERM"  # also after the last step
+
     def twice(epoch):
         yield BATCHES[0]
         signal.raise_signal(signal.SIGINT)
