@@ -110,7 +110,7 @@ def compiled() -> tuple[Any, Callable[[], Any], Any]:
 
     def loss_fn(params: Any, model_state: Any, batch: Any) -> Any:
         x, labels = batch
-        logits, model_state = apply(params, model_state, x)
+        logits, model_state = apply(params, model_state, x, training=True)
         return ja.functional.cross_entropy(logits, labels), (model_state, {})
 
     tx = ja.optimizers.adamw(lr=1e-3)
