@@ -31,7 +31,7 @@ T = ja.training
 class Args(timing.Options):
     """What to run."""
 
-    steps: int = 500
+    steps: int = 200
     """Steps a run."""
 
 
