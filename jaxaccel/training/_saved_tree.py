@@ -117,13 +117,13 @@ def check_same(saved: list[Leaf], wanted: list[Leaf], what: str, remedy: str) ->
 
 
 def as_stored(leaf: Leaf, value: Any) -> Any:
-    """Return the array whose numbers go to the disk: one that no one else will change."""
+    """Return the array whose numbers go to the disk; orbax copies NumPy's before it returns."""
     if is_key(value):
         value = jax.random.key_data(value)
     if not isinstance(value, jax.Array):
-        value = np.array(value, np.dtype(value.dtype).newbyteorder("="))
+        value = np.asarray(value, np.dtype(value.dtype).newbyteorder("="))
     elif jax.process_count() > 1 and not is_global(value):
-        value = np.array(value)
+        value = np.asarray(value)
     if leaf.dtype not in _AS_BYTES:
         return value
     if "int" in leaf.dtype:
