@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -223,6 +225,27 @@ def test_folders_that_are_none(run, tmp_path, monkeypatch):
                 call()
 
 
+def test_a_save_that_fails_leaves_the_older_ones(run, monkeypatch):
+    """No space, say: the error comes with ``wait()``, or with the next save, which goes on."""
+    folder, _ = run
+
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            save(folder, TREE, step=3)
+        assert "The save of step 3" in caught.value.__notes__[0]
+        save(folder, TREE, step=3, wait=False)
+        assert saved_steps(folder) == (1, 2)
+    with pytest.raises(OSError, match="No space left"):
+        save(folder, TREE, step=4)
+    save(folder, TREE, step=4)
+    assert saved_steps(folder) == (1, 2, 4)
+    assert sorted(os.listdir(folder))[1:] == [f"step_{n:08d}" for n in (1, 2, 4)]
+
+
 def test_another_run_does_not_fit_into_the_folder(run):
     """Nor the same step again, nor an older one: nothing is overwritten."""
     folder, _ = run
@@ -239,9 +262,6 @@ def test_another_run_does_not_fit_into_the_folder(run):
 
 def test_one_process_saves_to_a_folder(run):
     """A second one is told so; the lock of one that was killed is gone with it."""
-    import subprocess
-    import sys
-
     folder, _ = run
     hold = (
         "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX);"
