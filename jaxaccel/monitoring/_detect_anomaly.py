@@ -11,7 +11,6 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked_but
 from jaxaccel._donated import is_donated
-from jaxaccel._filled import copied
 from jaxaccel._functions import check_function
 from jaxaccel.monitoring._anomaly import Anomaly
 from jaxaccel.monitoring._find_anomaly import (
@@ -83,8 +82,7 @@ def detect_anomaly(fn: F, *, skipped: bool = False) -> F:
         check_not_traced("detect_anomaly", jax.tree.leaves((args, kwargs)))
         known = overwrites if overwrites is not None and len(overwrites) == len(args) else None
         kept = [
-            jax.tree.map(copied, arg) if known is None or known[index] else arg
-            for index, arg in enumerate(args)
+            _copied(arg) if known is None or known[index] else arg for index, arg in enumerate(args)
         ]
         results = fn(*args, **kwargs)
         overwrites = [any(map(is_donated, jax.tree.leaves(arg))) for arg in args]
@@ -114,14 +112,28 @@ def _bad_results(results: Any, args: Any, skipped: bool) -> list[str] | None:
 def _look(tree: Any) -> list[int]:
     """Return for each leaf of a tree what it holds that is not finite."""
     leaves = jax.tree.leaves(tree)
-    places = [
-        i for i, leaf in enumerate(leaves) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
-    ]
+    dtypes = (getattr(leaf, "dtype", None) or jnp.result_type(leaf) for leaf in leaves)
+    places = [i for i, dtype in enumerate(dtypes) if jnp.issubdtype(dtype, jnp.inexact)]
     found = [0] * len(leaves)
     asked = on_host(_kinds([leaves[index] for index in places])) if places else ()
     for index, kind in zip(places, asked, strict=True):
         found[index] = int(kind)
     return found
+
+
+def _copied(tree: Any) -> Any:
+    """Return a tree with copies of its arrays, which one program makes."""
+    leaves, treedef = jax.tree.flatten(tree)
+    places = [index for index, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
+    for index, copy in zip(places, _copies([leaves[i] for i in places]), strict=True):
+        leaves[index] = copy
+    return treedef.unflatten(leaves)
+
+
+@jax.jit
+def _copies(arrays: list[jax.Array]) -> list[jax.Array]:
+    """Return copies of arrays, in their places."""
+    return [jnp.copy(array) for array in arrays]
 
 
 @jax.jit
