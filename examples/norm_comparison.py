@@ -2,6 +2,7 @@
 
     python examples/norm_comparison.py                # real digits, embedded: no download
     python examples/norm_comparison.py --data fashion_mnist --download --epochs 5
+    python examples/norm_comparison.py --resume       # go on where a call was interrupted
     python -m jaxaccel aot examples/norm_comparison.py --topology tpu:v5e:2x2
 
 What does a normalization do for a convolutional net, and what for an LSTM? Both learn digits
@@ -95,6 +96,8 @@ class Options:
     """The folder for the plot."""
     cache: bool = True
     """Keep compiled programs on disk for the next run (``jaxaccel.aot.compilation_cache``)."""
+    resume: bool = False
+    """Take what an earlier call with the same options had finished when it was interrupted."""
     smoke: bool = False
     """Only see that everything runs: two seeds, one short epoch of small nets."""
 
@@ -127,8 +130,13 @@ def main(options: Options) -> None:
     for net in NETS:
         runs[net] = {}
         for norm, title in TITLES.items():
-            console.print(f"Training [bold]{NETS[net]}[/bold], normalization: {title}")
-            runs[net][norm] = train(partial(build, net, norm, options), images, options)
+            if (done := finished(net, norm, options)) is not None:
+                console.print(f"[bold]{NETS[net]}[/bold], {title}, was finished before")
+            else:
+                console.print(f"Training [bold]{NETS[net]}[/bold], normalization: {title}")
+                done = train(partial(build, net, norm, options), images, options)
+                keep(net, norm, done, options)
+            runs[net][norm] = done
     console.print(results_table(runs))
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / f"norm_comparison_{images.name}.png"
@@ -241,6 +249,35 @@ def make_step(apply: Callable[..., Any], tx: Any, images: ja.data.ImageSet) -> C
         return ja.functional.cross_entropy(logits, labels), (statistics, {})
 
     return ja.training.train_step(ja.training.gradients(loss_fn), tx)
+
+
+def file_of(net: str, norm: str, options: Options) -> Path:
+    """Return where a finished run is kept."""
+    return options.output / f"norm_comparison_{options.data}_{net}_{norm}.npz"
+
+
+def keep(net: str, norm: str, run: Run, options: Options) -> None:
+    """Keep a finished run, for a call that goes on; the file is there whole or not at all."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = file_of(net, norm, options)
+    half = path.with_suffix(".half.npz")
+    np.savez(half, options=said(options), **run._asdict())
+    half.replace(path)
+
+
+def finished(net: str, norm: str, options: Options) -> Run | None:
+    """Return a run that an earlier call of the same options has finished, if asked for."""
+    path = file_of(net, norm, options)
+    if not options.resume or not path.exists():
+        return None
+    with np.load(path) as kept:
+        is_same = str(kept["options"]) == said(options)
+        return Run(*(kept[name] for name in Run._fields)) if is_same else None
+
+
+def said(options: Options) -> str:
+    """Return what a run depends on, in words."""
+    return repr(dataclasses.replace(options, resume=False, cache=True, output=Path()))
 
 
 def step_and_shapes(mesh: Mesh) -> tuple[Any, ...]:
