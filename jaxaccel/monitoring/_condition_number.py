@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from jaxaccel._check_trees import check_arrays, check_gradients
+from jaxaccel._call_repr import in_brief
+from jaxaccel._check_trees import check_arrays
 from jaxaccel._checked import checked
 from jaxaccel._checks import check_positive_integer
 from jaxaccel._functions import check_takes, number_of
 from jaxaccel._math import compute_dtype
+from jaxaccel._tree import path_name
 from jaxaccel._types import Key, Params
 from jaxaccel.monitoring._lanczos import lanczos, ritz
 
@@ -154,7 +156,17 @@ def condition_number(
 
 def _roots(preconditioner: Params, params: Params) -> jax.Array:
     """Return the square roots of a preconditioner, as one vector."""
-    check_gradients("condition_number", preconditioner, params)
+    shapes = [
+        [(path_name(path), jnp.shape(leaf)) for path, leaf in jax.tree.leaves_with_path(tree)]
+        for tree in (preconditioner, params)
+    ]
+    dtypes = map(jnp.result_type, jax.tree.leaves(preconditioner))
+    if shapes[0] != shapes[1] or not all(jnp.issubdtype(dtype, jnp.floating) for dtype in dtypes):
+        raise TypeError(
+            "preconditioner must be a tree of real floating-point arrays like the parameters, got "
+            f"{in_brief(preconditioner)}; make it of them: jax.tree.map(lambda h: 1 / (abs(h) + "
+            "damping), optimizers.hessian_diagonal(loss_fn, params))"
+        )
     flat = ravel_pytree(preconditioner)[0]
     if not bool(jnp.all(flat > 0)):
         raise ValueError(

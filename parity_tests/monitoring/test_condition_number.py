@@ -120,3 +120,5 @@ def test_what_cannot_be_conditioned_is_refused():
             call()
     with pytest.raises(TypeError, match="real floating-point"):
         number(lambda w: jnp.sum(w * 1.0), jnp.arange(2))
+    with pytest.raises(TypeError, match="like the parameters"):
+        number(loss, params, preconditioner={"in": zeros["in"]})
