@@ -9,16 +9,16 @@ made, in the loop's body too. Whatever this does not know is a use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 from jax.extend.core import Jaxpr, Literal, Var
-from jax.extend.core.primitives import remat_p
 
-from jaxaccel._equations import by_platform, evaluated, in_scope, number_of
+from jaxaccel._equations import evaluated, in_scope, number_of
+from jaxaccel.parallel._inner_programs import STRUCTURES
 from jaxaccel.parallel._passing import Want, needed_for, of_share, scattered_at
-from jaxaccel.parallel._shares import Collectives, Share, Split
+from jaxaccel.parallel._shares import Collectives, Share
 
 
 class Reader(NamedTuple):
@@ -38,18 +38,20 @@ class Reader(NamedTuple):
         wanted: Sequence[Want | None],
         losses: Sequence[bool],
         back: Back | None = None,
+        gathered: dict[Any, Any] | None = None,
     ) -> list[Any]:
         """Return the results of a program whose values are arrays or shares.
 
         ``wanted`` says which results are gradients to be scattered, and how; ``losses`` which of
         them end the way there: what they do not need is the way back. All is, with ``back``.
+        ``gathered`` is what the program around this one, a part of which it becomes, has gathered.
         """
         scattered = scattered_at(jaxpr, wanted) if self.early else {}
         pairs = zip(jaxpr.outvars, losses, strict=True)
         ends = {v for v, is_end in pairs if is_end and isinstance(v, Var)}
         there, loss = needed_for(jaxpr, ends), None
         known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *values], strict=True))
-        env = _Values(self.collectives, known, {}, back)
+        env = _Values(self.collectives, known, {} if gathered is None else gathered, back)
         for equation in jaxpr.eqns:
             of_ends = [v in there for v in equation.outvars]
             if back is None and self.again and there:
@@ -75,7 +77,7 @@ class Reader(NamedTuple):
         has_share = any(isinstance(value, Share) for value in values)
         is_wanted = any(want is not None for want in wants)
         if has_share or is_wanted:
-            structure = _STRUCTURES.get(equation.primitive.name)
+            structure = STRUCTURES.get(equation.primitive)
             if structure is not None:
                 with in_scope(equation):
                     return structure(self, env, equation, wants, of_ends)
@@ -112,6 +114,7 @@ class _Values(NamedTuple):
     collectives: Collectives
     known: dict[Any, Any]
     gathered: dict[Any, Any]
+    """Of a share's array and a way, with the array, whose name it keeps: gathered once on each."""
     back: Back | None = None
     """For what is gathered on the way back anew."""
 
@@ -126,12 +129,12 @@ class _Values(NamedTuple):
         value = self.value(atom)
         if not isinstance(value, Share):
             return value
-        place = atom, self.back is not None
+        array, place = value.array, (id(value.array), self.back is not None)
         if place not in self.gathered:
             if self.back is not None:
-                value = value._replace(array=_after(value.array, self.back.loss))
-            self.gathered[place] = self.collectives.gather(value)
-        return self.gathered[place]
+                value = value._replace(array=_after(array, self.back.loss))
+            self.gathered[place] = self.collectives.gather(value), array
+        return self.gathered[place][0]
 
     def arrays(self, atoms: Sequence[Any]) -> list[Any]:
         """Return whole arrays."""
@@ -141,128 +144,3 @@ class _Values(NamedTuple):
 def _after(array: Any, loss: Any) -> Any:
     """Return an array that is there once the loss is: the compiler would keep the first one."""
     return jax.lax.optimization_barrier([array] if loss is None else [array, loss])[0]
-
-
-# -------------------------------------------------------------------------------- inner programs
-
-
-def _jit(reader: Reader, env: _Values, equation: Any, wants: Any, of_ends: Any) -> list[Any]:
-    """Run a compiled function as a part of this program, which it becomes anyway."""
-    closed, values = equation.params["jaxpr"], list(map(env.value, equation.invars))
-    return reader.run(closed.jaxpr, closed.consts, values, wants, of_ends, env.back)
-
-
-def _scan(reader: Reader, env: _Values, equation: Any, wants: Any, of_ends: Any) -> list[Any]:
-    """Run a scan whose body gathers its own slice, and scatters the gradient of it."""
-    params, closed = equation.params, equation.params["jaxpr"]
-    start, count = params["num_consts"], params["num_carry"]
-    atoms = equation.invars
-    consts = [_kept(reader, env, atom) for atom in atoms[:start]]
-    carry = env.arrays(atoms[start : start + count])
-    # Along the axis that it walks a scan needs all.
-    xs = [
-        env.array(atom) if _is_split_first(env.value(atom)) else _kept(reader, env, atom)
-        for atom in atoms[start + count :]
-    ]
-    inside = [want.of_slice() if want is not None else None for want in wants[count:]]
-    stacked: list[Split | None] = []
-
-    def body(carry: list[Any], slices: list[Any]) -> Any:
-        own = [
-            Share(part, x.split[1:]) if isinstance(x, Share) else part
-            for part, x in zip(slices, xs, strict=True)
-        ]
-        given = [*consts, *carry, *own]
-        wanted = [*[None] * count, *inside]
-        results = reader.run(closed.jaxpr, closed.consts, given, wanted, of_ends)
-        arrays, stacked[:] = _taken_apart(results[count:])
-        return reader.whole(results[:count]), arrays
-
-    carry, ys = jax.lax.scan(
-        body,
-        carry,
-        [x.array if isinstance(x, Share) else x for x in xs],
-        length=params["length"],
-        reverse=params["reverse"],
-        unroll=params["unroll"],
-    )
-    # What a loop sums up, and what is split along the axis that it walks, is scattered behind it.
-    rest = [want if i is None else None for want, i in zip(wants[count:], inside, strict=True)]
-    sums = reader.scattered([*carry, *ys], [*wants[:count], *rest])
-    of_stacks = [None if split is None else ((), *split) for split in stacked]
-    return _put_together(sums, [*[None] * count, *of_stacks])
-
-
-def _cond(reader: Reader, env: _Values, equation: Any, wants: Any, of_ends: Any) -> list[Any]:
-    """Run a choice, each branch of which gathers what it uses, if all devices choose the same."""
-    index, *operands = equation.invars
-    platforms = equation.params.get("branches_platforms")
-    if platforms is None and reader.collectives.differs(env.array(index)):
-        # What only some devices choose would wait for the others for ever.
-        results = evaluated(equation, env.arrays(equation.invars))
-        return reader.scattered(results, wants)
-    arrays, given = _taken_apart([_kept(reader, env, atom) for atom in operands])
-
-    def of(branch: Any) -> Callable[..., list[Any]]:
-        def run(*arrays: Any) -> list[Any]:
-            values = _put_together(arrays, given)
-            found = reader.run(branch.jaxpr, branch.consts, values, wants, of_ends)
-            return reader.whole(found)
-
-        return run
-
-    functions = [of(branch) for branch in equation.params["branches"]]
-    if platforms is None:
-        return jax.lax.switch(env.array(index), functions, *arrays)
-    return by_platform(platforms, functions, arrays)
-
-
-def _remat(reader: Reader, env: _Values, equation: Any, wants: Any, of_ends: Any) -> list[Any]:
-    """Run a function that is computed again on the way back, and gathers again there."""
-    params = equation.params
-    arrays, given = _taken_apart([_kept(reader, env, atom) for atom in equation.invars])
-    made: list[Split | None] = []
-
-    def run(*arrays: Any) -> list[Any]:
-        values = _put_together(arrays, given)
-        found, made[:] = _taken_apart(reader.run(params["jaxpr"], (), values, wants, of_ends))
-        return found
-
-    traced = jax.make_jaxpr(run)(*arrays)
-    inner = traced.jaxpr
-    inner = inner.replace(constvars=(), invars=[*inner.constvars, *inner.invars])
-    # Bound as it was, because jax.checkpoint would forget that it is the way back.
-    results = remat_p.bind(*traced.consts, *arrays, **{**params, "jaxpr": inner})
-    return _put_together(results, made)
-
-
-def _kept(reader: Reader, env: _Values, atom: Any) -> Any:
-    """Return a share for an inner program to gather, or the whole array."""
-    return env.value(atom) if reader.again else env.array(atom)
-
-
-def _is_split_first(value: Any) -> bool:
-    """Return whether a share is split along its first dimension."""
-    return isinstance(value, Share) and bool(value.split[0])
-
-
-def _taken_apart(values: Sequence[Any]) -> tuple[list[Any], list[Split | None]]:
-    """Return arrays, and how those of shares are split."""
-    pairs = [value if isinstance(value, Share) else (value, None) for value in values]
-    return [array for array, _ in pairs], [split for _, split in pairs]
-
-
-def _put_together(arrays: Sequence[Any], splits: Sequence[Split | None]) -> list[Any]:
-    """Return arrays and shares."""
-    return [
-        array if split is None else Share(array, split)
-        for array, split in zip(arrays, splits, strict=True)
-    ]
-
-
-_STRUCTURES: Final[dict[str, Callable[..., list[Any]]]] = {
-    "jit": _jit,
-    "scan": _scan,
-    "cond": _cond,
-    "remat2": _remat,
-}

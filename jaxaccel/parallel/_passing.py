@@ -8,11 +8,12 @@ from typing import Any, Final, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Jaxpr, Var
+from jax.extend.core.primitives import convert_element_type_p, copy_p, neg_p, transpose_p
 
 from jaxaccel._equations import evaluated
 from jaxaccel.parallel._shares import Share, Split
 
-_ON_EACH: Final = {"neg", "copy", "copy_p"}
+_ON_EACH: Final = {neg_p, copy_p}
 """Primitives that do the same to each number."""
 
 
@@ -20,13 +21,13 @@ def of_share(equation: Any, values: Sequence[Any]) -> Share | None:
     """Return the result of an equation that does the same to every share; None: it is a use."""
     if len(values) != 1 or not isinstance(values[0], Share):
         return None
-    name, ((array, split),) = equation.primitive.name, values
-    if name == "transpose":
+    primitive, ((array, split),) = equation.primitive, values
+    if primitive is transpose_p:
         split = tuple(split[place] for place in equation.params["permutation"])
-    elif name == "convert_element_type":
+    elif primitive is convert_element_type_p:
         if np.dtype(equation.params["new_dtype"]).itemsize > array.dtype.itemsize:
             return None  # fewer bytes are gathered as it is
-    elif name not in _ON_EACH:
+    elif primitive not in _ON_EACH:
         return None
     return Share(evaluated(equation, [array])[0], split)
 
@@ -49,17 +50,17 @@ class Want(NamedTuple):
 
 def passed_by(equation: Any, want: Want) -> Want | None:
     """Return what is wanted of an equation's operand for its result; None: no scatter passes it."""
-    name = equation.primitive.name
-    if name == "transpose":
+    primitive = equation.primitive
+    if primitive is transpose_p:
         permutation = equation.params["permutation"]
         places = (permutation.index(d) for d in range(len(permutation)))
         return want._replace(split=tuple(want.split[place] for place in places))
-    if name == "convert_element_type":
+    if primitive is convert_element_type_p:
         old, new = (v.aval.dtype for v in (*equation.invars, *equation.outvars))
         is_floating = jnp.issubdtype(old, jnp.floating) and jnp.issubdtype(new, jnp.floating)
         widens = is_floating and new.itemsize > old.itemsize
         return want._replace(dtype=want.dtype or new) if widens else None
-    return want if name in _ON_EACH else None
+    return want if primitive in _ON_EACH else None
 
 
 def scattered_at(jaxpr: Jaxpr, wanted: Sequence[Want | None]) -> dict[Any, Want]:

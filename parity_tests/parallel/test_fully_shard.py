@@ -359,6 +359,28 @@ def test_a_step_sends_each_parameter_as_often_as_theory_says(strategy):
 
 
 @pytest.mark.skipif(not HAS_LIBTPU, reason="needs the extra aot")
+@pytest.mark.quick
+def test_what_is_kept_is_gathered_once_in_the_program_itself():
+    """Not by a compiler that takes equal gathers for one: in functions compiled by themselves."""
+    first = jax.jit(lambda w, x: jnp.tanh(x @ w.astype(x.dtype)))
+    second = jax.jit(lambda params, x: first(params["b"], first(params["a"], x)))
+
+    def loss_fn(params, model_state, x):
+        in_jits = second(params, x.astype(jnp.bfloat16))
+        in_remat = jax.checkpoint(lambda w, x: first(w, x))(params["c"], in_jits)
+        out, _ = jax.lax.scan(lambda x, _: (first(params["d"], x), None), in_remat, length=3)
+        return jnp.mean(out.astype(jnp.float32) ** 2), (model_state, {})
+
+    params = {name: jax.ShapeDtypeStruct((16, 16), jnp.float32) for name in "abcd"}
+    x = jax.ShapeDtypeStruct((16, 16), jnp.float32)
+    gradients = ja.training.gradients(loss_fn)
+    gradient_fn, *_ = wrapped(gradients, {"strategy": "SHARD_GRAD_OP"})
+    program = jax.make_jaxpr(lambda params, x: gradient_fn(params, (), x).grads)(params, x)
+    gathers = re.findall(r"(\w+)\[16,16\]\S* = all_gather", str(program))
+    # A checkpoint that casts is the exception: for the way back it has the parameter uncast.
+    assert sorted(gathers) == ["bf16"] * 4 + ["f32"]
+
+
 def test_without_a_loop_a_parameter_is_gathered_again_on_the_way_back():
     """The compiler would keep what it has gathered, and hold the whole model (a CPU's does)."""
     devices = ja.aot.topology_devices("tpu:v5e:2x4")
