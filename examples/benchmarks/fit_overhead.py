@@ -6,7 +6,8 @@
 Each contender makes the same steps of a small network and reads their metrics once, at the end:
 the bare loop in one ``jax.device_get``, ``fit`` at the end of its epoch. ``over us`` is what a step
 costs beyond the bare loop's; it should stay below 50. In the first table the step computes nothing
-and returns at once, so that all that is left is the loop; in the second it is a compiled one.
+and returns at once, so that all that is left is the loop; in the second it is a compiled one, whose
+own spread from run to run may be larger than what the loop costs.
 Callbacks that save or evaluate are not here: what they do costs what it costs.
 """
 
