@@ -13,13 +13,13 @@ order of ``DistributedSampler``; the last batch of an epoch is smaller, and fill
 count for nothing. Whatever the number of devices and processes, the numbers are those of one
 device, but for the last bits: compare the lines that it prints.
 
-With ``--save FILE`` the state is kept after each epoch, and a run that is started again goes on
-from there. ``--die-at 60`` shows it: at that step the last process kills itself, the watchdog ends
-the others, the launcher starts all again, and the parameters in the end are, bit for bit, those of
-a run that nothing has happened to:
+The run is saved every 20 steps, and with ``--resume`` it goes on from there. ``--die-at 60`` shows
+it: after that step the last process kills itself, the watchdog ends the others, the launcher starts
+all again, and the parameters in the end are, bit for bit, those of a run that nothing has happened
+to:
 
     python -m jaxaccel launch --nproc 2 --devices-per-process 2 --max-restarts 1 \\
-        examples/ddp.py --save outputs/ddp.npz --die-at 60
+        examples/ddp.py --resume --die-at 60
 
 Expected from the defaults, in half a minute on 2 cores: 3 epochs, 93 % of the test digits right.
 ``--smoke`` only sees that everything runs.
@@ -27,7 +27,9 @@ Expected from the defaults, in half a minute on 2 cores: 3 epochs, 93 % of the t
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 import signal
 import zlib
 from collections.abc import Callable, Iterator
@@ -62,10 +64,14 @@ class Options:
     """How many devices a CPU plays, where one process runs alone."""
     timeout: float = 45.0
     """Seconds without a step after which the watchdog ends the run."""
-    save: Path | None = None
-    """Keep the state in this file, and go on from it."""
+    output: Path = Path("outputs")
+    """The folder for what is saved, which all processes see."""
+    save_every: int = 20
+    """Steps from one save to the next."""
+    resume: bool = False
+    """Go on where an earlier call with the same options was interrupted."""
     die_at: int | None = None
-    """At this step the last process kills itself, unless the run was started again already."""
+    """After this step the last process kills itself, unless it was started again already."""
     ray: int = 0
     """Start so many processes with Ray."""
     smoke: bool = False
@@ -89,24 +95,29 @@ def train(options: Options) -> None:
     """Train, in whatever process this is."""
     images, mesh = load(options), ja.parallel.make_mesh()
     step, state = make_step(options, images, mesh)
-    first, state = restored(options.save, state, mesh)
-    with ja.parallel.watchdog(timeout=options.timeout) as beat:
-        for epoch in range(first, options.epochs):
-            losses, number = [], 0
-            for batch in batches(images, epoch, options, mesh):
-                number = int(epoch * steps_per_epoch(images, options)) + len(losses) + 1
-                die(options, number)
-                state, metrics = step(state, batch)
-                losses.append(metrics["loss"])
-                beat(number)
-            beat(number, next_within=600)  # what follows is compiled first
-            loss, right = np.mean(jax.device_get(losses)), evaluated(state, images, mesh)
-            if options.save is not None:
-                save(options.save, state, epoch + 1)
-                if jax.process_index() == 0:  # who has written it
-                    beat(number, saved=f"{options.save}, epoch {epoch + 1}")
-            if jax.process_index() == 0:
-                print(f"epoch {epoch + 1}: loss {loss:.6f}, {right:.2%} of the test digits right")
+    folder = folder_of(options)
+
+    def tell(run: ja.training.Run, memory: None) -> None:
+        loss, right = run.metrics["loss"], run.metrics["right"]
+        if jax.process_index() == 0:
+            print(f"epoch {run.epoch + 1}: loss {loss:.6f}, {right:.2%} of the test digits right")
+
+    state, _ = ja.training.fit(
+        step,
+        state,
+        lambda epoch: batches(images, epoch, options, mesh),
+        epochs=options.epochs,
+        evaluate=lambda state: evaluated(state, images, mesh),
+        callbacks=[
+            ja.training.heartbeat(options.timeout),  # the watchdog's
+            ja.training.Callback("die", on_step=lambda run, _: die(options, run.total_steps)),
+            ja.training.Callback("tell", on_epoch=tell),
+            *([] if options.ray else [ja.training.preemption()]),  # Ray has the signals
+            ja.training.save_every(folder, steps=options.save_every),
+        ],
+        progress=False,
+        resume=folder,
+    )
     if jax.process_index() == 0:
         print(f"{jax.device_count()} devices, parameters {fingerprint(state.params):08x}")
 
@@ -138,11 +149,6 @@ def make_step(
     return ja.training.train_step(gradient_fn, tx, max_grad_norm=1.0), state
 
 
-def steps_per_epoch(images: ja.data.ImageSet, options: Options) -> int:
-    """Return the number of batches of an epoch, the last one among them."""
-    return -(-len(images.train_labels) // options.batch_size)
-
-
 def batches(images: ja.data.ImageSet, epoch: int, options: Options, mesh: Mesh) -> Iterator[Any]:
     """Yield an epoch's batches, each filled up to the same size, and which rows are real.
 
@@ -164,7 +170,7 @@ def batches(images: ja.data.ImageSet, epoch: int, options: Options, mesh: Mesh) 
     yield from ja.data.prefetch_to_device(own())
 
 
-def evaluated(state: ja.training.TrainState, images: ja.data.ImageSet, mesh: Mesh) -> float:
+def evaluated(state: ja.training.TrainState, images: ja.data.ImageSet, mesh: Mesh) -> Any:
     """Return the part of the test digits that is right; each process looks at its share."""
     model = ja.models.mlp(28 * 28, (256, 128), 10, rngs=ja.random.manual_seed(0))
     apply, _, _ = ja.training.split_model(model)
@@ -177,29 +183,16 @@ def evaluated(state: ja.training.TrainState, images: ja.data.ImageSet, mesh: Mes
 
     share = slice(jax.process_index(), None, jax.process_count())
     own = (images.test_images[share], images.test_labels[share])
-    of_all = ja.training.evaluate(right, state.params, state.model_state, [own], mesh=mesh)
-    return of_all["right"]
+    return ja.training.evaluate(right, state.params, state.model_state, [own], mesh=mesh)
 
 
-def save(path: Path, state: ja.training.TrainState, epoch: int) -> None:
-    """Write the state, which every process has whole; at no time is the file half written."""
-    if jax.process_index() == 0:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new.npz")
-        np.savez(new, epoch, *map(np.asarray, jax.tree.leaves(state)))
-        os.replace(new, path)
-
-
-def restored(
-    path: Path | None, state: ja.training.TrainState, mesh: Mesh
-) -> tuple[int, ja.training.TrainState]:
-    """Return the epoch and the state to go on from."""
-    if path is None or not path.is_file():
-        return 0, state
-    with np.load(path) as file:
-        epoch, *leaves = file.values()
-    saved = jax.tree.unflatten(jax.tree.structure(state), leaves)
-    return int(epoch), ja.parallel.replicate(saved, mesh)
+def folder_of(options: Options) -> Path:
+    """Return where a run of these options is saved; clear it, unless the run goes on."""
+    said = repr(dataclasses.replace(options, resume=False, die_at=None))
+    folder = options.output / f"ddp_{zlib.crc32(said.encode()):08x}"
+    if not options.resume and jax.process_index() == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def die(options: Options, number: int) -> None:

@@ -2,6 +2,7 @@
 
     python examples/deepspeed_config.py                          # a CPU plays 8 devices
     python examples/deepspeed_config.py --config ds_config.json  # another file
+    python examples/deepspeed_config.py --resume                 # go on where it was interrupted
     python -m jaxaccel launch --nproc 2 --devices-per-process 4 examples/deepspeed_config.py
     python -m jaxaccel aot examples/deepspeed_config.py --topology tpu:v5e:2x4
 
@@ -16,7 +17,10 @@ right, with a learning rate that is meant for fine-tuning. ``--smoke`` only sees
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +70,10 @@ class Options:
     """Widths of the hidden layers."""
     devices: int = 8
     """How many devices a CPU plays, where one process runs alone."""
+    output: Path = Path("outputs")
+    """The folder for what is saved, which all processes see."""
+    resume: bool = False
+    """Go on where an earlier call with the same options was interrupted."""
     smoke: bool = False
     """Only see that everything runs: one small epoch."""
 
@@ -86,20 +94,46 @@ def main(options: Options) -> None:
     apply, params, model_state = make_model(options, parts)
     loss_fn = make_loss(apply, images)
     state, step = parts.initialize(loss_fn, params, model_state, mesh=mesh)
-    for epoch in range(options.epochs):
-        found = []
-        for batch in batches(images, epoch, parts, mesh):
-            state, metrics = step(state, batch)
-            # Read at once: two cores that play eight devices stand still with many steps under way.
-            found.append({name: float(number) for name, number in metrics.items()})
-        mean = {name: np.mean([each[name] for each in found]) for name in found[0]}
-        skipped = sum(each.get("skipped", 0) for each in found)
-        say(
-            f"epoch {epoch + 1}: loss {mean['loss']:.4f}, {mean['right']:.1%} of the digits right, "
-            f"{skipped:.0f} of {len(found)} steps skipped, scale {mean.get('loss_scale', 1):,.0f}"
-        )
+    folder = folder_of(options)
+    state, _ = ja.training.fit(
+        step,
+        state,
+        lambda epoch: batches(images, epoch, parts, mesh),
+        epochs=options.epochs,
+        callbacks=[
+            ja.training.Callback("tell", on_step=wait, on_epoch=tell),
+            ja.training.preemption(),
+            ja.training.save_every(folder),
+        ],
+        progress=False,
+        resume=folder,
+    )
     test = evaluated(apply, state, images, mesh)
     say(f"{test:.1%} of the test digits right")
+
+
+def wait(run: ja.training.Run, memory: None) -> None:
+    """Wait for a step: two cores that play eight devices stand still with many under way."""
+    jax.block_until_ready(run.metrics)
+
+
+def tell(run: ja.training.Run, memory: None) -> None:
+    """Print an epoch's means."""
+    mean = run.metrics
+    skipped = run.step * mean.get("skipped", 0)
+    say(
+        f"epoch {run.epoch + 1}: loss {mean['loss']:.4f}, {mean['right']:.1%} of the digits right, "
+        f"{skipped:.0f} of {run.step} steps skipped, scale {mean.get('loss_scale', 1):,.0f}"
+    )
+
+
+def folder_of(options: Options) -> Path:
+    """Return where a run of these options is saved; clear it, unless the run goes on."""
+    said = repr(dataclasses.replace(options, resume=False))
+    folder = options.output / f"deepspeed_config_{zlib.crc32(said.encode()):08x}"
+    if not options.resume and jax.process_index() == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def read(options: Options, mesh: Mesh) -> ja.interop.DeepSpeedParts:

@@ -2,6 +2,7 @@
 
     python examples/fsdp_gpt.py                                # a CPU plays 8 devices
     python examples/fsdp_gpt.py --strategies FULL_SHARD HYBRID_SHARD --steps 500
+    python examples/fsdp_gpt.py --resume                       # go on where a call was interrupted
     python -m jaxaccel launch --nproc 2 --devices-per-process 4 examples/fsdp_gpt.py
     python -m jaxaccel aot examples/fsdp_gpt.py --topology tpu:v5e:4x4
     python -m jaxaccel aot examples/fsdp_gpt.py:gpt_13b --topology tpu:v5e:16x16 --mesh x 16 y 16
@@ -20,9 +21,14 @@ devices, the same first loss, a last loss below .1, and .99 of the test's sums r
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -61,6 +67,10 @@ class Options:
     """Numbers that a sign becomes."""
     devices: int = 8
     """How many devices a CPU plays, where one process runs alone."""
+    output: Path = Path("outputs")
+    """The folder for what is saved."""
+    resume: bool = False
+    """Go on where an earlier call with the same options was interrupted."""
     smoke: bool = False
     """Only see that everything runs: a few small steps."""
 
@@ -71,15 +81,17 @@ def main(options: Options) -> None:
         os.environ.setdefault("NPROC", "32")  # threads: with fewer, so many devices can deadlock
         jax.config.update("jax_num_cpu_devices", options.devices)
     if options.smoke:
-        options = Options(("NO_SHARD", "FULL_SHARD"), 4, 16, layers=2, width=32)
+        few = {"strategies": ("NO_SHARD", "FULL_SHARD"), "steps": 4, "batch_size": 16}
+        options = dataclasses.replace(options, **few, layers=2, width=32)
+    folder = folder_of(options)
     table = Table("strategy", "state, MB a device", "of all", "first loss", "last loss", "right")
     for strategy in options.strategies:
-        table.add_row(strategy, *run(strategy, options))
+        table.add_row(strategy, *run(strategy, folder / strategy, options))
     if jax.process_index() == 0:
         Console().print(table)
 
 
-def run(strategy: str, options: Options) -> list[str]:
+def run(strategy: str, folder: Path, options: Options) -> list[str]:
     """Train with one strategy; return what its row says."""
     is_hybrid = "HYBRID" in strategy
     sizes = {"replica": 2, "data": jax.device_count() // 2} if is_hybrid else None
@@ -93,20 +105,55 @@ def run(strategy: str, options: Options) -> list[str]:
     )
     step = ja.training.train_step(gradient_fn, tx, max_grad_norm=1.0)
     state = ja.training.train_state(params, tx, model_state, mesh=mesh, placement=placement)
-    rng, losses = np.random.default_rng(0), []
-    for _ in range(options.steps):
-        batch = ja.parallel.shard_batch(
-            sums(rng, options.batch_size), mesh, axis=mesh.axis_names, whole=True
-        )
-        state, metrics = step(state, batch)
-        losses.append(float(metrics["loss"]))  # waited for: many steps at once can deadlock a CPU
+    state, history = ja.training.fit(
+        step,
+        state,
+        partial(batches, mesh=mesh, options=options),
+        callbacks=[
+            ja.training.Callback("losses", {"first": 0.0, "last": 0.0}, on_step, on_epoch),
+            ja.training.preemption(),
+            ja.training.save_every(folder, steps=50),
+        ],
+        resume=folder,
+    )
     weights = ja.parallel.replicate(state.params, mesh)
-    right = share_right(partial(apply, weights, model_state, training=False), sums(rng, 512))
+    test = sums(np.random.default_rng(1), 512)
+    right = share_right(partial(apply, weights, model_state, training=False), test)
     arrays = [leaf for leaf in jax.tree.leaves(state) if hasattr(leaf, "addressable_shards")]
     own = sum(leaf.addressable_shards[0].data.nbytes for leaf in arrays)
     whole = sum(leaf.nbytes for leaf in arrays)
-    first, last = losses[0], losses[-1]
+    first, last = history.epochs[0]["first"], history.epochs[0]["last"]
     return [f"{own / 1e6:.3f}", f"{own / whole:.2f}", f"{first:.4f}", f"{last:.4f}", f"{right:.2f}"]
+
+
+def on_step(run: ja.training.Run, losses: dict[str, float]) -> ja.training.Reply:
+    """Remember the first loss and the last; waits for it: many steps at once can deadlock a CPU."""
+    loss = float(run.metrics["loss"])
+    return ja.training.Reply(
+        memory={"first": losses["first"] if run.total_steps > 1 else loss, "last": loss}
+    )
+
+
+def on_epoch(run: ja.training.Run, losses: dict[str, float]) -> ja.training.Reply:
+    """Report them."""
+    return ja.training.Reply(metrics=losses)
+
+
+def batches(epoch: int, mesh: Mesh, options: Options) -> Iterator[jax.Array]:
+    """Yield the batches of a run, which is one epoch."""
+    rng = np.random.default_rng(epoch)
+    for _ in range(options.steps):
+        batch = sums(rng, options.batch_size)
+        yield ja.parallel.shard_batch(batch, mesh, axis=mesh.axis_names, whole=True)
+
+
+def folder_of(options: Options) -> Path:
+    """Return where runs of these options are saved; clear it, unless they go on."""
+    said = repr(dataclasses.replace(options, resume=False))
+    folder = options.output / f"fsdp_gpt_{zlib.crc32(said.encode()):08x}"
+    if not options.resume and jax.process_index() == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def make_model(layers: int, width: int, *, rngs: nnx.Rngs) -> Any:
