@@ -2,6 +2,7 @@
 
     python examples/batch_size_sweep.py                # real digits, embedded: no download
     python examples/batch_size_sweep.py --epochs 100 --data fashion_mnist --download
+    python examples/batch_size_sweep.py --resume       # go on where a call was interrupted
     python -m jaxaccel aot examples/batch_size_sweep.py --topology tpu:v5e:2x2
 
 The advice to check: take the largest batch that fits, for it is the fastest; but large batches
@@ -34,6 +35,8 @@ with the rate scaled by the batch most of it is gone. An epoch takes 1.7 times l
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -87,9 +90,11 @@ class Options:
     topology: str = ""
     """Seek the largest batch for this machine instead, and ask its compiler for the memory."""
     output: Path = Path("outputs")
-    """The folder for the plot."""
+    """The folder for the plot and what is saved."""
     cache: bool = True
     """Keep compiled programs on disk for the next run (``jaxaccel.aot.compilation_cache``)."""
+    resume: bool = False
+    """Go on where an earlier call with the same options was interrupted."""
     smoke: bool = False
     """Only see that everything runs: two batch sizes, one seed, one short epoch."""
 
@@ -120,7 +125,7 @@ def main(options: Options) -> None:
         ja.aot.compilation_cache()
     console = Console()
     options, images = set_up(options)
-    count = len(images.train_labels)
+    folder, count = folder_of(options), len(images.train_labels)
     console.print(f"{images.name}: {count:,} training images, {options.epochs} epochs")
     runs = []
     for batch_size in options.batch_sizes:
@@ -128,7 +133,7 @@ def main(options: Options) -> None:
             if rule == "scaled" and batch_size == options.batch_sizes[0]:
                 continue  # it is the same run
             console.print(f"Training with batches of [bold]{batch_size}[/bold], {title}")
-            runs.append(train(batch_size, rule, images, options))
+            runs.append(train(batch_size, rule, images, folder, options))
     console.print(results_table(runs))
     for line in verdict(runs):
         console.print(line)
@@ -166,8 +171,10 @@ def make_step(
     return step, ja.training.train_state(params, tx, model_state), right
 
 
-def train(batch_size: int, rule: Rule, images: ja.data.ImageSet, options: Options) -> Run:
-    """Train all seeds with one batch size."""
+def train(
+    batch_size: int, rule: Rule, images: ja.data.ImageSet, folder: Path, options: Options
+) -> Run:
+    """Train all seeds with one batch size, or take what was saved of them."""
     lr, first = options.lr, options.batch_sizes[0]
     if rule == "scaled":
         lr = ja.schedules.scale_lr(lr, first, batch_size)
@@ -187,8 +194,19 @@ def train(batch_size: int, rule: Rule, images: ja.data.ImageSet, options: Option
     for seed in options.seeds:
         _, state, _ = make_step(lr, seed, images, options)
         batches = partial(shuffled, images, batch_size, seed)
+        of_run = folder / f"{batch_size}_{rule}_{seed}"
         _, history = ja.training.fit(
-            step, state, batches, epochs=options.epochs, evaluate=evaluate, progress=False
+            step,
+            state,
+            batches,
+            epochs=options.epochs,
+            callbacks=[
+                ja.training.preemption(),
+                ja.training.save_every(of_run, epochs=options.epochs, keep_last=1),
+            ],
+            evaluate=evaluate,
+            progress=False,
+            resume=of_run,
         )
         histories.append(history.epochs)
     _, state, _ = make_step(lr, options.seeds[0], images, options)
@@ -236,6 +254,15 @@ def largest(images: ja.data.ImageSet, options: Options) -> ja.memory.BatchSize:
         start=options.batch_sizes[-1],
         multiple_of=8,
     )
+
+
+def folder_of(options: Options) -> Path:
+    """Return where runs of these options are saved; clear it, unless they go on."""
+    said = repr(dataclasses.replace(options, resume=False))
+    folder = options.output / f"batch_size_sweep_{zlib.crc32(said.encode()):08x}"
+    if not options.resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def step_and_shapes(mesh: Mesh) -> tuple[Any, ...]:
