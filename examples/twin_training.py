@@ -2,6 +2,7 @@
 
     python examples/twin_training.py                       # 50 steps, float64 and float32
     python examples/twin_training.py --steps 100 --precisions float64
+    python examples/twin_training.py --resume              # go on where a call was interrupted
     python -m jaxaccel aot examples/twin_training.py --topology tpu:v5e:2x2
 
 Both sides are given one integer seed, and nothing else passes between them: each draws its own
@@ -21,9 +22,12 @@ Expected on two CPU cores: about two minutes; in float64 the twins agree to abou
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
+import shutil
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +84,11 @@ class Options:
     seed: int = 0
     """For the initial weights and the order of images on both sides."""
     output: Path = Path("outputs")
-    """Folder for the plot."""
+    """Folder for the plot, and for finished runs while others are not."""
     cache: bool = True
     """Keep compiled programs on disk for the next run (``jaxaccel.aot.compilation_cache``)."""
+    resume: bool = False
+    """Take the runs that an earlier call with the same options had finished."""
 
 
 class Distance(NamedTuple):
@@ -95,14 +101,14 @@ class Distance(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What a run leaves behind: its initial weights, and one entry per step."""
+    """What a run leaves behind: its initial weights, and arrays with one entry per step."""
 
     start: NumpyTree
-    rows: list[np.ndarray]
-    loss: list[float]
-    grad_norm: list[float]
-    lr: list[float]
-    weights: list[NumpyTree]
+    rows: np.ndarray
+    loss: np.ndarray
+    grad_norm: np.ndarray
+    lr: np.ndarray
+    weights: NumpyTree
 
 
 def main(options: Options) -> int:
@@ -111,20 +117,52 @@ def main(options: Options) -> int:
         ja.aot.compilation_cache()
     console = Console(width=max(100, Console().width))
     images = ja.data.load(options.data, options.folder)
-    judge = run_torch(options, images, "float64", "PyTorch float64")
+    folder, like = folder_of(options), blank_trace(options, images)
+    run = functools.partial(run_torch, options, images, "float64", "PyTorch float64")
+    judge = kept(folder / "judge", run, like)
     traces = {
-        precision: run_jaxaccel(options, images, precision) for precision in options.precisions
+        each: kept(folder / each, functools.partial(run_jaxaccel, options, images, each), like)
+        for each in options.precisions
     }
     starts = [same_start(console, *pair, judge) for pair in traces.items()]
     if not all(starts):
         return 1
     distances = {precision: distance(trace, judge) for precision, trace in traces.items()}
-    band = yardstick(options, images, judge) if "float32" in traces else None
+    measure = functools.partial(yardstick, options, images, judge)
+    band = kept(folder / "band", measure, like.loss) if "float32" in traces else None
     for precision, trace in traces.items():
         print_table(console, precision, trace, judge, distances[precision])
     console.print(f"plot: {plot(options, judge, traces, distances, band)}")
+    shutil.rmtree(folder)  # all weights of every step, and nothing is left to go on with
     verdicts = [verdict(console, p, found, band) for p, found in distances.items()]
     return 0 if all(verdicts) else 1
+
+
+def kept(folder: Path, run: Callable[[], Any], like: Any) -> Any:
+    """Return what a run has found: that of an earlier call, or a new one's, which is saved."""
+    if ja.training.saved_steps(folder):
+        return ja.training.restore(folder, like).tree
+    found = run()
+    ja.training.save(folder, found, step=0)
+    return found
+
+
+def folder_of(options: Options) -> Path:
+    """Return where runs of these options are saved; clear it, unless they are to be taken."""
+    said = repr(dataclasses.replace(options, resume=False))
+    folder = options.output / f"twin_training_{zlib.crc32(said.encode()):08x}"
+    if not options.resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def blank_trace(options: Options, images: ja.data.ImageSet) -> Trace:
+    """Return a trace of the shapes that every run's has."""
+    channels, steps = images.train_images.shape[-1], options.steps
+    start = weights_of(torch_ref.models.resnet10(in_channels=channels, width=options.width))
+    rows = np.zeros((steps, options.batch_size), np.int64)
+    weights = {name: np.zeros((steps, *array.shape)) for name, array in start.items()}
+    return Trace(start, rows, *np.zeros((3, steps)), weights)
 
 
 def normalized(images: ja.data.ImageSet, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -153,9 +191,9 @@ def run_torch(
     dtype, channels = getattr(torch, precision), images.train_images.shape[-1]
     torch.manual_seed(options.seed)
     model = torch_ref.models.resnet10(in_channels=channels, width=options.width)
-    trace = Trace(weights_of(model), [], [], [], [], [])
+    start, steps = weights_of(model), []
     if move is not None:
-        moved = {name: torch.tensor(move(array)) for name, array in trace.start.items()}
+        moved = {name: torch.tensor(move(array)) for name, array in start.items()}
         model.load_state_dict(moved, strict=False)
     model.to(dtype)
     loader = torch.utils.data.DataLoader(
@@ -175,15 +213,12 @@ def run_torch(
         optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), options.max_grad_norm)
-        trace.lr.append(scheduler.get_last_lr()[0])
+        lr = scheduler.get_last_lr()[0]
         optimizer.step()
-        if len(trace.lr) < options.steps:
+        steps.append((rows.numpy(), loss.item(), norm.item(), lr, weights_of(model)))
+        if len(steps) < options.steps:
             scheduler.step()
-        trace.rows.append(rows.numpy())
-        trace.loss.append(loss.item())
-        trace.grad_norm.append(norm.item())
-        trace.weights.append(weights_of(model))
-    return trace
+    return stacked(start, steps)
 
 
 def run_jaxaccel(options: Options, images: ja.data.ImageSet, precision: Precision) -> Trace:
@@ -194,7 +229,7 @@ def run_jaxaccel(options: Options, images: ja.data.ImageSet, precision: Precisio
         model = ja.models.resnet10(
             in_channels=images.train_images.shape[-1], width=options.width, rngs=generator
         )
-        trace = Trace(floats_of(model), [], [], [], [], [])
+        start, steps = floats_of(model), []
         apply, *trees = ja.training.split_model(model)
         params, model_state = jax.tree.map(functools.partial(in_precision, precision), trees)
         lr = ja.schedules.one_cycle_lr(max_lr=options.max_lr, total_steps=options.steps)
@@ -213,12 +248,14 @@ def run_jaxaccel(options: Options, images: ja.data.ImageSet, precision: Precisio
             batch = jnp.asarray(pixels, precision), jnp.asarray(labels)
             state, metrics = step(state, batch)
             ja.training.merge(model, state.params, state.model_state)
-            trace.lr.append(lr(len(trace.rows)))
-            trace.rows.append(rows)
-            trace.loss.append(float(metrics["loss"]))
-            trace.grad_norm.append(float(metrics["grad_norm"]))
-            trace.weights.append(floats_of(model))
-        return trace
+            loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
+            steps.append((np.asarray(rows), loss, norm, lr(len(steps)), floats_of(model)))
+        return stacked(start, steps)
+
+
+def stacked(start: NumpyTree, steps: list[Any]) -> Trace:
+    """Put what was seen of each step together."""
+    return Trace(start, *jax.tree.map(lambda *leaves: np.stack(leaves), *steps))
 
 
 def make_step(apply: Callable[..., Any], lr: Any, options: Options) -> tuple[Any, Any]:
@@ -297,13 +334,16 @@ def one_ulp_away(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def distance(run: Trace, judge: Trace) -> Distance:
     """Return how far a run is from the judge."""
-    tensor, weights = [], []
-    for found, expected in zip(run.weights, judge.weights, strict=True):
-        errors = np.array([np.linalg.norm(found[name] - expected[name]) for name in expected])
-        norms = np.array([np.linalg.norm(array) for array in expected.values()])
-        tensor.append(np.max(errors / np.maximum(norms, np.finfo(float).tiny)))
-        weights.append(np.linalg.norm(errors) / np.linalg.norm(norms))
-    return Distance(np.array(tensor), np.array(weights))
+    error = {name: run.weights[name] - array for name, array in judge.weights.items()}
+    errors, norms = norms_of(error), norms_of(judge.weights)
+    tensor = np.max(errors / np.maximum(norms, np.finfo(float).tiny), axis=0)
+    return Distance(tensor, np.linalg.norm(errors, axis=0) / np.linalg.norm(norms, axis=0))
+
+
+def norms_of(weights: NumpyTree) -> np.ndarray:
+    """Return the norm of each tensor at each step, (tensors, steps)."""
+    flat = [array.reshape(len(array), -1) for array in weights.values()]
+    return np.stack([np.linalg.norm(rows, axis=1) for rows in flat])
 
 
 def print_table(
