@@ -51,7 +51,7 @@ def save_every(
 
     Raises:
         ValueError: ``steps`` and ``epochs`` are both given, or below 1; ``keep_best`` comes without
-            ``metric``.
+            ``metric``; ``mode`` is another word.
         ModuleNotFoundError: orbax is missing; the extra ``save`` brings it.
 
     PyTorch:
@@ -85,6 +85,8 @@ def save_every(
         raise ValueError(
             f"keep_best={keep_best} needs metric=, the number that says which are best"
         )
+    if mode not in ("min", "max"):
+        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
 
     @contextlib.contextmanager
     def opened() -> Iterator[Callback]:

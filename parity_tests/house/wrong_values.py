@@ -114,9 +114,9 @@ TREES = {"params", "updates", "tensors", "grads"}
 
 TEXTS = {
     "scale_mode": "PyTorch reads it only beside a scale_fn",
-    **dict.fromkeys(("path", "folder", "config", "record"), "any path is a path"),
-    **dict.fromkeys(("path", "folder", "config"), "any path is a path"),
-    "monitor": "any text may name a number",
+    **dict.fromkeys(("path", "config", "record"), "any path is a path"),
+    **dict.fromkeys(("monitor", "metric"), "any text may name a number"),
+    "group": "any text may name a group, which the state knows",
     "resume": "any text is a folder, as folder",
     "axis": "names a mapped axis, as axis_name",
     "folder": "any text is a folder that can be made, or one where nothing is",
