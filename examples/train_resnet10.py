@@ -3,6 +3,7 @@
     python examples/train_resnet10.py                     # real digits, embedded: no download
     python examples/train_resnet10.py --data cifar10 --folder ~/cifar --width 64
     python examples/train_resnet10.py --devices 8         # a CPU plays eight devices
+    python examples/train_resnet10.py --resume            # go on where a call was interrupted
     python -m jaxaccel aot examples/train_resnet10.py --topology tpu:v5e:2x4
 
 (a) baseline: float32, normalized on the host, synchronous transfers, AdamW at a constant learning
@@ -39,8 +40,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import os
+import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -124,9 +128,11 @@ class Options:
     seed: int = 0
     """Of the weights, the order of the images and the augmentation."""
     output: Path = Path("outputs")
-    """The folder for the plot."""
+    """The folder for the plot and what is saved."""
     cache: bool = True
     """Keep compiled programs on disk for the next run (``jaxaccel.aot.compilation_cache``)."""
+    resume: bool = False
+    """Go on where an earlier call with the same options was interrupted."""
     smoke: bool = False
     """Only see that everything runs: a few steps of a tiny net, one precision."""
 
@@ -196,12 +202,14 @@ def main(options: Options) -> None:
     task = make_task(options, images, mesh)
     runs = [run for stage in sorted(set(options.stages)) for run in RUNS_OF[stage](task, options)]
     console.print("Timing, in turns ...")
-    times = time_in_turns(runs, options)
+    folder = folder_of(options)
+    times = kept(folder / "times.json", partial(time_in_turns, runs, options))
     rows = []
     for run, (first, steady) in zip(runs, times, strict=True):
         console.print(f"Training [bold]{run.stage}[/bold]: {TITLES[run.stage]}, {run.precision}")
         seeds = [options.seed + index for index in range(1 if run.stage == "a" else options.seeds)]
-        rows.append(Row(run, first, steady, [train(task, run, options, seed) for seed in seeds]))
+        histories = [train(task, run, folder, options, seed) for seed in seeds]
+        rows.append(Row(run, first, steady, histories))
     console.print(results_table(rows, options, len(devices)))
     console.print(f"Curves: {draw(rows, images, options)}")
 
@@ -404,8 +412,8 @@ def stopwatch(run: Run, steps: int) -> Iterator[float]:
         yield (time.perf_counter() - begin) / steps
 
 
-def train(task: Task, run: Run, options: Options, seed: int) -> ja.training.History:
-    """Train from the start; the step is compiled already."""
+def train(task: Task, run: Run, folder: Path, options: Options, seed: int) -> ja.training.History:
+    """Train from the start, or from where the run was saved."""
     images = task.images
 
     def right(params: Any, statistics: Any, batch: Any) -> dict[str, jax.Array]:
@@ -418,14 +426,53 @@ def train(task: Task, run: Run, options: Options, seed: int) -> ja.training.Hist
         batches = ja.data.batches(images.test_images, images.test_labels, EVALUATION_BATCH)
         return ja.training.evaluate(right, state.params, state.model_state, batches, mesh=task.mesh)
 
+    count, losses = len(images.train_labels) // run.batch_size * options.epochs, []
+    folder = folder / f"{run.stage}_{run.precision}_{seed}"
     _, history = ja.training.fit(
         run.step,
         run.start(seed),
         partial(run.batches, seed),
         epochs=options.epochs,
         evaluate=evaluate,
+        callbacks=[
+            ja.training.Callback(
+                "losses",
+                np.zeros(count),
+                on_epoch=keep_losses,
+                on_end=lambda run, found: losses.append(found),
+            ),
+            ja.training.preemption(),
+            ja.training.save_every(folder, keep_last=1),
+        ],
+        resume=folder,
     )
-    return history
+    return history._replace(steps={"loss": losses[0]})
+
+
+def keep_losses(run: ja.training.Run, losses: np.ndarray) -> ja.training.Reply:
+    """Remember the losses of an epoch's steps: a history has none of earlier calls' epochs."""
+    of_epoch = [step["loss"] for step in run.record.steps[-run.step :]]
+    before = run.total_steps - run.step
+    return ja.training.Reply(memory=np.r_[losses[:before], of_epoch, losses[run.total_steps :]])
+
+
+def kept(path: Path, measure: Callable[[], Any]) -> Any:
+    """Return what a file holds; measure it where there is none, and write it as a whole."""
+    if not path.exists():
+        found, half = json.dumps(measure()), path.with_suffix(".half")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(found)
+        half.replace(path)
+    return json.loads(path.read_text())
+
+
+def folder_of(options: Options) -> Path:
+    """Return where what these options have done is kept; clear it, unless that is asked for."""
+    said = repr(dataclasses.replace(options, resume=False))
+    folder = options.output / f"train_resnet10_{zlib.crc32(said.encode()):08x}"
+    if not options.resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 # ---------------------------------------------------------------------------------- the set-up
@@ -571,8 +618,9 @@ def results_table(rows: list[Row], options: Options, devices: int) -> Table:
 def table_cells(row: Row, baseline: float | None) -> list[str]:
     """Write a row."""
     rate = row.images_per_second
-    steps = [history.steps for history in row.histories]
-    skipped = [each["skipped"].sum() for each in steps if "skipped" in each]
+    steps = len(row.histories[0].steps["loss"])
+    scaled = "skipped" in row.histories[0].epochs[0]
+    shares = [epoch["skipped"] for history in row.histories for epoch in history.epochs if scaled]
     return [
         row.run.stage,
         row.run.precision,
@@ -583,7 +631,7 @@ def table_cells(row: Row, baseline: float | None) -> list[str]:
         f"{rate / baseline:.2f}x" if baseline else "-",
         f"{row.last('accuracy'):.1%}",
         f"{row.last('test'):.1%}",
-        f"{np.mean(skipped):.1f}" if skipped else "-",
+        f"{steps * np.mean(shares):.1f}" if scaled else "-",
     ]
 
 
