@@ -2,16 +2,15 @@
 
     python examples/ablation.py                         # real digits, embedded: no download
     python examples/ablation.py --leave-one-out         # all at once, and one less at a time
-    python examples/ablation.py --record outputs/ablation.jsonl    # and again, to go on
+    python examples/ablation.py --resume                # go on where a call was interrupted
 
 The advice to check: start simple, with AdamW, and add one technique at a time. A network of three
 linear layers learns 4,000 digits, once without and once with each technique, with the same weights,
 batches and masks for each seed (``ja.training.set_seed``). ``ja.tuning.ablate`` compares runs of
 equal seeds, and calls an effect what is beyond the noise of the seeds.
 
-It prints the verdict and a table, and draws ``outputs/ablation.png``. With ``--record`` every
-finished run is kept in a file, and a search that was interrupted goes on from there. ``--smoke``
-only sees that everything runs.
+It prints the verdict and a table, and draws ``outputs/ablation.png``. ``--resume`` takes the runs
+that an earlier call has finished. ``--smoke`` only sees that everything runs.
 
 Expected from the defaults, in under a minute on 2 cores:
 
@@ -73,10 +72,10 @@ class Options:
     """So many runs of everything."""
     leave_one_out: bool = False
     """Begin with all techniques that go together, and leave out one at a time."""
-    record: Path | None = None
-    """Keep finished runs in this file, and take those that it has."""
     output: Path = Path("outputs")
-    """The folder for the chart."""
+    """The folder for the chart and the finished runs."""
+    resume: bool = False
+    """Take the runs that earlier calls have finished."""
     smoke: bool = False
     """Only see that everything runs."""
 
@@ -110,13 +109,16 @@ def main(options: Options) -> None:
         techniques, epochs, seeds, rows = {n: TECHNIQUES[n] for n in names}, 1, 2, 2 * BATCH
     if options.leave_one_out:  # of two learning rates one can be
         techniques = {name: own for name, own in techniques.items() if name != "learning rate 5e-3"}
+    record = options.output / "ablation.jsonl"
+    if not options.resume:
+        record.unlink(missing_ok=True)
     found = ja.tuning.ablate(
         functools.partial(train, epochs=epochs, rows=rows),
         techniques,
         metric="test error %",
         seeds=range(seeds),
         leave_one_out=options.leave_one_out,
-        record=options.record,
+        record=record,
     )
     print(found)
     options.output.mkdir(parents=True, exist_ok=True)

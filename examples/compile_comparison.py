@@ -3,6 +3,7 @@
     python examples/compile_comparison.py                 # real digits, embedded: no download
     python examples/compile_comparison.py --data cifar10 --folder ~/cifar
     python examples/compile_comparison.py --torch-modes default max-autotune reduce-overhead
+    python examples/compile_comparison.py --resume        # keep what a call had measured
 
 A small convolutional network (two convolutions, two linear layers), Adam at 1e-3, batches of 128,
 as in the usual exercise for ``torch.compile``. All contenders start from the same weights, which
@@ -44,6 +45,7 @@ those of its own compiler. ``--smoke`` only sees that everything runs.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -52,6 +54,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -101,7 +104,9 @@ class Options:
     seed: int = 0
     """Of the weights and of the order of the images."""
     output: Path = Path("outputs")
-    """The folder for the plot."""
+    """The folder for the plot and the times."""
+    resume: bool = False
+    """Keep what an earlier call with the same options had measured when it was interrupted."""
     smoke: bool = False
     """Only see that everything runs: a few steps a contender, no ``torch.compile``."""
 
@@ -144,9 +149,17 @@ def main(options: Options) -> None:
     console = Console()
     os.environ[NO_TORCH_CACHE] = "1"  # what an earlier run has compiled counts for nothing
     task, epochs = set_up(options)
-    timings = time_in_turns(contenders(task, options, console), epochs)
+    folder = folder_of(options)
+    rows = kept(
+        folder / "steps.json",
+        lambda: time_in_turns(contenders(task, options, console), epochs),
+    )
+    timings = [Timing(*row) for row in rows]
     console.print(steps_table(timings, options))
-    firsts = first_steps(task, epochs[0][0], options, console)
+    firsts = kept(
+        folder / "first_steps.json",
+        lambda: first_steps(task, epochs[0][0], options, console),
+    )
     console.print(first_steps_table(firsts))
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / f"compile_comparison_{options.data}.png"
@@ -178,6 +191,25 @@ def set_up(options: Options) -> tuple[Task, list[list[Batch]]]:
     if not steps:
         raise SystemExit(f"there are {most} batches, which is less than one call")
     return task, [list(batches(epoch)) for epoch in range(1 if options.smoke else options.epochs)]
+
+
+def kept(path: Path, measure: Callable[[], Any]) -> Any:
+    """Return what a file holds; measure it where there is none, and write it as a whole."""
+    if not path.exists():
+        found, half = json.dumps(measure()), path.with_suffix(".half")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(found)
+        half.replace(path)
+    return json.loads(path.read_text())
+
+
+def folder_of(options: Options) -> Path:
+    """Return where what these options have done is kept; clear it, unless that is asked for."""
+    said = repr(dataclasses.replace(options, resume=False))
+    folder = options.output / f"compile_comparison_{zlib.crc32(said.encode()):08x}"
+    if not options.resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 # ---------------------------------------------------------------------------------- contenders
