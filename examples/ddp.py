@@ -109,7 +109,7 @@ def train(options: Options) -> None:
         epochs=options.epochs,
         evaluate=lambda state: evaluated(state, images, mesh),
         callbacks=[
-            ja.training.heartbeat(options.timeout),  # the watchdog's
+            ja.training.heartbeat(options.timeout, folder=folder),  # the watchdog's
             ja.training.Callback("die", on_step=lambda run, _: die(options, run.total_steps)),
             ja.training.Callback("tell", on_epoch=tell),
             *([] if options.ray else [ja.training.preemption()]),  # Ray has the signals

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from jaxaccel._checked import checked
 from jaxaccel.parallel import watchdog
 from jaxaccel.training._callback import Callback, Run
+from jaxaccel.training._saved_files import complete_saves
+
+SECONDS = 1.0
+"""From one look at the folder to the next."""
 
 
 @checked
-def heartbeat(timeout: float = 45.0, *, startup: float = 600.0, between: float = 600.0) -> Callback:
+def heartbeat(
+    timeout: float = 45.0,
+    *,
+    startup: float = 600.0,
+    between: float = 600.0,
+    folder: str | os.PathLike[str] | None = None,
+) -> Callback:
     """End the run on every process when one of them makes no step for too long.
 
     Args:
@@ -20,6 +33,7 @@ def heartbeat(timeout: float = 45.0, *, startup: float = 600.0, between: float =
         startup: Seconds to the first step: a compilation takes its time.
         between: Seconds from the last step of an epoch to the first of the next, evaluation among
             them; and from any step of the first epoch, while its length is not known.
+        folder: The folder of :func:`save_every`, whose newest save is named where the run is ended.
 
     Returns:
         A :class:`Callback` that opens a ``parallel.watchdog`` while the run goes.
@@ -51,12 +65,13 @@ def heartbeat(timeout: float = 45.0, *, startup: float = 600.0, between: float =
 
     @contextlib.contextmanager
     def opened() -> Iterator[Callback]:
+        news = _news_of(folder)
         with watchdog(timeout, startup=startup) as beat:
 
             def on_step(run: Run, memory: Any) -> None:
                 length = run.steps_per_epoch
                 is_last = length is None or run.step >= length
-                beat(run.total_steps, next_within=between if is_last else None)
+                beat(run.total_steps, saved=news(), next_within=between if is_last else None)
 
             def on_epoch(run: Run, memory: Any) -> None:
                 beat(next_within=between)
@@ -64,3 +79,25 @@ def heartbeat(timeout: float = 45.0, *, startup: float = 600.0, between: float =
             yield Callback("heartbeat", on_step=on_step, on_epoch=on_epoch, on_end=on_epoch)
 
     return Callback("heartbeat", opened=opened)
+
+
+def _news_of(folder: str | os.PathLike[str] | None) -> Callable[[], Path | None]:
+    """Return what returns a folder's newest save when it is another one, looked for now and then.
+
+    It waits for no save under way, which ``saved_steps`` would.
+    """
+    looked, told = -SECONDS, None
+
+    def news() -> Path | None:
+        nonlocal looked, told
+        now = time.monotonic()
+        if folder is None or now - looked < SECONDS:
+            return None
+        looked = now
+        newest = next(reversed(complete_saves(Path(folder)).values()), None)
+        if newest == told:
+            return None
+        told = newest
+        return newest
+
+    return news

@@ -59,19 +59,24 @@ def complete_saves(folder: Path) -> dict[int, Path]:
             raise NotADirectoryError(f"{folder} is not a folder; name the folder of a run's saves")
         names = [name for name in os.listdir(folder) if _SAVE.fullmatch(name)]
     found = {int(name.removeprefix("step_")): folder / name for name in names}
-    for step, path in found.items():
-        if path.is_symlink() or not path.is_dir() or path != step_path(folder, step):
-            raise NotADirectoryError(
-                f"{path} has the name of a save and is not a folder of this library's "
-                f"({'a symbolic link' if path.is_symlink() else 'another kind of file'}); "
-                "move it away"
-            )
-        if not os.path.lexists(path / MANIFEST):
-            raise FileNotFoundError(
-                f"{path} has no {MANIFEST}, without which a save is not complete: it was copied in "
-                "part, or is another program's; copy it again, or move it away"
-            )
-    return dict(sorted(found.items()))
+    return {step: path for step, path in sorted(found.items()) if _is_there(path, step)}
+
+
+def _is_there(path: Path, step: int) -> bool:
+    """Return whether a save is there; it is not where another process has dropped it meanwhile."""
+    is_folder = path.is_dir() and not path.is_symlink() and path == step_path(path.parent, step)
+    if not is_folder and os.path.lexists(path):
+        raise NotADirectoryError(
+            f"{path} has the name of a save and is not a folder of this library's "
+            f"({'a symbolic link' if path.is_symlink() else 'another kind of file'}); "
+            "move it away"
+        )
+    if not os.path.lexists(path / MANIFEST) and os.path.lexists(path):
+        raise FileNotFoundError(
+            f"{path} has no {MANIFEST}, without which a save is not complete: it was copied in "
+            "part, or is another program's; copy it again, or move it away"
+        )
+    return os.path.lexists(path)
 
 
 def walk(directory: Path, below: str = "") -> Iterator[tuple[str, Path]]:

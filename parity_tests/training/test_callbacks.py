@@ -408,3 +408,20 @@ def test_the_loop_reads_from_the_device_only_where_it_reports(monkeypatch, capsy
     fit(STEP, state_of(SGD), callbacks=[T.log_every(lambda *told: logged.append(told), steps=8)])
     assert len(read) == 6 + 1 + 3
     assert [step for step, _ in logged] == [8, 16, 24]
+
+
+def test_a_beat_tells_of_each_new_save_once(tmp_path, monkeypatch):
+    told = []
+
+    @contextlib.contextmanager
+    def recording(timeout, startup):
+        yield lambda step=None, *, saved=None, next_within=None: told.append((step, saved))
+
+    monkeypatch.setattr("jaxaccel.training._heartbeat.watchdog", recording)
+    monkeypatch.setattr("jaxaccel.training._heartbeat.SECONDS", 0.0)
+    guests = [T.heartbeat(folder=tmp_path), T.save_every(tmp_path, epochs=6)]
+    fit(STEP, state_of(SGD), callbacks=guests)
+    assert {saved for _, saved in told} == {None}
+    told.clear()
+    fit(STEP, state_of(SGD), callbacks=[guests[0]], epochs=2)
+    assert told[:2] == [(1, tmp_path / "step_00000024"), (2, None)]
