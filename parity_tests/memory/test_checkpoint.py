@@ -435,6 +435,11 @@ def test_refusals():
         (lambda: checkpoint(abs, names=["aten.addmm.default"]), ValueError, "pass 'linear'"),
         (lambda: checkpoint(abs, names=["aten::gelu"]), ValueError, "pass 'gelu'"),
         (
+            lambda: checkpoint(abs, names=["torch.ops.aten.convolution.default"]),
+            ValueError,
+            "pass 'conv2d'",
+        ),
+        (
             lambda: checkpoint(abs, names=["relu"]),
             ValueError,
             "functional.relu returns has no name",

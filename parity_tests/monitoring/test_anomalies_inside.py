@@ -82,6 +82,58 @@ def test_the_iteration_and_the_operation(function):
     assert ja.monitoring.find_anomaly(function, X) is None
 
 
+MASK = np.array([[0.0, -np.inf], [-np.inf, -np.inf]])
+
+
+def less_its_largest(scores):
+    return scores - jnp.max(scores, axis=1, keepdims=True)
+
+
+@pytest.mark.quick
+def test_the_infinities_of_a_mask_are_not_the_cause():
+    """Where all of a row is masked the difference makes NaN, and the mask is as it should be."""
+    for masked in (
+        lambda x: less_its_largest(x + MASK),
+        lambda x: less_its_largest(jax.lax.select(MASK == 0, x, jnp.full((2, 2), -jnp.inf))),
+    ):
+        found = ja.monitoring.find_anomaly(masked, jnp.ones((2, 2)))
+        assert (found.argument, found.first.name, found.became_nan) == (None, "sub", None)
+        assert found.first.inputs == ("3 inf of 4", "1 inf of 2")
+
+
+def in_a_loop(x, limit):
+    return jax.lax.while_loop(
+        lambda state: state[0] < limit,
+        lambda state: (state[0] + 1, state[1] + (x - x)),
+        (0, jnp.zeros(2)),
+    )[1]
+
+
+def in_a_branch(x, other):
+    return jax.lax.cond(other > 0, lambda a, b: b - b, lambda a, b: b, other, x)
+
+
+@pytest.mark.quick
+def test_the_argument_that_a_loop_or_a_branch_makes_nan_of():
+    for function in (in_a_loop, in_a_branch):
+        found = ja.monitoring.find_anomaly(function, jnp.array([1.0, jnp.inf]), jnp.array(3.0))
+        assert (found.argument, found.first, found.became_nan.name) == ("x", None, "sub")
+
+
+@pytest.mark.quick
+def test_a_stacks_layer_is_counted_by_the_innermost_loop():
+    """As where a stack runs for each part of a batch."""
+
+    def layer(rows):
+        with jax.named_scope("layer:h.*.fc:Linear"):
+            return jnp.log(rows)
+
+    found = ja.monitoring.find_anomaly(
+        lambda x: jax.lax.map(lambda part: jax.lax.map(layer, part), x.reshape(4, 2, 1)), broken()
+    )
+    assert (found.first.layer, found.first.iterations) == ("h.1.fc", (2, 1))
+
+
 def loss_fn(params, model_state, batch):
     return jnp.mean(jnp.log(batch) @ params["w"]), (model_state, {})
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxaccel as ja
+from jaxaccel.monitoring._lanczos import ritz
 
 
 def network(params, x, y):
@@ -78,6 +79,39 @@ def test_a_known_spectrum_and_its_bounds():
         lambda w: w @ jnp.asarray(matrix, jnp.float32) @ w / 2, where.astype(jnp.float32), steps=80
     )
     np.testing.assert_allclose(single.number, 1000, rtol=1e-3)
+
+
+@pytest.mark.quick
+def test_the_bounds_are_the_lengths_of_what_is_left():
+    """Of a larger tridiagonal matrix, whose first rows these are: A v - value v, in full."""
+    alphas, betas = np.array([3.0, -1.0, 4.0, 1.0]), np.array([2.0, 0.5, 1.5])
+    whole = np.diag(alphas) + np.diag(betas, 1) + np.diag(betas, -1)
+    found = ritz(alphas[:3], betas)
+    values, vectors = np.linalg.eigh(whole[:3, :3])
+    vectors = np.vstack([vectors, np.zeros(3)])
+    np.testing.assert_allclose(found.values, values)
+    np.testing.assert_allclose(found.weights, vectors[0] ** 2)
+    np.testing.assert_allclose(
+        found.errors, np.linalg.norm(whole @ vectors - vectors * values, axis=0)
+    )
+
+
+@pytest.mark.quick
+def test_a_quantile_is_counted_from_below():
+    numbers = np.array([1.0, 2.0, 4.0])
+    found = ja.monitoring.Conditioning(4, 1, 4, (0, 0), (1, 4), numbers, np.array([0.5, 0.3, 0.2]))
+    shares = [found.quantile(share) for share in (0.0, 0.25, 0.45, 0.65, 0.9, 1.0)]
+    np.testing.assert_allclose(shares, [1, 1, 1.5, 2, 4, 4])
+
+
+def test_another_key_is_another_direction():
+    """One product: the quotient of Rayleigh of the first direction alone."""
+    loss, params = problem()
+    found = [
+        ja.monitoring.condition_number(loss, params, steps=1, key=key)
+        for key in (None, jax.random.key(0), jax.random.key(1))
+    ]
+    assert found[0].largest == found[1].largest != found[2].largest
 
 
 def test_eigenvalues_that_are_equal_are_found_as_often_as_they_are():

@@ -227,6 +227,9 @@ def test_what_was_not_finite_before_is_the_arguments():
     found = raised_by(step, broken, BATCH)
     assert found.argument == "state.params.w"
     assert "state.params.w was not finite when it was given" in str(found)
+    unused = state._replace(params={**WEIGHTS, "b": jnp.full(2, jnp.nan, jnp.float32)})
+    found = raised_by(step, unused, BATCH)  # it stays, and is told of in every step
+    assert (found.argument, found.outputs) == ("state.params.b", ("state.params.b",))
 
 
 def test_infinities_that_belong_there_are_not_an_anomaly():

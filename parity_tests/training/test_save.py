@@ -158,8 +158,10 @@ def test_the_next_save_waits_for_the_one_before(tmp_path):
     tree = {"w": jnp.arange(1000.0)}
     savings = [save(tmp_path, tree, step=step, wait=False) for step in range(3)]
     assert [saving.done.done() for saving in savings[:2]] == [True, True]
-    assert saved_steps(tmp_path) == (0, 1, 2)  # which waits, too
-    assert savings[2].done.done()
+    assert restore(tmp_path, tree).step == 2  # which waits, too
+    last = save(tmp_path, tree, step=3, wait=False)
+    assert saved_steps(tmp_path) == (0, 1, 2, 3)  # and so does this
+    assert last.done.done()
     assert savings[1].path == tmp_path / "step_00000001"
 
 

@@ -1,0 +1,130 @@
+"""What callbacks do at the edges, with steps that are plain functions: nothing is compiled."""
+
+import os
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxaccel as ja
+
+T = ja.training
+
+
+def fit(batches, step=lambda state, batch: (state, {"loss": batch}), state=0, **options):
+    """Run through the same batches in every epoch."""
+    return T.fit(step, state, lambda epoch: batches, **{"progress": False} | options)
+
+
+@pytest.mark.quick
+def test_a_plateau_moves_the_rate_of_its_group_alone():
+    """Also where another group has another rate; and not before its patience is over."""
+    tx = ja.optimizers.param_groups(ja.optimizers.sgd, [{"params": "w$", "lr": 3.0}], lr=0.5)
+    state = T.train_state({"w": jnp.ones(2), "b": jnp.ones(2)}, tx)
+    plateau = ja.schedules.reduce_lr_on_plateau(0.5, factor=0.5, patience=1)
+    rates = []
+    fit(
+        [1.0],
+        state=state,
+        epochs=4,
+        callbacks=[
+            T.follow_plateau(plateau, "loss", group=-1),
+            T.Callback(
+                "look",
+                on_epoch=lambda run, _: rates.append(
+                    [float(each["lr"]) for each in ja.optimizers.get_hyperparams(run.state)]
+                ),
+            ),
+        ],
+    )
+    assert rates == [[3.0, 0.5], [3.0, 0.5], [3.0, 0.25], [3.0, 0.25]]
+
+
+@pytest.mark.quick
+def test_a_log_of_epochs_has_the_epochs_numbers():
+    told = []
+    log = T.log_every(lambda step, numbers: told.append((step, numbers["loss"])), epochs=2)
+    fit([1.0, 4.0], epochs=4, callbacks=[log])
+    assert told == [(4, 2.5), (8, 2.5)]
+
+
+@pytest.mark.quick
+def test_a_time_budget_counts_from_fit_and_asks_once(monkeypatch):
+    """All processes end with the step that was agreed on, which may be a later one."""
+    clock, asked = [0.0], []
+    guest = T.time_budget(10.0)
+    at = "jaxaccel.training._time_budget"
+    monkeypatch.setattr(f"{at}.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def step(state, batch):
+        clock[0] += 4.0
+        return state + 1, {"loss": 1.0}
+
+    clock[0] = 1000.0
+    state, history = fit(range(8), step, callbacks=[guest])
+    assert (state, history.paused) == (3, "the time budget of 10 s is used up")
+    monkeypatch.setattr(f"{at}.ask_to_pause", lambda: asked.append(clock[0]))
+    monkeypatch.setattr(f"{at}.agree_to_pause", lambda is_asked, step: is_asked and step == 5)
+    state, _ = fit(range(8), step, callbacks=[guest])
+    assert (state, len(asked)) == (5, 1)
+
+
+@pytest.mark.quick
+def test_means_hide_nothing_that_was_not_skipped():
+    """What is not finite of a step that was taken stays; of steps that were all skipped too."""
+    for skipped, mean in (([0, 0], np.nan), ([1, 0], 3.0), ([1, 1], 3.0)):
+        rows = [{"loss": a, "skipped": b} for a, b in zip([np.nan, 3.0], skipped, strict=True)]
+        _, history = fit(rows, lambda state, row: (state, row), batch_axes=None)
+        assert np.array_equal(history.epochs[0]["loss"], mean, equal_nan=True)
+    _, history = fit([{"loss": np.inf, "skipped": 1}], lambda state, row: (state, row))
+    assert np.isnan(history.epochs[0]["loss"])
+
+
+def test_gradients_alone_are_reason_enough_to_skip():
+    step = T.skip_nonfinite(lambda state, batch: (state + 1, {"loss": 0.0, "grad_norm": batch}))
+    states = [int(step(jnp.zeros((), jnp.int32), norm)[0]) for norm in (1.0, np.inf, np.nan)]
+    assert states == [1, 0, 0]
+
+
+@pytest.mark.quick
+def test_what_was_measured_and_how_long_it_took_survive_a_pause():
+    found = []
+    guests = [
+        T.Callback("adds", on_step=lambda run, _: T.Reply(metrics={"b": run.total_steps})),
+        T.Callback("take", on_step=lambda run, _: found.append(run.snapshot())),
+    ]
+    _, whole = fit([1.0, 2.0, 3.0], callbacks=guests)
+    snapshot = found[1]._replace(extra=found[1].extra | {"seconds": 1000.0})
+    _, resumed = fit([1.0, 2.0, 3.0], callbacks=guests, resume=snapshot)
+    assert resumed.measured == whole.measured
+    assert [each["b"] for each in whole.measured] == [1.0, 2.0, 3.0]
+    assert 1000 < resumed.epochs[0]["seconds"] < 2000
+
+
+def test_the_last_saves_failure_ends_the_run(tmp_path, monkeypatch):
+    """It happens in the background, when the loop has gone by."""
+
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        fit([1.0], state=np.zeros(2), callbacks=[T.save_every(tmp_path)])
+
+
+def test_a_save_without_its_metric_is_not_the_best(tmp_path):
+    """A save at the end of a run that was stopped inside an epoch has no ``val_loss`` yet."""
+    stop = T.Callback(
+        "stop", on_step=lambda run, _: T.Reply(stop="enough") if run.total_steps == 3 else None
+    )
+    saving = T.save_every(tmp_path, keep_best=1, metric="val_loss", keep_last=None)
+    fit(
+        [1.0, 2.0],
+        state=np.zeros(2),
+        epochs=2,
+        evaluate=lambda state: {"val_loss": 5.0},
+        callbacks=[stop, saving],
+    )
+    assert T.saved_steps(tmp_path) == (2, 3)
+    assert T.restore(tmp_path, {"state": np.zeros(2), "memory": {}}, step="best").step == 2
