@@ -68,7 +68,9 @@ def _with_cause(scope: Scope, flow: Flow, origin: Origin, found: Trail) -> Trail
     if found.given_cause is not None:
         atoms = [equation.invars[found.given_cause]]
     known = {flow.origins[INF][v]: v for v in atoms if v in flow.origins[INF]}
-    causes = [each for each in known if not each.is_constant and each.at != origin.at]
+    causes = [
+        each for each in known if not each.is_constant and (each.is_input or each.at != origin.at)
+    ]
     if not causes:
         return found._replace(given_cause=None)
     first = min(causes, key=lambda each: (not each.is_input, each.at))

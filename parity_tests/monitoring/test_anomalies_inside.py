@@ -115,8 +115,9 @@ def in_a_branch(x, other):
 
 @pytest.mark.quick
 def test_the_argument_that_a_loop_or_a_branch_makes_nan_of():
-    for function in (in_a_loop, in_a_branch):
-        found = ja.monitoring.find_anomaly(function, jnp.array([1.0, jnp.inf]), jnp.array(3.0))
+    """Also where it is the first argument of a program whose first operation this is."""
+    for function, other in ((in_a_loop, np.array(3)), (in_a_branch, np.array(3)), (in_a_branch, 3)):
+        found = ja.monitoring.find_anomaly(function, jnp.array([1.0, jnp.inf]), other)
         assert (found.argument, found.first, found.became_nan.name) == ("x", None, "sub")
 
 
