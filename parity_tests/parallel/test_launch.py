@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import jaxaccel as ja
 from jaxaccel.__main__ import _split
+from jaxaccel.parallel import _ranks as ranks
 from jaxaccel.parallel._launch import environment_of, free_port
 from parity_tests.parallel import failing
 
@@ -170,7 +172,7 @@ def test_signals_are_handed_on_and_nothing_is_left(tmp_path):
     script.write_text(
         "import os, signal, subprocess, sys, time\n"
         "def leave(*_):\n"
-        "    print('goodbye'); sys.exit(3)\n"
+        "    time.sleep(.2); print('goodbye'); sys.exit(3)\n"
         "signal.signal(signal.SIGTERM, leave)\n"
         "child = subprocess.Popen(['sh', '-c', 'trap \"\" TERM; exec sleep 1000'])\n"
         "print('pid', os.getpid(), child.pid)\n"
@@ -198,6 +200,36 @@ def test_signals_are_handed_on_and_nothing_is_left(tmp_path):
         for pid in set(pids) - set(ends):
             os.kill(pid, signal.SIGKILL)
         assert not left
+
+
+STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up'); time.sleep(20)"
+POLITE = f"""trap : TERM; {sys.executable} -uc "
+import signal, time
+signal.signal(15, lambda *_: (print('goodbye'), exit()))
+print('up')
+while True: time.sleep(.05)" """
+
+
+@pytest.mark.quick
+def test_a_process_that_does_not_end_is_killed_and_its_children_are_asked(monkeypatch, capfd):
+    """After some seconds, where one has failed; at once by a second signal from outside."""
+    stubborn = [sys.executable, "-uc", STUBBORN]
+    for command, caught, patience, status in (
+        (stubborn, [], 0.1, -9),
+        (stubborn, [signal.SIGTERM], 20.0, -9),
+        (["sh", "-c", POLITE], [], 20.0, 0),
+    ):
+        monkeypatch.setattr(ranks, "PATIENCE", patience)
+        rank, out, begin = ranks.start(command, 0, {}), "", time.monotonic()
+        while "up" not in out and time.monotonic() < begin + 10:
+            out += capfd.readouterr().out
+        second = threading.Timer(0.2, caught.append, [signal.SIGTERM])
+        if caught:
+            second.start()
+        ranks.end([rank], caught)
+        assert time.monotonic() < begin + 15
+        assert rank.process.returncode == status
+        assert ("goodbye" in capfd.readouterr().out) == (status == 0)
 
 
 def is_alive(pid):
