@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,8 @@ def save_safetensors(
         new.unlink(missing_ok=True)
         if not whole.parent.is_dir():
             raise FileNotFoundError(f"{whole.parent} is not a folder; make it first") from None
+        if of_disk := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(int(of_disk[1]), f"{error}; nothing was changed", str(whole)) from None
         dtypes = ", ".join(sorted({array.dtype.name for array in kept.values()}))
         raise TypeError(
             f"{whole}: {error}\nThe model's dtypes are {dtypes}; cast what has no name there"

@@ -1,5 +1,6 @@
 """A file of safetensors as PyTorch's own ``save_model`` writes it, read by PyTorch and here."""
 
+import errno
 import sys
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.flax
+import safetensors.numpy
 import safetensors.torch
 import torch
 from flax import nnx
@@ -109,6 +111,19 @@ def test_what_cannot_be_written_changes_nothing(tmp_path, monkeypatch):
         assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(FileNotFoundError, match="no is not a folder; make it first"):
         write({"a": jnp.ones(2)}, tmp_path / "no" / "m.safetensors")
+
+    def full(arrays, new, metadata):
+        new.write_bytes(b"a part")
+        text = "Error while serializing: I/O error: No space left on device (os error 28)"
+        raise safetensors.SafetensorError(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors.numpy, "save_file", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            write({"a": jnp.zeros(2)}, path)
+    assert caught.value.errno == errno.ENOSPC
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "jaxaccel\[interop\]"'):
         write({"a": jnp.ones(2)}, path)

@@ -110,7 +110,7 @@ def test_the_last_saves_failure_ends_the_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        fit([1.0], state=np.zeros(2), callbacks=[T.save_every(tmp_path)])
+        fit([1.0], state=np.zeros(2), callbacks=[T.save_every(tmp_path, steps=9)])
 
 
 def test_a_save_without_its_metric_is_not_the_best(tmp_path):

@@ -184,6 +184,19 @@ def test_where_it_ends():
     assert f"suggestion {found.suggestion:.2g}" in axis.get_legend_handles_labels()[1]
 
 
+@pytest.mark.quick
+def test_epochs_follow_each_other():
+    epochs = []
+    ja.tuning.lr_find(
+        lambda state, batch: (state, {"loss": 1.0}),
+        SGD.init(PARAMS),
+        lambda epoch: epochs.append(epoch) or [(), ()],
+        num_training=5,
+        progress=False,
+    )
+    assert epochs == [0, 1, 2]
+
+
 def test_what_cannot_be_tested_is_said():
     tx = ja.optimizers.param_groups(ja.optimizers.sgd, [], lr=ja.schedules.step_lr(0.1, 3))
     with pytest.raises(ValueError, match="schedule"):
