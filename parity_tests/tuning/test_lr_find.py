@@ -185,16 +185,19 @@ def test_where_it_ends():
 
 
 @pytest.mark.quick
-def test_epochs_follow_each_other():
-    epochs = []
-    ja.tuning.lr_find(
-        lambda state, batch: (state, {"loss": 1.0}),
-        SGD.init(PARAMS),
-        lambda epoch: epochs.append(epoch) or [(), ()],
-        num_training=5,
-        progress=False,
+def test_epochs_follow_each_other_and_other_groups_keep_their_rate():
+    epochs, rates = [], []
+
+    def step(state, batch):
+        rates.append([float(each["lr"]) for each in ja.optimizers.get_hyperparams(state)])
+        return state, {"loss": 1.0}
+
+    options = {"num_training": 5, "group": -1, "progress": False}
+    found = ja.tuning.lr_find(
+        step, GROUPS.init(PARAMS), lambda epoch: epochs.append(epoch) or [(), ()], **options
     )
     assert epochs == [0, 1, 2]
+    np.testing.assert_allclose(rates, [[3.0, lr] for lr in found.lrs], rtol=1e-6)
 
 
 def test_what_cannot_be_tested_is_said():
