@@ -440,6 +440,11 @@ def test_refusals():
             "pass 'conv2d'",
         ),
         (
+            lambda: checkpoint(abs, names=["aten._scaled_dot_product_flash_attention.default"]),
+            ValueError,
+            "pass 'scaled_dot_product_attention'",
+        ),
+        (
             lambda: checkpoint(abs, names=["relu"]),
             ValueError,
             "functional.relu returns has no name",

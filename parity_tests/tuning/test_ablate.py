@@ -1,8 +1,10 @@
 """One technique at a time: margins against SciPy's, noise that is not an effect, going on."""
 
 import functools
+import itertools
 import json
 import random
+import types
 
 import numpy as np
 import pytest
@@ -144,6 +146,16 @@ def test_an_interrupted_search_goes_on(tmp_path):
     with pytest.raises(ValueError, match=r"record must be .*ablation.jsonl', whose line 1 is"):
         ablate(interrupted, TECHNIQUES, record=path)
     assert path.read_text() == "weights\n" + text
+
+
+@pytest.mark.quick
+def test_seconds_are_those_of_all_seeds_also_where_they_were_recorded(tmp_path, monkeypatch):
+    clock = itertools.count(0, 5)
+    fake = types.SimpleNamespace(perf_counter=lambda: next(clock))
+    monkeypatch.setattr("jaxaccel.tuning._ablate.time", fake)
+    for _ in range(2):
+        found = ablate(recipe, {"idle": {"idle": True}}, seeds=(0, 1), record=tmp_path / "runs")
+        assert [each.seconds for each in (found.base, *found.effects)] == [10, 10]
 
 
 @pytest.mark.quick
