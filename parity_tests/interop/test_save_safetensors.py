@@ -86,13 +86,31 @@ def test_a_trained_run_is_written(tmp_path):
         np.testing.assert_array_equal(theirs.state_dict()[name].numpy(), array)
 
 
+def test_the_layers_of_a_stack_are_all_there(tmp_path):
+    """One array holds a weight of every layer, and is not one that layers share."""
+    config = ja.models.GPTConfig(vocab_size=7, block_size=4, n_layer=2, n_head=1, n_embd=4)
+    model = ja.models.gpt(config, rngs=nnx.Rngs(0), scan_layers=True)
+    write(model, tmp_path / "m.safetensors")
+    found = safetensors.torch.load_file(tmp_path / "m.safetensors")
+    with safetensors.safe_open(tmp_path / "m.safetensors", "np") as file:
+        tied = file.metadata()
+    arrays = ja.nn.state_dict(model)
+    assert {*found} == {*arrays} - {*tied}
+    assert len(tied) == 1
+    name = "transformer.h.1.attn.c_attn.weight"
+    np.testing.assert_array_equal(found[name], arrays[name])
+
+
 def test_names_of_ones_own_and_metadata(tmp_path):
     path = tmp_path / "m.safetensors"
     shared = jnp.arange(6.0).reshape(2, 3).T
-    write({"b": shared, "a": shared, "n": jnp.int8(3)}, path, metadata={"format": "pt"})
+    turned = np.arange(6.0).reshape(2, 3).T
+    state = {"b": shared, "a": shared, "n": jnp.int8(3), "t": turned}
+    write(state, path, metadata={"format": "pt"})
     with safetensors.safe_open(path, "np") as file:
         assert file.metadata() == {"format": "pt", "b": "a"}
-        assert sorted(file.keys()) == ["a", "n"]
+        assert sorted(file.keys()) == ["a", "n", "t"]
+        np.testing.assert_array_equal(file.get_tensor("t"), turned)
         np.testing.assert_array_equal(file.get_tensor("a"), np.arange(6.0).reshape(2, 3).T)
         assert file.get_tensor("n").shape == ()
 

@@ -123,6 +123,8 @@ def test_eigenvalues_that_are_equal_are_found_as_often_as_they_are():
     flat = ja.monitoring.condition_number(lambda w: jnp.sum(w[:2] ** 2), jnp.ones(3))
     assert flat.number == np.inf
     assert flat.smallest == pytest.approx(0, abs=1e-14)
+    linear = ja.monitoring.condition_number(jnp.sum, jnp.ones(3))  # nothing is ever left
+    assert (linear.number, linear.eigenvalues.tolist()) == (np.inf, [0.0] * 3)
 
 
 def test_half_precision_parameters_are_widened_and_custom_derivatives_differentiated():
