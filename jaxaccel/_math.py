@@ -176,14 +176,13 @@ def newton_schulz(
     here: the matrix, its norm, and every sum of products when it is complete.
     """
     sharding: Any = jax.typeof(matrix).sharding
-    is_whole = min(matrix.shape) <= WHOLE and isinstance(matrix, Tracer)
     orthogonalize: Any = functools.partial(
         _newton_schulz,
         coefficients=coefficients,
         steps=steps,
         eps=eps,
         dtype=dtype,
-        placed=_whole_on(sharding.mesh) if is_whole else _anywhere,
+        is_whole=min(matrix.shape) <= WHOLE and isinstance(matrix, Tracer),
     )
     if AxisType.Explicit in sharding.mesh.axis_types:
         # Where a sum over a sharded axis lives is the compiler's to choose.
@@ -212,11 +211,13 @@ def _anywhere(array: Any) -> Any:
     return array
 
 
-def _newton_schulz(matrix, coefficients, steps, eps, dtype, placed):
+def _newton_schulz(matrix, coefficients, steps, eps, dtype, is_whole):
     """Return the result of :func:`newton_schulz`, in the matrix's own dtype.
 
     Everything is ``placed``: a compiler splits what stands free between two whole arrays.
     """
+    # Of the mesh as it is in here, where axes that were Explicit are the compiler's.
+    placed = _whole_on(jax.typeof(matrix).sharding.mesh) if is_whole else _anywhere
     is_tall = matrix.shape[0] > matrix.shape[1]
     iterate = placed((matrix.T if is_tall else matrix).astype(dtype))
     dtype, wide = iterate.dtype, compute_dtype(iterate.dtype)

@@ -36,7 +36,7 @@ def groups_of(operation: Operation, count: int) -> Groups:
     if found["iota"]:
         shape, _, rest = found["iota"].partition("<=")
         return _rows(_iota(rest).reshape(_numbers(shape)))
-    ids = _iota(found["ids"].partition("<=")[2]) if found["ids"] else np.arange(count)
+    ids = _iota(found["ids"].rpartition("<=")[2]) if found["ids"] else np.arange(count)
     return _along(found["mesh"], found["axes"], ids)
 
 

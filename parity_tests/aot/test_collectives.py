@@ -121,6 +121,7 @@ GROUPS = {
     "mesh['x'=8] {'x':(2)4}": "b",
     "mesh['x'=2,'y'=4], device_ids=([8]<=[2,4]) {'x'}": "a",
     "mesh['x'=4,'y'=2], device_ids=([8]<=[2,4]T(1,0)) {'x'}": "b",
+    "mesh['x'=4,'y'=2], device_ids=([2,4]T(1,0)) {'x'}": "b",
 }
 """Every spelling that XLA has for the groups of eight devices -> the axes that they run along."""
 

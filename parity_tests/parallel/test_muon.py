@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxaccel as ja
 from jaxaccel import _math
@@ -54,3 +55,22 @@ def test_trials_side_by_side_stay_on_their_devices():
         return jax.vmap(lambda g, s, p: tx.update(g, s, p)[0])(grads, *state)
 
     assert collectives(update, (state, trials), trials) == []
+
+
+@pytest.mark.parametrize(
+    "types",
+    [(AxisType.Explicit,) * 2, (AxisType.Auto, AxisType.Explicit), (AxisType.Auto,) * 2],
+    ids=["explicit", "mixed", "auto"],
+)
+def test_a_matrix_is_gathered_once_whoever_the_axes_belong_to(types):
+    tx, mesh = ja.optimizers.muon(), jax.make_mesh((2, 4), ("a", "b"), axis_types=types)
+    weight = jnp.asarray(np.random.default_rng(0).normal(size=(64, 32)), jnp.float32)
+    update = jax.jit(lambda state, grads: tx.update(grads, *state))
+    expected, _ = update((tx.init(weight), weight), weight)
+    split = jax.device_put(weight, NamedSharding(mesh, PartitionSpec("b")))
+    with jax.set_mesh(mesh):
+        state = tx.init(split)
+        found, _ = update((state, split), split)
+        sent = collectives(update, (state, split), split)
+    np.testing.assert_array_equal(found, expected)
+    assert [kind for kind, *_ in sent] == ["all-gather"]
