@@ -13,6 +13,7 @@ import pytest
 import jaxaccel as ja
 from jaxaccel.parallel._cluster import Cluster, cluster_of
 from jaxaccel.parallel._initialize import _with_arguments
+from jaxaccel.parallel._links import line_of, send
 from jaxaccel.parallel._meeting import bound_at, meet
 from parity_tests.harness.errors import assert_no_faults
 
@@ -313,6 +314,25 @@ def test_all_meet_or_all_are_told_why_not():
     assert "processes 1, 3 of 4 did not come to process 0" in str(found["zero"])
     assert "within 0.5 s" in str(found["two"])
     assert isinstance(found["zero"], TimeoutError)
+
+
+@pytest.mark.quick
+def test_a_line_comes_whole_in_time_or_not_at_all():
+    """What follows it stays for who reads next, and one that never ends is not read for ever."""
+
+    def next_line(link):
+        return line_of(link, time.monotonic() + 0.1)
+
+    one, other = socket.socketpair()
+    with one, other:
+        send(one, {"a": 1})
+        one.sendall(b"more\n")
+        assert [next_line(other) for _ in range(3)] == [b'{"a": 1}\n', b"more\n", None]
+        one.sendall(b"x" * 5000)
+        assert next_line(other) == b""
+        other.close()
+        send(one, {"a": 1})  # to nobody
+        assert next_line(one) == b""
 
 
 def greeting(port, process):
