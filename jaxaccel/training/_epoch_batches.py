@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -20,8 +20,17 @@ def skips(batches: Any) -> bool:
         return False
 
 
-def taken_up(batches: Callable[..., Any], epoch: int, start: int) -> tuple[Any, int | None]:
-    """Return the batches of an epoch from one on, and how many the whole epoch has, if known."""
+def taken_up(
+    batches: Callable[..., Any],
+    epoch: int,
+    start: int,
+    rows: Sequence[int],
+    count: Callable[[Any], int],
+) -> tuple[Any, int | None]:
+    """Return the batches of an epoch from one on, and how many the whole epoch has, if known.
+
+    Those before it must have the rows that they had, where that is known.
+    """
     is_skipping = skips(batches)
     found = batches(epoch, start) if is_skipping else batches(epoch)
     if not isinstance(found, Iterable) and not hasattr(found, "__getitem__"):
@@ -35,10 +44,13 @@ def taken_up(batches: Callable[..., Any], epoch: int, start: int) -> tuple[Any, 
     if not start:
         return found, length
     rest: Any = iter(found)
-    if sum(1 for _ in itertools.islice(rest, start)) < start:
+    skipped = [count(batch) for batch in itertools.islice(rest, start)]
+    if len(skipped) < start or (rows and skipped != list(rows)):
+        what = f"batches of {sorted({*skipped})} rows, and not of {sorted({*rows})}"
         raise ValueError(
-            f"the run was saved after {start} steps of epoch {epoch}, which has fewer batches now; "
-            "resume it with the same data in batches of the same size"
+            f"the run was saved after {start} steps of epoch {epoch}, which has "
+            f"{'fewer batches' if len(skipped) < start else what} now; resume it with the same "
+            "data in batches of the same size"
         )
     return rest, length
 

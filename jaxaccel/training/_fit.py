@@ -142,7 +142,7 @@ def fit(
         count = row_counter(batch_axes)
         while run.epoch < epochs and not (run.stopped or run.paused):
             start_epoch(record, run.step)
-            found, length = taken_up(batches, run.epoch, run.step)
+            found, length = taken_up(batches, run.epoch, run.step, record.rows, count)
             run = run._replace(steps_per_epoch=length or run.steps_per_epoch)
             run = _epoch(step, run, found, count, on_step)
             if run.is_epoch_end:

@@ -305,6 +305,9 @@ def test_other_saves_and_other_callbacks_are_not_resumed(tmp_path):
     place = T.Snapshot({"state": state_of(SGD)}, {"epoch": 5, "step": 5})
     with pytest.raises(ValueError, match="after 5 steps of epoch 5, which has fewer batches now"):
         fit(STEP, state_of(SGD), resume=place)
+    halves = place._replace(extra={"epoch": 4, "step": 3, "rows": [2, 2, 2]})
+    with pytest.raises(ValueError, match=r"which has batches of \[4\] rows, and not of \[2\] now"):
+        fit(STEP, state_of(SGD), resume=halves)
     _, history = fit(STEP, state_of(SGD), resume=place._replace(extra={"epoch": 4, "step": 3}))
     assert len(history.steps["loss"]) == 5  # a state of one's own, at any step of any epoch
 
