@@ -49,5 +49,7 @@ def read(directory: Path, places: Mapping[str, Any]) -> dict[str, Any]:
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
         return checkpointer.restore(
             directory,
-            args=ocp.args.PyTreeRestore(item=dict.fromkeys(wanted, 0), restore_args=wanted),
+            args=ocp.args.PyTreeRestore(
+                item=dict.fromkeys(wanted, 0), restore_args=wanted, partial_restore=True
+            ),
         )

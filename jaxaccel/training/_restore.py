@@ -66,7 +66,11 @@ def saved_steps(folder: str | os.PathLike[str]) -> tuple[int, ...]:
 
 @checked
 def restore(
-    folder: str | os.PathLike[str], like: Any, *, step: int | Literal["latest", "best"] = "latest"
+    folder: str | os.PathLike[str],
+    like: Any,
+    *,
+    step: int | Literal["latest", "best"] = "latest",
+    strict: bool = True,
 ) -> Saved:
     """Restore a saved run, on the devices where ``like`` lives.
 
@@ -81,6 +85,9 @@ def restore(
             array that JAX placed (no sharding was asked for) comes where JAX places it.
         step: Which save: a number, ``"latest"``, or ``"best"`` by the metric that the newest save
             was told to be ranked by.
+        strict: With False only what ``like`` has is read, and what else was saved is left: of a run
+            of :func:`fit` the state alone, ``like={"state": state}``, or its parameters,
+            ``like={"state": state._replace(model_state=None, opt_state=None)}``.
 
     Returns:
         A :class:`Saved`: the tree, ``extra``, the step and the metrics.
@@ -94,7 +101,8 @@ def restore(
 
     PyTorch:
         ``torch.load`` and ``load_state_dict``, without running what a file says
-        (``weights_only=False``).
+        (``weights_only=False``). What is missing in the save is refused also with
+        ``strict=False``.
 
     Example:
         >>> import tempfile
@@ -112,7 +120,7 @@ def restore(
     wanted = leaves_of("like", like)
     with files.explained(f"restoring from {root}"):
         path = _chosen(root, step)
-        record = _agreed(lambda: _verified(path, [leaf for leaf, _ in wanted]))
+        record = _agreed(lambda: _verified(path, [leaf for leaf, _ in wanted], strict))
         found = {leaf.path: (index, leaf) for index, leaf in enumerate(record["tree"])}
         rows = [(*found[leaf.path], value) for leaf, value in wanted]
         places = {
@@ -151,7 +159,7 @@ def _chosen(folder: Path, step: Any) -> Path:
     return saves[step]
 
 
-def _verified(path: Path, wanted: list[Leaf]) -> dict[str, Any]:
+def _verified(path: Path, wanted: list[Leaf], strict: bool) -> dict[str, Any]:
     """Return a save's record; raise where it does not fit, or its files are not as written.
 
     Each of several processes reads its share of the files.
@@ -159,11 +167,13 @@ def _verified(path: Path, wanted: list[Leaf]) -> dict[str, Any]:
     manifest = files.read_manifest(path)
     present = files.check_present(path, manifest)
     record = read_record(path)
+    asked = {leaf.path for leaf in wanted}
     check_same(
-        record["tree"],
+        [leaf for leaf in record["tree"] if strict or leaf.path in asked],
         wanted,
         f"{path} does not fit like: it is of another model or optimizer",
-        "Restore into the state of the model and optimizer that were saved",
+        "Restore into the state of the model and optimizer that were saved, or into a part of it "
+        "with strict=False",
     )
     share = list(present.items())[jax.process_index() :: jax.process_count()]
     files.check_digests(share, manifest)

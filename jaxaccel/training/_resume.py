@@ -16,7 +16,18 @@ def resumed(run: Run, resume: Any) -> Run:
         return put_together(run, resume)
     if not saved_steps(resume):
         return run
-    saved = restore(resume, tree_of(run.record, run.state))
+    try:
+        saved = restore(resume, tree_of(run.record, run.state))
+    except ValueError as error:
+        of_memory = [text.startswith("['memory']") for text in getattr(error, "differences", ())]
+        if not of_memory or not all(of_memory):
+            raise
+        raise ValueError(
+            f"{os.fspath(resume)} was saved with other callbacks, or they remembered something of "
+            f"another form: {error.differences[0]}; resume it with the same ones, or leave what "  # pyright: ignore[reportAttributeAccessIssue]
+            "they remembered behind: saved = training.restore(folder, {'state': state}, "
+            "strict=False), then fit(..., resume=training.Snapshot(saved.tree, saved.extra))"
+        ) from error
     if "epoch" not in saved.extra:
         raise ValueError(
             f"step {saved.step} in {os.fspath(resume)} is a save without a place in the data; fit "

@@ -428,3 +428,22 @@ def test_a_beat_tells_of_each_new_save_once(tmp_path, monkeypatch):
     told.clear()
     fit(STEP, state_of(SGD), callbacks=[guests[0]], epochs=2)
     assert told[:2] == [(1, tmp_path / "step_00000024"), (2, None)]
+
+
+def test_a_run_with_other_callbacks_goes_on_from_its_state(tmp_path):
+    """What an earlier callback remembered is in the way until it is left behind on purpose."""
+    whole, _ = fit(STEP, state_of(SGD))
+    guests = [T.early_stopping("loss", patience=9), T.save_every(tmp_path)]
+    fit(STEP, state_of(SGD), callbacks=guests, epochs=3)
+    for others in ([], [T.early_stopping("grad_norm")]):
+        with pytest.raises(ValueError, match=r"other callbacks.*'early_stopping .*strict=False"):
+            fit(STEP, state_of(SGD), callbacks=others, resume=tmp_path)
+    with pytest.raises(ValueError, match="not saved"):
+        T.restore(tmp_path, {"state": state_of(SGD), "more": jnp.ones(2)}, strict=False)
+    saved = T.restore(tmp_path, {"state": state_of(SGD)}, strict=False)
+    found, history = fit(STEP, state_of(SGD), resume=T.Snapshot(saved.tree, saved.extra))
+    assert len(history.epochs) == 6
+    assert np.array_equal(found.params, whole.params)
+    weights = state_of(SGD)._replace(model_state=None, opt_state=None)
+    saved = T.restore(tmp_path, {"state": weights}, strict=False, step=12)
+    assert saved.tree["state"].opt_state is None
