@@ -77,7 +77,7 @@ class Anomaly(NamedTuple):
 
     def __str__(self) -> str:
         where = "" if self.step is None else f" in step {self.step}"
-        lines = [f"not finite{where}: {_some(self.outputs)}"]
+        lines = [f"not finite{where}: {_some(self.outputs, 'the result')}"]
         if self.argument is not None:
             lines.append(f"{self.argument} was not finite when it was given")
         if self.first is not None:
@@ -85,7 +85,9 @@ class Anomaly(NamedTuple):
         if self.became_nan is not None:
             lines.append(f"NaN since: {self.became_nan}")
         if self.gradients:
-            lines.append(f"gradients that are not finite: {_some(self.gradients)}")
+            lines.append(
+                f"gradients that are not finite: {_some(self.gradients, 'of the parameters')}"
+            )
         if self.argument is None and self.first is None:
             lines.append(_NOT_FOUND)
         return "\n".join(lines)
@@ -97,10 +99,12 @@ _NOT_FOUND = (
 )
 
 
-def _some(names: Sequence[str]) -> str:
-    """Return the first of some names, and how many more there are."""
+def _some(names: Sequence[str], nameless: str) -> str:
+    """Return the first of some names, and how many more there are; a bare array has none."""
     more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(name or nameless for name in names[:_MOST_NAMES]) + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 def operation(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked_but
 from jaxaccel._donated import is_donated
-from jaxaccel._functions import check_function
+from jaxaccel._functions import is_function
 from jaxaccel.monitoring._anomaly import Anomaly
 from jaxaccel.monitoring._find_anomaly import (
     check_not_traced,
@@ -73,7 +73,10 @@ def detect_anomaly(fn: F, *, skipped: bool = False) -> F:
         >>> print(found.step, found.first.name, found.first.phase, found.first.output)
         1 log forward 1 inf of 2
     """
-    check_function("detect_anomaly", "fn", fn, "(state, batch) -> (state, metrics)", 2)
+    if not is_function(fn):
+        raise TypeError(
+            f"fn must be a function of arrays, as a step of training.train_step is, got {fn!r:.80}"
+        )
     overwrites: list[bool] | None = None  # which arguments, once it is known
 
     @functools.wraps(fn)

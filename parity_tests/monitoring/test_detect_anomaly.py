@@ -299,3 +299,11 @@ def test_inside_a_larger_program_there_is_nothing_to_look_at():
     step, state = trained(ja.optimizers.sgd(lr=0.1))
     with pytest.raises(TypeError, match="wrap the outermost function"):
         jax.jit(ja.monitoring.detect_anomaly(step))(state, BATCH)
+
+
+def test_any_function_of_arrays_and_results_without_names():
+    with pytest.raises(FloatingPointError) as raised:
+        ja.monitoring.detect_anomaly(jnp.log)(jnp.zeros(2))
+    assert str(raised.value.args[0]).startswith("not finite: the result\nfirst: ")
+    with pytest.raises(TypeError, match="fn must be a function of arrays"):
+        ja.monitoring.detect_anomaly(3)
