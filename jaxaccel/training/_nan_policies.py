@@ -9,7 +9,7 @@ from typing import Any
 from jaxaccel._checked import checked
 from jaxaccel.training._callback import Callback, Reply, Run
 from jaxaccel.training._record import read_pending
-from jaxaccel.training._restore import restore, saved_steps
+from jaxaccel.training._restore import newest_step, restore
 
 
 @checked
@@ -97,7 +97,7 @@ def roll_back_on_nan(
         times = memory["times"]
         if times >= most:
             return Reply(stop=f"{found}, after the run had gone back {times} times")
-        if not saved_steps(folder):
+        if newest_step(folder) < 0:
             raise FileNotFoundError(
                 f"{found}, and {os.fspath(folder)} holds no save to go back to; save more often, "
                 "the state before the first step among it"

@@ -42,11 +42,14 @@ class Record(NamedTuple):
     """The rows of each batch of this epoch."""
     epochs: list[dict[str, float]]
     measured: list[dict[str, float]]
+    saved: dict[str, int]
+    """The newest step that is saved in a folder, or being saved: what every process knows alike,
+    where each would see another one on the disk."""
 
 
 def new_record(generator: Generator | None, memory: dict[str, Any]) -> Record:
     """Return the record of a run that has not begun."""
-    return Record(generator, memory, {}, [], [], [], [], [])
+    return Record(generator, memory, {}, [], [], [], [], [], {})
 
 
 def tree_of(record: Record, state: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -64,6 +65,11 @@ def saved_steps(folder: str | os.PathLike[str]) -> tuple[int, ...]:
     return tuple(files.complete_saves(root))
 
 
+def newest_step(folder: str | os.PathLike[str]) -> int:
+    """Return the newest step that process 0 sees in a folder, -1 without one; all must ask."""
+    return _told_by_first(lambda: max(saved_steps(folder), default=-1))
+
+
 @checked
 def restore(
     folder: str | os.PathLike[str],
@@ -119,7 +125,7 @@ def restore(
     wait_for_earlier(root)
     wanted = leaves_of("like", like)
     with files.explained(f"restoring from {root}"):
-        path = _chosen(root, step)
+        path = files.step_path(root, _told_by_first(lambda: _chosen(root, step)))
         record = _agreed(lambda: _verified(path, [leaf for leaf, _ in wanted], strict))
         found = {leaf.path: (index, leaf) for index, leaf in enumerate(record["tree"])}
         rows = [(*found[leaf.path], value) for leaf, value in wanted]
@@ -132,13 +138,13 @@ def restore(
     return Saved(tree, record["extra"], record["step"], record["metrics"])
 
 
-def _chosen(folder: Path, step: Any) -> Path:
-    """Return the folder of a save."""
+def _chosen(folder: Path, step: Any) -> int:
+    """Return the step of a save."""
     saves = files.complete_saves(folder)
     if not saves:
         raise FileNotFoundError(f"{folder} holds no complete save; saved_steps(folder) is empty")
     if step == "latest":
-        return saves[max(saves)]
+        return max(saves)
     if step == "best":
         records = {step: read_record(path) for step, path in saves.items()}
         choice = records[max(saves)]["kept"]
@@ -151,12 +157,12 @@ def _chosen(folder: Path, step: Any) -> Path:
             raise ValueError(
                 f"no save of {folder} has a number for {choice['metric']!r}; pass step='latest'"
             )
-        return saves[best[0]]
+        return best[0]
     if not isinstance(step, int):
         raise ValueError(f"step must be a number, 'latest' or 'best', got {step!r}")
     if step not in saves:
         raise FileNotFoundError(f"{folder} has no save of step {step}; it has {sorted(saves)}")
-    return saves[step]
+    return step
 
 
 def _verified(path: Path, wanted: list[Leaf], strict: bool) -> dict[str, Any]:
@@ -178,6 +184,14 @@ def _verified(path: Path, wanted: list[Leaf], strict: bool) -> dict[str, Any]:
     share = list(present.items())[jax.process_index() :: jax.process_count()]
     files.check_digests(share, manifest)
     return record
+
+
+def _told_by_first(look: Callable[[], int]) -> int:
+    """Return the number that process 0 finds, at least -1; raise on all where it raises."""
+    if jax.process_count() == 1:
+        return look()
+    number = _agreed(lambda: look() if jax.process_index() == 0 else -1)
+    return int(of_all_processes([number + 1])[0, 0]) - 1
 
 
 def _agreed(check: Any) -> Any:

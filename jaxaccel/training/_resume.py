@@ -7,14 +7,14 @@ from typing import Any
 
 from jaxaccel.training._callback import Run
 from jaxaccel.training._record import Snapshot, put_together, tree_of
-from jaxaccel.training._restore import restore, saved_steps
+from jaxaccel.training._restore import newest_step, restore
 
 
 def resumed(run: Run, resume: Any) -> Run:
     """Return the run as it was when it was saved; where nothing was, as it is."""
     if isinstance(resume, Snapshot):
         return put_together(run, resume)
-    if not saved_steps(resume):
+    if newest_step(resume) < 0:
         return run
     try:
         saved = restore(resume, tree_of(run.record, run.state))

@@ -13,7 +13,7 @@ from jaxaccel._checked import checked
 from jaxaccel.training._callback import Callback, Run
 from jaxaccel.training._due import check_occasion, is_due
 from jaxaccel.training._metrics import numbers_of
-from jaxaccel.training._restore import saved_steps
+from jaxaccel.training._restore import newest_step
 from jaxaccel.training._save import save
 from jaxaccel.training._saving import Saving
 from jaxaccel.training._weights import are_finite, weights_of
@@ -87,13 +87,17 @@ def save_every(
         )
     if mode not in ("min", "max"):
         raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+    root = os.path.realpath(folder)
 
     @contextlib.contextmanager
     def opened() -> Iterator[Callback]:
         under_way: list[Saving] = []
 
         def save_now(run: Run, memory: Any) -> None:
-            if run.total_steps in saved_steps(folder):
+            saved = run.record.saved
+            if root not in saved:
+                saved[root] = newest_step(root)  # later ones are made here
+            if run.total_steps == saved[root]:
                 return
             if not are_finite(weights_of(run.state)):
                 warnings.warn(
@@ -108,6 +112,7 @@ def save_every(
             names = {"keep_last": keep_last, "keep_best": keep_best, "metric": metric, "mode": mode}
             given: dict[str, Any] = {"step": run.total_steps, "extra": extra, "metrics": numbers}
             under_way[:] = [save(folder, tree, **given, **names, wait=False)]
+            saved[root] = run.total_steps
 
         def save_if_due(run: Run, memory: Any) -> None:
             if is_due(run, steps, epochs):

@@ -1,6 +1,7 @@
 """What one of two processes does in ``test_save_processes``: ``save_process.py rank port folder``.
 
 It saves what lies over both, restores it onto another mesh, and is refused what is not alike.
+Then it makes a run that goes on, and back, while the processes see the folder differently.
 """
 
 import json
@@ -69,8 +70,43 @@ def main(rank, port, folder):
             call()
         except Exception as error:
             found[name] = f"{type(error).__name__}: {error}"
+    start = on(mesh, array=np.zeros(2, np.float32))
+    found["run"] = run_while_views_differ(rank, f"{folder}.run", start)
     with open(f"{folder}.{rank}.json", "w") as file:
         json.dump(found, file)
+
+
+def run_while_views_differ(rank, folder, start):
+    """Return where a run ends; process 0 commits late, and process 1 sees no save at all."""
+    import time
+
+    import jaxaccel as ja
+    from jaxaccel.training import _saved_files as files
+
+    seal, nan = files.seal, float("nan")
+
+    def late(directory):
+        time.sleep(0.3)
+        seal(directory)
+
+    files.seal = late
+    if rank == 1:
+        files.complete_saves = lambda folder: {}
+    for epochs in (1, 2):
+        state, history = ja.training.fit(
+            lambda state, batch: (state + batch, {"loss": batch}),
+            start,
+            lambda epoch: [[1.0, 1.0], [nan, 1.0, 1.0]][epoch],
+            epochs=epochs,
+            callbacks=[
+                ja.training.roll_back_on_nan(folder, steps=1),
+                ja.training.save_every(folder, steps=2),
+                ja.training.save_every(folder, epochs=1),
+            ],
+            progress=False,
+            resume=folder,
+        )
+    return [len(history.epochs), state.addressable_data(0).tolist()]
 
 
 if __name__ == "__main__":

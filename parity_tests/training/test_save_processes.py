@@ -55,8 +55,10 @@ def test_two_processes_save_what_lies_over_both(tmp_path):
         assert found["epoch"] == 3
         assert "tree['numpy'] is another one on each process" in found["not alike"]
         assert "does not fit like" in found["another"]
+        assert found["run"] == [2, [3.0, 3.0]]  # of five steps one is NaN, and one is taken back
     assert "FileExistsError: step 2 is saved already" in first["again"]
     assert "process 0 cannot save" in second["again"]
+    assert ja.training.saved_steps(f"{folder}.run") == (4, 5)
     whole = np.arange(32.0, dtype=np.float32).reshape(8, 4)  # and one process reads it all
     like = {
         **dict.fromkeys(("split", "same", "halves"), jnp.zeros((8, 4), jnp.float32)),
