@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -33,7 +34,8 @@ class Saving(NamedTuple):
         Of several processes all wait, and all raise where it failed on one.
         """
         error = self.done.exception()
-        _UNDER_WAY.pop(self.path.parent, None)
+        if _UNDER_WAY.get(self.path.parent) is self:  # and not a later one
+            del _UNDER_WAY[self.path.parent]
         if jax.process_count() > 1 and error is None and of_all_processes([0]).any():
             raise RuntimeError(f"saving {self.path} failed on another process; see its error")
         if error is not None:
@@ -72,13 +74,8 @@ def wait_for_earlier(folder: Path, *, alone: bool = False) -> None:
         _UNDER_WAY[folder].wait()
 
 
+@functools.cache  # once
 def _finish_before_exit() -> None:
     """Let Python's end wait for saves first: afterwards no thread can begin work any more."""
-    if _EXITING:
-        return
-    _EXITING.append(True)
     register = getattr(threading, "_register_atexit", atexit.register)
     register(lambda: [saving.done.exception() for saving in _UNDER_WAY.values()])
-
-
-_EXITING: list[bool] = []

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 import jaxaccel as ja
+from jaxaccel.training import _saved_files as files
 
 P = PartitionSpec
 restore, save, saved_steps = ja.training.restore, ja.training.save, ja.training.saved_steps
@@ -163,6 +165,21 @@ def test_the_next_save_waits_for_the_one_before(tmp_path):
     assert saved_steps(tmp_path) == (0, 1, 2, 3)  # and so does this
     assert last.done.done()
     assert savings[1].path == tmp_path / "step_00000001"
+
+
+def test_the_next_save_waits_also_where_an_older_one_was_waited_for(tmp_path, monkeypatch):
+    commit = files.commit
+
+    def late(path):
+        time.sleep(0.2)
+        commit(path)
+
+    first = save(tmp_path, {"w": 1}, step=1, wait=False)
+    monkeypatch.setattr(files, "commit", late)
+    save(tmp_path, {"w": 2}, step=2, wait=False)
+    first.wait()
+    save(tmp_path, {"w": 3}, step=3)
+    assert saved_steps(tmp_path) == (1, 2, 3)
 
 
 def test_the_record_can_be_read_by_people(tmp_path):
