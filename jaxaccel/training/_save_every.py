@@ -7,6 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 from jaxaccel._checked import checked
@@ -15,7 +16,7 @@ from jaxaccel.training._due import check_occasion, is_due
 from jaxaccel.training._metrics import numbers_of
 from jaxaccel.training._restore import newest_step
 from jaxaccel.training._save import save
-from jaxaccel.training._saving import Saving
+from jaxaccel.training._saving import wait_for_earlier
 from jaxaccel.training._weights import are_finite, weights_of
 
 
@@ -91,8 +92,6 @@ def save_every(
 
     @contextlib.contextmanager
     def opened() -> Iterator[Callback]:
-        under_way: list[Saving] = []
-
         def save_now(run: Run, memory: Any) -> None:
             saved = run.record.saved
             if root not in saved:
@@ -111,15 +110,20 @@ def save_every(
                 numbers.setdefault(metric, math.nan)  # not among the best
             names = {"keep_last": keep_last, "keep_best": keep_best, "metric": metric, "mode": mode}
             given: dict[str, Any] = {"step": run.total_steps, "extra": extra, "metrics": numbers}
-            under_way[:] = [save(folder, tree, **given, **names, wait=False)]
+            save(folder, tree, **given, **names, wait=False)
             saved[root] = run.total_steps
 
         def save_if_due(run: Run, memory: Any) -> None:
             if is_due(run, steps, epochs):
                 save_now(run, memory)
 
-        yield Callback("save_every", on_step=save_if_due, on_epoch=save_if_due, on_end=save_now)
-        for each in under_way:
-            each.wait()
+        def finish(run: Run, memory: Any) -> None:
+            save_now(run, memory)
+            wait_for_earlier(Path(root))
+
+        try:
+            yield Callback("save_every", on_step=save_if_due, on_epoch=save_if_due, on_end=finish)
+        finally:  # after an error, which is the one to be heard
+            wait_for_earlier(Path(root), alone=True)
 
     return Callback("save_every", opened=opened, is_last=True)

@@ -1,6 +1,8 @@
 """What callbacks do at the edges, with steps that are plain functions: nothing is compiled."""
 
 import os
+import signal
+import time
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 import jaxaccel as ja
+from jaxaccel.training import _saved_files as files
 
 T = ja.training
 
@@ -103,14 +106,36 @@ def test_what_was_measured_and_how_long_it_took_survive_a_pause():
 
 
 def test_the_last_saves_failure_ends_the_run(tmp_path, monkeypatch):
-    """It happens in the background, when the loop has gone by."""
+    """It happens in the background, when the loop has gone by; a signal does not hide it."""
 
     def full(number):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        fit([1.0], state=np.zeros(2), callbacks=[T.save_every(tmp_path, steps=9)])
+    saving, preemption = T.save_every(tmp_path, steps=9), T.preemption()
+    signalled = T.Callback("signal", on_step=lambda run, _: signal.raise_signal(signal.SIGTERM))
+    for callbacks in ([], [signalled, preemption], [preemption, signalled]):
+        for index in range(len(callbacks) + 1):
+            guests = [*callbacks[:index], saving, *callbacks[index:]]
+            with pytest.raises(OSError, match="No space left"):
+                fit([1.0, 2.0], state=np.zeros(2), callbacks=guests)
+
+
+def test_a_run_that_breaks_off_waits_for_its_save(tmp_path, monkeypatch):
+    commit = files.commit
+
+    def late(path):
+        time.sleep(0.2)
+        commit(path)
+
+    def fail(run, memory):
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(files, "commit", late)
+    guests = [T.save_every(tmp_path, steps=1), T.Callback("fail", on_epoch=fail)]
+    with pytest.raises(KeyError):
+        fit([1.0], state=np.zeros(2), callbacks=guests)
+    assert [*tmp_path.glob("step_*")] == [tmp_path / "step_00000001"]
 
 
 def test_a_save_without_its_metric_is_not_the_best(tmp_path):
