@@ -89,4 +89,5 @@ class Callback(NamedTuple):
     """Opens what is held while the run goes (a bar, a file, a signal's handler), and closes it,
     also after an error; gives the callback that takes this one's place in between."""
     is_last: bool = False
-    """Whether it is called after all others: one that saves what they have answered."""
+    """Whether it is called after all others, as one that saves what they have answered; and at the
+    end before them: what they make of the state then is not what the run goes on from."""

@@ -58,7 +58,8 @@ def early_stopping(
             more, and not in the host's memory.
 
     Returns:
-        A :class:`Callback`. Its memory is saved with the run, the best weights too.
+        A :class:`Callback`. Its memory is saved with the run, the best weights too; the state that
+        :func:`save_every` saves is the last one, so that the run can go on.
 
     Raises:
         ValueError: ``patience`` is below 1, ``min_delta`` is negative, or an epoch has no such

@@ -41,7 +41,8 @@ def opened(callbacks: Sequence[Callback], stack: contextlib.ExitStack) -> list[C
     found, order = [], sorted(callbacks, key=lambda each: each.is_last)
     for each in order[::-1]:
         inner = each if each.opened is None else stack.enter_context(each.opened())
-        found.append(inner._replace(name=each.name, memory=each.memory, init=each.init))
+        own = {"memory": each.memory, "init": each.init, "is_last": each.is_last}
+        found.append(inner._replace(name=each.name, **own))
     return found[::-1]
 
 
@@ -55,7 +56,13 @@ def first_memory(callbacks: Sequence[Callback], state: Any) -> dict[str, Any]:
 
 
 def hooks_of(callbacks: Sequence[Callback], kind: str) -> Hooks:
-    """Return the functions that are called on an occasion, with their callbacks' names."""
+    """Return the functions that are called on an occasion, with their callbacks' names.
+
+    At the end those that are called last elsewhere come first: what they save is what the run goes
+    on from, and not what the others make of it then.
+    """
+    if kind == "on_end":
+        callbacks = sorted(callbacks, key=lambda each: not each.is_last)
     found = ((each.name, getattr(each, kind)) for each in callbacks)
     return [(name, hook) for name, hook in found if hook is not None]
 

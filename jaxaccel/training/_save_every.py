@@ -35,8 +35,10 @@ def save_every(
 
     All that ``fit(resume=folder)`` goes on from: the state, what callbacks remember, the place in
     the data, the epoch's numbers so far. It is written while the next steps are made
-    (:func:`save`); the last save is waited for. A state whose weights are not finite is not saved,
-    so that what was saved before stays the newest.
+    (:func:`save`); the last save is waited for. It holds the state that the run goes on from, of
+    which :func:`early_stopping` then makes the best one again: the best weights are in what it
+    remembers. A state whose weights are not finite is not saved, so that what was saved before
+    stays the newest.
 
     Args:
         folder: The run's folder.
@@ -48,7 +50,8 @@ def save_every(
         mode: Whether small or large ones are good.
 
     Returns:
-        A :class:`Callback`, called after all others, whose answers are saved too.
+        A :class:`Callback`, called after all others, whose answers are saved too; at the end of the
+        run before them.
 
     Raises:
         ValueError: ``steps`` and ``epochs`` are both given, or below 1; ``keep_best`` comes without

@@ -5,6 +5,7 @@ import signal
 import time
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -136,6 +137,32 @@ def test_a_run_that_breaks_off_waits_for_its_save(tmp_path, monkeypatch):
     with pytest.raises(KeyError):
         fit([1.0], state=np.zeros(2), callbacks=guests)
     assert [*tmp_path.glob("step_*")] == [tmp_path / "step_00000001"]
+
+
+def test_the_newest_save_is_what_the_run_goes_on_from(tmp_path):
+    """Not the best weights that come back at its end: those are in early stopping's memory."""
+    losses = [3.0, 1.0, 2.0, 2.0, 0.5]
+    stopping = T.early_stopping("loss", restore_best="always")
+    memory = {stopping.name: jax.tree.map(np.asarray, stopping.init(np.zeros(())))}
+
+    def run(folder, occasion, epochs):
+        return T.fit(
+            lambda state, batch: (state + 1, {"loss": batch}),
+            np.zeros(()),
+            lambda epoch: [losses[epoch]] * 4,
+            epochs=epochs,
+            callbacks=[stopping, T.save_every(folder, **occasion)],
+            progress=False,
+            resume=folder,
+        )[0]
+
+    for occasion in ({"epochs": 1}, {"steps": 6}):
+        folder = tmp_path / str(occasion)
+        assert run(folder, occasion, 4) == 8.0
+        saved = T.restore(folder, {"state": np.zeros(()), "memory": memory}).tree
+        assert (saved["state"], saved["memory"][stopping.name].weights) == (16.0, 8.0)
+        assert run(folder, occasion, 4) == 8.0
+        assert run(folder, occasion, 5) == 20.0
 
 
 def test_a_save_without_its_metric_is_not_the_best(tmp_path):
