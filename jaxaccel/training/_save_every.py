@@ -46,7 +46,8 @@ def save_every(
         epochs: Every so many epochs. Default, without ``steps``: every one.
         keep_last: Keep so many of the newest saves; ``None``: all, with ``keep_best`` the newest.
         keep_best: Keep so many of the best, too.
-        metric: The number that says which are best: of the epoch, or of the step.
+        metric: The number that says which are best: of the epoch; with ``steps``, of the step. A
+            save without it, of a run that ends inside an epoch, is not among the best.
         mode: Whether small or large ones are good.
 
     Returns:
@@ -55,7 +56,8 @@ def save_every(
 
     Raises:
         ValueError: ``steps`` and ``epochs`` are both given, or below 1; ``keep_best`` comes without
-            ``metric``; ``mode`` is another word.
+            ``metric``; ``mode`` is another word. In the run: a step that is saved has no such
+            number.
         ModuleNotFoundError: orbax is missing; the extra ``save`` brings it.
 
     PyTorch:
@@ -113,11 +115,13 @@ def save_every(
                 numbers.setdefault(metric, math.nan)  # not among the best
             names = {"keep_last": keep_last, "keep_best": keep_best, "metric": metric, "mode": mode}
             given: dict[str, Any] = {"step": run.total_steps, "extra": extra, "metrics": numbers}
-            save(folder, tree, **given, **names, wait=False)
+            save(root, tree, **given, **names, wait=False)
             saved[root] = run.total_steps
 
         def save_if_due(run: Run, memory: Any) -> None:
             if is_due(run, steps, epochs):
+                if steps is not None and metric is not None:
+                    _check_there(metric, run)
                 save_now(run, memory)
 
         def finish(run: Run, memory: Any) -> None:
@@ -130,3 +134,13 @@ def save_every(
             wait_for_earlier(Path(root), alone=True)
 
     return Callback("save_every", opened=opened, is_last=True)
+
+
+def _check_there(metric: str, run: Run) -> None:
+    """Raise where saves of steps are to be ranked by a number that the step does not have."""
+    if metric not in run.metrics:
+        raise ValueError(
+            f"save_every ranks by {metric!r}, which is not among the step's {sorted(run.metrics)}; "
+            "save by epochs= where it is the epoch's, or measure it after the same steps "
+            "(evaluate_every(steps=))"
+        )

@@ -180,3 +180,21 @@ def test_a_save_without_its_metric_is_not_the_best(tmp_path):
     )
     assert T.saved_steps(tmp_path) == (2, 3)
     assert T.restore(tmp_path, {"state": np.zeros(2), "memory": {}}, step="best").step == 2
+
+
+def test_saves_by_steps_are_ranked_by_a_number_of_the_step(tmp_path):
+    """An epoch's number is never there; at the run's end it may be, and may not."""
+    for folder, metric in ((tmp_path / "epoch", "val_loss"), (tmp_path / "typo", "los")):
+        saving = T.save_every(folder, steps=2, keep_best=1, metric=metric)
+        with pytest.raises(ValueError, match=rf"{metric}.*\['loss'\].*epochs="):
+            fit([1.0, 2.0], callbacks=[saving], evaluate=lambda state: {"val_loss": 5.0})
+    measure = T.evaluate_every(lambda state: {"val_loss": 5.0 - state}, steps=2)
+    for metric, best in (("loss", 2), ("val_loss", 4)):
+        saving = T.save_every(tmp_path / metric, steps=2, keep_best=1, metric=metric)
+        fit(
+            [2.0, 1.0, 3.0, 4.0, 5.0],
+            lambda state, batch: (state + 1, {"loss": batch}),
+            callbacks=[measure, saving],
+        )
+        like = {"state": 0, "memory": {}}
+        assert T.restore(tmp_path / metric, like, step="best").step == best

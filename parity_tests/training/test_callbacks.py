@@ -266,7 +266,7 @@ def test_a_crashed_run_goes_on_from_its_folder(tmp_path):
             epochs=6,
             evaluate=lambda state: {"val_loss": losses[int(state.step) // 4 - 1]},
             callbacks=[
-                T.save_every(folder, steps=5, keep_best=1, metric="val_loss"),
+                T.save_every(folder, steps=5, keep_best=1, metric="loss"),
                 T.early_stopping(patience=2),
                 T.follow_plateau(plateau),
             ],
