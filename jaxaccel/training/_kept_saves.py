@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,14 +23,23 @@ def ranked(metrics: Mapping[int, Mapping[str, float]], metric: str, mode: str) -
 
 
 def drop_others(folder: Any, choice: Mapping[str, Any]) -> None:
-    """Remove the saves that are neither among the last ones nor among the best."""
+    """Remove the saves that are neither among the last ones nor among the best.
+
+    One whose record cannot be read has no rank and stays: it is for people to look at.
+    """
     last, best = choice["keep_last"], choice["keep_best"]
     if last is None and best is None:
         return
     saves = complete_saves(folder)
     kept = set(list(saves)[-(last or 1) :])
     if best is not None:
-        metrics = {step: read_record(path)["metrics"] for step, path in saves.items()}
+        metrics = {}
+        for step, path in saves.items():
+            try:
+                metrics[step] = read_record(path)["metrics"]
+            except (ValueError, OSError) as error:
+                warnings.warn(f"{error}; until then {path.name} stays, unranked", stacklevel=2)
+                kept.add(step)
         kept |= set(ranked(metrics, choice["metric"], choice["mode"])[:best])
     for step, path in saves.items():
         if step not in kept:

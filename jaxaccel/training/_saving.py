@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -52,7 +53,9 @@ def start(path: Path, step: int, finish: Callable[[], None]) -> Saving:
         try:
             finish()
         except BaseException as error:
-            error.add_note(f"The save of step {step}, {path}, is not complete; older ones are.")
+            is_there = os.path.lexists(path)  # and what failed is the removal of older ones
+            end = "is complete." if is_there else "is not complete; older ones are."
+            error.add_note(f"The save of step {step}, {path}, {end}")
             saving.done.set_exception(error)
         else:
             saving.done.set_result(None)

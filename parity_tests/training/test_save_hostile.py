@@ -246,6 +246,29 @@ def test_a_save_that_fails_leaves_the_older_ones(run, monkeypatch):
     assert sorted(os.listdir(folder))[1:] == [f"step_{n:08d}" for n in (1, 2, 4)]
 
 
+def test_a_damaged_save_is_not_ranked_and_not_removed(run):
+    """Nor does it end a run whose new save is complete."""
+    folder, _ = run
+    record = folder / "step_00000001" / "run.json"
+    record.write_text(record.read_text().replace('"step": 1', '"step": 7'))
+    with pytest.warns(UserWarning, match=r"step_00000001.* is damaged.*stays"):
+        save(folder, TREE, step=3, metrics={"loss": 1.0}, keep_best=1)
+    assert saved_steps(folder) == (1, 3)
+
+
+def test_the_error_after_a_save_says_that_it_is_complete(run, monkeypatch):
+    folder, _ = run
+
+    def full(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(shutil, "rmtree", full)
+    with pytest.raises(OSError, match="Input/output") as caught:
+        save(folder, TREE, step=3, keep_last=1)
+    assert "step_00000003, is complete" in caught.value.__notes__[0]
+    assert 3 in saved_steps(folder)
+
+
 def test_another_run_does_not_fit_into_the_folder(run):
     """Nor the same step again, nor an older one: nothing is overwritten."""
     folder, _ = run
