@@ -161,7 +161,7 @@ def _prepared_alone(path: Path, step: int, leaves: list[Leaf]) -> int | None:
     folder = path.parent
     with files.explained(f"saving step {step} to {folder}"):
         _check_new(folder, step, leaves)
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make(folder)
         held = files.lock(folder)
         try:
             _check_new(folder, step, leaves)

@@ -124,6 +124,14 @@ def _sync(path: Path) -> None:
         os.close(number)
 
 
+def make(folder: Path) -> None:
+    """Make a folder where it is missing, and those that it is in, all on the disk."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _sync(each.parent)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a new file to the disk."""
     with path.open("x", encoding="utf-8") as file:

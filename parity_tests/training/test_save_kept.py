@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 import textwrap
@@ -116,6 +117,18 @@ COPIES = textwrap.dedent(
     ja.training.save(folder + ".end", {"w": jnp.ones((2000, 500))}, step=1, wait=False)
     """
 )
+
+
+def test_a_new_folder_is_on_the_disk_with_all_that_it_is_in(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def noting(number):
+        synced.append(os.fstat(number).st_ino)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    save(tmp_path / "a" / "b", {"w": 1}, step=1)
+    assert {path.stat().st_ino for path in (tmp_path, tmp_path / "a")} <= {*synced}
 
 
 @pytest.fixture(scope="module")
