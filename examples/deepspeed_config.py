@@ -30,6 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxaccel as ja
@@ -131,8 +132,10 @@ def folder_of(options: Options) -> Path:
     """Return where a run of these options is saved; clear it, unless the run goes on."""
     said = repr(dataclasses.replace(options, resume=False))
     folder = options.output / f"deepspeed_config_{zlib.crc32(said.encode()):08x}"
-    if not options.resume and jax.process_index() == 0:
-        shutil.rmtree(folder, ignore_errors=True)
+    if not options.resume:
+        if jax.process_index() == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+        multihost_utils.sync_global_devices("the folder is cleared")  # before anyone looks
     return folder
 
 

@@ -36,6 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from flax import nnx
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 from rich.table import Table
@@ -151,8 +152,10 @@ def folder_of(options: Options) -> Path:
     """Return where runs of these options are saved; clear it, unless they go on."""
     said = repr(dataclasses.replace(options, resume=False))
     folder = options.output / f"fsdp_gpt_{zlib.crc32(said.encode()):08x}"
-    if not options.resume and jax.process_index() == 0:
-        shutil.rmtree(folder, ignore_errors=True)
+    if not options.resume:
+        if jax.process_index() == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+        multihost_utils.sync_global_devices("the folder is cleared")  # before anyone looks
     return folder
 
 
