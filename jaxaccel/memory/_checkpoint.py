@@ -45,7 +45,7 @@ def checkpoint(
         names: What is kept besides: the results of PyTorch's operations by their names
             (``"linear"``, ``"conv2d"``, ``"scaled_dot_product_attention"``, ``"layer_norm"``: those
             of ``functional``), and what ``jax.ad_checkpoint.checkpoint_name`` has named.
-            Functions whose results have no name (``"relu"``, ``"dropout"``) are refused.
+            Functions whose results have no name (``"relu"``, ``"dropout"``) are warned of.
         offload: Whether what is kept waits in the host's pinned memory, not in the device's; for
             ``policy`` or ``names``.
         preserve_rng_state: Masks are those of the forward pass either way: a key is a value.

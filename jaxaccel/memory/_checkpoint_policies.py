@@ -94,8 +94,8 @@ def _check_names(names: Sequence[str]) -> None:
         if near := spelt.get(_letters(name)):
             raise ValueError(f"names has {name!r}, which no operation is called; pass {near!r}")
         if function := nameless.get(_letters(name)):
-            raise ValueError(_nameless(name, function, known))
-        if close := get_close_matches(name, known, n=1, cutoff=0.8):
+            warnings.warn(_nameless(name, function, known), stacklevel=4)
+        elif close := get_close_matches(name, known, n=1, cutoff=0.8):
             warnings.warn(
                 f"names has {name!r}, which no operation is called; did you mean {close[0]!r}? "
                 "What checkpoint_name has named so is kept",
@@ -108,8 +108,9 @@ def _nameless(name: str, function: str, known: frozenset[str]) -> str:
     longer = [f"{each!r}" for each in sorted(known) if each.startswith(function)]
     of_others = f"pass {' or '.join(longer)}, or " if longer else ""
     return (
-        f"names has {name!r}, and nothing would be kept: what functional.{function} returns has "
-        f"{'another' if longer else 'no'} name. To keep it, {of_others}name it yourself, "
+        f"names has {name!r}, and what functional.{function} returns has "
+        f"{'another' if longer else 'no'} name: nothing is kept but what checkpoint_name has named "
+        f"so. To keep it, {of_others}name it yourself, "
         f"checkpoint_name(x, 'my_{function}'); those that have names: {', '.join(sorted(known))}"
     )
 
