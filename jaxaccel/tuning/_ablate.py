@@ -59,7 +59,7 @@ def ablate(
         record: A file into which every finished run is written. Runs that are in it already are
             not repeated: so a search that was interrupted goes on, and more seeds or techniques are
             added to it. It knows a run by its seed, its options and those of a
-            ``functools.partial``, and not whether the recipe's code has changed.
+            ``functools.partial`` (functions by name), and not whether any code has changed.
         progress: Show how far it is.
 
     Returns:
@@ -69,10 +69,10 @@ def ablate(
     Raises:
         ValueError: There is no technique or no seed, one is named twice, techniques that are to be
             together set the same option, ``confidence`` is out of its range, a run returns no
-            ``metric`` or other ones than the first, or ``record`` is a file of something else.
+            ``metric`` or other ones than the first, ``record`` is a file of something else, or an
+            option of a recorded run is a lambda, which has no name.
         TypeError: ``recipe`` is not a function, or does not take ``seed`` and all options; asked
             before anything runs.
-        ModuleNotFoundError: ``progress`` in a terminal without ``rich``.
 
     PyTorch:
         PyTorch has none.
@@ -173,12 +173,15 @@ def _run_all(
     """Return what all runs have measured; seed after seed, so that early ones tell something."""
     known = read_runs(record)
     fixed = recipe.keywords if isinstance(recipe, functools.partial) else {}
+    keys = dict.fromkeys(itertools.product(seeds, runs), "")
+    if record is not None:
+        keys = {(s, name): name_of_run({**fixed, **runs[name]}, s) for s, name in keys}
     finished: dict[str, list[Finished]] = {name: [] for name in runs}
     first: Finished | None = None
     with shown("ablate", len(runs) * len(seeds), "runs", progress) as show:
         for number, (seed, (name, options)) in enumerate(itertools.product(seeds, runs.items())):
             show(number, f"{name}, seed {seed}")
-            key = name_of_run({**fixed, **options}, seed)
+            key = keys[seed, name]
             run = known.get(key)
             if run is None:
                 begun = time.perf_counter()

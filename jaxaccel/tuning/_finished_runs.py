@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxaccel._call_repr import in_brief
+import jax
+import numpy as np
+
+from jaxaccel._call_repr import LONGEST, in_brief
+from jaxaccel._keys import is_key
 
 
 class Finished(NamedTuple):
@@ -19,8 +24,32 @@ class Finished(NamedTuple):
 
 
 def name_of_run(options: Mapping[str, Any], seed: int) -> str:
-    """Return what tells a run from the others: its arguments, functions by name."""
-    return json.dumps({name: in_brief(each) for name, each in sorted(options.items())} | {"": seed})
+    """Return what tells a run from the others: its arguments, functions by name.
+
+    Raises:
+        ValueError: A function has no name.
+    """
+    return json.dumps(
+        {name: _told(name, each) for name, each in sorted(options.items())} | {"": seed}
+    )
+
+
+def _told(name: str, value: Any) -> str:
+    """Return an argument in brief, with a digest of what that leaves out."""
+    text, cut = in_brief(value), []
+    if "<lambda>" in text:
+        raise ValueError(
+            f"record tells runs apart by their arguments, and {name!r} has a lambda, which looks "
+            "like any other; give it a name with def, or leave record out"
+        )
+    for leaf in jax.tree.leaves(value):
+        if is_key(leaf):
+            cut.append(np.asarray(jax.random.key_data(leaf)).tobytes())
+        elif hasattr(leaf, "dtype"):
+            cut.append(np.asarray(leaf).tobytes())
+        elif not callable(leaf) and len(repr(leaf)) > LONGEST:
+            cut.append(repr(leaf).encode())
+    return f"{text} {hashlib.sha256(b''.join(cut)).hexdigest()[:16]}" if cut else text
 
 
 def read_runs(path: str | os.PathLike[str] | None) -> dict[str, Finished]:
@@ -31,12 +60,12 @@ def read_runs(path: str | os.PathLike[str] | None) -> dict[str, Finished]:
     """
     if path is None or not Path(path).exists():
         return {}
-    text = Path(path).read_text(encoding="utf-8")
-    *lines, rest = text.split("\n")
-    if rest:  # begun and not ended: it is left out here, and overwritten by who adds the next
-        Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    content = Path(path).read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):  # a line that was begun and not ended
+        os.truncate(path, end)
     found = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(content[:end].decode().split("\n")[:-1], 1):
         try:
             run = json.loads(line)
             found[run["run"]] = Finished(

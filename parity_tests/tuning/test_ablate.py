@@ -6,6 +6,7 @@ import json
 import random
 import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
@@ -187,3 +188,36 @@ def test_what_cannot_run_is_refused_before_anything_runs():
         ablate(lambda seed, a=0: {"loss": "low"}, {"a": {"a": 1}})
     with pytest.raises(ValueError, match="same metrics every time, got loss, a after loss"):
         ablate(lambda seed, **a: {"loss": 1.0, **a}, {"a": {"a": 1}})
+
+
+@pytest.mark.quick
+def test_recorded_runs_are_told_apart(tmp_path):
+    """By the numbers in arrays and all of a long text; a function without a name is refused."""
+    path, calls = tmp_path / "runs", []
+
+    def told(*, seed, given=0):
+        calls.append(given)
+        return {"loss": 1.0}
+
+    long = "x" * 100
+    for given in (np.zeros(3), np.ones(3), [np.ones(3), 1], jnp.full(3, 2.0), long, long + "y"):
+        before = len(calls)
+        for _ in range(2):
+            ablate(told, {"a": {"given": given}}, seeds=(0,), record=path)
+        assert len(calls) == before + (2 if before == 0 else 1)
+    for given in (lambda x: x, {"f": [lambda x: x]}):
+        with pytest.raises(ValueError, match=r"record .*'given'.* a lambda.*def"):
+            ablate(told, {"a": {"given": given}}, seeds=(1,), record=path)
+        ablate(told, {"a": {"given": given}}, seeds=(1,))
+
+
+@pytest.mark.quick
+def test_a_line_that_was_cut_off_is_taken_away_alone(tmp_path, monkeypatch):
+    """The file is never empty in between: a process may be killed at any time."""
+    path = tmp_path / "runs"
+    ablate(recipe, {"idle": {"idle": True}}, seeds=(0,), record=path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"run": "cut o')
+    monkeypatch.setattr(type(path), "write_text", lambda *_, **__: pytest.fail("it was emptied"))
+    ablate(recipe, {"idle": {"idle": True}}, seeds=(0,), record=path)
+    assert path.read_bytes() == whole
