@@ -71,3 +71,18 @@ def _of_state(model_state: Any) -> str:
     name = type(model_state).__name__
     is_seen = model_state is None or isinstance(model_state, (tuple, list, dict))
     return brief(model_state) if is_seen else f"{name} {brief(model_state)}"
+
+
+def state_and_metrics(found: Any) -> tuple[Any, dict[str, Any]]:
+    """Return what a step returns; raise for another form."""
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
+        raise TypeError(
+            f"step(state, batch) must return (state, metrics), got {found!r:.80}; make one with "
+            "training.train_step"
+        )
+    state, metrics = found
+    if not isinstance(metrics, Mapping):
+        raise TypeError(
+            f"the metrics of step(state, batch) must be {{name: number}}, got {metrics!r:.80}"
+        )
+    return state, dict(metrics)

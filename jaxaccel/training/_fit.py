@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxaccel._checked import checked_but
+from jaxaccel._epoch_batches import check_batches, no_batch, row_counter, taken_up
 from jaxaccel._functions import check_function
+from jaxaccel._returned import state_and_metrics
 from jaxaccel._types import StateT
 from jaxaccel.random import Generator
 from jaxaccel.training._callback import Callback, Run
-from jaxaccel.training._epoch_batches import row_counter, skips, taken_up
 from jaxaccel.training._evaluate_every import evaluate_every
 from jaxaccel.training._hear import Hooks, check_callbacks, first_memory, hear, hooks_of, opened
 from jaxaccel.training._progress import progress_bar
@@ -81,7 +82,7 @@ def fit(
         evaluate: Called with the state after each epoch (:func:`evaluate`); its numbers join the
             epoch's, before any callback is called.
         progress: Show how far the run is, its rate and the time left: as a bar in a terminal or a
-            notebook (needs ``rich``), elsewhere as a line every half minute.
+            notebook with ``rich``, elsewhere as a line every half minute.
         batch_axes: The axis of each leaf of a batch that holds its rows, which are counted;
             ``None`` for a leaf without: one for all or a prefix of the batch's tree, as
             ``jax.vmap``'s ``in_axes``. Batches without rows count the same.
@@ -100,7 +101,7 @@ def fit(
             ``resume`` was made with other callbacks or other batches.
         TypeError: ``step``, ``batches`` or ``evaluate`` is not a function of that form, or a
             callback is not one.
-        ModuleNotFoundError: ``progress`` in a terminal without ``rich``; ``resume`` without orbax.
+        ModuleNotFoundError: ``resume`` without orbax.
 
     PyTorch:
         The loop that every PyTorch script writes by hand.
@@ -121,8 +122,7 @@ def fit(
         [9. 0.]
     """
     check_function("fit", "step", step, "(state, batch) -> (state, metrics)", 2)
-    form = "(epoch) -> batches: lambda epoch: loader"
-    check_function("fit", "batches", batches, form, 2 if skips(batches) else 1)
+    check_batches("fit", batches)
     if epochs < 0:
         raise ValueError(f"epochs must be at least 0, got {epochs}")
     guests = [*callbacks]
@@ -160,7 +160,7 @@ def _epoch(step: Any, run: Run, batches: Any, count: Callable[[Any], int], on_st
     record = run.record
     for batch in batches:
         record.rows.append(count(batch))
-        state, metrics = _pair(step(run.state, batch))
+        state, metrics = state_and_metrics(step(run.state, batch))
         record.pending.append(metrics)
         run = run._replace(
             state=state, step=run.step + 1, total_steps=run.total_steps + 1, metrics=metrics
@@ -170,22 +170,5 @@ def _epoch(step: Any, run: Run, batches: Any, count: Callable[[Any], int], on_st
             if run.stopped or run.paused:
                 return run
     if not run.step:
-        raise ValueError(f"epoch {run.epoch} had no batch: is the batch larger than the set?")
+        raise ValueError(no_batch(run.epoch))
     return run._replace(is_epoch_end=True, steps_per_epoch=run.step)
-
-
-def _pair(found: Any) -> tuple[Any, Any]:
-    """Return what a step returns; raise for another form."""
-    if not isinstance(found, (tuple, list)) or len(found) != 2:
-        raise TypeError(
-            f"step(state, batch) must return (state, metrics), got {found!r:.80}; make one with "
-            "training.train_step"
-        )
-    return found[0], _mapping("the metrics of step(state, batch)", found[1])
-
-
-def _mapping(what: str, found: Any) -> dict[str, Any]:
-    """Return numbers by their names; raise for another form."""
-    if not isinstance(found, Mapping):
-        raise TypeError(f"{what} must be {{name: number}}, got {found!r:.80}")
-    return dict(found)

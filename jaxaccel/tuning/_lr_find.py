@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 from jaxaccel._checked import checked_but
+from jaxaccel._epoch_batches import check_batches, no_batch, taken_up
 from jaxaccel._filled import copied
 from jaxaccel._functions import check_function
+from jaxaccel._returned import state_and_metrics
 from jaxaccel.optimizers import get_hyperparams, set_hyperparams
 from jaxaccel.tuning._lr_found import LRFind
 from jaxaccel.tuning._progress import shown
@@ -24,7 +27,7 @@ StateT = TypeVar("StateT")
 def lr_find(
     step: Callable[[StateT, Any], tuple[StateT, dict[str, jax.Array]]],
     state: StateT,
-    batches: Callable[[int], Iterable[Any]],
+    batches: Callable[..., Iterable[Any]],
     *,
     min_lr: float = 1e-8,
     max_lr: float = 1.0,
@@ -71,7 +74,6 @@ def lr_find(
             ``smoothing`` is out of its range; an epoch had no batch; or the step's metrics have no
             ``metric``.
         TypeError: ``step`` or ``batches`` is not a function of that form, or returns another one.
-        ModuleNotFoundError: ``progress`` in a terminal without ``rich``.
 
     PyTorch:
         PyTorch has none. The arguments are those of Lightning's ``Tuner.lr_find``, whose rates skip
@@ -98,7 +100,7 @@ def lr_find(
         https://arxiv.org/abs/1506.01186
     """
     check_function("lr_find", "step", step, "(state, batch) -> (state, metrics)", 2)
-    check_function("lr_find", "batches", batches, "(epoch) -> batches: lambda epoch: loader", 1)
+    check_batches("lr_find", batches)
     _check(min_lr, max_lr, num_training, early_stop_threshold, smoothing)
     name = _rate_name(state, group)
     rates = min_lr * (max_lr / min_lr) ** (np.arange(num_training) / (num_training - 1))
@@ -153,32 +155,19 @@ def _rate_name(state: Any, group: int | str | None) -> str:
     return name
 
 
-def _endless(batches: Callable[[int], Iterable[Any]]) -> Iterator[Any]:
+def _endless(batches: Callable[..., Iterable[Any]]) -> Iterator[Any]:
     """Yield the batches of epochs that follow each other."""
-    epoch = 0
-    while True:
-        count, found = 0, batches(epoch)
-        if not isinstance(found, Iterable) and not hasattr(found, "__getitem__"):
-            raise TypeError(
-                f"batches(epoch) must return an iterable of batches, got {found!r:.80}; "
-                "write lambda epoch: loader"
-            )
+    for epoch in itertools.count():
+        count, (found, _) = 0, taken_up(batches, epoch)
         for count, batch in enumerate(found, 1):  # noqa: B007
             yield batch
         if not count:
-            raise ValueError(f"epoch {epoch} had no batch: is the batch larger than the set?")
-        epoch += 1
+            raise ValueError(no_batch(epoch))
 
 
 def _state_and_loss(found: Any, name: str) -> tuple[Any, float]:
     """Return what a step has returned, of its metrics the one looked at; waits for the step."""
-    is_pair = isinstance(found, (tuple, list)) and len(found) == 2
-    if not is_pair or not isinstance(found[1], Mapping):
-        raise TypeError(
-            f"step(state, batch) must return (state, metrics), got {found!r:.80}; make one with "
-            "training.train_step"
-        )
-    state, metrics = found
+    state, metrics = state_and_metrics(found)
     if name not in metrics:
         raise ValueError(f"metric must be one of the step's: {', '.join(metrics)}; got {name!r}")
     return state, float(metrics[name])

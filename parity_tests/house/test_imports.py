@@ -59,6 +59,8 @@ CORE = (
     "_lowering",
     "_hlo",
     "_text_table",
+    "_progress",
+    "_epoch_batches",
     "_named_gradients",
 )
 
@@ -105,6 +107,8 @@ MAY_IMPORT = {
     "_refused_calls": ("_kinds", "_remedies", "_call_repr", "_uncalled"),
     "_operations": ("_gradient",),
     "_meshes": (),
+    "_progress": (),
+    "_epoch_batches": ("_functions", "_rows"),
     "_lowering": ("_meshes",),
     "_hlo": (),
     "_text_table": (),

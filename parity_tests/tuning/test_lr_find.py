@@ -200,6 +200,19 @@ def test_epochs_follow_each_other_and_other_groups_keep_their_rate():
     np.testing.assert_allclose(rates, [[3.0, lr] for lr in found.lrs], rtol=1e-6)
 
 
+@pytest.mark.quick
+def test_batches_may_skip_by_themselves_as_fits():
+    asked = []
+    ja.tuning.lr_find(
+        lambda state, batch: (state, {"loss": 1.0}),
+        GROUPS.init(PARAMS),
+        lambda epoch, start: asked.append((epoch, start)) or [(), ()],
+        num_training=3,
+        progress=False,
+    )
+    assert asked == [(0, 0), (1, 0)]
+
+
 def test_what_cannot_be_tested_is_said():
     tx = ja.optimizers.param_groups(ja.optimizers.sgd, [], lr=ja.schedules.step_lr(0.1, 3))
     with pytest.raises(ValueError, match="schedule"):

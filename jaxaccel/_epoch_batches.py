@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from jaxaccel._functions import check_function
 from jaxaccel._rows import count_rows, row_axes
 
 
@@ -20,12 +21,23 @@ def skips(batches: Any) -> bool:
         return False
 
 
+def check_batches(taker: str, batches: Any) -> None:
+    """Raise unless it is a function of the epoch, and perhaps of the batch to start from."""
+    form = "(epoch) -> batches: lambda epoch: loader"
+    check_function(taker, "batches", batches, form, 2 if skips(batches) else 1)
+
+
+def no_batch(epoch: int) -> str:
+    """Return what is said of an empty epoch."""
+    return f"epoch {epoch} had no batch: is the batch larger than the set?"
+
+
 def taken_up(
     batches: Callable[..., Any],
     epoch: int,
-    start: int,
-    rows: Sequence[int],
-    count: Callable[[Any], int],
+    start: int = 0,
+    rows: Sequence[int] = (),
+    count: Callable[[Any], int] = lambda batch: 1,
 ) -> tuple[Any, int | None]:
     """Return the batches of an epoch from one on, and how many the whole epoch has, if known.
 
