@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 
+from jaxaccel._progress import LINE, has_bar
 from jaxaccel.training._callback import Callback, Run
 
 REDRAWN = 0.1
 """Seconds from one picture of the bar to the next."""
-LINE = 30.0
-"""Seconds from one line to the next where there is no terminal."""
 
 
 class Pace(NamedTuple):
@@ -43,16 +41,11 @@ def _opened() -> Iterator[Callback]:
     """Show it by process 0 alone."""
     if jax.process_index() > 0:
         yield Callback("progress")
-    elif _has_terminal():
+    elif has_bar():
         with _bar() as show:
             yield _callback(show, REDRAWN)
     else:
         yield _callback(_print_line, LINE)
-
-
-def _has_terminal() -> bool:
-    """Return whether what is printed can be drawn over: in a terminal, or a notebook."""
-    return sys.stdout.isatty() or "ipykernel" in sys.modules
 
 
 def _callback(show: Show, every: float) -> Callback:
@@ -139,12 +132,8 @@ def _print_line(run: Run, pace: Pace) -> None:
 @contextlib.contextmanager
 def _bar() -> Iterator[Show]:
     """Show a bar over all epochs."""
-    try:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'the progress bar needs rich: pip install "jaxaccel[examples]", or pass progress=False'
-        ) from error
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns) as bar:
         task = bar.add_task("training", total=None)

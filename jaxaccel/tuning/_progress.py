@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator
 
-LINE = 30.0
-"""Seconds from one line to the next where there is no terminal."""
+from jaxaccel._progress import LINE, has_bar
 
 Show = Callable[[int, str], None]
 """``show(done, what)``: so many are done, and what is to be said of it."""
@@ -19,7 +17,7 @@ def shown(title: str, total: int, unit: str, progress: bool) -> Iterator[Show]:
     """Show how many of ``total`` are done, the rate and the time left; nothing where not asked."""
     if not progress:
         yield lambda done, what: None
-    elif sys.stdout.isatty() or "ipykernel" in sys.modules:
+    elif has_bar():
         with _bar(title, total) as show:
             yield show
     else:
@@ -47,12 +45,8 @@ def _lines(title: str, total: int, unit: str) -> Show:
 @contextlib.contextmanager
 def _bar(title: str, total: int) -> Iterator[Show]:
     """Show a bar."""
-    try:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'the progress bar needs rich: pip install "jaxaccel[examples]", or pass progress=False'
-        ) from error
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         *(TextColumn(title), BarColumn(20), TextColumn("{task.completed}/{task.total}")),
         *(TimeRemainingColumn(), TextColumn("{task.description}")),

@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+import sys
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jaxaccel as ja
@@ -198,3 +200,16 @@ def test_saves_by_steps_are_ranked_by_a_number_of_the_step(tmp_path):
         )
         like = {"state": 0, "memory": {}}
         assert T.restore(tmp_path / metric, like, step="best").step == best
+
+
+@pytest.mark.quick
+def test_without_rich_a_terminal_has_lines(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setitem(sys.modules, "rich.progress", None)
+    for room in ("training", "tuning"):
+        monkeypatch.setattr(f"jaxaccel.{room}._progress.LINE", 0.0)
+    fit([1.0, 2.0], progress=True)
+    ja.tuning.ablate(lambda seed, a=0: {"loss": 1.0}, {"a": {"a": 1}}, seeds=(0,))
+    told = capsys.readouterr().out
+    assert "1 epochs, 2 steps" in told
+    assert "ablate 2/2" in told

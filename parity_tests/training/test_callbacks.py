@@ -404,7 +404,7 @@ def test_the_loop_reads_from_the_device_only_where_it_reports(monkeypatch, capsy
     shown = r"epoch 6/6 step 1/4  \S+ steps/s  0:00 left  loss \S+  \| grad_norm \S+  loss .*"
     assert any(re.fullmatch(shown, line) for line in lines)
     assert re.match(r"6 epochs, 24 steps  \S+ steps/s", lines[-1])
-    monkeypatch.setattr("jaxaccel.training._progress._has_terminal", lambda: True)
+    monkeypatch.setattr("jaxaccel.training._progress.has_bar", lambda: True)
     fit(STEP, state_of(SGD), progress=True)
     assert re.search(r"6 epochs, 24\s+steps", capsys.readouterr().out)
     read.clear()
