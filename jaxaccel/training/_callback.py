@@ -91,3 +91,5 @@ class Callback(NamedTuple):
     is_last: bool = False
     """Whether it is called after all others, as one that saves what they have answered; and at the
     end before them: what they make of the state then is not what the run goes on from."""
+    purpose: str = ""
+    """What it is for, where :func:`checklist` asks: ``"early stopping"`` or ``"logging"``."""

@@ -131,4 +131,5 @@ def early_stopping(
             return None
         return Reply(state=with_weights(run.state, put_back(memory.weights, weights_of(run.state))))
 
-    return Callback(f"early_stopping {monitor}", on_epoch=on_epoch, on_end=on_end, init=init)
+    name = f"early_stopping {monitor}"
+    return Callback(name, on_epoch=on_epoch, on_end=on_end, init=init, purpose="early stopping")

@@ -62,4 +62,7 @@ def log_every(
         if is_due(run, steps, epochs) and jax.process_index() == 0:
             log(run.total_steps, numbers_of(jax.device_get(dict(run.metrics))))
 
-    return Callback("log_every", on_step=told) if steps else Callback("log_every", on_epoch=told)
+    name, purpose = "log_every", "logging"
+    if steps:
+        return Callback(name, on_step=told, purpose=purpose)
+    return Callback(name, on_epoch=told, purpose=purpose)

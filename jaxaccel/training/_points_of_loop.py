@@ -9,26 +9,25 @@ import jax
 
 from jaxaccel._keys import is_key
 from jaxaccel.training._callback import Callback
-from jaxaccel.training._early_stopping import early_stopping
-from jaxaccel.training._log_every import log_every
 from jaxaccel.training._points_of_rate import Said
+from jaxaccel.training._step_call import without_given
 
 
 def stops_early(callbacks: Sequence[Callback]) -> Said:
     """Say whether one of the callbacks is early stopping."""
-    return _among(callbacks, early_stopping().name, "callbacks=[training.early_stopping()] of fit")
+    return _among(callbacks, "early stopping", "callbacks=[training.early_stopping()] of fit")
 
 
 def logging(callbacks: Sequence[Callback]) -> Said:
     """Say whether one of the callbacks logs."""
     remedy = "callbacks=[training.log_every(log)] of fit; History has all numbers at the end"
-    return _among(callbacks, log_every(lambda step, numbers: None).name, remedy)
+    return _among(callbacks, "logging", remedy)
 
 
-def _among(callbacks: Sequence[Callback], name: str, remedy: str) -> Said:
-    """Say whether a callback of that kind is there: its first word is that of the factory's."""
+def _among(callbacks: Sequence[Callback], purpose: str, remedy: str) -> Said:
+    """Say whether one of the callbacks says that it is for that."""
     names = [each.name for each in callbacks]
-    found = [each for each in names if each.partition(" ")[0] == name.partition(" ")[0]]
+    found = [each.name for each in callbacks if each.purpose == purpose]
     if found:
         return ", ".join(found), True, ""
     others = f"among the callbacks {', '.join(names)}" if names else "there is no callback"
@@ -49,6 +48,7 @@ def seeded(state: Any) -> Said:
 
 def compiled(step: Any) -> Said:
     """Say whether the step is compiled: it can be lowered without being run."""
+    step = without_given(step)
     if hasattr(step, "lowered") or hasattr(step, "lower"):
         return "one program", True, ""
     return "a Python function", False, "training.train_step(...), or jax.jit(step)"

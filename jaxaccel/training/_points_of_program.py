@@ -10,6 +10,7 @@ import jax
 
 from jaxaccel._lowering import lower_of
 from jaxaccel.training._points_of_rate import Said
+from jaxaccel.training._step_call import facts_of
 
 PRODUCT = re.compile(
     r"stablehlo\.(?:dot_general|convolution)\b.*: \(tensor<(?:[\dx?]*x)?(\w+)>, "
@@ -46,9 +47,10 @@ def _bits(dtype: str) -> int:
 
 def clipped(step: Any) -> Said:
     """Say whether the step clips, where it says so."""
-    norm = getattr(step, "max_grad_norm", "unknown")
-    if norm == "unknown":
+    facts = facts_of(step)
+    if "max_grad_norm" not in facts:
         return "a step that is not train_step's does not say", None, "train_step(max_grad_norm=1.0)"
+    norm = facts["max_grad_norm"]
     if norm is None:
         return (
             "train_step does not; a clip inside the optimizer cannot be seen",

@@ -11,7 +11,11 @@ from jax.core import Tracer
 
 from jaxaccel._checked import checked_but
 from jaxaccel._functions import check_function
-from jaxaccel.training._step_call import called_with_a_batch, check_not_overwritten
+from jaxaccel.training._step_call import (
+    called_with_a_batch,
+    check_not_overwritten,
+    facts_of,
+)
 from jaxaccel.training._step_program import compiled_for_leaves
 from jaxaccel.training._train_state import TrainState
 
@@ -90,7 +94,7 @@ def skip_nonfinite(step: Callable[..., Any], *, donate: bool = True) -> Callable
         leaves, treedef = jax.tree.flatten(state)
         return compiled.lower(leaves, treedef, batch, extra)
 
-    return called_with_a_batch(call, lowered)
+    return called_with_a_batch(call, lowered, **facts_of(step))
 
 
 def _chosen(is_bad: jax.Array, old: Any, new: Any) -> Any:

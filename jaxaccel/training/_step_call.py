@@ -26,12 +26,12 @@ _GIVEN_ELSEWHERE = {
 
 
 def called_with_a_batch(
-    step: Callable[..., Any], lowered: Callable[..., Any], max_grad_norm: Any = None
+    step: Callable[..., Any], lowered: Callable[..., Any], **facts: Any
 ) -> Callable[..., Any]:
     """Return a step that refuses a call without a batch, or with several arguments in its place.
 
     Its ``lowered`` is not called ``lower``: ``jax.jit(step)`` takes over what a function has, and
-    its own would be lost. ``max_grad_norm`` is for :func:`checklist`.
+    its own would be lost. ``facts``: what else it says of itself, for :func:`checklist`.
     """
 
     @functools.wraps(step)
@@ -40,9 +40,21 @@ def called_with_a_batch(
             _check_call(given, extra)
         return step(*given, **extra)
 
-    call.lowered = lowered  # pyright: ignore[reportAttributeAccessIssue]
-    call.max_grad_norm = max_grad_norm  # pyright: ignore[reportAttributeAccessIssue]
+    vars(call).update(facts, lowered=lowered)
     return call
+
+
+def without_given(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the step in a ``functools.partial``, by which some of its arguments are given."""
+    while isinstance(step, functools.partial):
+        step = step.func
+    return step
+
+
+def facts_of(step: Callable[..., Any]) -> dict[str, Any]:
+    """Return what a step says of itself, also one with some of its arguments given."""
+    step = without_given(step)
+    return {name: getattr(step, name) for name in ("max_grad_norm",) if hasattr(step, name)}
 
 
 def _check_call(given: tuple[Any, ...], extra: dict[str, Any]) -> None:

@@ -188,7 +188,7 @@ def train_step(
         leaves, treedef = jax.tree.flatten(state)
         return compiled.lower(leaves, treedef, batch, extra)
 
-    return called_with_a_batch(step, lowered, max_grad_norm)
+    return called_with_a_batch(step, lowered, max_grad_norm=max_grad_norm)
 
 
 def _stepped_or_skipped(

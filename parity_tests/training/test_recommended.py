@@ -1,5 +1,6 @@
 """The recommended configuration beside PyTorch's, and a checklist that sees what is there."""
 
+import functools
 import json
 
 import jax
@@ -174,3 +175,34 @@ def test_each_point_is_read_off_what_is_given():
     ]:
         with pytest.raises(ValueError, match=text):
             T.recommended(10, **options)
+
+
+@pytest.mark.quick
+def test_clipping_is_seen_through_wrappers():
+    """A step in a wrapper says what the inner one says; one that says nothing is not known."""
+    tx = ja.optimizers.sgd(0.1)
+    gradient_fn = T.gradients(lambda w, m, batch: (jnp.sum(batch @ w), (m, {})))
+    state = T.train_state(jnp.ones(3), tx)
+    for norm, is_there in [(1.0, True), (None, False)]:
+        step = T.train_step(gradient_fn, tx, max_grad_norm=norm)
+        shows_none = functools.partial(step, value=None)
+        for each in (step, shows_none, T.skip_nonfinite(step), T.skip_nonfinite(shows_none)):
+            assert point("clipping", each, state).is_there is is_there
+            assert point("compiled step", each, state).is_there is True
+    assert point("clipping", T.skip_nonfinite(plain), state).is_there is None
+
+
+@pytest.mark.quick
+def test_a_callback_says_itself_what_it_is_for():
+    stop, log = T.early_stopping("loss"), T.log_every(print)
+    own = T.Callback("tracker", on_epoch=lambda run, _: None, purpose="logging")
+    for callbacks, found in [
+        ([stop, log], (True, True)),
+        ([stop._replace(name="patience"), own], (True, True)),
+        ([own._replace(name="early_stopping of mine", purpose="")], (False, False)),
+    ]:
+        points = [
+            point(name, plain, jnp.ones(3), callbacks=callbacks)
+            for name in ("early stopping", "logging")
+        ]
+        assert tuple(each.is_there for each in points) == found
