@@ -25,7 +25,8 @@ def preemption(exit_status: int | None = 75) -> Callback:
     At SIGTERM or SIGINT (Ctrl-C) the step under way is finished, :func:`save_every` saves, and the
     process ends with a status that says: run me again. An interrupt in a notebook or in Python's
     prompt returns from :func:`fit` with the state and the history. A second signal has its usual
-    effect at once. Of several processes any may get the signal; all end with the same step.
+    effect at once. Of several processes any may get the signal; all end with the same step, and a
+    second SIGTERM changes nothing, which JAX's own handler takes.
 
     Args:
         exit_status: The status to exit with: 75, as that of ``parallel.watchdog``, sysexits'
@@ -104,9 +105,10 @@ def _caught() -> Iterator[list[int]]:
         caught.append(number)
         ask_to_pause()
 
-    before = {number: signal.signal(number, handle) for number in heard}
+    # None: a handler that Python did not install, and cannot bring back.
+    before = {number: signal.signal(number, handle) or signal.SIG_DFL for number in heard}
     try:
         yield caught
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            signal.signal(number, handler)

@@ -18,7 +18,8 @@ def time_budget(seconds: float) -> Callback:
 
     The time is this process's, from the call of :func:`fit` on. Leave enough of the machine's own
     for the last save. Of several processes the first whose time is over asks, and all end with the
-    same step.
+    same step: it sends itself SIGTERM, which JAX tells all of. With :func:`preemption` among the
+    callbacks they then exit with its status.
 
     Args:
         seconds: How long the run may go on, more than 0.

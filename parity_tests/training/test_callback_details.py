@@ -213,3 +213,18 @@ def test_without_rich_a_terminal_has_lines(monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "1 epochs, 2 steps" in told
     assert "ablate 2/2" in told
+
+
+def test_a_handler_that_python_did_not_install_is_replaced(monkeypatch):
+    """``signal.signal`` says None of it; the second signal ends the process as by default."""
+    handlers, raised = {}, []
+    monkeypatch.setattr(signal, "signal", lambda number, new: handlers.update({number: new}))
+    monkeypatch.setattr(signal, "raise_signal", lambda number: raised.append(handlers[number]))
+
+    def step(state, batch):
+        handlers[signal.SIGINT](signal.SIGINT, None)
+        handlers[signal.SIGINT](signal.SIGINT, None)
+        return state, {"loss": 1.0}
+
+    fit([1.0], step, callbacks=[T.preemption(exit_status=None)])
+    assert raised == [signal.SIG_DFL]
