@@ -6,6 +6,9 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
+import numpy as np
+
 from jaxaccel.training._callback import Callback, Hook, Reply, Run
 
 Hooks = list[tuple[str, Hook]]
@@ -82,6 +85,7 @@ def _answered(run: Run, name: str, reply: Any) -> Run:
     if not isinstance(reply, Reply):
         raise TypeError(f"callback {name!r} must return a Reply or None, got {reply!r:.80}")
     if reply.memory is not None:
+        _check_memory(name, run.record.memory.get(name), reply.memory)
         run.record.memory[name] = reply.memory
     if reply.metrics is not None:
         if not isinstance(reply.metrics, Mapping):
@@ -97,6 +101,48 @@ def _answered(run: Run, name: str, reply: Any) -> Run:
         stopped=run.stopped or reply.stop,
         paused=run.paused or reply.pause,
     )
+
+
+def _check_memory(name: str, old: Any, new: Any) -> None:
+    """Raise for a memory that the run could not be resumed with: of another form than the first."""
+    if new is old:
+        return
+    if old is None:
+        raise ValueError(
+            f"callback {name!r} has no first memory, and now remembers {new!r:.80}; give it one of "
+            f"the same form, Callback({name!r}, memory=...): what is saved is resumed into it"
+        )
+    before, structure = jax.tree.flatten_with_path(old)
+    after = jax.tree.leaves(new)
+    if jax.tree.structure(new) != structure:
+        raise ValueError(
+            f"callback {name!r} must keep the form of its memory, got {new!r:.80} after "
+            f"{old!r:.80}; begin with all that it is to remember"
+        )
+    for (path, first), then in zip(before, after, strict=True):
+        if _form(then) == _form(first):
+            continue
+        is_rounded = type(first) is int and isinstance(then, float)
+        was, now = _shown(first), _shown(then)
+        remedy = repr(float(first)) if is_rounded else "one like it, or convert it before"
+        raise ValueError(
+            f"callback {name!r} must keep shapes and dtypes of its memory: "
+            f"memory{jax.tree_util.keystr(path)} was {was}, and is {now}; begin with {remedy}"
+        )
+
+
+def _form(leaf: Any) -> tuple[Any, Any]:
+    """Return the shape and dtype that a leaf is saved with, without a wait for it."""
+    array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+    return np.shape(array), array.dtype
+
+
+def _shown(leaf: Any) -> str:
+    """Return a number with its type, or an array's dtype and shape."""
+    if isinstance(leaf, (bool, int, float)):
+        return f"{type(leaf).__name__} {leaf}"
+    shape, dtype = _form(leaf)
+    return f"{dtype}{[*shape]}"
 
 
 def _note(measured: list[dict[str, float]], total_steps: int, metrics: Mapping[str, Any]) -> None:

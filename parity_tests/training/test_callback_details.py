@@ -203,6 +203,22 @@ def test_saves_by_steps_are_ranked_by_a_number_of_the_step(tmp_path):
 
 
 @pytest.mark.quick
+def test_a_memory_that_could_not_be_resumed_is_refused_at_once():
+    for first, then, text in [
+        ({"worst": 0}, {"worst": 0.5}, r"'worst'.* was int 0, .*float 0.5; .*0.0"),
+        ({"worst": 0.0}, {"worst": jnp.float32(1)}, "float 0.0, and is float32"),
+        (np.zeros(2), np.zeros(3), r"float64\[2\].*float64\[3\]"),
+        ({"a": 0}, {"b": 0}, "{'b': 0}"),
+        (None, {"n": 1}, "no first memory.*memory="),
+    ]:
+        guest = T.Callback("mine", first, lambda run, _, then=then: T.Reply(memory=then))
+        with pytest.raises(ValueError, match="(?s)callback 'mine' .*" + text):
+            fit([1.0], callbacks=[guest])
+    same = T.Callback("mine", {"n": 0.0}, lambda run, _: T.Reply(memory={"n": np.float64(1)}))
+    fit([1.0, 2.0], callbacks=[same])
+
+
+@pytest.mark.quick
 def test_without_rich_a_terminal_has_lines(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setitem(sys.modules, "rich.progress", None)
