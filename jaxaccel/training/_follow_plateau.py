@@ -79,17 +79,17 @@ def follow_plateau(
         number = monitored("follow_plateau", run.metrics, monitor)
         held = _plateaus(run.state)
         if held:
-            _check_unseen(held, memory["seen"])
+            now = _checked_unseen(held, memory["seen"])
             return Reply(
                 state=jax.tree.map(
                     lambda node: _moved(plateau, node, number) if _is_plateau(node) else node,
                     run.state,
                     is_leaf=_is_plateau,
                 ),
-                memory={"seen": memory["seen"] + 1},
+                memory={"seen": now + 1},
             )
         new = jax.tree.map(np.asarray, plateau.update(memory, number))
-        if new.lr == memory.lr:
+        if all(_has_rate(each, new) for each in _meant(get_hyperparams(run.state), group)):
             return Reply(memory=new)
         return Reply(state=set_hyperparams(run.state, group, lr=new.lr.item()), memory=new)
 
@@ -111,26 +111,45 @@ def _placed_as(new: Any, old: jax.Array) -> jax.Array:
     return jax.make_array_from_callback(old.shape, old.sharding, lambda _: value, dtype=old.dtype)
 
 
-def _check_unseen(held: list[PlateauState], seen: int) -> None:
-    """Raise where the step has shown the plateau numbers of its own."""
+def _checked_unseen(held: list[PlateauState], seen: int) -> int:
+    """Return how many numbers a plateau has been shown; raise for the step's own among them.
+
+    They are fewer than there were where the run has gone back to a save (``roll_back_on_nan``).
+    """
     now = _seen(held)
-    if now != seen:
+    if now > seen:
         raise ValueError(
             f"the plateau was shown {now - seen} other numbers in this epoch, the losses of its "
             "batches; give fit a step that shows it none: functools.partial(step, value=None)"
         )
+    return now
 
 
 def _check_rates(groups: Any, group: int | str | None, plateau: Plateau) -> None:
     """Raise where a group does not have the plateau's learning rate, which it would be given."""
-    own = np.asarray(plateau.init().lr)
-    for index, each in enumerate(groups):
-        is_meant = group is None or group in (index, index - len(groups), each["name"])
-        if is_meant and np.asarray(each["lr"], own.dtype) != own:
+    first = plateau.init()
+    for each in _meant(groups, group):
+        if not _has_rate(each, first):
             raise ValueError(
-                f"group {each['name']!r} has lr {each['lr']}, and the plateau starts at {own}; "
-                "make a plateau of each learning rate, and a callback with group= of each plateau"
+                f"group {each['name']!r} has lr {each['lr']}, and the plateau starts at "
+                f"{np.asarray(first.lr)}; make a plateau of each learning rate, and a callback "
+                "with group= of each plateau"
             )
+
+
+def _meant(groups: Any, group: int | str | None) -> list[Any]:
+    """Return the groups that are given the plateau's learning rate."""
+    return [
+        each
+        for index, each in enumerate(groups)
+        if group is None or group in (index, index - len(groups), each["name"])
+    ]
+
+
+def _has_rate(group: Any, plateau: PlateauState) -> bool:
+    """Return whether a group has a plateau's learning rate."""
+    own = np.asarray(plateau.lr)
+    return bool(np.asarray(group["lr"], own.dtype) == own)
 
 
 def _seen(held: list[PlateauState]) -> int:

@@ -203,6 +203,39 @@ def test_saves_by_steps_are_ranked_by_a_number_of_the_step(tmp_path):
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_plateau_goes_on_where_the_run_went_back_over_an_epochs_end(tmp_path, is_held):
+    """The state has its old rate again: it is moved on from there, or given the plateau's."""
+    plateau = ja.schedules.reduce_lr_on_plateau(0.5, factor=0.5, patience=0, cooldown=9)
+    tx = optax.chain(ja.optimizers.sgd(lr=0.5), plateau.transformation)
+    if not is_held:
+        tx = ja.optimizers.param_groups(ja.optimizers.sgd, [], lr=0.5)
+    rates, losses = [], np.ones(12)
+    losses[7] = np.nan  # in the third epoch; the save is of the second, at whose end the rate falls
+
+    def look(run, _):
+        found = run.state.opt_state[1].lr if is_held else None
+        rates.append(float(found or ja.optimizers.get_hyperparams(run.state)[0]["lr"]))
+
+    _, history = T.fit(
+        lambda state, batch: (state, {"loss": losses[batch]}),
+        T.train_state(jnp.ones(2), tx),
+        lambda epoch: range(3 * epoch, 3 * epoch + 3),
+        epochs=4,
+        evaluate=lambda state: {"val_loss": 1.0},
+        callbacks=[
+            T.follow_plateau(plateau),
+            T.roll_back_on_nan(tmp_path, steps=1),
+            T.Callback("look", on_epoch=look),
+            T.save_every(tmp_path, steps=5),
+        ],
+        progress=False,
+    )
+    assert history.stopped is None
+    assert rates == [0.5, 0.25, 0.25, 0.25]
+
+
+@pytest.mark.quick
 def test_a_memory_that_could_not_be_resumed_is_refused_at_once():
     for first, then, text in [
         ({"worst": 0}, {"worst": 0.5}, r"'worst'.* was int 0, .*float 0.5; .*0.0"),
