@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxaccel._checked import checked
 from jaxaccel.training._callback import Callback, Reply, Run
-from jaxaccel.training._record import read_pending
+from jaxaccel.training._record import means, read_pending, take_back
 from jaxaccel.training._restore import newest_step, restore
 
 
@@ -62,7 +62,10 @@ def roll_back_on_nan(
 
     The state is that of the newest complete save, which :func:`save_every` makes of finite weights
     only. Epoch, step, generators and what other callbacks remember stay: the batches after the
-    save, among them the one that did it, are not seen again.
+    save, among them the one that did it, are not seen again, and the epoch's means leave them out
+    (for callbacks after this one, where it is seen at the epoch's end). A learning rate that
+    :func:`follow_plateau` has set since the save is set again at the epoch's end, and a plateau in
+    the optimizer's state goes on from the save's.
 
     Args:
         folder: The run's folder.
@@ -103,8 +106,11 @@ def roll_back_on_nan(
                 "the state before the first step among it"
             )
         saved = restore(folder, run.snapshot().tree)
+        take_back(run.record, run.total_steps - saved.step)
         return Reply(
-            state=saved.tree["state"], memory={"looked_at": run.total_steps, "times": times + 1}
+            state=saved.tree["state"],
+            memory={"looked_at": run.total_steps, "times": times + 1},
+            metrics=means(run.record) if run.is_epoch_end else None,
         )
 
     return _watching("roll_back_on_nan", monitor, steps, back)
@@ -117,9 +123,10 @@ def _watching(name: str, monitor: str, steps: int, answer: Any) -> Callback:
 
     def look(run: Run, memory: Any, newest: int) -> Reply:
         read_pending(run.record, run.total_steps - newest)
-        fresh = max(0, newest - memory["looked_at"])
-        recent = run.record.steps[len(run.record.steps) - fresh :] if fresh else []
-        for step, numbers in enumerate(recent, newest - len(recent) + 1):
+        newest = run.total_steps - len(run.record.pending)  # others may have read more
+        known = run.record.steps  # of a resumed run not all
+        fresh = min(max(0, newest - memory["looked_at"]), len(known))
+        for step, numbers in enumerate(known[len(known) - fresh :], newest - fresh + 1):
             if monitor not in numbers:
                 raise ValueError(f"{name} looks at {monitor!r}, not among {sorted(numbers)}")
             if not math.isfinite(numbers[monitor]) and not numbers.get("skipped"):

@@ -40,6 +40,8 @@ class Record(NamedTuple):
     """Those that were read."""
     rows: list[int]
     """The rows of each batch of this epoch."""
+    taken_back: list[int]
+    """The epoch's steps, from 0, that the state has not seen any more."""
     epochs: list[dict[str, float]]
     measured: list[dict[str, float]]
     saved: dict[str, int]
@@ -49,7 +51,7 @@ class Record(NamedTuple):
 
 def new_record(generator: Generator | None, memory: dict[str, Any]) -> Record:
     """Return the record of a run that has not begun."""
-    return Record(generator, memory, {}, [], [], [], [], [], {})
+    return Record(generator, memory, {}, [], [], [], [], [], [], {})
 
 
 def tree_of(record: Record, state: Any) -> dict[str, Any]:
@@ -61,6 +63,7 @@ def start_epoch(record: Record, step: int) -> None:
     """Note where the random streams are before the epoch's batches are drawn."""
     if step == 0:
         record.rows.clear()
+        record.taken_back.clear()
         record.at_start.update(rng=get_rng_state(record.generator), clock=time.perf_counter())
 
 
@@ -72,17 +75,32 @@ def read_pending(record: Record, leave: int = 0) -> None:
     del record.pending[: len(ready)]
 
 
+def take_back(record: Record, count: int) -> None:
+    """Have the epoch's means leave out its newest steps, which the state has not seen any more."""
+    now = len(record.rows)
+    record.taken_back.extend(range(max(0, now - count), now))
+
+
 def summary(record: Record) -> dict[str, float]:
     """Return the means over the epoch's rows, and how long it took."""
+    return means(record) | {"seconds": time.perf_counter() - record.at_start["clock"]}
+
+
+def means(record: Record) -> dict[str, float]:
+    """Return the means over the epoch's rows."""
     read_pending(record)
-    steps = _of_epoch(record)
-    means = {name: _mean([each[name] for each in steps], steps, record.rows) for name in steps[0]}
-    return means | {"seconds": time.perf_counter() - record.at_start["clock"]}
+    steps, rows = _of_epoch(record), list(record.rows)
+    for index in record.taken_back:
+        rows[index] = 0
+    return {name: _mean([each[name] for each in steps], steps, rows) for name in steps[0]}
 
 
 def _mean(numbers: list[float], steps: list[dict[str, float]], rows: list[int]) -> float:
-    """Return a mean over rows, without what is not finite of steps that say they were skipped."""
-    if all(map(math.isfinite, numbers)):
+    """Return a mean over rows, without what is not finite of steps that say they were skipped.
+
+    A step that was taken back has no rows.
+    """
+    if all(map(math.isfinite, numbers)) and any(rows):
         return float(np.average(numbers, weights=rows))
     counts = [
         0 if step.get("skipped") and not math.isfinite(number) else count
@@ -111,6 +129,7 @@ def snapshot(run: Any) -> Snapshot:
         "rng": as_text(rng),
         "seconds": time.perf_counter() - record.at_start["clock"] if is_inside else 0.0,
         "rows": list(record.rows) if is_inside else [],
+        "taken_back": list(record.taken_back) if is_inside else [],
         "steps": _columns(_of_epoch(record)) if is_inside else {},
         "epochs": [{name: float(value) for name, value in each.items()} for each in epochs],
         "measured": list(record.measured),
@@ -133,6 +152,7 @@ def put_together(run: Any, found: Snapshot) -> Any:
         rng=get_rng_state(record.generator), clock=time.perf_counter() - extra.get("seconds", 0.0)
     )
     record.rows.extend(extra.get("rows", ()))
+    record.taken_back.extend(extra.get("taken_back", ()))
     columns = extra.get("steps", {})
     record.steps.extend(
         dict(zip(columns, numbers, strict=True)) for numbers in zip(*columns.values(), strict=True)

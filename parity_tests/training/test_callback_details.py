@@ -236,6 +236,47 @@ def test_a_plateau_goes_on_where_the_run_went_back_over_an_epochs_end(tmp_path, 
 
 
 @pytest.mark.quick
+def test_the_step_that_was_not_finite_is_named_whoever_has_read_it():
+    """Another callback may have read the newest; a resumed run has only some of the steps."""
+    losses = [1.0, 1.0, np.nan, 1.0, 1.0, 1.0]
+    read = T.Callback("read", on_step=lambda run, _: run.snapshot() and None)
+    for guests in ([], [read]):
+        _, history = fit(losses, callbacks=[*guests, T.terminate_on_nan(steps=3)])
+        assert history.stopped == "loss was nan in step 3"
+    begun = T.Snapshot({"state": 0}, {"epoch": 0, "step": 1, "total_steps": 9})
+    for steps in (1, 3, 50):
+        guests = [T.terminate_on_nan(steps=steps)]
+        _, history = fit(losses, callbacks=guests, resume=begun)
+        assert history.stopped == "loss was nan in step 11"
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("steps", [1, 50])
+def test_a_mean_leaves_out_the_steps_that_were_taken_back(tmp_path, steps):
+    """Whether that is seen at once or at the epoch's end, and in a run resumed in between."""
+    losses = [1.0, 3.0, 5.0, np.nan] + [7.0, 9.0] * (steps == 1)
+    told, found = [], []
+    guests = [
+        T.roll_back_on_nan(tmp_path, steps=steps),
+        T.Callback("hear", on_epoch=lambda run, _: told.append(run.metrics["loss"])),
+        T.Callback("take", on_step=lambda run, _: found.append(run.snapshot())),
+        T.save_every(tmp_path, steps=2, keep_last=None),
+    ]
+
+    def go(**options):
+        return fit(losses, lambda state, batch: (state + batch, {"loss": batch}), **options)[1]
+
+    state = np.zeros(())
+    with pytest.warns(UserWarning, match="after step 4 are not finite"):
+        history = go(state=state, callbacks=guests)
+    mean = 13 / 3 if steps == 1 else 2.0  # steps 3 and 4 are lost, where seen in the fifth it too
+    assert (told, [each["loss"] for each in history.epochs]) == ([mean], [mean])
+    if steps == 1:
+        history = go(state=state, callbacks=guests[:-1], resume=found[4])
+        assert history.epochs[0]["loss"] == mean
+
+
+@pytest.mark.quick
 def test_a_memory_that_could_not_be_resumed_is_refused_at_once():
     for first, then, text in [
         ({"worst": 0}, {"worst": 0.5}, r"'worst'.* was int 0, .*float 0.5; .*0.0"),
