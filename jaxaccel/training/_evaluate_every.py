@@ -32,7 +32,8 @@ def evaluate_every(
 
     Raises:
         TypeError: ``evaluate`` is not a function of that form, or returns another.
-        ValueError: ``steps`` and ``epochs`` are both given, or below 1.
+        ValueError: ``steps`` and ``epochs`` are both given, or below 1; ``evaluate`` returns a
+            number of the step's name.
 
     PyTorch:
         ``if (epoch + 1) % epochs == 0: validate(model)`` in a loop; Lightning's
@@ -60,7 +61,18 @@ def evaluate_every(
         found = evaluate(run.state)
         if not isinstance(found, Mapping):
             raise TypeError(f"evaluate(state) must be {{name: number}}, got {found!r:.80}")
+        _check_names(run, found)
         return Reply(metrics=found)
 
     name = "evaluate_every"
     return Callback(name, on_step=measured) if steps else Callback(name, on_epoch=measured)
+
+
+def _check_names(run: Run, found: Mapping[str, Any]) -> None:
+    """Raise for a number that would take the place of the step's own."""
+    known = next(iter([*run.record.steps, *run.record.pending]), {})
+    if taken := sorted(set(known) & set(found)):
+        raise ValueError(
+            f"evaluate(state) returns {taken}, which the step measures too, and its numbers would "
+            f"be lost; give them other names: 'val_{taken[0]}'"
+        )

@@ -50,9 +50,14 @@ def opened(callbacks: Sequence[Callback], stack: contextlib.ExitStack) -> list[C
 
 
 def first_memory(callbacks: Sequence[Callback], state: Any) -> dict[str, Any]:
-    """Return what the callbacks remember before the first step, by their names."""
+    """Return what the callbacks remember before the first step, by their names.
+
+    Dicts and lists are this run's own: a callback that changes one changes no other run's.
+    """
     return {
-        each.name: each.memory if each.init is None else each.init(state)
+        each.name: jax.tree.map(lambda leaf: leaf, each.memory)
+        if each.init is None
+        else each.init(state)
         for each in callbacks
         if keeps(each)
     }
@@ -84,6 +89,9 @@ def _answered(run: Run, name: str, reply: Any) -> Run:
     """Return the run after an answer."""
     if not isinstance(reply, Reply):
         raise TypeError(f"callback {name!r} must return a Reply or None, got {reply!r:.80}")
+    for why in (reply.stop, reply.pause):
+        if why is not None and not (isinstance(why, str) and why):
+            raise TypeError(f"callback {name!r} must say in words why the run ends, got {why!r}")
     if reply.memory is not None:
         _check_memory(name, run.record.memory.get(name), reply.memory)
         run.record.memory[name] = reply.memory

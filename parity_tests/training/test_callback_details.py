@@ -318,3 +318,26 @@ def test_a_handler_that_python_did_not_install_is_replaced(monkeypatch):
 
     fit([1.0], step, callbacks=[T.preemption(exit_status=None)])
     assert raised == [signal.SIG_DFL]
+
+
+def test_numbers_of_the_step_and_first_memories_are_not_overwritten():
+    for guest in (
+        {"evaluate": lambda state: {"loss": 1.0}},
+        {"callbacks": [T.evaluate_every(lambda state: {"loss": 1.0}, steps=1)]},
+    ):
+        with pytest.raises(ValueError, match=r"evaluate.* returns \['loss'\].*'val_loss'"):
+            fit([1.0, 2.0], **guest)
+    found = []
+
+    def count(run, memory):
+        memory["n"] += 1
+        found.append(memory["n"])
+
+    counting = T.Callback("count", {"n": 0}, on_step=count)
+    for _ in range(2):
+        fit([1.0, 2.0], callbacks=[counting])
+    assert found == [1, 2, 1, 2]
+    for why in ("", True):
+        stopping = T.Callback("stop", on_step=lambda run, _, why=why: T.Reply(stop=why))
+        with pytest.raises(TypeError, match="'stop' must say in words why the run ends"):
+            fit([1.0, 2.0], callbacks=[stopping])
