@@ -324,6 +324,15 @@ def signalled(number, at):
     return batches
 
 
+@pytest.fixture
+def pythons_own_interrupt():
+    """Let SIGINT do what it does in a foreground process: in the background it may be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("pythons_own_interrupt")
 def test_a_signal_finishes_the_step_saves_and_leaves_with_its_status(tmp_path, monkeypatch):
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     guests = [T.preemption(), T.save_every(tmp_path, epochs=1)]
