@@ -199,7 +199,8 @@ def _finish(
     """Wait for the arrays, then let process 0 complete the save and drop others."""
     try:
         if written is not None:
-            written()
+            with files.explained(f"saving {path}"):
+                written()
         if jax.process_index() == 0:
             with files.explained(f"saving {path}"):
                 files.write_text(files.unfinished(path) / files.RUN, text)

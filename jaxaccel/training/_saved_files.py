@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -42,6 +43,12 @@ def explained(what: str) -> Iterator[None]:
             error.errno,
             f"{what}: no permission for {error.filename or 'it'}; nothing was changed. Give this "
             "user the right to read and write there (chmod, chown), or name another folder",
+        ) from error
+    except ValueError as error:  # orbax's storage says it in words alone
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise OSError(
+            errno.ENOSPC, f"{what}: no space is left there; free some, or name another folder"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Which saves stay: the last ones and the best by a metric, and what a crash leaves of one."""
 
+import errno
 import json
 import math
 import os
@@ -117,6 +118,19 @@ COPIES = textwrap.dedent(
     ja.training.save(folder + ".end", {"w": jnp.ones((2000, 500))}, step=1, wait=False)
     """
 )
+
+
+def test_no_space_is_an_error_of_the_system_and_older_saves_stay(tmp_path, monkeypatch):
+    save(tmp_path, {"w": np.ones(2)}, step=1)
+
+    def full():
+        raise ValueError("RESOURCE_EXHAUSTED: Error writing")
+
+    monkeypatch.setattr("jaxaccel.training._save.begin", lambda *_: full)
+    with pytest.raises(OSError, match="no space is left there") as raised:
+        save(tmp_path, {"w": np.zeros(2)}, step=2)
+    assert raised.value.errno == errno.ENOSPC
+    assert restore(tmp_path, {"w": np.zeros(2)}).tree["w"].all()
 
 
 def test_a_new_folder_is_on_the_disk_with_all_that_it_is_in(tmp_path, monkeypatch):
