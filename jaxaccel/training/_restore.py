@@ -140,6 +140,8 @@ def restore(
 
 def _chosen(folder: Path, step: Any) -> int:
     """Return the step of a save."""
+    if isinstance(step, int) and files.is_there(files.step_path(folder, step), step):
+        return step  # whatever is wrong with another
     saves = files.complete_saves(folder)
     if not saves:
         raise FileNotFoundError(f"{folder} holds no complete save; saved_steps(folder) is empty")

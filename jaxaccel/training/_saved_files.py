@@ -66,10 +66,10 @@ def complete_saves(folder: Path) -> dict[int, Path]:
             raise NotADirectoryError(f"{folder} is not a folder; name the folder of a run's saves")
         names = [name for name in os.listdir(folder) if _SAVE.fullmatch(name)]
     found = {int(name.removeprefix("step_")): folder / name for name in names}
-    return {step: path for step, path in sorted(found.items()) if _is_there(path, step)}
+    return {step: path for step, path in sorted(found.items()) if is_there(path, step)}
 
 
-def _is_there(path: Path, step: int) -> bool:
+def is_there(path: Path, step: int) -> bool:
     """Return whether a save is there; it is not where another process has dropped it meanwhile."""
     is_folder = path.is_dir() and not path.is_symlink() and path == step_path(path.parent, step)
     if not is_folder and os.path.lexists(path):

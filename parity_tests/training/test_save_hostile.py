@@ -209,6 +209,7 @@ def test_folders_that_are_none(run, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="step must be a number, 'latest' or 'best', got 'newest'"):
         restore(folder, TREE, step="newest")
     (newest / "manifest.json").unlink()
+    assert restore(folder, TREE, step=1).step == 1  # an older one, on purpose
     for call in (lambda: restore(folder, TREE), lambda: save(folder, TREE, step=3)):
         refused(folder, FileNotFoundError, "has no manifest.json.*not complete", call)
 
