@@ -102,10 +102,10 @@ def roll_back_on_nan(
             return Reply(stop=f"{found}, after the run had gone back {times} times")
         if newest_step(folder) < 0:
             raise FileNotFoundError(
-                f"{found}, and {os.fspath(folder)} holds no save to go back to; save more often, "
-                "the state before the first step among it"
+                f"{found}, and {os.fspath(folder)} holds no save yet to go back to; save sooner, "
+                "save_every(folder, steps=...)"
             )
-        saved = restore(folder, run.snapshot().tree)
+        saved = restore(folder, {"state": run.state}, strict=False)
         take_back(run.record, run.total_steps - saved.step)
         return Reply(
             state=saved.tree["state"],
