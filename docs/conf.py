@@ -46,8 +46,7 @@ nitpick_ignore_regex = [
     ),
     (
         "py:class",
-        r"Lowered|PartitionSpec|Memory|Hook|Record|AbstractContextManager",
-        r"Lowered|PartitionSpec|Memory|Future",
+        r"Lowered|PartitionSpec|Memory|Hook|Record|AbstractContextManager|Future",
     ),
     ("py:class", r"AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase"),
 ]
