@@ -48,7 +48,7 @@ nitpick_ignore_regex = [
         "py:class",
         r"Lowered|PartitionSpec|Memory|Hook|Record|AbstractContextManager|Future",
     ),
-    ("py:class", r"AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase"),
+    ("py:class", r"AxisName|Augmentation|Layouts|Draw|Model|Layer|Conv|BatchNormBase|F|Line"),
 ]
 
 autodoc_member_order = "bysource"

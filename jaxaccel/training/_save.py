@@ -80,7 +80,7 @@ def save(
         ModuleNotFoundError: orbax is missing; the extra ``save`` brings it.
 
     PyTorch:
-        ``torch.save`` of ``state_dict()``s, without its pickle, and the file name, atomic
+        ``torch.save`` of every ``state_dict()``, without its pickle, and the file name, atomic
         replacement and clearing up that scripts write around it.
 
     Example:
