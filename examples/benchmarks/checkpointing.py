@@ -152,8 +152,8 @@ def rows_of(compiler: str, name: str, task: Task, blocks: str) -> list[timing.Ro
     plain: Any = None
     for way in task.ways:
         start = time.process_time()
-        way = WAYS[way]
-        program = lowered(task, way, device(compiler), scan_layers=blocks == "scan").compile()
+        step = lowered(task, WAYS[way], device(compiler), scan_layers=blocks == "scan")
+        program = step.compile()
         seconds, report = time.process_time() - start, ja.aot.report(program)
         plain = plain or report
         row: timing.Row = {"compiler": compiler, "model": name, "blocks": blocks, "kept": way}
