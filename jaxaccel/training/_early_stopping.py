@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from jaxaccel._checked import checked
 from jaxaccel.training._callback import Callback, Reply, Run
-from jaxaccel.training._monitored import monitored
+from jaxaccel.training._monitored import check_mode, monitored
 from jaxaccel.training._weights import kept, put_back, weights_of, with_weights
 
 
@@ -95,8 +95,7 @@ def early_stopping(
         raise ValueError(f"patience must be at least 1, got {patience}; 1 stops at once")
     if not min_delta >= 0:
         raise ValueError(f"min_delta must be at least 0, got {min_delta}; mode says which way")
-    if mode not in ("min", "max"):
-        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+    check_mode(mode)
     if restore_best not in (True, False, "always"):
         raise ValueError(f"restore_best must be True, False or 'always', got {restore_best!r}")
 

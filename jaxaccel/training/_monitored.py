@@ -1,4 +1,4 @@
-"""The one number that a callback follows."""
+"""The one number that a callback follows, and which way is better."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ def monitored(callback: str, metrics: Mapping[str, Any], monitor: str) -> float:
             "and callbacks before this one return is"
         )
     return float(metrics[monitor])
+
+
+def check_mode(mode: str) -> None:
+    """Raise unless it says whether small or large numbers are good."""
+    if mode not in ("min", "max"):
+        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")

@@ -16,6 +16,7 @@ from jaxaccel._processes import of_all_processes
 from jaxaccel.training import _saved_files as files
 from jaxaccel.training._array_files import begin, orbax
 from jaxaccel.training._kept_saves import drop_others
+from jaxaccel.training._monitored import check_mode
 from jaxaccel.training._saved_record import (
     check_json,
     metric_of,
@@ -136,8 +137,7 @@ def _check_numbers(step: int, keep_last: int | None, keep_best: int | None, mode
     for name, value in (("keep_last", keep_last), ("keep_best", keep_best)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}; None keeps all")
-    if mode not in ("min", "max"):
-        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+    check_mode(mode)
 
 
 def _prepared(path: Path, step: int, leaves: list[Leaf]) -> int | None:

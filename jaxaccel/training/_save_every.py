@@ -14,6 +14,7 @@ from jaxaccel._checked import checked
 from jaxaccel.training._callback import Callback, Run
 from jaxaccel.training._due import check_occasion, is_due
 from jaxaccel.training._metrics import numbers_of
+from jaxaccel.training._monitored import check_mode
 from jaxaccel.training._restore import newest_step
 from jaxaccel.training._save import save
 from jaxaccel.training._saving import wait_for_earlier
@@ -91,8 +92,7 @@ def save_every(
         raise ValueError(
             f"keep_best={keep_best} needs metric=, the number that says which are best"
         )
-    if mode not in ("min", "max"):
-        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+    check_mode(mode)
     root = os.path.realpath(folder)
 
     @contextlib.contextmanager
