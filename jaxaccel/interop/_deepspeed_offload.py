@@ -21,6 +21,11 @@ class Offload(NamedTuple):
 def offload_of(zero: dict[str, Any]) -> Offload:
     """Return what a section ``zero_optimization`` says of the optimizer's state."""
     section = zero.get("offload_optimizer") or {}
+    if not isinstance(section, dict):
+        raise TypeError(
+            f"zero_optimization.offload_optimizer must be a section, got {section!r}; write "
+            '{"device": "cpu"}'
+        )
     device = section.get("device", "none") or "none"
     if device not in ("none", "cpu", "nvme"):
         raise ValueError(

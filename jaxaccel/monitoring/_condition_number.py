@@ -26,7 +26,9 @@ class Conditioning(NamedTuple):
 
     number: float
     """The condition number: :attr:`largest` over :attr:`smallest` where the Hessian is positive
-    definite, and infinite where it is not (the smallest is at most 0, within its error)."""
+    definite, and infinite where it is not (the smallest is at most 0, within its error): where the
+    loss bends down, ``smallest < -errors[0]``, or where it is as good as flat and the dtype cannot
+    tell its curvature from 0; float64 may."""
     smallest: float
     """The smallest eigenvalue, which is negative in a direction in which the loss bends down."""
     largest: float

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from jaxaccel._checked import checked
 from jaxaccel.training._callback import Callback, Reply, Run
+from jaxaccel.training._due import check_occasion, is_due
 from jaxaccel.training._monitored import check_mode, monitored
 from jaxaccel.training._weights import kept, put_back, weights_of, with_weights
 
@@ -19,7 +20,7 @@ class EarlyStoppingState(NamedTuple):
     best_epoch: int
     """Its epoch, from 0; -1: none yet."""
     counter: int
-    """Epochs in a row that were no better."""
+    """How often in a row it was no better."""
     has_stopped: bool
     """Whether it has asked to stop."""
     weights: Any
@@ -34,6 +35,8 @@ def early_stopping(
     mode: Literal["min", "max"] = "min",
     restore_best: bool | Literal["always"] = True,
     *,
+    steps: int | None = None,
+    epochs: int | None = None,
     on_device: bool = False,
 ) -> Callback:
     r"""Stop when a number has been no better for some epochs, and restore the best weights.
@@ -48,12 +51,15 @@ def early_stopping(
         monitor: The number to follow, one of the epoch's: a metric of the step, or what
             ``evaluate=`` or an earlier callback has measured.
         patience: How many epochs in a row may be no better, at least 1: at the last of them the run
-            stops.
+            stops. With ``steps`` or ``epochs`` it counts the times that the number is looked at.
         min_delta: How much better is better (:math:`\delta`), at least 0.
         mode: ``"min"`` for a number that should fall, ``"max"`` for one that should rise.
         restore_best: Whether the best weights come back when the run is stopped here; ``"always"``:
             also when its epochs are over before, or another callback has stopped it. A run that is
             paused goes on with its last weights.
+        steps: Look every so many steps of the run, in place of epochs, behind an
+            :func:`evaluate_every` of the same ``steps``.
+        epochs: Look every so many epochs. Default, without ``steps``: every one.
         on_device: Keep the copy of the best weights on the device, where it takes their place once
             more, and not in the host's memory.
 
@@ -62,8 +68,8 @@ def early_stopping(
         :func:`save_every` saves is the last one, so that the run can go on.
 
     Raises:
-        ValueError: ``patience`` is below 1, ``min_delta`` is negative, or an epoch has no such
-            number.
+        ValueError: ``patience`` is below 1, ``min_delta`` is negative, ``steps`` and ``epochs`` are
+            both given, or the epoch or step that is looked at has no such number.
 
     PyTorch:
         The class that scripts write (``if early_stopping(val_loss, model): break``): the same epoch
@@ -75,6 +81,7 @@ def early_stopping(
         Keras's ``EarlyStopping``: ``patience=0`` and no restoring by default; it never stops in the
         first epoch and restores whenever the training ends (``"always"``). Lightning's:
         ``patience=3``, stops at NaN (here :func:`terminate_on_nan`) and restores nothing.
+        Transformers' ``EarlyStoppingCallback`` looks at each evaluation (``steps=eval_steps``).
 
     Example:
         >>> import jax.numpy as jnp
@@ -96,6 +103,7 @@ def early_stopping(
     if not min_delta >= 0:
         raise ValueError(f"min_delta must be at least 0, got {min_delta}; mode says which way")
     check_mode(mode)
+    steps, epochs = check_occasion(steps, epochs)
     if restore_best not in (True, False, "always"):
         raise ValueError(f"restore_best must be True, False or 'always', got {restore_best!r}")
 
@@ -111,7 +119,9 @@ def early_stopping(
             return number < memory.best - min_delta
         return number > memory.best + min_delta
 
-    def on_epoch(run: Run, memory: EarlyStoppingState) -> Reply:
+    def look(run: Run, memory: EarlyStoppingState) -> Reply | None:
+        if not is_due(run, steps, epochs):
+            return None
         number = monitored("early_stopping", run.metrics, monitor)
         if is_better(number, memory):
             weights = kept(weights_of(run.state), on_device) if restore_best else None
@@ -120,7 +130,7 @@ def early_stopping(
         if counter < patience:
             return Reply(memory=memory._replace(counter=counter))
         return Reply(
-            stop=f"{monitor} has been no better than {memory.best:.6g} for {counter} epochs",
+            stop=f"{monitor} has been no better than {memory.best:.6g} for {counter} {times}",
             memory=memory._replace(counter=counter, has_stopped=True),
         )
 
@@ -130,5 +140,12 @@ def early_stopping(
             return None
         return Reply(state=with_weights(run.state, put_back(memory.weights, weights_of(run.state))))
 
-    name = f"early_stopping {monitor}"
-    return Callback(name, on_epoch=on_epoch, on_end=on_end, init=init, purpose="early stopping")
+    times = "epochs" if epochs == 1 else "evaluations"
+    return Callback(
+        f"early_stopping {monitor}",
+        on_step=look if steps else None,
+        on_epoch=None if steps else look,
+        on_end=on_end,
+        init=init,
+        purpose="early stopping",
+    )

@@ -9,6 +9,7 @@ from jaxaccel._checked import checked_but
 from jaxaccel._functions import check_function
 from jaxaccel.training._callback import Callback, Reply, Run
 from jaxaccel.training._due import check_occasion, is_due
+from jaxaccel.training._metrics import numbers_of
 
 
 @checked_but("evaluate")
@@ -31,7 +32,8 @@ def evaluate_every(
         ``History.measured``.
 
     Raises:
-        TypeError: ``evaluate`` is not a function of that form, or returns another.
+        TypeError: ``evaluate`` is not a function of that form, or what it returns is not one number
+            by each name.
         ValueError: ``steps`` and ``epochs`` are both given, or below 1; ``evaluate`` returns a
             number of the step's name.
 
@@ -62,7 +64,7 @@ def evaluate_every(
         if not isinstance(found, Mapping):
             raise TypeError(f"evaluate(state) must be {{name: number}}, got {found!r:.80}")
         _check_names(run, found)
-        return Reply(metrics=found)
+        return Reply(metrics=numbers_of(found, "evaluate(state)"))
 
     name = "evaluate_every"
     return Callback(name, on_step=measured) if steps else Callback(name, on_epoch=measured)

@@ -50,7 +50,7 @@ class History(NamedTuple):
     """Why the run ended here to be resumed."""
 
 
-@checked_but("step", "batches", "evaluate")
+@checked_but("step", "batches", "evaluate", "callbacks")
 def fit(
     step: Callable[[StateT, Any], tuple[StateT, dict[str, jax.Array]]],
     state: StateT,
@@ -125,13 +125,13 @@ def fit(
     check_batches("fit", batches)
     if epochs < 0:
         raise ValueError(f"epochs must be at least 0, got {epochs}")
+    check_callbacks(callbacks)
     guests = [*callbacks]
     if evaluate is not None:
         check_function("fit", "evaluate", evaluate, "(state) -> {name: number}", 1)
         guests.insert(0, evaluate_every(evaluate))
     if progress:
         guests.append(progress_bar())
-    check_callbacks(guests)
     with contextlib.ExitStack() as stack:
         guests = opened(guests, stack)
         record = new_record(generator, first_memory(guests, state))

@@ -11,14 +11,20 @@ from jaxaccel._checked import checked
 from jaxaccel.optimizers import get_hyperparams, set_hyperparams
 from jaxaccel.schedules import Plateau, PlateauState
 from jaxaccel.training._callback import Callback, Reply, Run
+from jaxaccel.training._due import check_occasion, is_due
 from jaxaccel.training._monitored import monitored
 
 
 @checked
 def follow_plateau(
-    plateau: Plateau, monitor: str = "val_loss", *, group: int | str | None = None
+    plateau: Plateau,
+    monitor: str = "val_loss",
+    *,
+    group: int | str | None = None,
+    steps: int | None = None,
+    epochs: int | None = None,
 ) -> Callback:
-    """Show a plateau one number of every epoch, and have the optimizer take its learning rate.
+    """Show a plateau a number of every epoch, and have the optimizer take its learning rate.
 
     Where ``plateau.transformation`` is part of the optimizer, its state there is moved on; the step
     itself must not show it each batch's loss: ``fit(functools.partial(step, value=None), ...)``.
@@ -32,12 +38,16 @@ def follow_plateau(
             ``evaluate=`` or an earlier callback has measured.
         group: The group whose learning rate it is; default: all, which must have the plateau's.
             For several learning rates make a plateau and a callback of each.
+        steps: Look every so many steps of the run, in place of epochs, behind an
+            :func:`evaluate_every` of the same ``steps``.
+        epochs: Look every so many epochs. Default, without ``steps``: every one.
 
     Returns:
-        A :class:`Callback`, called after every epoch.
+        A :class:`Callback`.
 
     Raises:
-        ValueError: An epoch has no such number; the state has neither the plateau's state nor
+        ValueError: ``steps`` and ``epochs`` are both given, or the epoch or step that is looked at
+            has no such number; the state has neither the plateau's state nor
             hyperparameters, or another learning rate than the plateau; or the step has shown the
             plateau other numbers.
 
@@ -67,6 +77,7 @@ def follow_plateau(
         >>> print(state.params)  # 0.5 and 0.5, then 0.05
         -1.05
     """
+    steps, epochs = check_occasion(steps, epochs)
 
     def init(state: Any) -> Any:
         held = _plateaus(state)
@@ -75,7 +86,9 @@ def follow_plateau(
         _check_rates(get_hyperparams(state), group, plateau)
         return jax.tree.map(np.asarray, plateau.init())
 
-    def on_epoch(run: Run, memory: Any) -> Reply:
+    def look(run: Run, memory: Any) -> Reply | None:
+        if not is_due(run, steps, epochs):
+            return None
         number = monitored("follow_plateau", run.metrics, monitor)
         held = _plateaus(run.state)
         if held:
@@ -94,7 +107,12 @@ def follow_plateau(
         return Reply(state=set_hyperparams(run.state, group, lr=new.lr.item()), memory=new)
 
     suffix = "" if group is None else f" {group}"
-    return Callback(f"follow_plateau {monitor}{suffix}", on_epoch=on_epoch, init=init)
+    return Callback(
+        f"follow_plateau {monitor}{suffix}",
+        on_step=look if steps else None,
+        on_epoch=None if steps else look,
+        init=init,
+    )
 
 
 def _moved(plateau: Plateau, old: PlateauState, number: float) -> PlateauState:
@@ -119,7 +137,7 @@ def _checked_unseen(held: list[PlateauState], seen: int) -> int:
     now = _seen(held)
     if now > seen:
         raise ValueError(
-            f"the plateau was shown {now - seen} other numbers in this epoch, the losses of its "
+            f"the plateau was shown {now - seen} other numbers in between, the losses of its "
             "batches; give fit a step that shows it none: functools.partial(step, value=None)"
         )
     return now

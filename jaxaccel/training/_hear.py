@@ -9,20 +9,32 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxaccel._functions import check_function
 from jaxaccel.training._callback import Callback, Hook, Reply, Run
+from jaxaccel.training._metrics import numbers_of
 
 Hooks = list[tuple[str, Hook]]
+_FORM = "(run, memory) -> Reply or None"
 
 
 def check_callbacks(callbacks: Sequence[Any]) -> None:
     """Raise for what is not a callback, and for two that would share a memory."""
     names = set()
+    if isinstance(callbacks, Callback):  # a tuple of its fields, as every NamedTuple
+        raise TypeError(
+            f"callbacks must be a list of Callbacks, got one, {callbacks.name!r}; put it in a list"
+        )
+    if not isinstance(callbacks, (list, tuple)):
+        raise TypeError(f"callbacks must be a list of Callbacks, got {callbacks!r:.80}")
     for each in callbacks:
         if not isinstance(each, Callback):
             raise TypeError(
                 f"callbacks must be Callbacks, got {each!r:.80}; what makes one is called first, "
                 "and a function is one as Callback(name, on_step=function)"
             )
+        for hook in ("on_step", "on_epoch", "on_end"):
+            if (function := getattr(each, hook)) is not None:
+                check_function(f"Callback({each.name!r})", hook, function, _FORM, 2)
         if keeps(each) and each.name in names:
             raise ValueError(
                 f"two callbacks remember something under the name {each.name!r}; give one of them "
@@ -43,10 +55,22 @@ def opened(callbacks: Sequence[Callback], stack: contextlib.ExitStack) -> list[C
     """
     found, order = [], sorted(callbacks, key=lambda each: each.is_last)
     for each in order[::-1]:
-        inner = each if each.opened is None else stack.enter_context(each.opened())
+        inner = each if each.opened is None else stack.enter_context(_context_of(each))
         own = {"memory": each.memory, "init": each.init, "is_last": each.is_last}
         found.append(inner._replace(name=each.name, **own))
     return found[::-1]
+
+
+def _context_of(callback: Callback) -> contextlib.AbstractContextManager[Callback]:
+    """Return what a callback holds while the run goes; raise for what cannot be held."""
+    assert callback.opened is not None
+    context = callback.opened()
+    if not isinstance(context, contextlib.AbstractContextManager):
+        raise TypeError(
+            f"opened of callback {callback.name!r} must return a context manager that gives a "
+            f"Callback, got {context!r:.80}; decorate it with contextlib.contextmanager"
+        )
+    return context
 
 
 def first_memory(callbacks: Sequence[Callback], state: Any) -> dict[str, Any]:
@@ -101,9 +125,10 @@ def _answered(run: Run, name: str, reply: Any) -> Run:
                 f"callback {name!r} must return metrics as {{name: number}}, got "
                 f"{reply.metrics!r:.80}"
             )
-        run = run._replace(metrics={**run.metrics, **reply.metrics})
+        numbers = numbers_of(reply.metrics, f"callback {name!r}")
+        run = run._replace(metrics={**run.metrics, **numbers})
         if not run.is_epoch_end:
-            _note(run.record.measured, run.total_steps, reply.metrics)
+            _note(run.record.measured, run.total_steps, numbers)
     return run._replace(
         state=run.state if reply.state is None else reply.state,
         stopped=run.stopped or reply.stop,
@@ -153,8 +178,8 @@ def _shown(leaf: Any) -> str:
     return f"{dtype}{[*shape]}"
 
 
-def _note(measured: list[dict[str, float]], total_steps: int, metrics: Mapping[str, Any]) -> None:
+def _note(measured: list[dict[str, float]], total_steps: int, numbers: dict[str, float]) -> None:
     """Keep what was measured between steps, together with what else was after the same step."""
     if not measured or measured[-1]["total_steps"] != total_steps:
         measured.append({"total_steps": total_steps})
-    measured[-1] |= {name: float(value) for name, value in metrics.items()}
+    measured[-1] |= numbers

@@ -21,15 +21,15 @@ def check_same_names(function: str, found: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
+def numbers_of(metrics: Mapping[str, Any], of: str = "step(state, batch)") -> dict[str, float]:
     """Return metrics that are at hand as floats; raise for one that is not one number."""
     if all(map(_is_plain, metrics.values())):  # of every step, so that it is to cost little
         return {name: float(metric) for name, metric in metrics.items()}
-    check_arrays("the metrics of step(state, batch)", dict(metrics))
+    check_arrays(f"the metrics of {of}", dict(metrics))
     for name, metric in metrics.items():
         if np.size(metric) != 1:
             raise TypeError(
-                f"metric {name!r} of step(state, batch) must be one number, got shape "
+                f"metric {name!r} of {of} must be one number, got shape "
                 f"{np.shape(metric)}; return its mean"
             )
     return {name: float(np.asarray(metric).item()) for name, metric in metrics.items()}

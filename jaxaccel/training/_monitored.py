@@ -11,7 +11,8 @@ def monitored(callback: str, metrics: Mapping[str, Any], monitor: str) -> float:
     if monitor not in metrics:
         raise ValueError(
             f"{callback} follows {monitor!r}, which is not among {sorted(metrics)}; what evaluate= "
-            "and callbacks before this one return is"
+            "and callbacks before this one return is, after the same steps or epochs as they look "
+            "(steps=, epochs=)"
         )
     return float(metrics[monitor])
 

@@ -71,7 +71,7 @@ def roll_back_on_nan(
         folder: The run's folder.
         monitor: The metric to look at.
         steps: How often it is looked at, as by :func:`terminate_on_nan`, at least 1.
-        most: How often the run goes back; the next time it is stopped.
+        most: How often the run goes back; the next time it is stopped, with the save's state.
 
     Returns:
         A :class:`Callback`.
@@ -98,9 +98,10 @@ def roll_back_on_nan(
     def back(run: Run, memory: Any, step: int, number: float) -> Reply:
         found = f"{monitor} was {number} in step {step}"
         times = memory["times"]
-        if times >= most:
-            return Reply(stop=f"{found}, after the run had gone back {times} times")
+        stop = f"{found}, after the run had gone back {times} times" if times >= most else None
         if newest_step(folder) < 0:
+            if stop:
+                return Reply(stop=stop)
             raise FileNotFoundError(
                 f"{found}, and {os.fspath(folder)} holds no save yet to go back to; save sooner, "
                 "save_every(folder, steps=...)"
@@ -109,7 +110,8 @@ def roll_back_on_nan(
         take_back(run.record, run.total_steps - saved.step)
         return Reply(
             state=saved.tree["state"],
-            memory={"looked_at": run.total_steps, "times": times + 1},
+            stop=stop,
+            memory={"looked_at": run.total_steps, "times": times + (stop is None)},
             metrics=means(run.record) if run.is_epoch_end else None,
         )
 

@@ -57,8 +57,8 @@ def save_every(
 
     Raises:
         ValueError: ``steps`` and ``epochs`` are both given, or below 1; ``keep_best`` comes without
-            ``metric``; ``mode`` is another word. In the run: a step that is saved has no such
-            number.
+            ``metric``; ``mode`` is another word. In the run: a step or epoch that is saved has no
+            such number (it is saved nevertheless).
         ModuleNotFoundError: orbax is missing; the extra ``save`` brings it.
 
     PyTorch:
@@ -120,9 +120,9 @@ def save_every(
 
         def save_if_due(run: Run, memory: Any) -> None:
             if is_due(run, steps, epochs):
-                if steps is not None and metric is not None:
-                    _check_there(metric, run)
                 save_now(run, memory)
+                if metric is not None:  # after the save, which may be all that a typo leaves
+                    _check_there(metric, run)
 
         def finish(run: Run, memory: Any) -> None:
             save_now(run, memory)
@@ -137,10 +137,17 @@ def save_every(
 
 
 def _check_there(metric: str, run: Run) -> None:
-    """Raise where saves of steps are to be ranked by a number that the step does not have."""
-    if metric not in run.metrics:
-        raise ValueError(
-            f"save_every ranks by {metric!r}, which is not among the step's {sorted(run.metrics)}; "
-            "save by epochs= where it is the epoch's, or measure it after the same steps "
-            "(evaluate_every(steps=))"
-        )
+    """Raise where saves are to be ranked by a number that the step or epoch does not have."""
+    if metric in run.metrics:
+        return
+    whose = "epoch" if run.is_epoch_end else "step"
+    remedy = (
+        "give both callbacks the same epochs= where it is not measured in every epoch"
+        if run.is_epoch_end
+        else "save by epochs= where it is the epoch's, or measure it after the same steps "
+        "(evaluate_every(steps=))"
+    )
+    raise ValueError(
+        f"save_every ranks by {metric!r}, which is not among the {whose}'s {sorted(run.metrics)}; "
+        f"{remedy}. The save is made, without a rank"
+    )

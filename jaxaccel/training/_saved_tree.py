@@ -68,8 +68,9 @@ def _leaf(what: str, path: str, leaf: Any) -> Leaf:
     if type(leaf) in _NUMBERS:
         value = [leaf.real, leaf.imag] if isinstance(leaf, complex) else leaf
         return Leaf(path, f"Python's {type(leaf).__name__}", value=value)
-    dtype: Any = getattr(leaf, "dtype", None)
-    shape = getattr(leaf, "shape", None)
+    is_array = isinstance(leaf, (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct))
+    dtype: Any = leaf.dtype if is_array else None
+    shape = leaf.shape if is_array else None
     if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return Leaf(path, str(dtype), tuple(leaf.shape), _impl(what, path, leaf))
     if shape is None or not has_numbers(dtype) or _is_long(np.dtype(dtype)):

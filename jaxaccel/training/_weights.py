@@ -57,7 +57,9 @@ def _are_finite(leaves: list[Any]) -> jax.Array:
 
 def _is_inexact(leaf: Any) -> bool:
     """Return whether a leaf may hold what is not finite."""
-    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.inexact)
+    if not hasattr(leaf, "dtype"):
+        return isinstance(leaf, (float, complex))
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
 def _is_train_state(value: Any) -> bool:

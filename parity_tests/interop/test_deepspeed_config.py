@@ -526,6 +526,8 @@ def test_what_is_offloaded_otherwise_than_asked_is_said_or_refused():
     assert moments["w"].sharding.memory_kind == "pinned_host"
     with pytest.raises(ValueError, match=r"offload_optimizer.device must be .* got 'gpu'"):
         of(offload_optimizer={"device": "gpu"})
+    with pytest.raises(TypeError, match=r'must be a section, got True; write \{"device": "cpu"\}'):
+        of(offload_optimizer=True)
 
 
 def reductions(jaxpr, in_loop=False):

@@ -23,6 +23,10 @@ def fit(batches, step=lambda state, batch: (state, {"loss": batch}), state=0, **
     return T.fit(step, state, lambda epoch: batches, **{"progress": False} | options)
 
 
+def add(state, batch):
+    return state + batch, {"loss": state + batch}
+
+
 @pytest.mark.quick
 def test_a_plateau_moves_the_rate_of_its_group_alone():
     """Also where another group has another rate; and not before its patience is over."""
@@ -190,6 +194,11 @@ def test_saves_by_steps_are_ranked_by_a_number_of_the_step(tmp_path):
         saving = T.save_every(folder, steps=2, keep_best=1, metric=metric)
         with pytest.raises(ValueError, match=rf"{metric}.*\['loss'\].*epochs="):
             fit([1.0, 2.0], callbacks=[saving], evaluate=lambda state: {"val_loss": 5.0})
+        assert T.saved_steps(folder) == (2,)  # nothing is lost but the rank
+    saving = T.save_every(tmp_path / "epochs", keep_best=1, metric="los")
+    with pytest.raises(ValueError, match=r"'los', .* among the epoch's \['loss', 'seconds'\]"):
+        fit([1.0, 2.0], callbacks=[saving])
+    assert T.saved_steps(tmp_path / "epochs") == (2,)
     measure = T.evaluate_every(lambda state: {"val_loss": 5.0 - state}, steps=2)
     for metric, best in (("loss", 2), ("val_loss", 4)):
         saving = T.save_every(tmp_path / metric, steps=2, keep_best=1, metric=metric)
@@ -248,6 +257,77 @@ def test_the_step_that_was_not_finite_is_named_whoever_has_read_it():
         guests = [T.terminate_on_nan(steps=steps)]
         _, history = fit(losses, callbacks=guests, resume=begun)
         assert history.stopped == "loss was nan in step 11"
+
+
+def test_a_run_that_went_back_often_enough_ends_with_the_saves_state(tmp_path):
+    batches = [1.0, 2.0, np.nan, 4.0, 8.0, np.nan, 16.0, 32.0]  # NaN is seen a step later
+    for folder, most, expected in (("a", 0, 3.0), ("b", 1, 11.0), ("c", 2, 43.0)):
+        guests = [
+            T.roll_back_on_nan(tmp_path / folder, steps=1, most=most),
+            T.save_every(tmp_path / folder, steps=1),
+        ]
+        with pytest.warns(UserWarning, match="are not finite and are not saved"):
+            state, history = fit(batches, add, state=0.0, callbacks=guests)
+        assert (state, history.stopped is None) == (expected, most == 2)
+    guests = [T.roll_back_on_nan(tmp_path, most=0), T.save_every(tmp_path)]
+    with pytest.warns(UserWarning, match="are not finite"):  # there is nothing to go back to
+        state, history = fit([np.nan], add, state=0.0, callbacks=guests)
+    assert np.isnan(state)
+    assert "gone back 0 times" in history.stopped
+
+
+def test_a_number_of_every_second_occasion_is_followed_there():
+    """Early stopping and a plateau look when the evaluation does, and nowhere else."""
+    for occasion in ({"epochs": 2}, {"steps": 4}):
+        values = iter([3.0, 1.0, 2.0, 2.0, 0.0])
+        plateau = ja.schedules.reduce_lr_on_plateau(0.5, factor=0.5, patience=0)
+        tx = ja.optimizers.param_groups(ja.optimizers.sgd, [], lr=0.5)
+        state, history = fit(
+            [1.0, 2.0],
+            lambda state, batch: ((state[0] + 1, state[1]), {"loss": batch}),
+            state=(0.0, tx.init(jnp.ones(2))),
+            epochs=20,
+            callbacks=[
+                T.evaluate_every(lambda state, values=values: {"val": next(values)}, **occasion),
+                T.follow_plateau(plateau, "val", **occasion),
+                T.early_stopping("val", patience=2, **occasion),
+            ],
+        )
+        assert history.stopped == "val has been no better than 1 for 2 evaluations"
+        assert state[0] == 8.0  # the second evaluation's; it was stopped after 16 steps
+        rates = [float(each["lr"]) for each in ja.optimizers.get_hyperparams(state[1])]
+        assert rates == [0.5]  # as the weights: of the second evaluation
+    for callback in (T.early_stopping, lambda **both: T.follow_plateau(plateau, **both)):
+        with pytest.raises(ValueError, match="give steps or epochs"):
+            callback(steps=2, epochs=1)
+    with pytest.raises(ValueError, match=r"follows 'val'.*\(steps=, epochs=\)"):
+        fit(
+            [1.0],
+            callbacks=[
+                T.evaluate_every(lambda state: {"val": 1.0}, epochs=2),
+                T.early_stopping("val"),
+            ],
+        )
+
+
+def test_what_is_not_a_callback_or_a_number_is_said_in_words():
+    def bad(**options):
+        return T.Callback("mine", **options)
+
+    for options, text in (
+        ({"callbacks": T.early_stopping()}, "got one, 'early_stopping val_loss'"),
+        ({"callbacks": 3}, "must be a list of Callbacks, got 3"),
+        ({"callbacks": [bad(on_end=lambda run: None)]}, r"Callback\('mine'\)'s on_end .*run, mem"),
+        ({"callbacks": [bad(opened=lambda: 3)]}, "opened of callback 'mine'.*got 3"),
+        ({"evaluate": lambda state: {"v": "a"}}, r"evaluate\(state\)\['v'\] is .*'a'"),
+        ({"evaluate": lambda state: {"v": np.ones(3)}}, r"evaluate\(state\).*shape \(3,\)"),
+        (
+            {"callbacks": [bad(on_step=lambda run, _: T.Reply(metrics={"v": "a"}))]},
+            r"metrics of callback 'mine'\['v'\] is",
+        ),
+    ):
+        with pytest.raises(TypeError, match=text):
+            fit([1.0], **options)
 
 
 @pytest.mark.quick

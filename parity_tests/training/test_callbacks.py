@@ -107,7 +107,7 @@ def test_a_plateau_that_nobody_or_the_step_follows_is_named():
     chain = optax.chain(SGD, plateau.transformation)
     groups = functools.partial(ja.optimizers.param_groups, ja.optimizers.sgd, [])
     for tx, text in [
-        (chain, "shown 4 other numbers in this epoch.*value=None"),
+        (chain, "shown 4 other numbers in between.*value=None"),
         (SGD, "param_groups"),
         (groups(lr=0.2), "lr 0.2, and the plateau starts at 0.1"),
     ]:
@@ -386,7 +386,7 @@ def test_guests_are_called_in_order_and_closed_in_reverse():
         callbacks=[guest("x", True), guest("y"), adds, guest("z")],
         progress=False,
     )
-    late = "{'a': 1, 'b': 2}"
+    late = "{'a': 1, 'b': 2.0}"
     assert told == [
         *("open x", "open z", "open y"),
         *("y {'a': 1}", f"z {late}", f"x {late}"),

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from jax.sharding import NamedSharding, PartitionSpec
 
 import jaxaccel as ja
@@ -250,6 +251,7 @@ def test_what_is_not_an_array_is_refused_by_its_path(tmp_path):
         ({"a": np.array(["x"])}, TypeError, r"tree\['a'\] is"),
         ({"a": np.longdouble(1)}, TypeError, r"tree\['a'\] is"),
         ({"a": lambda: 1}, TypeError, r"tree\['a'\] is"),
+        ({"a": torch.ones(2)}, TypeError, r"tree\['a'\] is tensor\(.*, of Tensor"),
         ({"a": donated}, ValueError, "donated"),
     ):
         with pytest.raises(error, match=text):
