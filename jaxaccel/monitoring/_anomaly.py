@@ -65,7 +65,8 @@ class Anomaly(NamedTuple):
     step: int | None
     """``state.step`` before the step, so counted from 0; ``None`` where there is no state."""
     argument: str | None
-    """The argument that was not finite before anything ran: ``"batch.0"``; ``None`` for none."""
+    """The argument that was not finite before anything ran: ``"batch.0"``, or in words a constant;
+    ``None`` for none."""
     first: Operation | None
     """The first operation whose result was not finite while its operands were."""
     became_nan: Operation | None

@@ -78,7 +78,9 @@ def find_anomaly(
 
     with layers_in_scopes(), naming_gradients():
         program, shape = jax.make_jaxpr(call, return_shape=True)(*arrays)
-    scope = _without_shells(Scope(_compiled, program.jaxpr, [*program.consts, *arrays]))
+    scope = _without_shells(
+        Scope(_compiled, program.jaxpr, [*program.consts, *arrays], len(program.consts))
+    )
     results = named_results(shape)
     of_skip = [v for name, v in zip(results, scope.jaxpr.outvars, strict=True) if name == _SKIPPED]
     flow = scope.flow(*of_skip)
@@ -95,6 +97,7 @@ def find_anomaly(
 _SKIPPED = "metrics.skipped"
 _NORM = "metrics.grad_norm"
 _LOSS = "metrics.loss"
+_A_CONSTANT = "a constant that the function holds"
 
 
 def check_not_traced(taker: str, leaves: Sequence[Any]) -> None:
@@ -169,7 +172,7 @@ def _without_shells(scope: Scope) -> Scope:
 
 def _inputs(scope: Scope, is_array: Sequence[bool], args: Sequence[Any]) -> list[Any]:
     """Return the variables of a state's leaves, ``None`` for one that is not an array."""
-    own = iter(scope.jaxpr.invars)
+    own = iter(scope.variables[scope.constants :])
     count = len(jax.tree.leaves(args[0])) if args else 0
     return [next(own) if one else None for one in is_array[:count]]
 
@@ -234,7 +237,10 @@ def _anomaly(
         )
 
     given = found.given if found.given is not None else found.given_cause
-    argument = None if given is None else names[given - len(scope.jaxpr.constvars)]
+    argument = None
+    if given is not None:
+        is_constant = given < scope.constants
+        argument = _A_CONSTANT if is_constant else names[given - scope.constants]
     first = found.cause or (None if argument is not None else found.birth)
     state = args[0] if args and isinstance(args[0], TrainState) else None
     return Anomaly(

@@ -27,7 +27,8 @@ def opened(scope: Scope, equation: Any, program: Any, arrays: Sequence[Any]) -> 
     consts: Sequence[Any] = getattr(program, "consts", ())
     jaxpr = getattr(program, "jaxpr", program)
     given = [*(_as_operand(scope, const) for const in consts), *arrays]
-    return scope._replace(jaxpr=jaxpr, arrays=given, outer=(*scope.outer, equation))
+    outer = (*scope.outer, equation)
+    return scope._replace(jaxpr=jaxpr, arrays=given, constants=len(consts), outer=outer)
 
 
 def _as_operand(scope: Scope, const: Any) -> Any:

@@ -52,6 +52,8 @@ class Scope(NamedTuple):
     jaxpr: Jaxpr
     arrays: Sequence[Any]
     """For its constants, and then for its inputs."""
+    constants: int = 0
+    """How many of the arrays are constants that somebody wrote, before those that are given."""
     outer: tuple[Any, ...] = ()
     """The operations that hold the program, the outermost first."""
     iterations: tuple[int, ...] = ()
@@ -157,7 +159,7 @@ def _origins(scope: Scope, kinds: dict[Any, int]) -> dict[int, dict[Any, Origin]
     known: dict[int, dict[Any, Origin]] = {INF: {}, NAN: {}}
     for index, variable in enumerate(scope.variables):
         if variable in kinds:
-            is_constant = index < len(scope.jaxpr.constvars)
+            is_constant = index < scope.constants
             known[kinds[variable]][variable] = Origin(index, True, is_constant)
     for index, equation in enumerate(scope.jaxpr.eqns):
         for result in equation.outvars:

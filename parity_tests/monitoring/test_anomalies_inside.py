@@ -101,6 +101,20 @@ def test_the_infinities_of_a_mask_are_not_the_cause():
         assert found.first.inputs == ("3 inf of 4", "1 inf of 2")
 
 
+@pytest.mark.quick
+def test_a_constant_is_not_an_argument_and_does_not_hide_an_operation():
+    """What a function closes over comes before its arguments, compiled or not."""
+    masked = jax.jit(lambda mask, x: jnp.where(mask == 0, jnp.log(x), mask))
+    for function in (lambda x: masked(MASK, x), lambda x: 2 * masked(MASK, x)):
+        found = ja.monitoring.find_anomaly(function, jnp.zeros((2, 2)))
+        assert (found.argument, found.first.name) == (None, "log")
+    nan, one = jnp.array([jnp.nan, 1.0]), jnp.ones(2)
+    found = ja.monitoring.find_anomaly(lambda x: x + nan, one)
+    assert (found.argument, found.first) == ("a constant that the function holds", None)
+    found = ja.monitoring.find_anomaly(lambda x, y: jnp.log(-x) + y * np.ones(2), one, nan)
+    assert found.argument == "y"  # given before the logarithm made its own
+
+
 def in_a_loop(x, limit):
     return jax.lax.while_loop(
         lambda state: state[0] < limit,
