@@ -53,7 +53,8 @@ def pool_windows(
     """Return the checked windows of a pool's axes."""
     arguments = {
         "kernel_size": kernel_size,
-        "stride": kernel_size if stride is None else stride,
+        # PyTorch's functions take no numbers for None.
+        "stride": kernel_size if stride is None or stride == () else stride,
         "padding": padding,
         "dilation": dilation,
     }
@@ -133,7 +134,11 @@ def pool_output_size(
     """Return an adaptive pool's checked size along each axis, None for the input's own."""
     sizes = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * axes
     if len(sizes) != axes:
-        raise ValueError(f"{name}: output_size must be {axes} numbers or one, got {output_size}")
+        text = f"{name}: output_size must be {axes}"
+        if axes == 1:
+            text = f"{name}() argument 'output_size' should contain one int (got {len(sizes)})"
+        either = "" if axes == 1 else ", or one for all"
+        raise ValueError(f"{text}\nGive {_COUNTS[axes - 1]}{either}, got {output_size}")
     found = tuple(None if size is None else as_integer(size) for size in sizes)
     if any((size is None) != (number is None) for size, number in zip(sizes, found, strict=True)):
         raise TypeError(f"{name}: output_size must be made of ints and None, got {output_size}")

@@ -118,11 +118,11 @@ def _adaptive_avg_pool(
 ) -> jax.Array:
     """Return the means of the bins, of an input with or without a batch axis."""
     sizes = pool_output_size(name, axes, output_size)
+    check_input(name, input, axes, sizes)
     if input.ndim == axes + 1:
         return _adaptive_avg_pool(name, axes, input[None], sizes)[0]
     if not jnp.issubdtype(input.dtype, jnp.floating):
         raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
-    check_input(name, input, axes, sizes)
     mean = input.astype(compute_dtype(input.dtype))
     for axis, size in enumerate(sizes, 1):
         length = input.shape[axis]

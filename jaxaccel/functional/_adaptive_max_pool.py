@@ -120,9 +120,9 @@ def _adaptive_max_pool(
 ) -> jax.Array:
     """Return the largest values of the bins, of an input with or without a batch axis."""
     sizes = pool_output_size(name, axes, output_size)
+    check_input(name, input, axes, sizes)
     if input.ndim == axes + 1:
         return _adaptive_max_pool(name, axes, input[None], sizes)[0]
-    check_input(name, input, axes, sizes)
     lowest = lowest_of(name, input)
     # The last axis first: the order of ties is that of the whole bin, row by row.
     for axis, size in reversed(list(enumerate(sizes, 1))):

@@ -145,11 +145,11 @@ def _avg_pool(
 ) -> jax.Array:
     """Return the means, of an input with or without a batch axis."""
     axes = len(windows)
+    sizes = output_sizes(f"avg_pool{axes}d", input, windows, ceil_mode)
     if input.ndim == axes + 1:
         return _avg_pool(input[None], windows, ceil_mode, count_include_pad, divisor_override)[0]
     if not jnp.issubdtype(input.dtype, jnp.floating):
         raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
-    sizes = output_sizes(input, windows, ceil_mode)
     total = input.astype(compute_dtype(input.dtype))
     for axis in reversed(range(axes)):
         total = fold(total, axis + 1, windows[axis], sizes[axis], 0, operator.add)

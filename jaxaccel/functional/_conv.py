@@ -163,7 +163,7 @@ def _conv(
     check_conv_dilation(dilation)
     pairs = _pairs(padding, dilation, weight.shape[:axes])
     _check_shapes(batch, weight, groups, pairs, dilation)
-    check_bias(f"weight of size {[*weight.shape]}", weight.shape[-1], bias)
+    check_bias(f"weight of size {[*weight.shape]}", input, weight.shape[-1], bias)
     check_same_dtype(input, weight, bias)
     arguments = (stride, tuple(pairs), dilation, groups)
     form = gradient_on_cpu(batch, weight, pairs, groups)

@@ -27,9 +27,16 @@ def check_conv(
     if groups <= 0:
         raise ValueError("non-positive groups is not supported")
     if weight.ndim != axes + 2:
+        text = (
+            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight "
+            f"{[*weight.shape]}, but got {input.ndim}-dimensional input of size {[*input.shape]} "
+            "instead"
+        )
+        if weight.ndim < 3:
+            text = "weight should have at least three dimensions"
         raise ValueError(
-            f"{name}() needs a weight of {axes + 2} axes, the window's {axes} first (flax's "
-            f"layout), but got one of shape {weight.shape}"
+            f"{text}\n{name}() needs a weight of {axes + 2} axes, the window's {axes} first "
+            f"(flax's layout), but got one of shape {weight.shape}"
         )
     check_kernel_size(weight.shape[:axes])
     check_stride(stride)
@@ -50,8 +57,14 @@ def check_points(input: jax.Array) -> None:
         )
 
 
-def check_bias(given: str, channels: int, bias: jax.Array | None) -> None:
-    """Raise unless a bias has one number for each channel of the output."""
+def check_bias(given: str, input: jax.Array, channels: int, bias: jax.Array | None) -> None:
+    """Raise unless a bias has one number, like the input's, for each channel of the output."""
+    if bias is not None and bias.dtype != input.dtype:
+        raise TypeError(
+            f"Input type ({input.dtype}) and bias type ({bias.dtype}) should be the same\n"
+            f"Make the layer in it (dtype=jnp.{input.dtype}), or pass "
+            f"input.astype(jnp.{bias.dtype})"
+        )
     if bias is not None and bias.shape != (channels,):
         raise ValueError(
             f"Given {given}, expected bias to be 1-dimensional with {channels} elements, "

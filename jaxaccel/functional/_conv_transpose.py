@@ -176,7 +176,8 @@ def _conv_transpose(
     batch = check_conv(name, axes, input, weight, stride, groups)
     check_conv_transpose(stride, padding, extra, dilation)
     _check_shapes(batch, weight, groups)
-    check_bias(f"transposed=1, weight of size {[*weight.shape]}", weight.shape[-2] * groups, bias)
+    given = f"transposed=1, weight of size {[*weight.shape]}"
+    check_bias(given, input, weight.shape[-2] * groups, bias)
     check_same_dtype(input, weight, bias)
     spans = [d * (k - 1) for d, k in zip(dilation, weight.shape[:axes], strict=True)]
     _check_output(

@@ -71,5 +71,6 @@ def check_table(name: str, weight: jax.Array) -> None:
     """Raise unless a table has rows."""
     if weight.ndim != 2:
         raise ValueError(
-            f"{name}(): weight must be (num_embeddings, embedding_dim), but got {weight.shape}"
+            f"'weight' must be 2-D\n{name}(): weight must be (num_embeddings, embedding_dim), but "
+            f"got {weight.shape}"
         )

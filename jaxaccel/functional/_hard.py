@@ -61,7 +61,9 @@ def hardsigmoid(input: jax.Array) -> jax.Array:
         TypeError: ``input`` is not floating point.
 
     PyTorch:
-        ``torch.nn.functional.hardsigmoid``: the same. Left out: ``inplace``.
+        ``torch.nn.functional.hardsigmoid``: the same. Left out: ``inplace``. PyTorch's kernel takes
+        the gradient's 1/6 in single precision, whatever the dtype: in double precision its
+        gradients are 3e-8 off, and these are not.
 
     Example:
         >>> import jax.numpy as jnp

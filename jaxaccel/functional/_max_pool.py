@@ -131,9 +131,9 @@ def max_pool3d(
 def _max_pool(input: jax.Array, windows: tuple[Window, ...], ceil_mode: bool) -> jax.Array:
     """Return the largest values, of an input with or without a batch axis."""
     axes = len(windows)
+    sizes = output_sizes(f"max_pool{axes}d", input, windows, ceil_mode)
     if input.ndim == axes + 1:
         return _max_pool(input[None], windows, ceil_mode)[0]
-    sizes = output_sizes(input, windows, ceil_mode)
     lowest = lowest_of(f"max_pool{axes}d", input)
     # The last axis first: the order of ties is that of the whole window, row by row.
     for axis in reversed(range(axes)):

@@ -95,14 +95,19 @@ def pad(
     if mode == "constant":
         fill = jnp.asarray(0 if value is None else value).astype(input.dtype)
         return jax.lax.pad(input, fill, [(*pair, 0) for pair in config])
-    cropped = jax.lax.pad(
-        input,
-        jnp.zeros((), input.dtype),
-        [(min(before, 0), min(after, 0), 0) for before, after in config],
-    )
-    _check_repeats(mode, cropped, config)
     width = [(max(before, 0), max(after, 0)) for before, after in config]
+    if mode == "replicate":  # the edge is the input's, also where that is taken off
+        _check_repeats(mode, input, config)
+        return _cropped(jnp.pad(input, width, _MODES[mode]), config)
+    cropped = _cropped(input, config)
+    _check_repeats(mode, cropped, config)
     return jnp.pad(cropped, width, _MODES[mode])
+
+
+def _cropped(input: jax.Array, config: list[tuple[int, int]]) -> jax.Array:
+    """Return the input without the points that negative numbers take off."""
+    off = [(min(before, 0), min(after, 0), 0) for before, after in config]
+    return jax.lax.pad(input, jnp.zeros((), input.dtype), off)
 
 
 def _pairs(input: jax.Array, pad: Sequence[int]) -> list[tuple[int, int]]:

@@ -13,17 +13,19 @@ from jaxaccel._shapes import check_size
 
 
 def check_input(name: str, input: jax.Array, axes: int, sizes: Sequence[int | None]) -> None:
-    """Raise unless the input has a batch axis, every axis but that a length, the output room."""
-    if input.ndim != axes + 2:
+    """Raise unless every axis of the input but the batch's has a length, and the output room."""
+    if input.ndim <= axes and axes > 1:
+        raise ValueError(f"Input dimension should be at least {axes + 1}, got {[*input.shape]}")
+    if input.ndim not in (axes + 1, axes + 2):
         raise ValueError(
             f"{name}(): Expected {axes + 1}D or {axes + 2}D tensor, but got {list(input.shape)}"
         )
-    if 0 in input.shape[1:]:
+    if 0 in input.shape[-axes - 1 :]:
         raise ValueError(
             f"{name}(): Expected input to have non-zero size for non-batch dimensions, "
             f"but input has sizes {list(input.shape)}"
         )
-    lengths = [n or length for n, length in zip(sizes, input.shape[1:], strict=False)]
+    lengths = [n or length for n, length in zip(sizes, input.shape[-axes - 1 :], strict=False)]
     check_size("output_size", lengths)
 
 

@@ -12,25 +12,48 @@ import jax.numpy as jnp
 from jaxaccel._spatial import Window
 
 
-def output_sizes(input: jax.Array, pool: tuple[Window, ...], ceil_mode: bool) -> tuple[int, ...]:
-    """Return the spatial sizes of a pool's output, for an input with a batch axis."""
-    axes = len(pool)
-    if input.ndim != axes + 2 or 0 in input.shape[1:]:
-        raise ValueError(
-            f"non-empty {axes + 1}D or {axes + 2}D (batch mode) tensor expected for input, "
-            f"got {input.ndim}D input of shape {input.shape}"
-        )
-    _, *spatial, channels = input.shape
+def output_sizes(
+    name: str, input: jax.Array, pool: tuple[Window, ...], ceil_mode: bool
+) -> tuple[int, ...]:
+    """Return the spatial sizes of a pool's output, for an input with or without a batch axis."""
+    _check_input(name, input.shape, len(pool))
+    *spatial, channels = input.shape[-len(pool) - 1 :]
     sizes = tuple(
         _output_size(size, window, ceil_mode) for size, window in zip(spatial, pool, strict=True)
     )
     if min(sizes) < 1:
+        if name == "max_pool1d":
+            raise ValueError(f"max_pool1d() Invalid computed output size: {sizes[0]}")
         given, calculated = ("x".join(map(str, (channels, *s))) for s in (spatial, sizes))
         raise ValueError(
             f"Given input size: ({given}). Calculated output size: ({calculated}). "
             "Output size is too small"
         )
     return sizes
+
+
+def _check_input(name: str, shape: tuple[int, ...], axes: int) -> None:
+    """Raise PyTorch's text for an input that has no windows, which each pool has of its own."""
+    without = shape[-axes - 1 :]
+    if len(shape) in (axes + 1, axes + 2) and 0 not in without:
+        return
+    either = f"{axes + 1}D or {axes + 2}D (batch mode) tensor"
+    text = f"Expected {either} with optional 0 dim batch size for input, but got:{[*shape]}"
+    if name == "max_pool1d":
+        text = f"{name}: {text}"
+    elif len(shape) not in (axes + 1, axes + 2):
+        text = f"non-empty {either} expected for input"
+        if axes == 1:
+            text = (
+                f"Expected 2 to 3 dimensions, but got {len(shape)}-dimensional tensor for argument "
+                f"#1 'self' (while checking arguments for {name})"
+            )
+    elif axes == 3:
+        text = f"{name}(): Expected input's non-batch dimensions to have positive length"
+    letters = ", ".join(("L", "HW", "DHW")[axes - 1])
+    raise ValueError(
+        f"{text}\nIt must be (N, {letters}, C) or ({letters}, C), channels last, got {shape}"
+    )
 
 
 def lowest_of(name: str, input: jax.Array) -> Any:

@@ -117,7 +117,7 @@ def prelu(input: jax.Array, weight: jax.Array, *, channel_axis: int = -1) -> jax
         Shape and dtype of the input. The gradient at 0 is the slope.
 
     Raises:
-        ValueError: ``weight`` has neither 1 element nor C.
+        ValueError: ``weight`` has neither 1 element nor C, or two axes.
         TypeError: ``input`` is not floating point, or ``weight`` has another dtype.
 
     PyTorch:
@@ -132,16 +132,23 @@ def prelu(input: jax.Array, weight: jax.Array, *, channel_axis: int = -1) -> jax
     References:
         He, Zhang, Ren, Sun. Delving Deep into Rectifiers. 2015. https://arxiv.org/abs/1502.01852
     """
+    if weight.size != 1 and input.ndim == 0:
+        raise ValueError("Not allow zero-dim input tensor.\nIt has one channel: give one slope")
     if input.ndim > 1 and not -input.ndim <= channel_axis < input.ndim:
         raise ValueError(
             f"channel_axis={channel_axis} is not an axis of an input of shape {input.shape}; leave "
             "it out where channels are last, as here, or say 1 where they are second, as in PyTorch"
         )
     channels = input.shape[channel_axis] if input.ndim > 1 else 1
-    if weight.size != 1 and (weight.ndim != 1 or weight.size != channels):
+    if weight.size not in (1, channels):
         raise ValueError(
             "Mismatch of parameter numbers and input channel size. Found parameter numbers = "
             f"{weight.size} and channel size = {channels}."
+        )
+    if weight.ndim > 1:
+        raise ValueError(
+            "prelu: Expected `weight` to be a scalar or 1D tensor, but got: "
+            f"ndim = {weight.ndim}\nGive one slope for each channel: weight.ravel()"
         )
     if weight.dtype != input.dtype:
         raise TypeError(

@@ -7,7 +7,10 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._operations import operation
-from jaxaccel.functional._wide import in_wide
+from jaxaccel.functional._wide import check_floating, in_wide
+
+_WORDS = {"float64": "Double", "float32": "Float", "float16": "Half", "bfloat16": "BFloat16"}
+"""PyTorch's names of dtypes."""
 
 
 @checked
@@ -68,8 +71,13 @@ def softshrink(input: jax.Array, lambd: float = 0.5) -> jax.Array:
         >>> ja.functional.softshrink(jnp.array([-2.0, 0.25, 2.0])).tolist()
         [-1.5, 0.0, 1.5]
     """
-    if not lambd >= 0:
-        raise ValueError(f"lambda must be at least 0, but found to be {lambd}")
+    check_floating(input)
+    largest = float(jnp.finfo(input.dtype).max)
+    if not 0 <= lambd <= largest:
+        word = _WORDS.get(str(input.dtype), str(input.dtype))
+        raise ValueError(
+            f"lambda must be in range [0, {largest:g}] for input dtype {word}, but found {lambd:g}"
+        )
 
     def shrunk(x: jax.Array) -> jax.Array:
         return jnp.where(x > lambd, x - lambd, jnp.where(x < -lambd, x + lambd, _zero(x)))

@@ -3,7 +3,8 @@
 A row's ``options``: ``arrays``, {name: shape}, the floating-point arguments in PyTorch's layout,
 which are differentiated; ``constants``, {name: numbers}, the others (integers, as a rule);
 ``spatial``, how many axes follow the channels of the input and the output (0, the default: nothing
-is moved), or, for the output, ``after``; ``kernels``, the names of arguments that are (O, I, *k) in
+is moved), or, for the output, ``after``; ``moved``, others that have channels as the input has;
+``kernels``, the names of arguments that are (O, I, *k) in
 PyTorch; ``own``, arguments of jaxaccel's function alone; ``judge``, a function that judges where
 PyTorch's own is wrong.
 """
@@ -33,7 +34,8 @@ class Result(NamedTuple):
 
 
 def is_moved(case, name):
-    return name in ("input", "output") and case.options.get("spatial", 0) > 0
+    with_channels = ("input", "output", *case.options.get("moved", ()))
+    return name in with_channels and case.options.get("spatial", 0) > 0
 
 
 def spatial_of(case, name):
@@ -55,7 +57,7 @@ def theirs_of(case, name, array):
     array = np.asarray(array)
     if name in case.options.get("kernels", ()):
         return to_torch(array)
-    if is_moved(case, name):
+    if is_moved(case, name) and array.ndim > spatial_of(case, name):
         return np.moveaxis(array, -1, -1 - spatial_of(case, name))
     return array
 

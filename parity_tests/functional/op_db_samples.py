@@ -1,0 +1,183 @@
+"""PyTorch's own test database of operations: what of it is ours, and what cannot be asked."""
+
+import inspect
+import re
+
+import jax.numpy as jnp
+import torch
+
+import jaxaccel as ja
+from parity_tests.harness.database import (
+    Limit,
+    Sample,
+    arrays_of,
+    own_value,
+    seeded,
+    text_of,
+    with_new_pairs,
+)
+from parity_tests.registry import Case
+
+_LATER = "not here yet"
+
+NOT_HERE = dict.fromkeys(
+    (
+        *("linear_cross_entropy", "soft_margin_loss", "margin_ranking_loss", "multi_margin_loss"),
+        *("multilabel_margin_loss", "multilabel_soft_margin_loss", "triplet_margin_loss"),
+        *("triplet_margin_with_distance_loss", "binary_cross_entropy", "ctc_loss", "pdist"),
+        *("cosine_embedding_loss", "gaussian_nll_loss", "hinge_embedding_loss"),
+        *("poisson_nll_loss", "pairwise_distance"),
+        *("unfold", "upsample_bilinear", "upsample_nearest", "channel_shuffle", "grid_sample"),
+        *("fractional_max_pool2d", "fractional_max_pool3d", "rrelu", "alpha_dropout"),
+        *("max_unpool1d", "max_unpool2d", "max_unpool3d", "feature_alpha_dropout"),
+    ),
+    _LATER,
+)
+"""Functions of ``torch.nn.functional`` that the database has, and why they are not here."""
+
+_DRAWS = "a mask is drawn, here from a key: test_dropout and test_attention ask for it"
+
+LIMITS = (
+    Limit("dropout|dropout2d|dropout3d", r"p=0.5, training=True|^input=\S*(, \d)*\]$", _DRAWS),
+    Limit("scaled_dot_product_attention", r"dropout_p=0.5", _DRAWS),
+    Limit("multi_head_attention_forward", r"dropout_p=0.5.*training=True", _DRAWS),
+    Limit("dropout2d", r"^input=float64\[5, 5, 5\]", "PyTorch warns that it will mean an image"),
+    Limit("batch_norm", r"^input=float64\[0\]", "an input without channels, which PyTorch returns"),
+    Limit(
+        "hardsigmoid",
+        r"float64\[20\]",
+        "PyTorch's gradient is 1/6 in single precision: test_activations allows for that",
+    ),
+    Limit(r"max_pool\dd", "return_indices", _LATER),
+    Limit("interpolate", "mode='area'", _LATER),
+)
+"""Samples that are not as PyTorch's."""
+
+_TRIPS = "PyTorch trips over its own tensor; ours is the average pool's text"
+
+ERROR_LIMITS = (
+    Limit(r"adaptive_max_pool[23]d", r"output_size=\(\)", _TRIPS),
+    Limit(r"adaptive_max_pool\dd", r"output_size=\(-1", _TRIPS),
+    Limit(r"max_pool\dd", "return_indices=True", _LATER),
+)
+"""Errors with another text."""
+
+# --- their axes ---------------------------------------------------------------------------------
+
+OF_ANY_RANK = (
+    *("batch_norm", "instance_norm", "group_norm", "local_response_norm", "prelu"),
+    *("interpolate", "cross_entropy", "nll_loss", "channel_shuffle", "grid_sample"),
+)
+"""Channels (or classes) second in PyTorch, however many axes follow."""
+
+OF_IMAGES = ("pixel_shuffle", "pixel_unshuffle", "upsample_nearest", "upsample_bilinear")
+
+OF_SPATIAL = re.compile(r"(?:\w+_)?(?:pool|unpool|conv|conv_transpose|dropout)(\d)d")
+
+KERNELS = {
+    **{f"conv{kind}{n}d": ("weight",) for kind in ("", "_transpose") for n in (1, 2, 3)},
+    "linear": ("weight",),
+    "multi_head_attention_forward": ("in_proj_weight", "out_proj_weight"),
+}
+AFTER = {"cross_entropy": 0, "nll_loss": 0}
+"""How many axes follow the output's channels, where not as many as the input's: it has none."""
+
+NAMES = {
+    "embedding": ("weight", "input"),
+    "embedding_bag": ("weight", "input"),
+    "scaled_dot_product_attention": ("query", "key", "value"),
+}
+"""Arguments of the database's own functions, where their order is another."""
+
+
+def _axes(name, arguments):
+    """Return a row that says which arrays have channels, and how many axes follow them."""
+    ndim = getattr(arguments.get("input"), "ndim", 0)
+    of_name = OF_SPATIAL.fullmatch(name)
+    spatial = int(of_name[1]) if of_name else 2 if name in OF_IMAGES else 0
+    options = {"spatial": max(ndim - 2, 0) if name in OF_ANY_RANK else spatial}
+    if name in AFTER:
+        options["after"] = AFTER[name]
+    target = arguments.get("target")
+    moved = ("target",) if target is not None and target.is_floating_point() else ()
+    options |= {"kernels": KERNELS.get(name, ()), "moved": (*moved, "indices")}
+    return Case(f"functional.{name}", {}, f"torch.nn.functional.{name}", "", options)
+
+
+# --- the calls ----------------------------------------------------------------------------------
+
+
+def entries():
+    """Return {our function: its entries in PyTorch's database}, whose import takes seconds."""
+    from torch.testing._internal.common_methods_invocations import op_db
+
+    found = {}
+    for info in op_db:
+        name = info.name.removeprefix("nn.functional.")
+        if name != info.name or name in ja.functional.__all__:
+            found.setdefault(name, []).append(info)
+    return found
+
+
+def samples(name):
+    """Return the samples of a function: all, or of many those that show something new."""
+    found = []
+    for info in entries()[name]:
+        for dtype in (torch.float64, torch.int64):
+            if dtype in info.dtypes:
+                seeded()
+                has_gradient = dtype.is_floating_point and info.supports_autograd
+                given = info.sample_inputs("cpu", dtype, requires_grad=has_gradient)
+                found += [_sample(name, info, each) for each in given]
+                break
+    return with_new_pairs(found)
+
+
+def errors(name):
+    """Yield (text, call of ours, pattern of PyTorch's text) for a function's error inputs."""
+    for info in entries()[name]:
+        if info.error_inputs_func is not None:
+            seeded()
+            for each in info.error_inputs("cpu"):
+                sample = _sample(name, info, each.sample_input)
+                yield sample.text, _call(sample), each.error_regex
+
+
+def _call(sample):
+    return lambda: sample.own({n: jnp.asarray(a) for n, a in arrays_of(sample).items()}, None)
+
+
+def _sample(name, info, given):
+    """Return a sample of the database."""
+    names = NAMES.get(name) or _names_of_arguments(name)
+    by_position = dict(zip(names, [given.input, *given.args], strict=False))
+    arguments = by_position | given.kwargs
+    tensors = {n: value for n, value in arguments.items() if isinstance(value, torch.Tensor)}
+
+    def judge(tensors):
+        all_of_it = arguments | tensors
+        by_name = {n: all_of_it[n] for n in given.kwargs}
+        result = info.op(*(all_of_it[n] for n in by_position), **by_name)
+        if name in ("batch_norm", "instance_norm"):  # in place there, results here
+            return result, [tensors.get(n) for n in ("running_mean", "running_var")]
+        return result
+
+    values = {n: own_value(v) for n, v in arguments.items() if n not in {*tensors, "inplace"}}
+    if name == "pad":
+        values["channel_axis"] = 1  # PyTorch's layout: the pads are of any axes there
+
+    def own(arrays, _):
+        return getattr(ja.functional, name)(**arrays, **values)
+
+    return Sample(text_of(arguments), _axes(name, arguments), tensors, judge, own)
+
+
+def _names_of_arguments(name):
+    """Return PyTorch's names of a function's arguments, or ours where it does not say them."""
+    try:
+        parameters = [*inspect.signature(getattr(torch.nn.functional, name)).parameters.values()]
+    except (AttributeError, ValueError):
+        parameters = []
+    if not parameters or any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        parameters = inspect.signature(getattr(ja.functional, name)).parameters.values()
+    return [p.name for p in parameters]
