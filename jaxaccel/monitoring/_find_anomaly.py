@@ -78,9 +78,8 @@ def find_anomaly(
 
     with layers_in_scopes(), naming_gradients():
         program, shape = jax.make_jaxpr(call, return_shape=True)(*arrays)
-    scope = _without_shells(
-        Scope(_compiled, program.jaxpr, [*program.consts, *arrays], len(program.consts))
-    )
+    values, constants = [*program.consts, *arrays], frozenset(range(len(program.consts)))
+    scope = _without_shells(Scope(_compiled, program.jaxpr, values, constants))
     results = named_results(shape)
     of_skip = [v for name, v in zip(results, scope.jaxpr.outvars, strict=True) if name == _SKIPPED]
     flow = scope.flow(*of_skip)
@@ -172,7 +171,7 @@ def _without_shells(scope: Scope) -> Scope:
 
 def _inputs(scope: Scope, is_array: Sequence[bool], args: Sequence[Any]) -> list[Any]:
     """Return the variables of a state's leaves, ``None`` for one that is not an array."""
-    own = iter(scope.variables[scope.constants :])
+    own = iter(scope.variables[len(scope.written) :])
     count = len(jax.tree.leaves(args[0])) if args else 0
     return [next(own) if one else None for one in is_array[:count]]
 
@@ -239,8 +238,7 @@ def _anomaly(
     given = found.given if found.given is not None else found.given_cause
     argument = None
     if given is not None:
-        is_constant = given < scope.constants
-        argument = _A_CONSTANT if is_constant else names[given - scope.constants]
+        argument = _A_CONSTANT if given in scope.written else names[given - len(scope.written)]
     first = found.cause or (None if argument is not None else found.birth)
     state = args[0] if args and isinstance(args[0], TrainState) else None
     return Anomaly(

@@ -22,13 +22,20 @@ def inside(scope: Scope, index: int) -> Inside | None:
     return None if enter is None else enter(scope, equation, scope.operands(index))
 
 
-def opened(scope: Scope, equation: Any, program: Any, arrays: Sequence[Any]) -> Scope:
-    """Return the scope of a program that an operation holds, with or without constants."""
+def opened(
+    scope: Scope, equation: Any, program: Any, arrays: Sequence[Any], atoms: Sequence[Any] = ()
+) -> Scope:
+    """Return the scope of a program that an operation holds, with or without constants.
+
+    Its inputs are these arrays; atoms are what stands for them outside, where they are the same.
+    """
     consts: Sequence[Any] = getattr(program, "consts", ())
     jaxpr = getattr(program, "jaxpr", program)
     given = [*(_as_operand(scope, const) for const in consts), *arrays]
+    is_written = [True] * len(consts) + [scope.is_written(atom) for atom in atoms]
+    written = frozenset(index for index, is_one in enumerate(is_written) if is_one)
     outer = (*scope.outer, equation)
-    return scope._replace(jaxpr=jaxpr, arrays=given, constants=len(consts), outer=outer)
+    return scope._replace(jaxpr=jaxpr, arrays=given, written=written, outer=outer)
 
 
 def _as_operand(scope: Scope, const: Any) -> Any:
@@ -46,7 +53,7 @@ def _after(count: int, first: int = 0) -> Callable[[int], int | None]:
 def _call(scope: Scope, equation: Any, operands: list[Any]) -> Inside:
     """Enter a function that is called as it is."""
     program = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-    inner = opened(scope, equation, program, operands)
+    inner = opened(scope, equation, program, operands, equation.invars)
     return inner, _after(len(inner.jaxpr.constvars))
 
 
@@ -55,7 +62,8 @@ def _branch(scope: Scope, equation: Any, operands: list[Any]) -> Inside | None:
     taken = {*map(int, np.ravel(np.asarray(operands[0])))}
     if len(taken) > 1:
         return None
-    inner = opened(scope, equation, equation.params["branches"][taken.pop()], operands[1:])
+    branch = equation.params["branches"][taken.pop()]
+    inner = opened(scope, equation, branch, operands[1:], equation.invars[1:])
     return inner, _after(len(inner.jaxpr.constvars), 1)
 
 

@@ -52,8 +52,8 @@ class Scope(NamedTuple):
     jaxpr: Jaxpr
     arrays: Sequence[Any]
     """For its constants, and then for its inputs."""
-    constants: int = 0
-    """How many of the arrays are constants that somebody wrote, before those that are given."""
+    written: frozenset[int] = frozenset()
+    """Which of the arrays are constants that somebody wrote."""
     outer: tuple[Any, ...] = ()
     """The operations that hold the program, the outermost first."""
     iterations: tuple[int, ...] = ()
@@ -65,6 +65,10 @@ class Scope(NamedTuple):
     def variables(self) -> list[Any]:
         """What stands for :attr:`arrays`."""
         return [*self.jaxpr.constvars, *self.jaxpr.invars]
+
+    def is_written(self, atom: Any) -> bool:
+        """Return whether something that an operation is given is a constant."""
+        return isinstance(atom, Literal) or any(self.variables[i] is atom for i in self.written)
 
     def flow(self, *also: Any) -> Flow:
         """Run the program once, and say which of its values are not finite, and since when.
@@ -159,8 +163,7 @@ def _origins(scope: Scope, kinds: dict[Any, int]) -> dict[int, dict[Any, Origin]
     known: dict[int, dict[Any, Origin]] = {INF: {}, NAN: {}}
     for index, variable in enumerate(scope.variables):
         if variable in kinds:
-            is_constant = index < scope.constants
-            known[kinds[variable]][variable] = Origin(index, True, is_constant)
+            known[kinds[variable]][variable] = Origin(index, True, index in scope.written)
     for index, equation in enumerate(scope.jaxpr.eqns):
         for result in equation.outvars:
             kind = kinds.get(result)
