@@ -50,9 +50,9 @@ WORDS = {
     ),
     "add_param_group": "ja.optimizers.param_groups",
     # schedules as transformers and others name them
-    "get_linear_schedule_with_warmup": "ja.schedules.warmup",
-    "get_inverse_sqrt_schedule": "ja.schedules.inverse_sqrt",
-    "get_wsd_schedule": "ja.schedules.warmup_stable_decay",
+    "get_scheduler": "ja.schedules.linear_schedule_with_warmup, or the schedule of that name",
+    "get_cosine_with_min_lr_schedule_with_warmup_lr_rate": "ja.schedules.lambda_lr",
+    "get_reduce_on_plateau_schedule": "ja.schedules.reduce_lr_on_plateau",
     # data
     "Dataset": "any pytree of arrays, or ja.data.ImageSet",
     "DataLoader": "ja.data.batches with ja.data.data_loader_order",

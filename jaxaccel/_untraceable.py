@@ -26,7 +26,7 @@ def schedules_are_traced(name: str) -> Iterator[None]:
             "Inside a compiled step its argument is a traced integer: jnp.where(k < 3, a, b) for "
             "an if, jnp.cos(k) for math.cos(k) and np.cos(k), jnp.asarray(values)[k] for a list; "
             "what needs Python is asked beforehand and becomes such a table: "
-            "jnp.asarray([function(k) for k in range(steps)])[k]"
+            "schedules.lambda_lr(1.0, function, total_steps=...)"
         ) from error
 
 

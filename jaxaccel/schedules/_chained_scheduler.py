@@ -45,7 +45,7 @@ def chained_scheduler(schedulers: Sequence[Any], *, total_steps: Count | None = 
     Raises:
         ValueError: No schedule is given, the members' learning rates differ, or a traced step met
             no ``total_steps``.
-        TypeError: A member is not callable.
+        TypeError: A member is not callable, or a number is traced where there is no closed form.
 
     PyTorch:
         ``torch.optim.lr_scheduler.ChainedScheduler`` of schedulers that were constructed in the
@@ -81,7 +81,7 @@ def _flat(members: Sequence[Node]) -> tuple[Node, ...]:
     return tuple(member for group in inner for member in group)
 
 
-def _closed_form(members: Sequence[Node], lr: float | None) -> Curve | None:
+def _closed_form(members: Sequence[Node], lr: Any) -> Curve | None:
     """Return the curve of a chain of pure factors, behind one that sets the lr or behind none."""
     leaves = [member for member in members if isinstance(member, Scheduler)]
     absolute = [index for index, leaf in enumerate(leaves) if leaf.kind == "absolute"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from jaxaccel._functions import check_takes
+from jaxaccel.schedules._inputs import any_traced
 from jaxaccel.schedules._reduce_lr_on_plateau import Plateau
 from jaxaccel.schedules._schedule import Group, Scheduler, Start, constructed, scheduler_of
 from jaxaccel.schedules._user_function import call_at
@@ -42,19 +43,23 @@ def leaves_of(node: Node) -> list[Scheduler]:
     return [leaf for member in node.members for leaf in leaves_of(member)]
 
 
-def shared_lr(combinator: str, members: Sequence[Node]) -> float | None:
-    """Return the learning rate that the members were given; they share one optimizer."""
+def shared_lr(combinator: str, members: Sequence[Node]) -> Any:
+    """Return the learning rate that the members were given; they share one optimizer.
+
+    Whether traced ones are the same cannot be seen.
+    """
     leaves = [leaf for member in members for leaf in leaves_of(member)]
-    given = list(dict.fromkeys(leaf.lr for leaf in leaves if leaf.lr is not None))
-    if len(given) > 1:
-        raise ValueError(
-            f"the schedules of {combinator} share one optimizer, but were given lr={given[0]} "
-            f"and lr={given[1]}; give all of them the optimizer's lr"
-        )
+    given = [leaf.lr for leaf in leaves if leaf.lr is not None]
+    for other in given[1:]:
+        if not any_traced(given[0], other) and given[0] != other:
+            raise ValueError(
+                f"the schedules of {combinator} share one optimizer, but were given lr={given[0]} "
+                f"and lr={other}; give all of them the optimizer's lr"
+            )
     return given[0] if given else None
 
 
-def starts_of(leaves: Sequence[Scheduler], lr: float | None) -> list[Start]:
+def starts_of(leaves: Sequence[Scheduler], lr: Any) -> list[Start]:
     """Return how each finds the optimizer, whose lr is ``lr``, after all constructors.
 
     The lr itself is the ``initial_lr`` that they leave.
@@ -86,7 +91,7 @@ def _member(combinator: str, index: int, scheduler: Any) -> Node:
     check_takes(name, "(step) -> number", scheduler, 0)
 
     def curve(xp: Any, k: Any) -> Any:
-        return call_at(name, scheduler, xp, k)
+        return call_at(name, scheduler, k)
 
     return Scheduler(
         None, lambda start: curve, lambda start: lambda xp, k, lr: curve(xp, k), "absolute"

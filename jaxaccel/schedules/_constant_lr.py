@@ -7,9 +7,10 @@ from typing import Any
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
+from jaxaccel._math import is_zero
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._ending import ending
-from jaxaccel.schedules._inputs import known_count, known_lr, known_number
+from jaxaccel.schedules._inputs import any_traced, given_lr, given_number, is_known, known_count
 from jaxaccel.schedules._schedule import Curve, Scheduler, Start, make_schedule, multiplied_by
 
 
@@ -48,12 +49,12 @@ def constant_lr(lr: Scalar, factor: Scalar = 1.0 / 3, total_iters: Count = 5) ->
         >>> [schedule(k) for k in range(4)]
         [0.25, 0.25, 0.5, 0.5]
     """
-    lr = known_lr(lr)
-    factor = known_number("factor", factor)
-    if not 0.0 <= factor <= 1.0:
+    lr = given_lr(lr)
+    factor = given_number("factor", factor)
+    if is_known(factor) and not 0.0 <= factor <= 1.0:
         raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
     total_iters = known_count("total_iters", total_iters, least=0)
-    last_step = total_iters - 1 if factor == 0.0 and total_iters else math.inf
+    last_step = total_iters - 1 if is_zero(factor) and total_iters else math.inf
 
     def end(curve: Curve) -> Curve:
         return ending(
@@ -66,7 +67,7 @@ def constant_lr(lr: Scalar, factor: Scalar = 1.0 / 3, total_iters: Count = 5) ->
         )
 
     def ratio(xp: Any, k: Any) -> Any:
-        back = 1.0 / factor if factor else 1.0
+        back = 1.0 if is_zero(factor) else 1.0 / factor
         later = xp.where(k == total_iters, back, 1.0)
         return xp.where(k == 0, factor, later)
 
@@ -77,5 +78,5 @@ def constant_lr(lr: Scalar, factor: Scalar = 1.0 / 3, total_iters: Count = 5) ->
         last = 1.0 if total_iters else first
         return end(lambda xp, k: start.origin * xp.where(k < total_iters, first, last))
 
-    scheduler = Scheduler(lr, values, multiplied_by(end(ratio)), "factor", last_step=last_step)
-    return make_schedule(scheduler)
+    facts = {"last_step": last_step, "is_traced": any_traced(lr, factor)}
+    return make_schedule(Scheduler(lr, values, multiplied_by(end(ratio)), "factor", **facts))

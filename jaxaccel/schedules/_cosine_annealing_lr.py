@@ -9,7 +9,7 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
-from jaxaccel.schedules._inputs import known_count, known_lr, known_number
+from jaxaccel.schedules._inputs import any_traced, given_lr, given_number, known_count, same_number
 from jaxaccel.schedules._schedule import Curve, Next, Scheduler, Start, make_schedule
 
 
@@ -57,15 +57,15 @@ def cosine_annealing_lr(lr: Scalar, T_max: Count, eta_min: Scalar = 0.0) -> Sche
         Loshchilov, Hutter. SGDR: Stochastic Gradient Descent with Warm Restarts. 2017.
         https://arxiv.org/abs/1608.03983
     """
-    lr = known_lr(lr)
+    lr = given_lr(lr)
     T_max = known_count("T_max", T_max, least=1)
-    eta_min = known_number("eta_min", eta_min)
+    eta_min = given_number("eta_min", eta_min)
 
     def values(start: Start) -> Curve:
         def curve(xp: Any, k: Any) -> Any:
             # The lr that PyTorch's recursion starts from lasts to the first minimum, where it is
             # multiplied by zero; every later swing rises to base_lr.
-            same = start.origin == start.base_lr
+            same = same_number(start.origin, start.base_lr)
             peak = start.base_lr if same else xp.where(k <= T_max, start.origin, start.base_lr)
             phase = k % (2 * T_max)
             phase = xp.minimum(phase, 2 * T_max - phase)
@@ -87,4 +87,6 @@ def cosine_annealing_lr(lr: Scalar, T_max: Count, eta_min: Scalar = 0.0) -> Sche
 
         return step
 
-    return make_schedule(Scheduler(lr, values, next_lr, "affine"))
+    return make_schedule(
+        Scheduler(lr, values, next_lr, "affine", is_traced=any_traced(lr, eta_min))
+    )

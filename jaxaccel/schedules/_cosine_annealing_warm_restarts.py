@@ -10,7 +10,7 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
-from jaxaccel.schedules._inputs import known_lr, plain
+from jaxaccel.schedules._inputs import any_traced, given_lr, given_number, is_known, plain
 from jaxaccel.schedules._schedule import Curve, Start, absolute_schedule
 from jaxaccel.schedules._table import count_up_to, reachable, read_table
 
@@ -59,16 +59,17 @@ def cosine_annealing_warm_restarts(
         Loshchilov, Hutter. SGDR: Stochastic Gradient Descent with Warm Restarts. 2017.
         https://arxiv.org/abs/1608.03983
     """
-    lr = known_lr(lr)
+    lr = given_lr(lr)
     T_0, T_mult, eta_min = plain(T_0), plain(T_mult), plain(eta_min)
     if not isinstance(T_0, int) or T_0 <= 0:
         raise ValueError(f"Expected positive integer T_0, but got {T_0}")
     if not isinstance(T_mult, int) or T_mult < 1:
         raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
-    if not isinstance(eta_min, (float, int)):
+    if is_known(eta_min) and not isinstance(eta_min, (float, int)):
         raise ValueError(
             f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}"
         )
+    eta_min = given_number("eta_min", eta_min)
     starts = _starts(T_0, T_mult)
     lengths = np.array([float(T_0) * float(T_mult) ** i for i in range(len(starts))])
 
@@ -87,7 +88,7 @@ def cosine_annealing_warm_restarts(
 
         return curve
 
-    return absolute_schedule(values, lr, fractional=True)
+    return absolute_schedule(values, lr, fractional=True, is_traced=any_traced(lr, eta_min))
 
 
 def _starts(first_length: int, growth: int) -> np.ndarray:

@@ -8,10 +8,10 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
+from jaxaccel.schedules._constant_schedule_with_warmup import after_warmup
 from jaxaccel.schedules._cosine_schedule_with_warmup import known_lengths
-from jaxaccel.schedules._inputs import known_count, known_lr
+from jaxaccel.schedules._inputs import given_lr, known_count
 from jaxaccel.schedules._schedule import multiple_of_base
-from jaxaccel.schedules._warmup import after_warmup
 
 
 @shows_call
@@ -68,7 +68,7 @@ def cosine_with_hard_restarts_schedule_with_warmup(
         Loshchilov, Hutter. SGDR: Stochastic Gradient Descent with Warm Restarts. 2017.
         https://arxiv.org/abs/1608.03983
     """
-    lr = known_lr(lr)
+    lr = given_lr(lr)
     num_warmup_steps, length = known_lengths(num_warmup_steps, num_training_steps)
     # Whole falls per step leave no remainder.
     num_cycles = known_count("num_cycles", num_cycles, least=1) % length

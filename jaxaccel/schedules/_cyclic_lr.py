@@ -9,7 +9,7 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._cyclic import cycle_height
-from jaxaccel.schedules._inputs import known_number
+from jaxaccel.schedules._inputs import any_traced, given_number, same_number
 from jaxaccel.schedules._schedule import Curve, Group, Start, absolute_schedule
 
 
@@ -76,7 +76,7 @@ def cyclic_lr(
         Smith. Cyclical Learning Rates for Training Neural Networks. 2017.
         https://arxiv.org/abs/1506.01186
     """
-    base_lr, max_lr = known_number("base_lr", base_lr), known_number("max_lr", max_lr)
+    base_lr, max_lr = given_number("base_lr", base_lr), given_number("max_lr", max_lr)
     height = cycle_height(step_size_up, step_size_down, mode, gamma, scale_fn, scale_mode)
 
     def values(start: Start) -> Curve:
@@ -86,8 +86,9 @@ def cyclic_lr(
 
         def curve(xp: Any, k: Any) -> Any:
             value = base_lr + (max_lr - base_lr) * height(xp, k)
-            return value if first == base_lr else xp.where(k == 0, first, value)
+            return value if same_number(first, base_lr) else xp.where(k == 0, first, value)
 
         return curve
 
-    return absolute_schedule(values, writes=Group(lr=base_lr))
+    is_traced = any_traced(base_lr, max_lr, gamma)
+    return absolute_schedule(values, writes=Group(lr=base_lr), is_traced=is_traced)

@@ -9,7 +9,7 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._cyclic import cycle_height
-from jaxaccel.schedules._inputs import known_number
+from jaxaccel.schedules._inputs import any_traced, given_number
 from jaxaccel.schedules._schedule import absolute_schedule
 
 
@@ -67,11 +67,12 @@ def cyclic_momentum(
         Smith. Cyclical Learning Rates for Training Neural Networks. 2017.
         https://arxiv.org/abs/1506.01186
     """
-    lowest = known_number("base_momentum", base_momentum)
-    highest = known_number("max_momentum", max_momentum)
+    lowest = given_number("base_momentum", base_momentum)
+    highest = given_number("max_momentum", max_momentum)
     height = cycle_height(step_size_up, step_size_down, mode, gamma, scale_fn, scale_mode)
 
     def curve(xp: Any, k: Any) -> Any:
         return highest - (highest - lowest) * height(xp, k)
 
-    return absolute_schedule(lambda start: curve)
+    is_traced = any_traced(lowest, highest, gamma)
+    return absolute_schedule(lambda start: curve, is_traced=is_traced)

@@ -7,7 +7,7 @@ from typing import Any
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Scalar, Schedule
-from jaxaccel.schedules._inputs import known_lr, known_number
+from jaxaccel.schedules._inputs import any_traced, given_lr, given_number
 from jaxaccel.schedules._power import power
 from jaxaccel.schedules._schedule import factor_schedule
 
@@ -41,8 +41,8 @@ def exponential_lr(lr: Scalar, gamma: Scalar) -> Schedule:
         >>> [round(schedule(k), 4) for k in range(4)]
         [0.8, 0.4, 0.2, 0.1]
     """
-    lr = known_lr(lr)
-    gamma = known_number("gamma", gamma)
+    lr = given_lr(lr)
+    gamma = given_number("gamma", gamma)
 
     def factor(xp: Any, k: Any) -> Any:
         return power(xp, gamma, k)
@@ -50,4 +50,4 @@ def exponential_lr(lr: Scalar, gamma: Scalar) -> Schedule:
     def ratio(xp: Any, k: Any) -> Any:
         return xp.full(k.shape, gamma)
 
-    return factor_schedule(lr, factor, ratio)
+    return factor_schedule(lr, factor, ratio, is_traced=any_traced(lr, gamma))

@@ -8,7 +8,7 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
-from jaxaccel.schedules._inputs import known_count, known_lr, known_number
+from jaxaccel.schedules._inputs import any_traced, given_lr, given_number, is_known, known_count
 from jaxaccel.schedules._schedule import factor_schedule
 
 
@@ -54,14 +54,14 @@ def linear_lr(
         >>> [round(schedule(k), 4) for k in range(6)]
         [0.15, 0.1875, 0.225, 0.2625, 0.3, 0.3]
     """
-    lr = known_lr(lr)
-    start_factor = known_number("start_factor", start_factor)
-    end_factor = known_number("end_factor", end_factor)
-    if not 0.0 < start_factor <= 1.0:
+    lr = given_lr(lr)
+    start_factor = given_number("start_factor", start_factor)
+    end_factor = given_number("end_factor", end_factor)
+    if is_known(start_factor) and not 0.0 < start_factor <= 1.0:
         raise ValueError(
             "Starting multiplicative factor expected to be greater than 0 and less or equal to 1."
         )
-    if not 0.0 <= end_factor <= 1.0:
+    if is_known(end_factor) and not 0.0 <= end_factor <= 1.0:
         raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
     total_iters = known_count("total_iters", total_iters, least=0)
     length = max(total_iters, 1)
@@ -77,4 +77,5 @@ def linear_lr(
         return xp.where(k == 0, start_factor, xp.where(moves, factor(xp, k) / before, 1.0))
 
     no_restart = "" if total_iters else "linear_lr with total_iters=0: PyTorch divides by zero"
-    return factor_schedule(lr, factor, ratio, no_restart=no_restart)
+    is_traced = any_traced(lr, start_factor, end_factor)
+    return factor_schedule(lr, factor, ratio, no_restart=no_restart, is_traced=is_traced)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
-from jaxaccel.schedules._inputs import known_count, known_lr, known_number
+from jaxaccel.schedules._inputs import any_traced, given_lr, given_number, known_count
 from jaxaccel.schedules._power import power
 from jaxaccel.schedules._schedule import factor_schedule
 from jaxaccel.schedules._table import count_up_to
@@ -48,9 +48,9 @@ def multi_step_lr(lr: Scalar, milestones: Iterable[Count], gamma: Scalar = 0.1) 
         >>> [round(schedule(k), 4) for k in range(5)]
         [0.5, 0.25, 0.25, 0.0625, 0.0625]
     """
-    lr = known_lr(lr)
+    lr = given_lr(lr)
     steps = np.array(sorted(known_count("a milestone", step, least=0) for step in milestones), int)
-    gamma = known_number("gamma", gamma)
+    gamma = given_number("gamma", gamma)
 
     def factor(xp: Any, k: Any) -> Any:
         return power(xp, gamma, count_up_to(xp, steps, k))
@@ -58,4 +58,4 @@ def multi_step_lr(lr: Scalar, milestones: Iterable[Count], gamma: Scalar = 0.1) 
     def ratio(xp: Any, k: Any) -> Any:
         return power(xp, gamma, count_up_to(xp, steps, k) - count_up_to(xp, steps, k - 1))
 
-    return factor_schedule(lr, factor, ratio)
+    return factor_schedule(lr, factor, ratio, is_traced=any_traced(lr, gamma))

@@ -6,12 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
-from jaxaccel.schedules._inputs import known_lr, known_total_steps
+from jaxaccel.schedules._inputs import any_traced, given_lr, known_total_steps
 from jaxaccel.schedules._schedule import Curve, Scheduler, Start, make_schedule, multiplied_by
 from jaxaccel.schedules._table import length_for, read_table, traced_length
 from jaxaccel.schedules._user_function import call_at, check_function
@@ -58,21 +59,21 @@ def multiplicative_lr(
         >>> [schedule(k) for k in range(5)]
         [1.0, 0.5, 0.5, 0.25, 0.25]
     """
-    lr = known_lr(lr)
+    lr = given_lr(lr)
     check_function("lr_lambda", lr_lambda)
     total_steps = known_total_steps(total_steps)
 
     @functools.lru_cache(maxsize=2)
     def later_factors(length: int) -> np.ndarray:
-        return call_at("lr_lambda", lr_lambda, np, np.arange(1, length))
+        return call_at("lr_lambda", lr_lambda, np.arange(1, length))
 
     def table(xp: Any, k: Any, first: float) -> np.ndarray:
-        known = xp is np
+        known = not isinstance(k, jax.Array)
         length = length_for(k) if known else traced_length("multiplicative_lr", total_steps)
         return np.concatenate([[first], later_factors(length)])
 
     def ratio(xp: Any, k: Any) -> Any:
-        at_zero = xp is np and (k == 0).any()
+        at_zero = not isinstance(k, jax.Array) and (k == 0).any()
         return read_table(xp, table(xp, k, float(lr_lambda(0)) if at_zero else 1.0), k)
 
     def values(start: Start) -> Curve:
@@ -80,4 +81,8 @@ def multiplicative_lr(
         first = float(lr_lambda(0)) if start.entry == "milestone" else 1.0
         return lambda xp, k: start.lr * read_table(xp, np.cumprod(table(xp, k, first)), k)
 
-    return make_schedule(Scheduler(lr, values, multiplied_by(ratio), "factor", goes_on=True))
+    return make_schedule(
+        Scheduler(
+            lr, values, multiplied_by(ratio), "factor", goes_on=True, is_traced=any_traced(lr)
+        )
+    )

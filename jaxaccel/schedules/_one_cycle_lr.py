@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
+from jaxaccel._math import is_zero
 from jaxaccel._types import Count, Scalar, Schedule
-from jaxaccel.schedules._inputs import known_number
+from jaxaccel.schedules._inputs import any_traced, given_number
 from jaxaccel.schedules._one_cycle import cycle_curve, last_step, make_cycle
 from jaxaccel.schedules._schedule import Curve, Group, Start, absolute_schedule
 
@@ -91,7 +92,7 @@ def one_cycle_lr(
     cycle = make_cycle(
         total_steps, epochs, steps_per_epoch, pct_start, anneal_strategy, three_phase
     )
-    max_lr = known_number("max_lr", max_lr)
+    max_lr = given_number("max_lr", max_lr)
     initial_lr = max_lr / _divisor("div_factor", div_factor)
     min_lr = initial_lr / _divisor("final_div_factor", final_div_factor)
 
@@ -102,12 +103,13 @@ def one_cycle_lr(
         return cycle_curve(cycle, turns)
 
     writes = Group(initial_lr=initial_lr, max_lr=max_lr, min_lr=min_lr)
-    return absolute_schedule(values, writes=writes, last_step=last_step(cycle))
+    is_traced = any_traced(max_lr, initial_lr, min_lr)
+    return absolute_schedule(values, writes=writes, last_step=last_step(cycle), is_traced=is_traced)
 
 
-def _divisor(name: str, value: Scalar) -> float:
+def _divisor(name: str, value: Scalar) -> Any:
     """Return a number that is not 0, with Python's text for one that is."""
-    known = known_number(name, value)
-    if known == 0:
+    number = given_number(name, value)
+    if is_zero(number):
         raise ZeroDivisionError(f"float division by zero\n{name} must not be 0, got {value!r}")
-    return known
+    return number

@@ -7,7 +7,7 @@ from typing import Literal
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
-from jaxaccel.schedules._inputs import known_number
+from jaxaccel.schedules._inputs import any_traced, given_number
 from jaxaccel.schedules._one_cycle import cycle_curve, last_step, make_cycle
 from jaxaccel.schedules._schedule import absolute_schedule
 
@@ -69,8 +69,9 @@ def one_cycle_momentum(
     cycle = make_cycle(
         total_steps, epochs, steps_per_epoch, pct_start, anneal_strategy, three_phase
     )
-    lowest = known_number("base_momentum", base_momentum)
-    highest = known_number("max_momentum", max_momentum)
+    lowest = given_number("base_momentum", base_momentum)
+    highest = given_number("max_momentum", max_momentum)
     turns = (highest, lowest, highest, highest) if three_phase else (highest, lowest, highest)
     curve = cycle_curve(cycle, turns)
-    return absolute_schedule(lambda start: curve, last_step=last_step(cycle))
+    facts = {"last_step": last_step(cycle), "is_traced": any_traced(lowest, highest)}
+    return absolute_schedule(lambda start: curve, **facts)

@@ -9,7 +9,7 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._ending import ending
-from jaxaccel.schedules._inputs import known_count, known_lr, known_number
+from jaxaccel.schedules._inputs import any_traced, given_lr, given_number, is_known, known_count
 from jaxaccel.schedules._schedule import Curve, factor_schedule
 
 
@@ -48,10 +48,11 @@ def polynomial_lr(lr: Scalar, total_iters: Count = 5, power: Scalar = 1.0) -> Sc
         >>> [round(schedule(k), 4) for k in range(6)]
         [0.8, 0.45, 0.2, 0.05, 0.0, 0.0]
     """
-    lr = known_lr(lr)
+    lr = given_lr(lr)
     total_iters = known_count("total_iters", total_iters, least=0)
-    power = known_number("power", power)
-    last_step = total_iters - 1 if power < 0.0 and total_iters else math.inf
+    power = given_number("power", power)
+    falls = is_known(power) and power < 0.0
+    last_step = total_iters - 1 if falls and total_iters else math.inf
 
     def end(curve: Curve) -> Curve:
         return ending(
@@ -73,4 +74,5 @@ def polynomial_lr(lr: Scalar, total_iters: Count = 5, power: Scalar = 1.0) -> Sc
         return xp.where(k > total_iters, 1.0, step)
 
     no_restart = "" if total_iters else "polynomial_lr with total_iters=0: PyTorch divides by zero"
-    return factor_schedule(lr, end(factor), end(ratio), last_step=last_step, no_restart=no_restart)
+    facts = {"last_step": last_step, "no_restart": no_restart, "is_traced": any_traced(lr, power)}
+    return factor_schedule(lr, end(factor), end(ratio), **facts)

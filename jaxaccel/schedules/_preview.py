@@ -134,6 +134,8 @@ def _vector(steps: Any) -> np.ndarray:
         check_size("steps", [count])
         return np.arange(count)
     vector = known_steps(steps)
+    if not (vector >= 0).all():
+        raise ValueError(f"step must be at least 0, got {vector.min()}")
     if vector.ndim != 1 or vector.size == 0:
         raise ValueError(f"steps must be a number of steps or a vector, got shape {vector.shape}")
     return vector

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxaccel.schedules._combine import InSequence, Node
-from jaxaccel.schedules._schedule import Curve, Group, Scheduler, Start, constructed
+from jaxaccel.schedules._inputs import is_known
+from jaxaccel.schedules._schedule import (
+    Curve,
+    Group,
+    Scheduler,
+    Start,
+    constructed,
+    holds_traced,
+)
 from jaxaccel.schedules._stretch import AT_ONCE, FEW, Line, take_many_steps, take_steps
 from jaxaccel.schedules._table import length_for, read_table, traced_length
 
@@ -27,14 +35,17 @@ class _Stretch(NamedTuple):
     """How many there are; with none, the next step reaches a milestone or the end of a leaf."""
 
 
-def recursive_curve(
-    combinator: str, node: Node, lr: float | None, total_steps: int | None
-) -> Curve:
+def recursive_curve(combinator: str, node: Node, lr: Any, total_steps: int | None) -> Curve:
     """Return the curve of a schedule that only its steps define.
 
     A known step runs the recursion up to itself, in double precision; a traced one reads a table
     of the first ``total_steps``.
     """
+    if holds_traced(node) or not is_known(lr):
+        raise TypeError(
+            f"{combinator} has no closed form here and runs PyTorch's steps in double precision, "
+            "for which all numbers must be known now, but one is traced; give it a Python float"
+        )
     run = functools.lru_cache(maxsize=2)(functools.partial(_run, node, lr))
 
     def curve(xp: Any, k: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from jaxaccel._checked import checked_after
 from jaxaccel._checks import check_positive_integer
 from jaxaccel._types import Count, Scalar
-from jaxaccel.schedules._inputs import known_number, plain
+from jaxaccel.schedules._inputs import given_number, is_known, plain
 
 
 @checked_after
@@ -60,15 +60,15 @@ def scale_lr(
         Malladi, Lyu, Panigrahi, Arora. On the SDEs and Scaling Rules for Adaptive Gradient
         Algorithms (the square root rule for Adam). 2022. https://arxiv.org/abs/2205.10287
     """
-    known = known_number("base_lr", base_lr)
-    if not known >= 0.0:
+    number = given_number("base_lr", base_lr)
+    if is_known(number) and not number >= 0.0:
         raise ValueError(f"base_lr must be at least 0, got {base_lr!r}")
     base_batch_size, batch_size = plain(base_batch_size), plain(batch_size)
     check_positive_integer("base_batch_size", base_batch_size)
     check_positive_integer("batch_size", batch_size)
     _check_rule(rule)
     ratio = batch_size / base_batch_size
-    return known * (ratio if rule == "linear" else math.sqrt(ratio))
+    return number * (ratio if rule == "linear" else math.sqrt(ratio))
 
 
 def _check_rule(rule: Any) -> None:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxaccel._types import Schedule
-from jaxaccel.schedules._inputs import known_steps
+from jaxaccel.schedules._inputs import any_traced, fitting_steps, known_steps, traced_steps
 
 Curve: TypeAlias = Callable[[Any, Any], Any]
 """``curve(xp, k)``: the values at the integer steps ``k``, computed with NumPy or jax.numpy."""
@@ -22,13 +22,16 @@ Next: TypeAlias = Callable[[Any, Any, Any], Any]
 
 
 class Group(NamedTuple):
-    """The entries of ``optimizer.param_groups[0]`` through which schedulers meet."""
+    """The entries of ``optimizer.param_groups[0]`` through which schedulers meet.
 
-    lr: float | None = None
-    initial_lr: float | None = None
-    max_lr: float | None = None
-    min_lr: float | None = None
-    swa_lr: float | None = None
+    Numbers, traced ones among them; None for what nobody has written.
+    """
+
+    lr: Any = None
+    initial_lr: Any = None
+    max_lr: Any = None
+    min_lr: Any = None
+    swa_lr: Any = None
 
 
 class Start(NamedTuple):
@@ -52,7 +55,7 @@ class Start(NamedTuple):
 class Scheduler(NamedTuple):
     """What PyTorch's scheduler object does, to the value and to the optimizer it is given."""
 
-    lr: float | None
+    lr: Any
     """What PyTorch takes from ``optimizer.lr``; None when it takes nothing."""
     values: Callable[[Start], Curve]
     """The closed form from its own step 0 on, when nobody else touches the lr."""
@@ -72,9 +75,11 @@ class Scheduler(NamedTuple):
     """Whether its own step is the number of calls, which nesting does not undo."""
     fractional: bool = False
     """Whether a step may be a fraction."""
+    is_traced: bool = False
+    """Whether one of its numbers is traced, so that its values are too."""
 
 
-def factor_schedule(lr: float, factor: Curve, ratio: Curve, **facts: Any) -> Schedule:
+def factor_schedule(lr: Any, factor: Curve, ratio: Curve, **facts: Any) -> Schedule:
     """Return ``lr * factor(k)``, which PyTorch reaches by multiplying by ``ratio(k)`` at step k."""
     return make_schedule(
         Scheduler(
@@ -92,9 +97,7 @@ def multiplied_by(ratio: Curve) -> Callable[[Start], Next]:
     return lambda start: lambda xp, k, lr: lr * ratio(xp, k)
 
 
-def absolute_schedule(
-    values: Callable[[Start], Curve], lr: float | None = None, **facts: Any
-) -> Schedule:
+def absolute_schedule(values: Callable[[Start], Curve], lr: Any = None, **facts: Any) -> Schedule:
     """Return a schedule whose value does not depend on the lr that a step finds."""
 
     def next_value(start: Start) -> Next:
@@ -104,9 +107,15 @@ def absolute_schedule(
     return make_schedule(Scheduler(lr, values, next_value, "absolute", **facts))
 
 
-def multiple_of_base(lr: float, factor: Curve) -> Schedule:
-    """Return ``base_lr * factor(k)``: what PyTorch's LambdaLR is."""
-    return absolute_schedule(lambda start: lambda xp, k: start.base_lr * factor(xp, k), lr)
+def multiple_of_base(lr: Any, factor: Curve, *numbers: Any) -> Schedule:
+    """Return ``base_lr * factor(k)``: what PyTorch's LambdaLR is.
+
+    ``numbers``: what ``factor`` is made of and may be traced.
+    """
+    is_traced = any_traced(lr, *numbers)
+    return absolute_schedule(
+        lambda start: lambda xp, k: start.base_lr * factor(xp, k), lr, is_traced=is_traced
+    )
 
 
 def make_schedule(scheduler: Scheduler) -> Schedule:
@@ -135,15 +144,23 @@ def constructed(group: Group, scheduler: Scheduler) -> Group:
     return group if group.initial_lr is not None else group._replace(initial_lr=group.lr)
 
 
+def holds_traced(node: Any) -> bool:
+    """Return whether a scheduler, or a member of a combinator, has a traced number."""
+    if isinstance(node, Scheduler):
+        return node.is_traced
+    return any(map(holds_traced, node.members))
+
+
 def _evaluate(curve: Curve, scheduler: Any, fractional: bool, step: Any, /) -> Any:
-    """Return the value of a schedule after ``step`` calls of ``scheduler.step()``."""
-    del scheduler
+    """Return the value of a schedule after ``step`` calls of ``scheduler.step()``.
+
+    Before its start it has its first value: ``optax.join_schedules`` asks all members at all steps.
+    """
     if isinstance(step, jax.Array):
-        if jnp.issubdtype(step.dtype, jnp.integer):
-            return curve(jnp, step.astype(int))
-        if fractional and jnp.issubdtype(step.dtype, jnp.floating):
-            return curve(jnp, step.astype(float))
-        raise TypeError(f"step must be an integer or an array of integers, got {step!r}")
+        return curve(jnp, jnp.maximum(traced_steps(step, fractional), 0))
+    steps = np.asarray(np.maximum(known_steps(step, fractional), 0))
+    if holds_traced(scheduler):
+        return curve(jnp, fitting_steps(steps))
     with np.errstate(over="ignore"):  # a rate that grows for long becomes infinite, as in PyTorch
-        values = np.asarray(curve(np, known_steps(step, fractional)))
+        values = np.asarray(curve(np, steps))
     return float(values) if values.ndim == 0 else values

@@ -20,7 +20,7 @@ from jaxaccel.schedules._combine import (
     shared_lr,
     starts_of,
 )
-from jaxaccel.schedules._inputs import known_count, known_total_steps
+from jaxaccel.schedules._inputs import is_known, known_count, known_total_steps
 from jaxaccel.schedules._recursion import recursive_curve
 from jaxaccel.schedules._schedule import Curve, Scheduler, joint_schedule
 
@@ -57,7 +57,8 @@ def sequential_lr(
             the members' learning rates differ, PyTorch cannot start a member at its
             milestone (a sequence or a chain that is not first, ``linear_lr`` with
             ``total_iters=0``), or a traced step met no ``total_steps``.
-        TypeError: A member is not callable, or a milestone is not a number.
+        TypeError: A member is not callable, a milestone is not a number, or a number is traced
+            where there is no closed form.
 
     PyTorch:
         ``torch.optim.lr_scheduler.SequentialLR`` of schedulers that were constructed in the
@@ -110,7 +111,7 @@ def _stages(milestones: Sequence[int]) -> list[_Stage]:
     ]
 
 
-def _closed_form(stages: Sequence[_Stage], members: Sequence[Scheduler], lr: float | None) -> Curve:
+def _closed_form(stages: Sequence[_Stage], members: Sequence[Scheduler], lr: Any) -> Curve:
     """Return the curve that runs through the members' own, each from its stage's first step."""
     starts, curves, found = starts_of(members, lr), [], None
     for stage, following in zip(stages, [*stages[1:], None], strict=True):
@@ -122,7 +123,9 @@ def _closed_form(stages: Sequence[_Stage], members: Sequence[Scheduler], lr: flo
         curves.append(member.values(start))
         if following is not None and members[following.member].goes_on:
             last = min(stage.end_step - stage.first_step - 1, member.last_step)
-            found = float(curves[-1](np, np.asarray(int(last))))
+            xp: Any = jnp if member.is_traced or not is_known(found) else np
+            value = curves[-1](xp, np.asarray(int(last)))
+            found = value if xp is jnp else float(value)
     return _join(stages, curves)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
-from jaxaccel.schedules._inputs import known_count, known_lr, known_number
+from jaxaccel.schedules._inputs import any_traced, given_lr, given_number, known_count
 from jaxaccel.schedules._power import power
 from jaxaccel.schedules._schedule import factor_schedule
 
@@ -44,9 +44,9 @@ def step_lr(lr: Scalar, step_size: Count, gamma: Scalar = 0.1) -> Schedule:
         >>> [round(schedule(k), 4) for k in range(5)]
         [0.5, 0.5, 0.25, 0.25, 0.125]
     """
-    lr = known_lr(lr)
+    lr = given_lr(lr)
     step_size = known_count("step_size", step_size, least=1)
-    gamma = known_number("gamma", gamma)
+    gamma = given_number("gamma", gamma)
 
     def factor(xp: Any, k: Any) -> Any:
         return power(xp, gamma, k // step_size)
@@ -54,4 +54,4 @@ def step_lr(lr: Scalar, step_size: Count, gamma: Scalar = 0.1) -> Schedule:
     def ratio(xp: Any, k: Any) -> Any:
         return xp.where((k > 0) & (k % step_size == 0), gamma, 1.0)
 
-    return factor_schedule(lr, factor, ratio)
+    return factor_schedule(lr, factor, ratio, is_traced=any_traced(lr, gamma))

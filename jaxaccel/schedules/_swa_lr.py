@@ -8,7 +8,7 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._anneal import anneal
-from jaxaccel.schedules._inputs import known_lr, known_number, plain
+from jaxaccel.schedules._inputs import any_traced, given_lr, given_number, plain
 from jaxaccel.schedules._schedule import Curve, Group, Next, Scheduler, Start, make_schedule
 
 
@@ -60,8 +60,8 @@ def swa_lr(
         Izmailov, Podoprikhin, Garipov, Vetrov, Wilson. Averaging Weights Leads to Wider Optima and
         Better Generalization. 2018. https://arxiv.org/abs/1803.05407
     """
-    lr = known_lr(lr)
-    swa_lr = known_number("swa_lr", swa_lr)
+    lr = given_lr(lr)
+    swa_lr = given_number("swa_lr", swa_lr)
     if anneal_strategy not in ("cos", "linear"):
         raise ValueError(
             f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
@@ -102,5 +102,6 @@ def swa_lr(
             writes=Group(swa_lr=swa_lr),
             goes_on=True,
             counts_calls=True,
+            is_traced=any_traced(lr, swa_lr),
         )
     )

@@ -13,7 +13,7 @@ from jaxaccel._functions import check_takes, number_of
 from jaxaccel._untraceable import schedules_are_traced
 
 
-def call_at(name: str, function: Callable[[Any], Any], xp: Any, k: Any) -> Any:
+def call_at(name: str, function: Callable[[Any], Any], k: Any) -> Any:
     """Return the values of a user's function at the integers ``k``.
 
     Known integers are Python ints, as in PyTorch, and one at a time. Traced ones are JAX scalars.
@@ -22,7 +22,7 @@ def call_at(name: str, function: Callable[[Any], Any], xp: Any, k: Any) -> Any:
     def number(value: Any) -> Any:
         return number_of(name, value, "return")
 
-    if xp is np:
+    if not isinstance(k, jax.Array):
         # Most return Python's floats, of which nothing is to be asked: there may be a million.
         values = [
             value if type(value := function(step)) is float else float(number(value))

@@ -72,5 +72,6 @@ def warmup(rates: Rates) -> Said:
     return (
         f"begins with its largest, {rates.values[0]:.3g}",
         False,
-        "lr=schedules.warmup(...), cosine_schedule_with_warmup(...) or one_cycle_lr(...)",
+        "lr=schedules.linear_schedule_with_warmup(...), cosine_schedule_with_warmup(...) or "
+        "one_cycle_lr(...)",
     )

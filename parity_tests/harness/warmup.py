@@ -19,16 +19,41 @@ TIMES_LENGTH = 3
 # are exact.
 
 
+def constant_formula(m, k):
+    return 1
+
+
 def warmup_formula(m, k, num_warmup_steps):
     return k / max(1, num_warmup_steps) if k < num_warmup_steps else 1.0
 
 
-def cosine_formula(m, k, num_warmup_steps, num_training_steps, num_cycles=0.5, min_lr_rate=None):
+def linear_formula(m, k, num_warmup_steps, num_training_steps):
+    if k < num_warmup_steps:
+        return k / max(1, num_warmup_steps)
+    return max(0, (num_training_steps - k) / max(1, num_training_steps - num_warmup_steps))
+
+
+def polynomial_formula(m, k, num_warmup_steps, num_training_steps, lr, lr_end=1e-7, power=1.0):
+    if k < num_warmup_steps:
+        return k / max(1, num_warmup_steps)
+    if k > num_training_steps:
+        return lr_end / lr
+    left = 1 - (k - num_warmup_steps) / (num_training_steps - num_warmup_steps)
+    return ((lr - lr_end) * left**power + lr_end) / lr
+
+
+def cosine_formula(m, k, num_warmup_steps, num_training_steps, num_cycles=0.5, min_lr_rate=0):
     if k < num_warmup_steps:
         return k / max(1, num_warmup_steps)
     progress = (k - num_warmup_steps) / max(1, num_training_steps - num_warmup_steps)
     factor = 0.5 * (1 + m.cos(m.pi * num_cycles * 2 * progress))
-    return factor * (1 - (min_lr_rate or 0)) + (min_lr_rate or 0)
+    return max(0, factor * (1 - min_lr_rate) + min_lr_rate)
+
+
+def cosine_above_a_floor_formula(m, k, *, hold_min_lr=False, **kwargs):
+    if hold_min_lr and k > kwargs["num_training_steps"]:  # nanoGPT's it > lr_decay_iters
+        return kwargs["min_lr_rate"]
+    return cosine_formula(m, k, **kwargs)
 
 
 def restarts_formula(m, k, num_warmup_steps, num_training_steps, num_cycles=1):
@@ -85,20 +110,26 @@ def stable_formula(
 
 
 FORMULAS = {
-    "schedules.warmup": warmup_formula,
+    "schedules.constant_schedule": constant_formula,
+    "schedules.constant_schedule_with_warmup": warmup_formula,
+    "schedules.linear_schedule_with_warmup": linear_formula,
+    "schedules.polynomial_decay_schedule_with_warmup": polynomial_formula,
     "schedules.cosine_schedule_with_warmup": cosine_formula,
+    "schedules.cosine_with_min_lr_schedule_with_warmup": cosine_above_a_floor_formula,
     "schedules.cosine_with_hard_restarts_schedule_with_warmup": restarts_formula,
-    "schedules.inverse_sqrt": inverse_sqrt_formula,
-    "schedules.warmup_stable_decay": stable_formula,
+    "schedules.inverse_sqrt_schedule": inverse_sqrt_formula,
+    "schedules.wsd_schedule": stable_formula,
 }
 
 
 def formula_of(case, m=math):
     """Return the row's factor of lr as a function of k."""
     kwargs = {name: value for name, value in case.kwargs.items() if name != "lr"}
+    number = m.mpf if m is mpmath else float
     if "min_lr" in kwargs:
-        kwargs["min_lr_rate"] = m.mpf(kwargs.pop("min_lr")) if m is mpmath else kwargs.pop("min_lr")
-        kwargs["min_lr_rate"] /= case.kwargs["lr"]
+        kwargs["min_lr_rate"] = number(kwargs.pop("min_lr")) / case.kwargs["lr"]
+    if case.function.endswith("polynomial_decay_schedule_with_warmup"):
+        kwargs["lr"] = number(case.kwargs["lr"])
     return functools.partial(FORMULAS[case.function], m, **kwargs)
 
 

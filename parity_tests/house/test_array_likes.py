@@ -88,7 +88,7 @@ def test_every_number_of_a_schedule_says_so():
 
 
 def test_a_schedule_and_a_function_are_schedules():
-    assert isinstance(ja.schedules.warmup(1.0, 10), Schedule)
+    assert isinstance(ja.schedules.constant_schedule_with_warmup(1.0, 10), Schedule)
     assert isinstance(lambda step: 0.1, Schedule)
 
 

@@ -45,6 +45,7 @@ WITHOUT_ROWS = {
     "nn.remove_parametrizations": "test_parametrizations removes each kind as PyTorch does",
     "nn.load_state_dict": "test_layers and test_models load PyTorch's own state into every model",
     "optimizers.apply_sparse_updates": "test_sparse_adam applies every update with it",
+    "schedules.per_epoch": "test_schedules steps rows of every schedule once an epoch",
     "schedules.preview": "test_preview compares every value with PyTorch's groups in training",
     "optimizers.hessian_diagonal": "test_diagonal_newton compares it with PyTorch's whole Hessian",
 }
@@ -53,7 +54,6 @@ MUTATED = {"params", "optimizer", "tensor", "parameters", "generator"}
 """What PyTorch changes in place or draws from; here it is an argument of the returned function."""
 
 TAKES_LR = [
-    "lambda_lr",
     "step_lr",
     "multi_step_lr",
     "constant_lr",
@@ -69,6 +69,7 @@ TAKES_LR = [
 
 DIFFERENT = {
     **{f"schedules.{name}": {"adds": ["lr"]} for name in TAKES_LR},
+    "schedules.lambda_lr": {"adds": ["lr", "total_steps"]},
     "schedules.multiplicative_lr": {"adds": ["lr", "total_steps"]},
     "schedules.sequential_lr": {"adds": ["total_steps"]},
     "schedules.chained_scheduler": {"adds": ["total_steps"]},

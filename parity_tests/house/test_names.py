@@ -21,7 +21,7 @@ TEACHES = {
     "AdamW": "ja.optimizers.adamw",
     "Generator": "ja.random.Generator",
     "randn": "ja.random.Generator(seed).randn",
-    "schedule": "ja.schedules?",
+    "schedule": "ja.schedules or ja.schedules.wsd_schedule?",
     "nn.functional": "ja.functional",
     "nn.init": "ja.init",
     "nn.CrossEntropyLoss": "ja.functional.cross_entropy",

@@ -103,9 +103,16 @@ ELSEWHERE = {
         "must be jaxaccel.random.Generator",
     ),
     "betas in an array": (lambda: OPT.adamw(betas=np.array([0.9, 0.99])), "'betas' (position 2)"),
-    "a traced rate of a schedule": (
-        lambda: jax.eval_shape(lambda lr: jnp.zeros(S.step_lr(lr, 3)(1)), 0.1),
-        "lr must be a number that is known now",
+    "traced rates of a schedule": (
+        lambda: jax.eval_shape(lambda lr: S.step_lr(lr, 3)(1), np.ones(2, np.float32)),
+        "lr must be one real number, got a traced float32[2]",
+    ),
+    "a traced rate where there is no closed form": (
+        lambda: jax.eval_shape(
+            lambda lr: S.chained_scheduler([S.linear_lr(lr), S.cosine_annealing_lr(lr, 5, 0.1)])(1),
+            0.1,
+        ),
+        "chained_scheduler has no closed form here",
     ),
 }
 """What was raw elsewhere -> a part of our text."""

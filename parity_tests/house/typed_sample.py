@@ -57,7 +57,9 @@ def schedules() -> None:
 def optimizers() -> None:
     """Numbers, NumPy's and JAX' scalars, schedules and plain functions are hyperparameters."""
     ja.optimizers.adamw(np.float32(0.1), betas=(jnp.float32(0.9), 0.999), weight_decay=np.array(0))
-    ja.optimizers.sgd(lambda step: 0.1 / (1 + step), momentum=ja.schedules.warmup(1.0, 10))
+    ja.optimizers.sgd(
+        lambda step: 0.1 / (1 + step), momentum=ja.schedules.constant_schedule_with_warmup(1.0, 10)
+    )
     tx = ja.optimizers.param_groups(
         ja.optimizers.adamw, [{"params": ja.optimizers.no_decay, "weight_decay": 0.0}], lr=0.1
     )
@@ -124,7 +126,7 @@ def loss_alone(params: Any, model_state: Any, batch: Any) -> jax.Array:
 def wrong() -> None:
     """Calls that a type checker refuses; nobody makes them."""
     ja.schedules.step_lr("0.1", 3)  # pyright: ignore[reportArgumentType]
-    ja.schedules.warmup(1.0, 10)("3")  # pyright: ignore[reportCallIssue, reportArgumentType]
+    ja.schedules.constant_schedule_with_warmup(1.0, 10)("3")  # pyright: ignore[reportCallIssue, reportArgumentType]
     ja.optimizers.adamw(betas=0.9)  # pyright: ignore[reportArgumentType]
     ja.optimizers.adamw(learning_rate=0.9)  # pyright: ignore[reportCallIssue]
     ja.optimizers.set_hyperparams(params, group=0.5)  # pyright: ignore[reportArgumentType]

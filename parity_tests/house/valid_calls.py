@@ -205,14 +205,16 @@ OWN = {
         }
         for kind in ("has", "get", "set")
     },
-    "schedules.lambda_lr": {"lr_lambda": abs},
+    "schedules.lambda_lr": {"lr_lambda": abs, "total_steps": 3},
+    "schedules.per_epoch": {"schedule": abs, "steps_per_epoch": 3},
+    "schedules.cosine_with_min_lr_schedule_with_warmup": {"min_lr": 0.01},
     "schedules.multiplicative_lr": {"lr_lambda": abs, "total_steps": 3},
     "schedules.multi_step_lr": {"milestones": [3]},
     "schedules.sequential_lr": {"schedulers": [abs, abs], "milestones": [3]},
     "schedules.chained_scheduler": {"schedulers": [abs]},
     "schedules.one_cycle_lr": {"total_steps": 9},
     "schedules.one_cycle_momentum": {"total_steps": 9},
-    "schedules.warmup_stable_decay": {"num_training_steps": 20},
+    "schedules.wsd_schedule": {"num_training_steps": 20},
     "schedules.preview": {"schedule": abs},
     "transforms.accumulate_gradients": {"tx": ja.optimizers.sgd(0.1)},
     "init.calculate_gain": {"nonlinearity": "leaky_relu"},

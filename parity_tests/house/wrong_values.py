@@ -192,7 +192,7 @@ OWN_TEXTS = {
     "schedules.cyclic_lr": MODES,
     "schedules.cyclic_momentum": MODES,
     "schedules.reduce_lr_on_plateau": ("threshold mode no such word is unknown!",),
-    "schedules.warmup_stable_decay": TYPES,
+    "schedules.wsd_schedule": TYPES,
     "init.calculate_gain": SLOPES,
     "init.kaiming_uniform": SLOPES,
     "init.kaiming_normal": SLOPES,

@@ -113,13 +113,13 @@ ALL = {
     "sequential_lr": schedules.sequential_lr(MEMBERS, [6]),
     "chained_scheduler": schedules.chained_scheduler(MEMBERS),
     "swa_lr": schedules.swa_lr(0.1, 0.02),
-    "warmup": schedules.warmup(0.1, 8),
+    "constant_schedule_with_warmup": schedules.constant_schedule_with_warmup(0.1, 8),
     "cosine_schedule_with_warmup": schedules.cosine_schedule_with_warmup(0.1, 5, 20),
     "cosine_with_hard_restarts_schedule_with_warmup": (
         schedules.cosine_with_hard_restarts_schedule_with_warmup(0.1, 5, 20, 2)
     ),
-    "inverse_sqrt": schedules.inverse_sqrt(0.1, 5),
-    "warmup_stable_decay": schedules.warmup_stable_decay(0.1, 4, 6, 20),
+    "inverse_sqrt_schedule": schedules.inverse_sqrt_schedule(0.1, 5),
+    "wsd_schedule": schedules.wsd_schedule(0.1, 4, 6, 20),
 }
 """Every schedule; what else is public drives itself or is a number."""
 NO_SCHEDULES = {"reduce_lr_on_plateau", "Plateau", "PlateauState", "preview", "Preview", "scale_lr"}

@@ -221,6 +221,16 @@ ONE_CYCLE_MOMENTUM = [
     ),
 ]
 
+RATES = [0.1 * (1 + k % 7) for k in range(61)]
+
+
+def with_python(k):
+    """Return a factor as a Python program computes it: no traced step could."""
+    if k < 10:
+        return (k + 1) / 10
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(k - 10, 50) / 50))
+
+
 LAMBDA = _rows(
     "schedules.lambda_lr",
     [
@@ -229,6 +239,8 @@ LAMBDA = _rows(
         ("ramp", 40, {"lr": 3.0, "lr_lambda": lambda k: k / 40}),
         ("an int", 5, {"lr": 0.1, "lr_lambda": lambda k: 2}),
         ("lr zero", 5, {"lr": 0.0, "lr_lambda": share}),
+        ("an if and a cosine", 60, {"lr": 0.1, "lr_lambda": with_python, "total_steps": 180}),
+        ("a list", 20, {"lr": 1.0, "lr_lambda": RATES.__getitem__, "total_steps": 60}),
     ],
 )
 

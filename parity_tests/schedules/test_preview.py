@@ -353,7 +353,7 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
 
 # --- the page of curves -------------------------------------------------------------------------
 
-NO_CURVE = {"preview": "draws them", "scale_lr": "a number"}
+NO_CURVE = {"preview": "draws them", "scale_lr": "a number", "constant_schedule": "a flat line"}
 
 
 def load_page():

@@ -26,7 +26,7 @@ from parity_tests.harness.schedule import (
     steps_around,
 )
 from parity_tests.registry import Case
-from parity_tests.schedules.rows_schedules import CASES, LONG, ORACLES
+from parity_tests.schedules.rows_schedules import CASES, LONG, ORACLES, RATES
 
 rows = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 TIMES_LENGTH = 3
@@ -181,7 +181,8 @@ def last_step(schedule, limit):
 
 def table_length(function, kwargs):
     """Return the number of steps for which traced steps have values in a table."""
-    tabled = function.endswith(("multiplicative_lr", "sequential_lr", "chained_scheduler"))
+    without = ("lambda_lr", "multiplicative_lr", "sequential_lr", "chained_scheduler")
+    tabled = function.endswith(without)
     own = kwargs.get("total_steps", MILLION) if tabled else MILLION
     return min([own, *(table_length(*member) for member in kwargs.get("schedulers", ()))])
 
@@ -481,11 +482,6 @@ CYCLE = schedules.one_cycle_lr(1.0, total_steps=10)
         (lambda s: s.cyclic_momentum(5, scale_fn=0.9), TypeError, "scale_fn should be a function"),
         (lambda s: s.linear_lr(0.1)(0.5), TypeError, "integer"),
         (
-            lambda s: s.cosine_annealing_warm_restarts(0.1, 5)(-0.5),
-            ValueError,
-            "step must be at least 0",
-        ),
-        (
             lambda s: s.sequential_lr([s.linear_lr(0.1), s.linear_lr(0.2)], [5]),
             ValueError,
             "lr=0.1 and lr=0.2; give all of them the optimizer's lr",
@@ -505,7 +501,10 @@ CYCLE = schedules.one_cycle_lr(1.0, total_steps=10)
             ValueError,
             "a milestone must be a whole number of at least 0",
         ),
-        (lambda s: s.linear_lr(0.1)(-1), ValueError, "step must be at least 0"),
+        (lambda s: s.per_epoch(0.1, 5), TypeError, "per_epoch takes a schedule"),
+        (lambda s: s.per_epoch(s.linear_lr(0.1), 0), ValueError, "steps_per_epoch must be a whole"),
+        (lambda s: s.lambda_lr(0.1, abs, total_steps=-1), ValueError, "total_steps must be a"),
+        (lambda s: s.linear_lr(0.1)(2**63), ValueError, "step is too large for int64"),
         (lambda s: s.linear_lr(0.1)(1.5), TypeError, "integer"),
         (lambda s: s.one_cycle_lr(1.0, 10)(12), ValueError, "Tried to step 12 times"),
     ],
@@ -608,6 +607,26 @@ def test_any_integer_dtype_drives_a_schedule(dtype):
     schedule = schedules.cosine_annealing_lr(0.1, T_max=MILLION)
     assert_close(schedule(jnp.asarray(100, dtype)), schedule(100), tol.SCHEDULE_FLOAT64_OF_PEAK)
     assert schedule(np.int8(100)) == schedule(100)
+
+
+def test_before_its_start_a_schedule_has_its_first_value():
+    """``optax.join_schedules`` asks every member at every step, counted from its own start."""
+    members = [
+        schedules.linear_schedule_with_warmup(0.1, 3, 6),
+        schedules.lambda_lr(0.1, RATES.__getitem__, total_steps=5),
+        schedules.cosine_annealing_warm_restarts(0.1, 3),
+    ]
+    for member in members:
+        assert member(-3) == member(0)
+        assert np.array_equal(member(np.array([-2, -1, 0])), [member(0)] * 3)
+        assert_close(member(jnp.asarray(-3)), member(0), tol.SCHEDULE_FLOAT64_OF_PEAK)
+    joined = optax.join_schedules(members, [4, 8])
+    expected = [members[(k >= 4) + (k >= 8)](k % 4) for k in range(11)]
+    assert_close([joined(k) for k in range(11)], expected, tol.SCHEDULE_FLOAT64_OF_PEAK)
+    traced = jax.jit(jax.vmap(joined))(jnp.arange(11))
+    assert_close(traced, expected, tol.SCHEDULE_FLOAT64_OF_PEAK)
+    own = schedules.sequential_lr(members, [4, 8])
+    assert_close([own(k) for k in range(11)], expected, tol.SCHEDULE_FLOAT64_OF_PEAK)
 
 
 def test_plain_callables_are_members():
@@ -719,6 +738,36 @@ def test_momentum_in_a_sequence_is_pytorchs():
     momentum = schedules.one_cycle_momentum(total_steps=30)
     schedule = schedules.sequential_lr([lambda k: 0.95, momentum], [10])
     assert_close([schedule(k) for k in range(41)], values, tol.SCHEDULE_FLOAT64_OF_PEAK)
+
+
+def test_a_scheduler_that_is_stepped_once_an_epoch():
+    """Judge: PyTorch's schedulers, whose value an epoch's updates share."""
+    chosen = {case.function: index for index, case in enumerate(CASES) if "lr" in case.id}
+    for index in chosen.values():
+        case = CASES[index]
+        values = judged(index)[0][:8]
+        schedule = schedules.per_epoch(build(case.function, case.kwargs), 5)
+        steps = range(5 * len(values))
+        expected = np.repeat(values, 5)
+        assert_close([schedule(k) for k in steps], expected, tol.SCHEDULE_FLOAT64_OF_PEAK)
+        assert_close(schedule(np.array(steps)), expected, tol.SCHEDULE_FLOAT64_OF_PEAK)
+        found = schedule(jnp.asarray(2 * 5 + 4))
+        assert_close(found, values[2], tol.SCHEDULE_FLOAT64_OF_PEAK)
+    of_optax = schedules.per_epoch(lambda epoch: 0.1 * 0.5**epoch, 4)
+    assert [of_optax(k) for k in (0, 3, 4, 8)] == [0.1, 0.1, 0.05, 0.025]
+    assert (
+        repr(schedules.per_epoch(LINEAR_SCHEDULE, 5))
+        == "per_epoch(schedule=linear_lr(lr=0.1), steps_per_epoch=5)"
+    )
+
+
+def test_a_list_of_as_many_values_as_there_are_steps_holds_its_last():
+    rates = [0.1, 0.2, 0.4]
+    schedule = schedules.lambda_lr(1.0, rates.__getitem__, total_steps=3)
+    assert_close(schedule(jnp.arange(6)), [*rates, 0.4, 0.4, 0.4], tol.SCHEDULE_FLOAT64_OF_PEAK)
+    assert [schedule(k) for k in range(3)] == rates
+    with pytest.raises(IndexError):
+        schedules.lambda_lr(1.0, rates.__getitem__, total_steps=4)(jnp.asarray(0))
 
 
 def test_a_schedule_can_be_a_static_argument():

@@ -21,15 +21,21 @@ from parity_tests.torch_ref.network import (
 from torch_ref import schedules
 
 EXAMPLES = {
-    "warmup": {"num_warmup_steps": 7},
-    "cosine_schedule_with_warmup": {
-        "num_warmup_steps": 5, "num_training_steps": 25, "min_lr": 0.01,
+    "constant_schedule_with_warmup": {"num_warmup_steps": 7},
+    "constant_schedule": {},
+    "linear_schedule_with_warmup": {"num_warmup_steps": 5, "num_training_steps": 25},
+    "polynomial_decay_schedule_with_warmup": {
+        "num_warmup_steps": 5, "num_training_steps": 25, "lr_end": 0.01, "power": 2.0,
+    },
+    "cosine_schedule_with_warmup": {"num_warmup_steps": 5, "num_training_steps": 25},
+    "cosine_with_min_lr_schedule_with_warmup": {
+        "num_warmup_steps": 5, "num_training_steps": 25, "min_lr": 0.01, "hold_min_lr": True,
     },
     "cosine_with_hard_restarts_schedule_with_warmup": {
         "num_warmup_steps": 4, "num_training_steps": 22, "num_cycles": 3,
     },
-    "inverse_sqrt": {"num_warmup_steps": 6},
-    "warmup_stable_decay": {
+    "inverse_sqrt_schedule": {"num_warmup_steps": 6},
+    "wsd_schedule": {
         "num_warmup_steps": 5, "num_decay_steps": 8, "num_training_steps": 20,
         "warmup_type": "1-sqrt", "min_lr_ratio": 0.1,
     },
@@ -140,7 +146,7 @@ def test_rates_are_scaled_as_in_jaxaccel(case):
 
 def test_rates_are_scaled_before_schedulers_note_them():
     optimizer = sgd(0.1)
-    schedules.warmup(optimizer, 5)
+    schedules.constant_schedule_with_warmup(optimizer, 5)
     with pytest.raises(RuntimeError, match="call scale_lr before making it"):
         schedules.scale_lr(optimizer, 256, 512)
 
@@ -160,8 +166,8 @@ def test_errors_are_those_of_jaxaccel(name, args, error, text):
 def test_the_plateau_goes_before_the_whole_with_a_warning():
     text = "Both num_training_steps and num_stable_steps are specified. num_stable_steps will be"
     with pytest.warns(UserWarning, match=text):
-        both = schedules.warmup_stable_decay(sgd(0.1), 5, 5, 40, 7)
-    alone = schedules.warmup_stable_decay(sgd(0.1), 5, 5, num_stable_steps=7)
+        both = schedules.wsd_schedule(sgd(0.1), 5, 5, 40, 7)
+    alone = schedules.wsd_schedule(sgd(0.1), 5, 5, num_stable_steps=7)
     assert [both.lr_lambdas[0](k) for k in range(40)] == [alone.lr_lambdas[0](k) for k in range(40)]
 
 

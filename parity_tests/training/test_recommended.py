@@ -132,7 +132,7 @@ def test_each_point_is_read_off_what_is_given():
     adam = ja.optimizers.adam(ja.schedules.step_lr(1e-3, 3))
     assert point("learning rate", plain, state, tx=adam).is_there is None
     for schedule, is_there in [
-        (ja.schedules.warmup(1e-3, 5), True),
+        (ja.schedules.constant_schedule_with_warmup(1e-3, 5), True),
         (ja.schedules.step_lr(1e-3, 5), False),
     ]:
         assert point("warm-up", plain, state, lr=schedule, total_steps=20).is_there is is_there

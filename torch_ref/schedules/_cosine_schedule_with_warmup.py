@@ -4,45 +4,20 @@ import math
 
 from torch.optim.lr_scheduler import LambdaLR
 
-from torch_ref.schedules._warmup import after_warmup, known_count
+from torch_ref.schedules._constant_schedule_with_warmup import after_warmup, known_count
 
 
 def cosine_schedule_with_warmup(
-    optimizer,
-    num_warmup_steps,
-    num_training_steps,
-    num_cycles=0.5,
-    min_lr=None,
-    min_lr_rate=None,
-    last_epoch=-1,
+    optimizer, num_warmup_steps, num_training_steps, num_cycles=0.5, last_epoch=-1
 ):
-    """Raise the learning rates from 0 on lines, then swing them down on cosines.
-
-    The lowest is ``min_lr``, the same for all groups, or a share ``min_lr_rate`` of each group's.
-    """
+    """Raise the learning rates from 0 on lines, then swing them down on cosines."""
     num_warmup_steps, length = known_lengths(num_warmup_steps, num_training_steps)
     check_cycles(num_cycles)
-    if min_lr is not None and min_lr_rate is not None:
-        raise ValueError("Only one of min_lr or min_lr_rate should be set")
-    for name, lowest in (("min_lr", min_lr), ("min_lr_rate", min_lr_rate)):
-        if lowest is not None and not lowest >= 0.0:
-            raise ValueError(f"{name} must be at least 0, got {lowest!r}")
 
-    def curve(group):
-        lr, lowest = group.get("initial_lr", group["lr"]), min_lr_rate or 0.0
-        if min_lr is not None:
-            if lr == 0:
-                text = "min_lr needs an lr above 0, of which it is a share; give min_lr_rate"
-                raise ValueError(text)
-            lowest = min_lr / lr
+    def factor(k):
+        return 0.5 * (1 + math.cos(2 * math.pi * num_cycles * k / length))
 
-        def factor(k):
-            height = 0.5 * (1 + math.cos(2 * math.pi * num_cycles * k / length))
-            return lowest + (1 - lowest) * height
-
-        return after_warmup(num_warmup_steps, factor)
-
-    return LambdaLR(optimizer, [curve(group) for group in optimizer.param_groups], last_epoch)
+    return LambdaLR(optimizer, after_warmup(num_warmup_steps, factor), last_epoch)
 
 
 def known_lengths(num_warmup_steps, num_training_steps):

@@ -4,8 +4,8 @@ import math
 
 from torch.optim.lr_scheduler import LambdaLR
 
+from torch_ref.schedules._constant_schedule_with_warmup import after_warmup, known_count
 from torch_ref.schedules._cosine_schedule_with_warmup import known_lengths
-from torch_ref.schedules._warmup import after_warmup, known_count
 
 
 def cosine_with_hard_restarts_schedule_with_warmup(

@@ -10,13 +10,13 @@ from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
 from jaxaccel.schedules._cosine_phase import cosine_phase, known_cycles
-from jaxaccel.schedules._inputs import known_count, known_lr, known_number
+from jaxaccel.schedules._inputs import given_lr, given_number, is_known, known_count
 from jaxaccel.schedules._schedule import multiple_of_base
 
 
 @shows_call
 @checked_after
-def warmup_stable_decay(
+def wsd_schedule(
     lr: Scalar,
     num_warmup_steps: Count,
     num_decay_steps: Count,
@@ -76,7 +76,7 @@ def warmup_stable_decay(
 
     Example:
         >>> import jaxaccel as ja
-        >>> schedule = ja.schedules.warmup_stable_decay(
+        >>> schedule = ja.schedules.wsd_schedule(
         ...     0.1, num_warmup_steps=2, num_decay_steps=4, num_stable_steps=3, decay_type="1-sqrt"
         ... )
         >>> [round(schedule(k), 4) for k in range(11)]
@@ -88,7 +88,7 @@ def warmup_stable_decay(
         Hägele et al. Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations
         (the ``1-sqrt`` decay). 2024. https://arxiv.org/abs/2405.18392
     """
-    lr = known_lr(lr)
+    lr = given_lr(lr)
     num_warmup_steps = known_count("num_warmup_steps", num_warmup_steps, least=0)
     num_decay_steps = known_count("num_decay_steps", num_decay_steps, least=0)
     decay_start = num_warmup_steps + _known_plateau(
@@ -96,8 +96,8 @@ def warmup_stable_decay(
     )
     _check_shape("warmup", warmup_type)
     _check_shape("decay", decay_type)
-    lowest = known_number("min_lr_ratio", min_lr_ratio)
-    if not lowest >= 0.0:
+    lowest = given_number("min_lr_ratio", min_lr_ratio)
+    if is_known(lowest) and not lowest >= 0.0:
         raise ValueError(f"min_lr_ratio must be at least 0, got {min_lr_ratio!r}")
     num_cycles = known_cycles(num_cycles)
 
@@ -113,7 +113,7 @@ def warmup_stable_decay(
         later = xp.where(k < decay_start, 1.0, falling)
         return xp.where(k < num_warmup_steps, rising, later)
 
-    return multiple_of_base(lr, factor)
+    return multiple_of_base(lr, factor, lowest)
 
 
 def _known_plateau(others: int, num_training_steps: Any, num_stable_steps: Any) -> int:

@@ -7,14 +7,16 @@ from typing import Any
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
-from jaxaccel.schedules._inputs import known_count, known_lr
+from jaxaccel.schedules._constant_schedule_with_warmup import after_warmup
+from jaxaccel.schedules._inputs import given_lr, known_count
 from jaxaccel.schedules._schedule import multiple_of_base
-from jaxaccel.schedules._warmup import after_warmup
 
 
 @shows_call
 @checked_after
-def inverse_sqrt(lr: Scalar, num_warmup_steps: Count, timescale: Count | None = None) -> Schedule:
+def inverse_sqrt_schedule(
+    lr: Scalar, num_warmup_steps: Count, timescale: Count | None = None
+) -> Schedule:
     r"""Raise the learning rate from 0 to ``lr`` on a line, then divide it by a growing root.
 
     The decay has no end: training may go on for as long as it likes. With the default
@@ -51,7 +53,7 @@ def inverse_sqrt(lr: Scalar, num_warmup_steps: Count, timescale: Count | None = 
 
     Example:
         >>> import jaxaccel as ja
-        >>> schedule = ja.schedules.inverse_sqrt(0.1, num_warmup_steps=4)
+        >>> schedule = ja.schedules.inverse_sqrt_schedule(0.1, num_warmup_steps=4)
         >>> [round(schedule(k), 4) for k in (0, 2, 4, 8, 16, 100)]
         [0.0, 0.05, 0.1, 0.0707, 0.05, 0.02]
 
@@ -60,7 +62,7 @@ def inverse_sqrt(lr: Scalar, num_warmup_steps: Count, timescale: Count | None = 
         Zhai, Kolesnikov, Houlsby, Beyer. Scaling Vision Transformers. 2022.
         https://arxiv.org/abs/2106.04560
     """
-    lr = known_lr(lr)
+    lr = given_lr(lr)
     num_warmup_steps = known_count("num_warmup_steps", num_warmup_steps, least=0)
     if timescale is None:
         timescale = num_warmup_steps or 10_000

@@ -5,11 +5,11 @@ import warnings
 
 from torch.optim.lr_scheduler import LambdaLR
 
+from torch_ref.schedules._constant_schedule_with_warmup import known_count
 from torch_ref.schedules._cosine_schedule_with_warmup import check_cycles
-from torch_ref.schedules._warmup import known_count
 
 
-def warmup_stable_decay(
+def wsd_schedule(
     optimizer,
     num_warmup_steps,
     num_decay_steps,

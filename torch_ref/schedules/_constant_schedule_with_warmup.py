@@ -1,9 +1,9 @@
-"""The linear warm-up, alone and in front of another curve."""
+"""A linear warm-up, then a constant learning rate."""
 
 from torch.optim.lr_scheduler import LambdaLR
 
 
-def warmup(optimizer, num_warmup_steps, last_epoch=-1):
+def constant_schedule_with_warmup(optimizer, num_warmup_steps, last_epoch=-1):
     """Raise the learning rates on straight lines from 0 to the optimizer's, then hold them."""
     num_warmup_steps = known_count("num_warmup_steps", num_warmup_steps, least=0)
     return LambdaLR(optimizer, after_warmup(num_warmup_steps, lambda k: 1.0), last_epoch)

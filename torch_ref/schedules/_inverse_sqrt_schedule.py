@@ -4,10 +4,10 @@ import math
 
 from torch.optim.lr_scheduler import LambdaLR
 
-from torch_ref.schedules._warmup import after_warmup, known_count
+from torch_ref.schedules._constant_schedule_with_warmup import after_warmup, known_count
 
 
-def inverse_sqrt(optimizer, num_warmup_steps, timescale=None, last_epoch=-1):
+def inverse_sqrt_schedule(optimizer, num_warmup_steps, timescale=None, last_epoch=-1):
     """Raise the learning rates from 0 on lines, then divide them by a growing root."""
     num_warmup_steps = known_count("num_warmup_steps", num_warmup_steps, least=0)
     if timescale is None:

@@ -1,4 +1,4 @@
-"""The linear warm-up, alone and in front of another curve."""
+"""A linear warm-up, then a constant learning rate."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from jaxaccel._call_repr import shows_call
 from jaxaccel._checked import checked_after
 from jaxaccel._types import Count, Scalar, Schedule
-from jaxaccel.schedules._inputs import known_count, known_lr
+from jaxaccel.schedules._inputs import given_lr, known_count
 from jaxaccel.schedules._schedule import Curve, multiple_of_base
 
 
 @shows_call
 @checked_after
-def warmup(lr: Scalar, num_warmup_steps: Count) -> Schedule:
+def constant_schedule_with_warmup(lr: Scalar, num_warmup_steps: Count) -> Schedule:
     r"""Raise the learning rate on a straight line from 0 to ``lr``, then hold it.
 
     .. math::
@@ -41,7 +41,7 @@ def warmup(lr: Scalar, num_warmup_steps: Count) -> Schedule:
 
     Example:
         >>> import jaxaccel as ja
-        >>> schedule = ja.schedules.warmup(0.1, num_warmup_steps=4)
+        >>> schedule = ja.schedules.constant_schedule_with_warmup(0.1, num_warmup_steps=4)
         >>> [round(schedule(k), 4) for k in range(6)]
         [0.0, 0.025, 0.05, 0.075, 0.1, 0.1]
 
@@ -49,7 +49,7 @@ def warmup(lr: Scalar, num_warmup_steps: Count) -> Schedule:
         Goyal et al. Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour. 2017.
         https://arxiv.org/abs/1706.02677
     """
-    lr = known_lr(lr)
+    lr = given_lr(lr)
     num_warmup_steps = known_count("num_warmup_steps", num_warmup_steps, least=0)
     return multiple_of_base(lr, after_warmup(num_warmup_steps, lambda xp, k: 1.0))
 
