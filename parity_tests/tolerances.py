@@ -64,6 +64,17 @@ INIT_BOUND_RELATIVE = 1e-15
 INIT_P_VALUE = 1e-3
 """Smallest p-value of a Kolmogorov-Smirnov test that passes; the seeds are fixed."""
 
+AUGMENTATION_P_VALUE = 1e-3
+"""The same, of what an augmentation draws with a key and torchvision without one."""
+
+AUGMENTATION_FLOAT32_OF_MAX = 2e-6
+"""Floating-point pixels of equal draws. Resized ones are held against their float64 run."""
+
+AUGMENTATION_LEVELS = 2e-3
+"""The share of bytes that may be one level off after equal draws (two after several changes of
+colour): where a sum is a whole or half number but for its last bit. Of noise one channel in 256
+equals its grey, and PyTorch's fused sum of a part of both is it or just below."""
+
 INIT_ORTHOGONAL = 1e-6
 """Distance of an orthogonal float32 matrix from PyTorch's and from orthogonality, per element."""
 

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxaccel._checked import checked
-from jaxaccel._types import Key
+from jaxaccel._types import Generator, Key, is_generator
 from jaxaccel.data._image_set import Augmentation
 
 
 @checked
-def augment(key: Key, images: jax.Array | np.ndarray, augmentations: Sequence[Augmentation]) -> Any:
+def augment(
+    key: Key | Generator, images: jax.Array | np.ndarray, augmentations: Sequence[Augmentation]
+) -> Any:
     """Apply each augmentation in turn, with a key of its own.
 
     ``ImageSet.augmentations`` says which augmentations keep the labels of a set true: a mirrored
@@ -22,16 +25,19 @@ def augment(key: Key, images: jax.Array | np.ndarray, augmentations: Sequence[Au
     ``functools.partial(random_crop, padding=2)``.
 
     Args:
-        key: A JAX key, new for every step: ``jax.random.fold_in(key, step)``.
-        images: uint8, shape ``(N, height, width, channels)``, not yet normalized.
+        key: A JAX key, new for every step: ``jax.random.fold_in(key, step)``. Or a
+            :class:`jaxaccel.random.Generator`, which draws PyTorch's numbers on the host: each
+            image goes through all augmentations before the next one does.
+        images: Shape ``(N, height, width, channels)``, as a rule uint8 and not yet normalized.
         augmentations: Functions ``(key, images) -> images``, from first to last.
 
     Returns:
-        An array of the shape and dtype of ``images``.
+        What the last augmentation returns: as a rule an array of the shape and dtype of ``images``.
 
     PyTorch:
-        ``torchvision.transforms.Compose``, on a batch and on the device, with explicit
-        keys.
+        ``torchvision.transforms.v2.Compose``, on a batch and on the device, with explicit
+        keys. With a generator, the images of ``[compose(image) for image in images]`` after the
+        same seed, as a data set without worker processes makes them.
 
     Example:
         >>> import jax
@@ -41,6 +47,16 @@ def augment(key: Key, images: jax.Array | np.ndarray, augmentations: Sequence[Au
         >>> ja.data.augment(jax.random.key(0), batch, digits.augmentations).shape
         (8, 28, 28, 1)
     """
+    if is_generator(key) and len(images) > 1:
+        return jnp.concatenate(
+            [_applied(key, images[n : n + 1], augmentations) for n in range(len(images))]
+        )
+    return _applied(key, images, augmentations)
+
+
+def _applied(key: Any, images: Any, augmentations: Sequence[Augmentation]) -> Any:
+    """Return a batch after all augmentations."""
     for index, augmentation in enumerate(augmentations):
-        images = augmentation(jax.random.fold_in(key, index), images)
+        own = key if is_generator(key) else jax.random.fold_in(key, index)
+        images = augmentation(own, images)
     return images

@@ -23,6 +23,8 @@ def normalize(
 ) -> jax.Array:
     r"""Scale uint8 images to [0, 1] and standardize each channel.
 
+    Floating-point images, which another augmentation may have made, are on that scale already.
+
     A pure function for the inside of a compiled step: batches cross to the device as bytes, a
     quarter of the traffic. Half-precision results are computed in float32 and rounded once.
 
@@ -31,7 +33,7 @@ def normalize(
         y = \frac{x / 255 - \mathrm{mean}}{\mathrm{std}}
 
     Args:
-        images: uint8, channels last, any number of leading axes.
+        images: uint8, or floating point from 0 to 1; channels last, any number of leading axes.
         mean: One number per channel, on the scale [0, 1].
         std: One number per channel, on the same scale, not 0.
         dtype: The floating dtype of the result.
@@ -40,13 +42,15 @@ def normalize(
         An array of the shape of ``images`` and of ``dtype``.
 
     Raises:
-        TypeError: ``images`` is not uint8 or ``dtype`` is not a floating dtype.
+        TypeError: ``images`` is neither uint8 nor floating point, or ``dtype`` is not a floating
+            dtype.
         ValueError: ``mean`` or ``std`` does not have one number per channel, or a ``std`` is 0.
 
     PyTorch:
         ``torchvision.transforms.ToTensor`` followed by ``Normalize(mean, std)``: the same three
-        operations in the same order. Channels stay last, and a compiled step may multiply by
-        the reciprocals of 255 and ``std``, which differs in the last bit.
+        operations in the same order; of floating-point tensors, ``Normalize`` alone. Channels stay
+        last, and a compiled step may multiply by the reciprocals of 255 and ``std``, which differs
+        in the last bit.
 
     Example:
         >>> import jax.numpy as jnp
@@ -56,19 +60,21 @@ def normalize(
         [-2.0, 2.0]
     """
     dtype = jnp.dtype(dtype)
-    if images.dtype != jnp.uint8:
-        raise TypeError(f"normalize: images must be uint8, got {images.dtype}")
+    is_scaled = jnp.issubdtype(images.dtype, jnp.floating)
+    if images.dtype != jnp.uint8 and not is_scaled:
+        raise TypeError(f"normalize: images must be uint8 or floating point, got {images.dtype}")
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"normalize: dtype must be a floating dtype, got {dtype}")
     compute = dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
     mean = _per_channel("mean", mean, images, compute)
     std = _per_channel("std", std, images, compute)
-    return ((jnp.asarray(images).astype(compute) / 255 - mean) / std).astype(dtype)
+    x = jnp.asarray(images).astype(compute)
+    return (((x if is_scaled else x / 255) - mean) / std).astype(dtype)
 
 
 def _per_channel(name: str, value: Any, images: Any, dtype: Any) -> jax.Array:
     """Return ``value`` shaped to broadcast against ``images``, or raise."""
-    if np.shape(value) != (images.shape[-1],):
+    if images.ndim == 0 or np.shape(value) != (images.shape[-1],):
         raise ValueError(
             f"normalize: {name} must have one number per channel, got shape {np.shape(value)} "
             f"for images of shape {images.shape}"

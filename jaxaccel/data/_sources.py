@@ -16,7 +16,7 @@ from jaxaccel.data._cifar10 import read_cifar10
 from jaxaccel.data._idx import read_idx_split
 from jaxaccel.data._image_set import Augmentation, Split
 from jaxaccel.data._random_crop import random_crop
-from jaxaccel.data._random_horizontal_flip import random_horizontal_flip
+from jaxaccel.data._random_flip import random_horizontal_flip
 
 
 class PublishedFile(NamedTuple):

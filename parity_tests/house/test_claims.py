@@ -14,6 +14,7 @@ import torch
 import jaxaccel as ja
 from jaxaccel.optimizers._radam import _average_length
 from parity_tests.harness.documents import ROOT, load_extension
+from parity_tests.harness.torchvision import v2
 
 DOCS = ROOT / "docs"
 TORCH_NAMES = DOCS / "_ext" / "torch_names.txt"
@@ -114,7 +115,13 @@ def test_what_is_not_here_yet_is_not_here(porting_map):
 def test_names_in_the_tables_by_hand_are_pytorchs():
     known = {name for names in torch_names().values() for name in names}
     known |= {*vars(torch.nn.Module), *vars(torch.distributed), *vars(torch), "torchrun"}
-    known |= {"FullyShardedDataParallel", "ZeroRedundancyOptimizer", "set_epoch", "DTensor"}
+    known |= {
+        "FullyShardedDataParallel",
+        "ZeroRedundancyOptimizer",
+        "set_epoch",
+        "DTensor",
+        *vars(v2),
+    }
     text = page("from_pytorch.md")
     _, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
     for section in sections[1:]:  # the loop's own table is in expressions

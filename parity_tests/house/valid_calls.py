@@ -344,7 +344,19 @@ OWN = {
     "data.random_split": {"lengths": (1, 2), "generator": GENERATOR},
     "data.normalize": {"mean": [0.0] * 3, "std": [1.0] * 3},
     "data.random_crop": {"key": jax.random.key(0)},
-    "data.random_horizontal_flip": {"key": jax.random.key(0)},
+    **{
+        f"data.{name}": {"key": jax.random.key(0)}
+        for name in ("random_horizontal_flip", "random_vertical_flip", "random_erasing")
+    },
+    "data.random_resized_crop": {"key": jax.random.key(0), "size": 3},
+    "data.color_jitter": {"key": jax.random.key(0)},
+    "data.mixup": {"key": jax.random.key(0), "images": IMAGE, "num_classes": 3},
+    "data.cutmix": {"key": jax.random.key(0), "num_classes": 3},
+    "data.random_choice": {
+        "key": jax.random.key(0),
+        "inputs": IMAGE,
+        "transforms": [ja.data.random_horizontal_flip],
+    },
     "data.augment": {"key": jax.random.key(0), "augmentations": ()},
 }
 """Function -> arguments of its own; a function without arguments makes the value."""

@@ -153,6 +153,7 @@ ANYTHING = {
     "tuning.lr_find.state": OF_THE_USER,
     "training.checklist.state": OF_THE_USER,
     "training.checklist.batch": OF_THE_USER,
+    "data.random_choice.inputs": "whatever the functions take",
     "data.pad_to_bucket.batch": "a tree of the user's, of which the body asks one size",
     "memory.checkpoint_sequential.input": "whatever the first function takes",
     "memory.report.state": OF_THE_USER,
@@ -206,6 +207,8 @@ OWN_TEXTS = {
         "Module Linear does not have a parametrization on no such word",
     ),
     "data.load": ("Unknown image set 'no such word'",),
+    "data.random_crop": ("Padding mode should be either constant, edge",),
+    "data.random_erasing": ("If value is str, it should be 'random'",),
     "training.evaluate": ("batch is a builtins.str", "a batch to evaluate must have rows"),
     "parallel.make_mesh": ("mesh axis 'a' must be a whole number",),
 }

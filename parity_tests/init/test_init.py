@@ -20,6 +20,7 @@ from jaxaccel import _layout
 from jaxaccel.init import _draw
 from parity_tests import tolerances as tol
 from parity_tests.harness.optimizer import TORCH, lookup, oracle_of
+from parity_tests.harness.statistics import ks_probability, two_sample_p_value
 from parity_tests.init.rows_init import (
     BAD,
     BAD_SHAPES,
@@ -107,15 +108,6 @@ def ks_p_value(sample, cdf):
     return ks_probability(distance, n)
 
 
-def ks_probability(distance, n):
-    """Return the probability that a Kolmogorov-Smirnov distance of n numbers is larger."""
-    scaled = (math.sqrt(n) + 0.12 + 0.11 / math.sqrt(n)) * distance
-    if scaled < 0.2:
-        return 1.0  # the series below takes more and more terms to say so
-    terms = [(-1) ** (k - 1) * math.exp(-2 * k * k * scaled * scaled) for k in range(1, 101)]
-    return min(1.0, 2 * sum(terms))
-
-
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 @pytest.mark.parametrize("case", [*WEIGHTS, *LAYER_DEFAULTS], ids=lambda case: case.id)
 def test_samples_have_pytorchs_distribution(case, dtype):
@@ -141,14 +133,6 @@ def test_samples_have_pytorchs_distribution(case, dtype):
     else:
         p_value = ks_p_value(sample, lambda x: np.asarray(norm.cdf(np.asarray(x) / std)))
     assert p_value > tol.INIT_P_VALUE
-
-
-def two_sample_p_value(one, other):
-    """Return the p-value of a two-sample Kolmogorov-Smirnov test (asymptotic)."""
-    one, other = np.sort(one), np.sort(other)
-    both = np.concatenate([one, other])
-    below = [np.searchsorted(sample, both, "right") / len(sample) for sample in (one, other)]
-    return ks_probability(np.max(np.abs(below[0] - below[1])), 1 / (1 / len(one) + 1 / len(other)))
 
 
 @pytest.mark.filterwarnings("ignore:mean is more than 2 std:UserWarning")
