@@ -111,7 +111,7 @@ def gpt(
     The embedding of the tokens is the matrix that gives the logits, too. The loss is the caller's.
 
     Args:
-        config: The sizes, dropout and biases.
+        config: The sizes, dropout, biases and the kind of GELU.
         dtype: Of the parameters and so of the logits; None for float32.
         scan_layers: Whether the blocks are one :class:`jaxaccel.nn.StackedLayers`: a step then
             compiles as fast as for one block. Numbers and PyTorch's names stay.
@@ -127,12 +127,13 @@ def gpt(
         (N, L, vocab_size).
 
     Raises:
-        ValueError: ``n_embd`` is not a multiple of ``n_head``; from a call, a sequence that is too
-            long.
+        ValueError: ``n_embd`` is not a multiple of ``n_head``, or ``approximate`` is no kind of
+            GELU; from a call, a sequence that is too long.
 
     PyTorch:
         nanoGPT's ``GPT``: the same names, and the same initial weights after the same seed. The
-        GELU is GPT-2's approximation with a tanh, and what is returned are logits of all positions.
+        GELU is GPT-2's approximation with a tanh; nanoGPT's is exact, ``approximate="none"``. What
+        is returned are logits of all positions.
         One array has two names, ``transformer.wte.weight`` and ``lm_head.weight``, as there.
 
     Example:

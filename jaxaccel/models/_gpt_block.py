@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._types import Generator
-from jaxaccel.functional import gelu, scaled_dot_product_attention
+from jaxaccel.functional import scaled_dot_product_attention
 from jaxaccel.models._gpt_config import GPTConfig
-from jaxaccel.nn import Dropout, LayerNorm, Linear
+from jaxaccel.nn import GELU, Dropout, LayerNorm, Linear
 
 
 class CausalSelfAttention(nnx.Module):
@@ -51,11 +51,12 @@ class FeedForward(nnx.Module):
         width = config.n_embd
         self.c_fc = Linear(width, 4 * width, config.bias, dtype, rngs=rngs)
         self.c_proj = Linear(4 * width, width, config.bias, dtype, rngs=rngs)
+        self.gelu = GELU(config.approximate)
         self.dropout = Dropout(config.dropout, rngs=rngs)
 
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, of the input's shape."""
-        x = gelu(self.c_fc(input), "tanh")
+        x = self.gelu(self.c_fc(input))
         return self.dropout(self.c_proj(x))
 
 

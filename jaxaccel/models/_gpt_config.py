@@ -22,3 +22,5 @@ class GPTConfig(NamedTuple):
     """The probability of every dropout: of embeddings, attention weights and both branches."""
     bias: bool = True
     """Whether linear layers and norms have biases."""
+    approximate: str = "tanh"
+    """The GELU: ``"tanh"``, the approximation of GPT-2, or ``"none"``, exact, that of nanoGPT."""

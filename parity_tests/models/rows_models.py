@@ -102,9 +102,9 @@ CASES = [
         ),
         (
             "gpt",
-            "no bias",
+            "no bias, exact gelu",
             (3, 8),
-            {"config": GPTConfig(8, 11, 1, 3, 12, bias=False)},
+            {"config": GPTConfig(8, 11, 1, 3, 12, bias=False, approximate="none")},
             {"integers": 11},
         ),
     ]

@@ -26,6 +26,8 @@ class GPTConfig(NamedTuple):
     """The probability of every dropout: of embeddings, attention weights and both branches."""
     bias: bool = True
     """Whether linear layers and norms have biases."""
+    approximate: str = "tanh"
+    """The GELU: ``"tanh"``, the approximation of GPT-2, or ``"none"``, exact, that of nanoGPT."""
 
 
 class CausalSelfAttention(nn.Module):
@@ -65,10 +67,11 @@ class FeedForward(nn.Module):
         self.c_fc = nn.Linear(width, 4 * width, config.bias, dtype=dtype)
         self.c_proj = nn.Linear(4 * width, width, config.bias, dtype=dtype)
         self.dropout = nn.Dropout(config.dropout)
+        self.gelu = nn.GELU(config.approximate)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the output, of the input's shape."""
-        x = F.gelu(self.c_fc(input), approximate="tanh")
+        x = self.gelu(self.c_fc(input))
         return self.dropout(self.c_proj(x))
 
 
