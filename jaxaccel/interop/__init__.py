@@ -4,6 +4,7 @@ from jaxaccel._names import teach
 from jaxaccel.interop._deepspeed_config import DeepSpeedParts, from_deepspeed_config
 from jaxaccel.interop._fsdp_config import FSDPParts, from_fsdp_config
 from jaxaccel.interop._safetensors import save_safetensors
+from jaxaccel.interop._transformers_gpt2 import from_transformers_gpt2, to_transformers_gpt2
 
 __all__ = [
     "from_deepspeed_config",
@@ -11,6 +12,8 @@ __all__ = [
     "from_fsdp_config",
     "FSDPParts",
     "save_safetensors",
+    "from_transformers_gpt2",
+    "to_transformers_gpt2",
 ]
 
 teach(__name__)

@@ -309,6 +309,8 @@ OWN = {
     "monitoring.condition_number": {"loss_fn": lambda: square},
     "interop.from_deepspeed_config": {"config": {"train_batch_size": 8}},
     "interop.from_fsdp_config": {"config": {"distributed_type": "FSDP"}},
+    "interop.from_transformers_gpt2": {"state_dict": {}},
+    "interop.to_transformers_gpt2": {"model": linear},
     "interop.save_safetensors": {
         "model": linear,
         "path": lambda: Path(tempfile.mkdtemp()) / "model.safetensors",
