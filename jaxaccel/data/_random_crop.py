@@ -151,7 +151,7 @@ def _crop(
     for axis, (added, length) in enumerate(zip(before, window, strict=True)):
         pixels = images.shape[axis + 1]
         at = offsets[:, axis, None] - added + jnp.arange(length, dtype=jnp.int32)[None, :]
-        shape = (len(images), -1, 1, 1) if axis == 0 else (len(images), 1, -1, 1)
+        shape = (len(images), length, 1, 1) if axis == 0 else (len(images), 1, length, 1)
         inside = ((at >= 0) & (at < pixels)).reshape(shape)
         is_inside = is_inside & inside
         source = _source(at, pixels, mode).reshape(shape)
