@@ -38,9 +38,6 @@ WORDS = {
     "Buffer": "flax.nnx.Variable",
     "ModuleList": "flax.nnx.List",
     "ModuleDict": "flax.nnx.Dict",
-    "BCEWithLogitsLoss": "ja.functional.binary_cross_entropy_with_logits",
-    "BCELoss": "ja.functional.binary_cross_entropy_with_logits, of the logits",
-    "binary_cross_entropy": "ja.functional.binary_cross_entropy_with_logits, of the logits",
     "DistributedDataParallel": "ja.parallel.data_parallel",
     # optim
     "Optimizer": "optax.GradientTransformation",

@@ -57,21 +57,6 @@ SECTIONS = {
     "distributed": Section(r"torch\.(nn\.parallel|distributed)\.[\w.]+", ("parallel",)),
 }
 
-FUNCTION_OF = {
-    "BCELoss": "binary_cross_entropy",
-    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
-    "CTCLoss": "ctc_loss",
-    "CrossEntropyLoss": "cross_entropy",
-    "GaussianNLLLoss": "gaussian_nll_loss",
-    "KLDivLoss": "kl_div",
-    "L1Loss": "l1_loss",
-    "MSELoss": "mse_loss",
-    "NLLLoss": "nll_loss",
-    "PoissonNLLLoss": "poisson_nll_loss",
-    "SmoothL1Loss": "smooth_l1_loss",
-}
-"""Layers without parameters whose function is not their name in snake case."""
-
 
 def porting_tables(text: str) -> str:
     """Return the page with its tables under their markers."""
@@ -161,7 +146,7 @@ def _as_functions(found: dict[str, list[str]]) -> dict[str, str]:
     """Return {class of torch.nn: its function in torch.nn.functional}, where that is here."""
     pairs = {}
     for name in _torch_names()["torch.nn"]:
-        function = f"torch.nn.functional.{FUNCTION_OF.get(name, _snake(name))}"
+        function = f"torch.nn.functional.{_snake(name)}"
         if function in found:
             pairs[f"torch.nn.{name}"] = function
     return pairs

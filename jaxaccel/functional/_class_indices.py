@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from jaxaccel._gradient import with_gradient_of
 from jaxaccel._math import compute_dtype
+from jaxaccel.functional._reduction import known_values
 
 
 def classes_last(array: jax.Array, class_axis: int) -> jax.Array:
@@ -66,8 +66,8 @@ def as_indices(log_probs: jax.Array, target: jax.Array, ignore_index: int) -> ja
                 "or say class_axis=1"
             )
         raise ValueError(text)
-    if not isinstance(target, Tracer) and getattr(target, "is_fully_addressable", True):
-        known = np.asarray(target)
+    known = known_values(target)
+    if known is not None:
         outside = known[(known != ignore_index) & ((known < 0) | (known >= classes))]
         if outside.size:
             raise IndexError(f"Target {outside.flat[0]} is out of bounds.")

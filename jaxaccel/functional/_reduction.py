@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from jaxaccel._math import compute_dtype, widest
 
@@ -38,15 +42,22 @@ def result_dtype(input: jax.Array, *others: jax.Array | None) -> jnp.dtype:
 
 def as_pair(input: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return both in one shape, in float32 at least."""
-    dtype = compute_dtype(result_dtype(input, target))
-    shape = common_shape(input, target)
-    return (
-        jnp.broadcast_to(input, shape).astype(dtype),
-        jnp.broadcast_to(target, shape).astype(dtype),
-    )
+    first, second = in_one_shape(input, target)
+    return first, second
 
 
-def common_shape(a: jax.Array, b: jax.Array) -> tuple[int, ...]:
+def in_one_shape(first: jax.Array, *others: jax.Array) -> list[jax.Array]:
+    """Return arrays in one shape, in float32 at least."""
+    dtype = compute_dtype(result_dtype(first, *others))
+
+    def joined(shape: tuple[int, ...], array: jax.Array) -> tuple[int, ...]:
+        return common_shape(jax.ShapeDtypeStruct(shape, dtype), array)
+
+    shape = functools.reduce(joined, others, first.shape)
+    return [jnp.broadcast_to(each, shape).astype(dtype) for each in (first, *others)]
+
+
+def common_shape(a: jax.Array | jax.ShapeDtypeStruct, b: jax.Array) -> tuple[int, ...]:
     """Return the shape that two arrays broadcast to, or raise in PyTorch's words."""
     try:
         return jnp.broadcast_shapes(a.shape, b.shape)
@@ -67,6 +78,18 @@ def magnitude(difference: jax.Array) -> jax.Array:
     That of ``jnp.abs`` is 1.
     """
     return difference * jnp.sign(difference)
+
+
+def at_least_zero(x: jax.Array) -> jax.Array:
+    """Return what is not negative, and 0 for the rest; the gradient at 0 is that of what is not."""
+    return jnp.where(x >= 0, x, jnp.zeros_like(x))
+
+
+def known_values(array: Any) -> np.ndarray | None:
+    """Return an array's numbers; None in a compiled program, or where other processes hold some."""
+    if isinstance(array, Tracer) or not getattr(array, "is_fully_addressable", True):
+        return None
+    return np.asarray(array)
 
 
 def warn_of_sizes(input: jax.Array, target: jax.Array) -> None:

@@ -46,13 +46,43 @@ from jaxaccel.nn._batch_norm import (
 )
 from jaxaccel.nn._conv import Conv1d, Conv2d, Conv3d
 from jaxaccel.nn._conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from jaxaccel.nn._distances import CosineSimilarity, PairwiseDistance
 from jaxaccel.nn._dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from jaxaccel.nn._embedding import Embedding, EmbeddingBag
 from jaxaccel.nn._flatten import Flatten, Unflatten
 from jaxaccel.nn._fuse_bn import fuse_conv_bn, fuse_linear_bn
 from jaxaccel.nn._instance_norm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from jaxaccel.nn._linear import Bilinear, Identity, Linear
+from jaxaccel.nn._linear_losses import (
+    AdaptiveLogSoftmaxResult,
+    AdaptiveLogSoftmaxWithLoss,
+    LinearCrossEntropyLoss,
+)
 from jaxaccel.nn._load_state_dict import IncompatibleKeys, load_state_dict
+from jaxaccel.nn._losses_of_classes import (
+    CrossEntropyLoss,
+    MultiLabelMarginLoss,
+    MultiMarginLoss,
+    NLLLoss,
+)
+from jaxaccel.nn._losses_of_differences import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
+from jaxaccel.nn._losses_of_margins import (
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    MarginRankingLoss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
+from jaxaccel.nn._losses_of_probabilities import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CTCLoss,
+    GaussianNLLLoss,
+    KLDivLoss,
+    MultiLabelSoftMarginLoss,
+    PoissonNLLLoss,
+)
 from jaxaccel.nn._multihead_attention import MultiheadAttention
 from jaxaccel.nn._normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from jaxaccel.nn._orthogonal import orthogonal
@@ -60,11 +90,14 @@ from jaxaccel.nn._parametrize import remove_parametrizations
 from jaxaccel.nn._pixel_shuffle import PixelShuffle, PixelUnshuffle
 from jaxaccel.nn._pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from jaxaccel.nn._recurrent import GRU, LSTM, RNN
+from jaxaccel.nn._recurrent_cells import GRUCell, LSTMCell, RNNCell
 from jaxaccel.nn._sequential import Sequential
 from jaxaccel.nn._spectral_norm import spectral_norm
 from jaxaccel.nn._stacked_layers import StackedLayers
 from jaxaccel.nn._state_dict import state_dict
 from jaxaccel.nn._transformer import TransformerEncoder, TransformerEncoderLayer
+from jaxaccel.nn._transformer_decoder import TransformerDecoder, TransformerDecoderLayer
+from jaxaccel.nn._transformer_model import Transformer
 from jaxaccel.nn._upsample import Upsample
 from jaxaccel.nn._weight_norm import weight_norm
 
@@ -157,6 +190,38 @@ __all__ = [
     "state_dict",
     "load_state_dict",
     "IncompatibleKeys",
+    "RNNCell",
+    "LSTMCell",
+    "GRUCell",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "Transformer",
+    "CrossEntropyLoss",
+    "NLLLoss",
+    "MultiMarginLoss",
+    "MultiLabelMarginLoss",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "MultiLabelSoftMarginLoss",
+    "KLDivLoss",
+    "PoissonNLLLoss",
+    "GaussianNLLLoss",
+    "CTCLoss",
+    "L1Loss",
+    "MSELoss",
+    "SmoothL1Loss",
+    "HuberLoss",
+    "SoftMarginLoss",
+    "HingeEmbeddingLoss",
+    "MarginRankingLoss",
+    "CosineEmbeddingLoss",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
+    "PairwiseDistance",
+    "CosineSimilarity",
+    "AdaptiveLogSoftmaxResult",
+    "AdaptiveLogSoftmaxWithLoss",
+    "LinearCrossEntropyLoss",
 ]
 
 teach(__name__)

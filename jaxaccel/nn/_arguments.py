@@ -86,3 +86,8 @@ def _is_kept_as_read(module: nnx.Module, name: str) -> bool:
 def value_of(variable: nnx.Variable[jax.Array] | None) -> jax.Array | None:
     """Return the array of a variable that may be absent."""
     return None if variable is None else variable[...]
+
+
+def buffer_of(array: jax.Array | None) -> Any:
+    """Return a variable that is not trained, of an array that may be absent."""
+    return nnx.data(None) if array is None else nnx.Variable(jnp.asarray(array))

@@ -55,7 +55,7 @@ def check_kinds(states: Sequence[Any] | None, lengths: Any, layer: Any) -> None:
     kind = type(layer).__name__
     for state in states or ():
         if not isinstance(state, (jax.Array, np.ndarray)):
-            what = "a pair of arrays" if kind == "LSTM" else "an array"
+            what = "a pair of arrays" if kind.startswith("LSTM") else "an array"
             raise TypeError(f"{kind}: hx must be {what} or None, got {state!r:.60}")
     if isinstance(lengths, (jax.Array, np.ndarray)):
         is_readable = has_numbers(lengths.dtype) and not isinstance(lengths, np.ma.MaskedArray)
@@ -136,4 +136,45 @@ def _check_type(kind: type, **values: Any) -> None:
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise TypeError(
                 f"{name} should be of type {kind.__name__}, got: {type(value).__name__}"
+            )
+
+
+def check_cell_input(input: jax.Array, states: Sequence[jax.Array] | None, cell: Any) -> None:
+    """Raise unless the input of a cell is one row or a batch of them, and the states go with it."""
+    kind = type(cell).__name__
+    if input.ndim not in (1, 2):
+        raise ValueError(f"{kind}: Expected input to be 1D or 2D, got {input.ndim}D instead")
+    for index, state in enumerate(states or ()):
+        name = f"hx[{index}]" if kind == "LSTMCell" else "hidden"
+        if state.ndim not in (1, 2):
+            raise ValueError(f"{kind}: Expected {name} to be 1D or 2D, got {state.ndim}D instead")
+        if state.ndim != input.ndim:
+            raise ValueError(
+                f"{kind}: Expected {name} to be {input.ndim}D as the input, got {state.ndim}D "
+                "instead"
+            )
+    dtype = cell.weight_ih.dtype
+    if any(each.dtype != dtype for each in (input, *(states or ()))):
+        found = [str(each.dtype) for each in (input, *(states or ()))]
+        raise TypeError(
+            f"{kind}: Expected input and states of the parameters' dtype {dtype}, got "
+            f"{', '.join(found)}"
+        )
+    if input.shape[-1] != cell.input_size:
+        raise ValueError(
+            f"input has inconsistent input_size: got {input.shape[-1]} expected {cell.input_size}"
+        )
+
+
+def check_cell_states(states: Sequence[jax.Array], batch: int, cell: Any) -> None:
+    """Raise unless the states of a cell are of its size, one row for each of the input."""
+    for index, state in enumerate(states):
+        if state.shape[0] != batch:
+            raise ValueError(
+                f"Input batch size {batch} doesn't match hidden{index} batch size {state.shape[0]}"
+            )
+        if state.shape[1] != cell.hidden_size:
+            raise ValueError(
+                f"hidden{index} has inconsistent hidden_size: got {state.shape[1]}, expected "
+                f"{cell.hidden_size}"
             )

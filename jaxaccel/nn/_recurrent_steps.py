@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxaccel._gradient import with_float32_sums
 from jaxaccel._math import compute_dtype
+from jaxaccel._operations import operation
 from jaxaccel._weight_map import ROWS, map_of_weight
 from jaxaccel.functional import linear
 
@@ -105,6 +106,33 @@ def _jvp(cell: Cell, reverse: bool, primals: Any, tangents: Any) -> Any:
     given = (kept, before, own_dots, output_dots, inside)
     final_dot, output_dot = jax.lax.scan(step, initial_dot, given, reverse=reverse)
     return (final, output), (final_dot, output_dot)
+
+
+def _name_of_step(arguments: Mapping[str, Any]) -> str:
+    """Return PyTorch's name of one step."""
+    return f"{arguments['cell'].layer}_cell"
+
+
+@operation(_name_of_step, low=None)
+def one_step(
+    cell: Cell,
+    input: jax.Array,
+    states: States,
+    weights: tuple[jax.Array, jax.Array],
+    biases: tuple[jax.Array | None, jax.Array | None],
+) -> States:
+    """Return the states after one step.
+
+    Args:
+        cell: The step.
+        input: (N, features).
+        states: (N, size) each.
+        weights: ``weight_ih, weight_hh``.
+        biases: ``bias_ih, bias_hh``; None for what there is not.
+    """
+    projected = linear(input, weights[0], biases[0])
+    gates = _joined(cell, projected, linear(states[0], weights[1], biases[1]))
+    return _new_states(cell, _activated(cell, gates), states)
 
 
 def _run(

@@ -83,7 +83,7 @@ class TransformerEncoderLayer(nnx.Module):
         *,
         rngs: nnx.Rngs | Generator,
     ):
-        activation = _function(activation)
+        activation = activation_of(activation)
         self.norm_first = norm_first
         self.self_attn = MultiheadAttention(
             d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype, rngs=rngs
@@ -158,7 +158,7 @@ class TransformerEncoder(nnx.Module):
 
     @checked
     def __init__(self, encoder_layer: nnx.Module, num_layers: int, norm: nnx.Module | None = None):
-        self.layers = nnx.List([_copy(encoder_layer, index) for index in range(num_layers)])
+        self.layers = copies_of(encoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm: Any = nnx.data(None) if norm is None else norm
 
@@ -176,7 +176,7 @@ class TransformerEncoder(nnx.Module):
         return src if self.norm is None else self.norm(src)
 
 
-def _function(
+def activation_of(
     activation: str | Callable[[jax.Array], jax.Array],
 ) -> Callable[[jax.Array], jax.Array]:
     """Return the activation that a name means, or the function given."""
@@ -185,6 +185,11 @@ def _function(
     if activation not in ("relu", "gelu"):
         raise ValueError(f"activation should be relu/gelu, not {activation}")
     return relu if activation == "relu" else gelu
+
+
+def copies_of(layer: nnx.Module, count: int) -> nnx.List[nnx.Module]:
+    """Return copies of a layer with the same weights."""
+    return nnx.List([_copy(layer, index) for index in range(count)])
 
 
 def _copy(layer: nnx.Module, index: int) -> nnx.Module:

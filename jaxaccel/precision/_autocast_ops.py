@@ -76,6 +76,9 @@ _CPU: Final[dict[CastClass, str]] = {
 
 _COMPOSED_ON_CUDA: Final[dict[str, CastClass]] = {
     "cross_entropy_loss": "float32",  # log_softmax and nll_loss
+    "pairwise_distance": "float32",  # linalg_vector_norm
+    "gaussian_nll_loss": "float32",  # log and pow
+    "multilabel_soft_margin_loss": "float32",  # a sum over the classes
     "normalize": "float32",  # linalg_vector_norm, and a quotient of it
     "local_response_norm": "float32",  # pow, and a quotient of it
     "local_response_norm1d": "float32",
@@ -91,13 +94,18 @@ _COMPOSED_ON_CPU: Final[dict[str, CastClass]] = {
     "lstm": "lower",  # mkldnn_rnn_layer
     "lstm_with_projections": "composed",  # the cell's state keeps the input's dtype
     "gru": "composed",  # products in half precision, the state in the input's dtype
+    "lstm_cell": "composed",
+    "gru_cell": "composed",
+    "rnn_tanh_cell": "lower",
+    "rnn_relu_cell": "lower",
     "rnn_tanh": "lower",  # linear, and a hyperbolic tangent of it
     "rnn_relu": "lower",
 }
 
 _KEPT: Final = """
 softmax log_softmax softplus layer_norm rms_norm group_norm batch_norm instance_norm
-local_response_norm1d normalize cosine_similarity mean var logsumexp bilinear embedding_bag
+local_response_norm1d normalize cosine_similarity pairwise_distance pdist gaussian_nll_loss
+multilabel_soft_margin_loss ctc_loss mean var logsumexp bilinear embedding_bag
 gelu silu mish sigmoid log_sigmoid tanh softsign tanhshrink elu celu selu glu hardsigmoid
 hardswish leaky_relu softshrink hardshrink
 max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d

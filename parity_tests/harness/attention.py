@@ -16,8 +16,11 @@ from parity_tests.harness.compare import assert_close
 from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.errors import raised_by
 from parity_tests.harness.layer import OF_MAX
-from parity_tests.nn.rows_attention import ATTENTION, STACK
+from parity_tests.nn.rows_attention import ATTENTION
 from parity_tests.registry import lookup, oracle_of
+
+STACKS = {"nn.TransformerEncoder": "Encoder", "nn.TransformerDecoder": "Decoder"}
+"""Layers that copy a layer."""
 
 
 def mask_of(kind, shape, rng):
@@ -154,23 +157,23 @@ def ours_of(case, dtype=None, seed=0):
     """Return jaxaccel's layer of a row, drawn by a generator, and the generator."""
     generator = ja.random.manual_seed(seed)
     kwargs = dict(case.kwargs)
-    if case in STACK:
-        layer = ja.nn.TransformerEncoderLayer(
-            **kwargs.pop("encoder_layer"), dtype=dtype, rngs=generator
-        )
+    if kind := STACKS.get(case.function):
+        make = getattr(ja.nn, f"Transformer{kind}Layer")
+        layer = make(**kwargs.pop(f"{kind.lower()}_layer"), dtype=dtype, rngs=generator)
         norm = ja.nn.LayerNorm(kwargs["norm"], dtype=dtype) if "norm" in kwargs else None
-        return ja.nn.TransformerEncoder(layer, **{**kwargs, "norm": norm}), generator
+        return lookup("jaxaccel", case.function)(layer, **{**kwargs, "norm": norm}), generator
     return lookup("jaxaccel", case.function)(**kwargs, dtype=dtype, rngs=generator), generator
 
 
 def theirs_of(case):
     """Return PyTorch's layer of a row."""
     kwargs = dict(case.kwargs)
-    if case in STACK:
-        layer = torch.nn.TransformerEncoderLayer(**kwargs.pop("encoder_layer"))
+    if kind := STACKS.get(case.function):
+        make = getattr(torch.nn, f"Transformer{kind}Layer")
+        layer = make(**kwargs.pop(f"{kind.lower()}_layer"))
         norm = torch.nn.LayerNorm(kwargs["norm"]) if "norm" in kwargs else None
-        kwargs = {**kwargs, "norm": norm, "enable_nested_tensor": False}
-        return torch.nn.TransformerEncoder(layer, **kwargs)
+        nested = {"enable_nested_tensor": False} if kind == "Encoder" else {}
+        return oracle_of(case)(layer, **{**kwargs, "norm": norm, **nested})
     return oracle_of(case)(**kwargs)
 
 

@@ -142,7 +142,6 @@ INSTANCE_NORM = (
     [
         ("Adadelta", "optimizers.adadelta", "Nothing"),
         ("ExponentialLR", "schedules.exponential_lr", "Nothing"),
-        ("CrossEntropyLoss", "functional.cross_entropy", "A function: it has no parameters"),
         ("InstanceNorm2d", "nn.InstanceNorm2d", INSTANCE_NORM),
         ("InstanceNorm3d", "nn.InstanceNorm3d", INSTANCE_NORM),  # refers to its sibling
     ],

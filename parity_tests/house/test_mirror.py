@@ -14,12 +14,14 @@ from parity_tests.functional import (
     rows_embedding,
     rows_linear,
     rows_losses,
+    rows_other_losses,
     rows_pools,
     rows_reshaping,
     rows_vectors,
 )
 from parity_tests.harness.errors import assert_no_faults
 from parity_tests.harness.quick import quick_tests
+from parity_tests.nn import rows_losses as loss_layers
 from parity_tests.registry import HOW_NOT_WHAT, lookup, oracle_of, rows
 
 CASES = rows()
@@ -127,6 +129,9 @@ DIFFERENT = {
     "nn.TransformerEncoder": {"omits": ["enable_nested_tensor", "mask_check"]},
     "nn.Embedding": {"adds": ["rngs"], "omits": ["sparse", "_weight", "_freeze"]},
     "nn.EmbeddingBag": {"adds": ["rngs"], "omits": ["sparse", "_weight"]},
+    "nn.TransformerDecoderLayer": {"adds": ["rngs", "activation"], "omits": ["activation"]},
+    "nn.Transformer": {"adds": ["rngs", "activation"], "omits": ["activation"]},
+    **{f"nn.{name}Cell": {"adds": ["rngs"]} for name in ("RNN", "LSTM", "GRU")},
     "nn.RNN": {"adds": ["rngs"]},
     "nn.LSTM": {"adds": ["rngs"]},
     "nn.GRU": {"adds": ["rngs"]},
@@ -140,6 +145,8 @@ DIFFERENT = {
     **rows_dropout.DIFFERENT,
     **rows_embedding.DIFFERENT,
     **rows_losses.DIFFERENT,
+    **loss_layers.DIFFERENT,
+    **rows_other_losses.DIFFERENT,
     **rows_reshaping.DIFFERENT,
     **rows_vectors.DIFFERENT,
     "nn.Flatten": {"adds": ["channel_axis"]},
@@ -152,6 +159,7 @@ BUILTINS = {
     *rows_conv.BUILTINS,
     *rows_embedding.BUILTINS,
     *rows_linear.BUILTINS,
+    *rows_other_losses.BUILTINS,
     *rows_pools.BUILTINS,
     *rows_reshaping.BUILTINS,
     *rows_vectors.BUILTINS,
@@ -205,6 +213,8 @@ OPTIONS_ELSEWHERE = {
     "dtype": "test_layers and test_models have a test of dtypes",
     "rngs": "test_layers and test_models construct every layer and model with it",
     "batch_first": "the rows of nn.MultiheadAttention have it",
+    "custom_encoder": "test_decoder has a test of both",
+    "custom_decoder": "test_decoder has a test of both",
     "dropout_key": "test_attention has tests of dropout",
     "implementation": "test_attention_implementations runs the rows of attention through it",
     "channel_axis": "test_normalization runs every row in both layouts",
@@ -218,6 +228,7 @@ OPTIONS_ELSEWHERE = {
 
 ARRAYS = {
     *rows_losses.ARRAYS,
+    *rows_other_losses.ARRAYS,
     *("tensors", "grads", "input", "running_mean", "running_var", "weight"),
     *("query", "key", "value", "attn_mask", "key_padding_mask", "bias_k", "bias_v"),
     *("in_proj_weight", "in_proj_bias", "out_proj_weight", "out_proj_bias"),

@@ -97,6 +97,7 @@ TYPICAL = {
     **dict.fromkeys(("size", "num_groups", "dim"), 1),
     **dict.fromkeys(("norm_type", "threshold", "max_norm", "clip_value"), 2.0),
     "target": MATRIX,
+    **dict.fromkeys(("anchor", "positive", "negative", "var", "linear_weight"), MATRIX),
     # nn
     **dict.fromkeys(("in_features", "out_features", "in1_features", "in2_features"), 3),
     **dict.fromkeys(("in_channels", "out_channels", "num_features", "num_channels"), 3),
@@ -104,6 +105,9 @@ TYPICAL = {
     **dict.fromkeys(("embed_dim", "d_model"), 4),
     **dict.fromkeys(("nhead", "num_heads"), 2),
     "rngs": GENERATOR,
+    "num_classes": 3,
+    "n_classes": 5,
+    "cutoffs": (2,),
     "num_layers": 1,
     # optimizers, schedules, transforms
     **dict.fromkeys(("lr", "swa_lr", "base_lr"), 0.1),
@@ -128,6 +132,16 @@ VOLUMES = {n: np.ones((2, *(4,) * n, 3), np.float32) for n in (1, 2, 3)}
 ROW = np.ones((2, 1, 3), np.float32)
 
 OWN = {
+    "functional.multi_margin_loss": {"target": np.zeros(2, np.int32)},
+    "functional.cosine_embedding_loss": {"target": np.zeros(2, np.int32)},
+    "functional.multilabel_margin_loss": {"target": np.zeros((2, 3), np.int32)},
+    "functional.linear_cross_entropy": {"linear_weight": MATRIX.T, "target": np.zeros(2, np.int32)},
+    "functional.ctc_loss": {
+        "log_probs": np.zeros((4, 1, 3), np.float32),
+        "targets": np.ones((1, 2), np.int32),
+        "input_lengths": (4,),
+        "target_lengths": (2,),
+    },
     "functional.bilinear": {"weight": np.ones((2, 3, 3), np.float32)},
     **{
         f"functional.conv{kind}{n}d": {"input": VOLUMES[n], "weight": KERNELS[n]}

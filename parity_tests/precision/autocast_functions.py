@@ -238,6 +238,40 @@ LOSSES = [
     ),
     _loss("binary_cross_entropy_with_logits"),
     _loss("kl_div", "shares", reduction="batchmean"),
+    _row(
+        "binary_cross_entropy",
+        lambda x: F.binary_cross_entropy(F.sigmoid(x), jnp.full_like(x, 0.25)),
+        lambda x: T.binary_cross_entropy(torch.sigmoid(x), torch.full_like(x, 0.25)),
+        (32, 24),
+    ),
+    *(_loss(name) for name in ("poisson_nll_loss", "soft_margin_loss", "hinge_embedding_loss")),
+    _loss("multilabel_soft_margin_loss"),
+    _loss("multi_margin_loss", "indices"),
+    _row(
+        "multilabel_margin_loss",
+        lambda x: F.multilabel_margin_loss(x, jnp.zeros((32, 24), int)),
+        lambda x: T.multilabel_margin_loss(x, torch.zeros((32, 24), dtype=int)),
+        (32, 24),
+    ),
+    _same("pairwise_distance", (32, 24), (32, 24), low=2),
+    _same("triplet_margin_loss", *((32, 24),) * 3, low=3),
+    _same("gaussian_nll_loss", (32, 24), (32, 24), low=2, var=0.5),
+    *(
+        _row(
+            f"{name}_loss",
+            lambda x, y, n=name, s=shape: getattr(F, f"{n}_loss")(x, y, jnp.ones(s, x.dtype)),
+            lambda x, y, n=name, s=shape: getattr(T, f"{n}_loss")(x, y, torch.ones(s).to(x)),
+            *((32, 24), (32, 24)),
+            low=2,
+        )
+        for name, shape in (("margin_ranking", (32, 24)), ("cosine_embedding", (32,)))
+    ),
+    _row(
+        "ctc_loss",
+        lambda x: F.ctc_loss(x, jnp.ones((4, 2), int), (8,) * 4, (2,) * 4),
+        lambda x: T.ctc_loss(x, torch.ones((4, 2), dtype=int), (8,) * 4, (2,) * 4),
+        (8, 4, 6),
+    ),
 ]
 
 FUNCTIONS = [

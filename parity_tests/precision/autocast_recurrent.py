@@ -19,7 +19,7 @@ NO_FLOAT16 = {"dtypes": ("bfloat16",)}
 KINK = {"dtype_only": "a number near 0 is rectified on one side and not on the other"}
 
 
-def _row(name, operation, why="", options=None, **kwargs):
+def _row(name, operation, why="", options=None, steps=(STEPS,), **kwargs):
     """Return the row of a layer; both sides are given its input and its parameters."""
     theirs = getattr(torch.nn, name)(FEATURES, HIDDEN, **kwargs)
     names = [key for key, _ in theirs.named_parameters()]
@@ -35,7 +35,7 @@ def _row(name, operation, why="", options=None, **kwargs):
             setattr(layer, key, nnx.Param((p.T if p.ndim == 2 else p) / SMALLER))
         return _flat(layer(input))
 
-    shapes = (STEPS, BATCH, FEATURES), *shapes
+    shapes = (*steps, BATCH, FEATURES), *shapes
     return Row(operation, why, of_ours, of_pytorch, shapes, 1, IN_A_ROW | (options or {}))
 
 
@@ -47,6 +47,8 @@ def _empty(name, **kwargs):
 
 def _flat(found):
     """Return output and states as one tuple."""
+    if not isinstance(found, tuple):
+        return (found,)
     output, states = found
     return (output, *states) if isinstance(states, tuple) else (output, states)
 
@@ -58,4 +60,8 @@ FUNCTIONS = [
     _row("GRU", "gru", "of two layers", num_layers=2, bidirectional=True),
     _row("RNN", "rnn_tanh"),
     _row("RNN", "rnn_relu", options=KINK, nonlinearity="relu"),
+    _row("LSTMCell", "lstm_cell", steps=()),
+    _row("GRUCell", "gru_cell", steps=()),
+    _row("RNNCell", "rnn_tanh_cell", steps=()),
+    _row("RNNCell", "rnn_relu_cell", options=KINK, steps=(), nonlinearity="relu"),
 ]

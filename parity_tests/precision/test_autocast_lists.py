@@ -25,10 +25,6 @@ ELSEWHERE = {
     "chain_matmul": "linalg_multi_dot",
     "_thnn_fused_lstm_cell": "nn.LSTM, all steps as one: rows of their own",
     "_thnn_fused_gru_cell": "nn.GRU, all steps as one: rows of their own",
-    "lstm_cell": "nn.LSTM, all steps as one: rows of their own",
-    "gru_cell": "nn.GRU, all steps as one: rows of their own",
-    "rnn_tanh_cell": "nn.RNN, all steps as one: rows of their own",
-    "rnn_relu_cell": "nn.RNN, all steps as one: rows of their own",
     "mkldnn_rnn_layer": "nn.LSTM, all steps as one: rows of their own",
     "_scaled_dot_product_flash_attention": "scaled_dot_product_attention",
     "native_layer_norm": "layer_norm",
@@ -38,25 +34,20 @@ ELSEWHERE = {
     "dot": "matmul: a product of vectors is a dot_general as any other",
     "vdot": "matmul: a product of vectors is a dot_general as any other",
     "tensordot": "matmul: a dot_general as any other",
+    "pdist": "PyTorch has none in half precision on CPUs",
     "linalg_cholesky_ex": "linalg_cholesky",
     "linalg_inv_ex": "linalg_inv",
     "svd": "linalg_svd",
     "qr": "linalg_qr",
-    "triplet_margin_loss": "optax's, among the composites of others",
-    "hinge_embedding_loss": "optax's hinge_loss, among the composites of others",
-    "cosine_embedding_loss": "optax's cosine_distance, among the composites of others",
-    "ctc_loss": "optax's, among the composites of others",
 }
 """What stands for an entry here, where no row has its name."""
 
 WITHOUT = """
 _addmm_activation _grid_sampler_2d_cpu_fallback _native_multi_head_attention
-_upsample_bicubic2d_aa _upsample_bilinear2d_aa addbmm addcdiv addcmul addmm addmv addr baddbmm
-binary_cross_entropy cdist cholesky_inverse conv_tbc dist fake_quantize_per_tensor_affine
-fractional_max_pool2d fractional_max_pool3d grid_sampler grid_sampler_2d grid_sampler_3d
-margin_ranking_loss max_unpool2d max_unpool3d multi_margin_loss multilabel_margin_loss
-multilabel_margin_loss_forward ormqr pdist poisson_nll_loss polar renorm soft_margin_loss stft
-view_as_complex
+_upsample_bicubic2d_aa _upsample_bilinear2d_aa addbmm addcdiv addcmul addmm addmv addr baddbmm cdist
+cholesky_inverse conv_tbc dist fake_quantize_per_tensor_affine fractional_max_pool2d
+fractional_max_pool3d grid_sampler grid_sampler_2d grid_sampler_3d max_unpool2d max_unpool3d
+multilabel_margin_loss_forward ormqr polar renorm stft view_as_complex
 """
 """What neither we nor JAX have as one function."""
 
