@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 
 def has_numbers(dtype: Any) -> bool:
@@ -21,3 +22,10 @@ def is_array(value: Any) -> bool:
     if isinstance(value, int):
         return value.bit_length() < 8 * jax.dtypes.canonicalize_dtype(int).itemsize
     return isinstance(value, (jax.Array, float, complex)) or hasattr(value, "__jax_array__")
+
+
+def known_values(array: Any) -> np.ndarray | None:
+    """Return an array's numbers; None in a compiled program, or where other processes hold some."""
+    if isinstance(array, Tracer) or not getattr(array, "is_fully_addressable", True):
+        return None
+    return np.asarray(array)

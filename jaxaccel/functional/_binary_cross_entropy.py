@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
+from jaxaccel._arrays import known_values
 from jaxaccel._checked import checked
 from jaxaccel._operations import operation
 from jaxaccel.functional._reduction import (
     as_pair,
     check_reduction,
-    known_values,
     reduced,
     result_dtype,
     times,

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._arrays import known_values
 from jaxaccel._gradient import with_gradient_of
 from jaxaccel._math import compute_dtype
-from jaxaccel.functional._reduction import known_values
 
 
 def classes_last(array: jax.Array, class_axis: int) -> jax.Array:

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaccel._arrays import known_values
 from jaxaccel._checked import checked
 from jaxaccel._gradient import with_gradient_of
 from jaxaccel._math import compute_dtype
 from jaxaccel._operations import operation
 from jaxaccel.functional._ctc_alignments import log_likelihood
-from jaxaccel.functional._reduction import check_reduction, known_values, reduced
+from jaxaccel.functional._reduction import check_reduction, reduced
 from jaxaccel.functional._wide import check_floating
 
 

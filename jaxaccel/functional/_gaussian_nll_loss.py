@@ -7,10 +7,16 @@ import math
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._arrays import known_values
 from jaxaccel._checked import checked
 from jaxaccel._gradient import with_gradient_of
 from jaxaccel._operations import operation
-from jaxaccel.functional._reduction import in_one_shape, known_values, reduced, result_dtype
+from jaxaccel.functional._reduction import (
+    check_reduction_of_python,
+    in_one_shape,
+    reduced,
+    result_dtype,
+)
 
 
 @checked
@@ -69,8 +75,7 @@ def gaussian_nll_loss(
     if known is not None and (known < 0).any():
         raise ValueError("var has negative entry/entries")
     var = _checked_shape(input, var)
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not valid")
+    check_reduction_of_python(reduction)
     x, y, given = in_one_shape(input, target, var)
     bounded = jnp.where(given < 0, jnp.nan, jnp.maximum(given, jnp.asarray(eps, given.dtype)))
     variance = with_gradient_of(given, bounded)

@@ -7,11 +7,12 @@ from typing import Final
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._arrays import known_values
 from jaxaccel._checked import checked
 from jaxaccel._math import compute_dtype
 from jaxaccel._operations import operation
 from jaxaccel.functional._class_indices import number_at
-from jaxaccel.functional._reduction import check_reduction, known_values, result_dtype
+from jaxaccel.functional._reduction import check_reduction, result_dtype
 
 _TYPES: Final = {
     "float64": "Double",

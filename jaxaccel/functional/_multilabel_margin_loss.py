@@ -5,10 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxaccel._arrays import known_values
 from jaxaccel._checked import checked
 from jaxaccel._operations import operation
 from jaxaccel.functional._multi_margin_loss import as_rows, check_integers, of_rows
-from jaxaccel.functional._reduction import check_reduction, known_values, result_dtype
+from jaxaccel.functional._reduction import check_reduction, result_dtype
 
 
 @checked

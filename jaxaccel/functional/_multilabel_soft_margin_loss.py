@@ -7,7 +7,13 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._operations import operation
-from jaxaccel.functional._reduction import as_pair, reduced, result_dtype, times
+from jaxaccel.functional._reduction import (
+    as_pair,
+    check_reduction_of_python,
+    reduced,
+    result_dtype,
+    times,
+)
 
 
 @checked
@@ -59,8 +65,7 @@ def multilabel_soft_margin_loss(
         raise ValueError(
             f"target of shape {target.shape} does not broadcast to the input of shape {input.shape}"
         )
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not valid")
+    check_reduction_of_python(reduction)
     loss = -(y * jax.nn.log_sigmoid(x) + (1 - y) * jax.nn.log_sigmoid(-x))
     loss = loss if weight is None else times(loss, weight)
     loss = jnp.sum(loss, -1) / input.shape[-1]

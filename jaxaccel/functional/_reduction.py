@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import functools
 import warnings
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 
 from jaxaccel._math import compute_dtype, widest
 
@@ -18,6 +15,12 @@ def check_reduction(reduction: str) -> None:
     """Check a reduction, with PyTorch's text."""
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def check_reduction_of_python(reduction: str) -> None:
+    """Check a reduction, with the text of losses that PyTorch has in Python."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not valid\nreduction must be 'none', 'mean' or 'sum'")
 
 
 def reduced(loss: jax.Array, reduction: str) -> jax.Array:
@@ -83,13 +86,6 @@ def magnitude(difference: jax.Array) -> jax.Array:
 def at_least_zero(x: jax.Array) -> jax.Array:
     """Return what is not negative, and 0 for the rest; the gradient at 0 is that of what is not."""
     return jnp.where(x >= 0, x, jnp.zeros_like(x))
-
-
-def known_values(array: Any) -> np.ndarray | None:
-    """Return an array's numbers; None in a compiled program, or where other processes hold some."""
-    if isinstance(array, Tracer) or not getattr(array, "is_fully_addressable", True):
-        return None
-    return np.asarray(array)
 
 
 def warn_of_sizes(input: jax.Array, target: jax.Array) -> None:

@@ -65,7 +65,9 @@ from jaxaccel.nn._losses_of_classes import (
     MultiMarginLoss,
     NLLLoss,
 )
+from jaxaccel.nn._losses_of_decisions import BCELoss, BCEWithLogitsLoss, MultiLabelSoftMarginLoss
 from jaxaccel.nn._losses_of_differences import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
+from jaxaccel.nn._losses_of_distributions import CTCLoss, GaussianNLLLoss, KLDivLoss, PoissonNLLLoss
 from jaxaccel.nn._losses_of_margins import (
     CosineEmbeddingLoss,
     HingeEmbeddingLoss,
@@ -73,15 +75,6 @@ from jaxaccel.nn._losses_of_margins import (
     SoftMarginLoss,
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
-)
-from jaxaccel.nn._losses_of_probabilities import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CTCLoss,
-    GaussianNLLLoss,
-    KLDivLoss,
-    MultiLabelSoftMarginLoss,
-    PoissonNLLLoss,
 )
 from jaxaccel.nn._multihead_attention import MultiheadAttention
 from jaxaccel.nn._normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm

@@ -91,3 +91,10 @@ def value_of(variable: nnx.Variable[jax.Array] | None) -> jax.Array | None:
 def buffer_of(array: jax.Array | None) -> Any:
     """Return a variable that is not trained, of an array that may be absent."""
     return nnx.data(None) if array is None else nnx.Variable(jnp.asarray(array))
+
+
+def check_reduction(reduction: str, *others: str, text: str = "is not a valid value for reduction"):
+    """Check how a layer reduces its losses, with PyTorch's text of the call."""
+    allowed = ("none", "mean", "sum", *others)
+    if reduction not in allowed:
+        raise ValueError(f"{reduction} {text}\nreduction must be one of {', '.join(allowed)}")

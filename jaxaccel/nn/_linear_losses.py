@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxaccel._arrays import known_values
 from jaxaccel._checked import checked
 from jaxaccel._types import DType, Generator
 from jaxaccel.functional import linear_cross_entropy, log_softmax
-from jaxaccel.functional._reduction import known_values
-from jaxaccel.nn._arguments import array_of, buffer_of, value_of
+from jaxaccel.nn._arguments import array_of, buffer_of, check_reduction, value_of
 from jaxaccel.nn._linear import Linear
 from jaxaccel.nn._sequential import Sequential
 
@@ -77,6 +77,7 @@ class LinearCrossEntropyLoss(nnx.Module):
             raise ValueError(
                 f"expected label_smoothing to be in range [0, 1], got {label_smoothing}"
             )
+        check_reduction(reduction)
         self.weight = buffer_of(weight)
         self.num_classes = num_classes
         self.out_features = tuple(out_features)

@@ -12,7 +12,7 @@ from jaxaccel.functional import (
     multilabel_margin_loss,
     nll_loss,
 )
-from jaxaccel.nn._arguments import buffer_of, value_of
+from jaxaccel.nn._arguments import buffer_of, check_reduction, value_of
 
 
 class CrossEntropyLoss(nnx.Module):
@@ -25,7 +25,8 @@ class CrossEntropyLoss(nnx.Module):
         as :func:`jaxaccel.functional.cross_entropy`.
 
     Raises:
-        as :func:`jaxaccel.functional.cross_entropy`, from a call.
+        as :func:`jaxaccel.functional.cross_entropy`: for ``reduction`` at once, for the rest
+        from a call.
 
     PyTorch:
         ``torch.nn.CrossEntropyLoss``: as :func:`jaxaccel.functional.cross_entropy` is to
@@ -52,6 +53,7 @@ class CrossEntropyLoss(nnx.Module):
         *,
         class_axis: int = -1,
     ):
+        check_reduction(reduction)
         self.weight = buffer_of(weight)
         self.ignore_index = ignore_index
         self.reduction = reduction
@@ -82,7 +84,8 @@ class NLLLoss(nnx.Module):
         as :func:`jaxaccel.functional.nll_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.nll_loss`, from a call.
+        as :func:`jaxaccel.functional.nll_loss`: for ``reduction`` at once, for the rest from a
+        call.
 
     PyTorch:
         ``torch.nn.NLLLoss``: as :func:`jaxaccel.functional.nll_loss` is to
@@ -108,6 +111,7 @@ class NLLLoss(nnx.Module):
         *,
         class_axis: int = -1,
     ):
+        check_reduction(reduction)
         self.weight = buffer_of(weight)
         self.ignore_index = ignore_index
         self.reduction = reduction
@@ -169,6 +173,7 @@ class MultiMarginLoss(nnx.Module):
                 "MultiMarginLoss: expected weight to be None or 1D tensor, got "
                 f"{weight.ndim}D instead"
             )
+        check_reduction(reduction)
         self.p = p
         self.margin = margin
         self.weight = buffer_of(weight)
@@ -196,7 +201,8 @@ class MultiLabelMarginLoss(nnx.Module):
         as :func:`jaxaccel.functional.multilabel_margin_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.multilabel_margin_loss`, from a call.
+        as :func:`jaxaccel.functional.multilabel_margin_loss`: for ``reduction`` at once, for
+        the rest from a call.
 
     PyTorch:
         ``torch.nn.MultiLabelMarginLoss``: as :func:`jaxaccel.functional.multilabel_margin_loss`
@@ -213,6 +219,7 @@ class MultiLabelMarginLoss(nnx.Module):
 
     @checked
     def __init__(self, reduction: str = "mean"):
+        check_reduction(reduction)
         self.reduction = reduction
 
     @checked

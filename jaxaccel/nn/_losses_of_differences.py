@@ -13,6 +13,7 @@ from jaxaccel.functional import (
     mse_loss,
     smooth_l1_loss,
 )
+from jaxaccel.nn._arguments import check_reduction
 
 
 class L1Loss(nnx.Module):
@@ -24,7 +25,8 @@ class L1Loss(nnx.Module):
         as :func:`jaxaccel.functional.l1_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.l1_loss`, from a call.
+        as :func:`jaxaccel.functional.l1_loss`: for ``reduction`` at once, for the rest from a
+        call.
 
     PyTorch:
         ``torch.nn.L1Loss``: as :func:`jaxaccel.functional.l1_loss` is to
@@ -41,6 +43,7 @@ class L1Loss(nnx.Module):
 
     @checked
     def __init__(self, reduction: str = "mean"):
+        check_reduction(reduction)
         self.reduction = reduction
 
     @checked
@@ -58,7 +61,8 @@ class MSELoss(nnx.Module):
         as :func:`jaxaccel.functional.mse_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.mse_loss`, from a call.
+        as :func:`jaxaccel.functional.mse_loss`: for ``reduction`` at once, for the rest from a
+        call.
 
     PyTorch:
         ``torch.nn.MSELoss``: as :func:`jaxaccel.functional.mse_loss` is to
@@ -75,6 +79,7 @@ class MSELoss(nnx.Module):
 
     @checked
     def __init__(self, reduction: str = "mean"):
+        check_reduction(reduction)
         self.reduction = reduction
 
     @checked
@@ -92,7 +97,8 @@ class SmoothL1Loss(nnx.Module):
         as :func:`jaxaccel.functional.smooth_l1_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.smooth_l1_loss`, from a call.
+        as :func:`jaxaccel.functional.smooth_l1_loss`: for ``reduction`` at once, for the rest
+        from a call.
 
     PyTorch:
         ``torch.nn.SmoothL1Loss``: as :func:`jaxaccel.functional.smooth_l1_loss` is to
@@ -109,6 +115,7 @@ class SmoothL1Loss(nnx.Module):
 
     @checked
     def __init__(self, reduction: str = "mean", beta: float = 1.0):
+        check_reduction(reduction)
         self.reduction = reduction
         self.beta = beta
 
@@ -127,7 +134,8 @@ class HuberLoss(nnx.Module):
         as :func:`jaxaccel.functional.huber_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.huber_loss`, from a call.
+        as :func:`jaxaccel.functional.huber_loss`: for ``reduction`` at once, for the rest from
+        a call.
 
     PyTorch:
         ``torch.nn.HuberLoss``: as :func:`jaxaccel.functional.huber_loss` is to
@@ -143,6 +151,7 @@ class HuberLoss(nnx.Module):
 
     @checked_but("delta")
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
+        check_reduction(reduction)
         if not FLOAT.fits(delta):
             raise TypeError(f"delta must be a float or int, got: {type(delta)}")
         self.reduction = reduction

@@ -16,6 +16,7 @@ from jaxaccel.functional import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from jaxaccel.nn._arguments import check_reduction
 
 
 class SoftMarginLoss(nnx.Module):
@@ -27,7 +28,8 @@ class SoftMarginLoss(nnx.Module):
         as :func:`jaxaccel.functional.soft_margin_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.soft_margin_loss`, from a call.
+        as :func:`jaxaccel.functional.soft_margin_loss`: for ``reduction`` at once, for the rest
+        from a call.
 
     PyTorch:
         ``torch.nn.SoftMarginLoss``: as :func:`jaxaccel.functional.soft_margin_loss` is to
@@ -44,6 +46,7 @@ class SoftMarginLoss(nnx.Module):
 
     @checked
     def __init__(self, reduction: str = "mean"):
+        check_reduction(reduction)
         self.reduction = reduction
 
     @checked
@@ -61,7 +64,8 @@ class HingeEmbeddingLoss(nnx.Module):
         as :func:`jaxaccel.functional.hinge_embedding_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.hinge_embedding_loss`, from a call.
+        as :func:`jaxaccel.functional.hinge_embedding_loss`: for ``reduction`` at once, for the
+        rest from a call.
 
     PyTorch:
         ``torch.nn.HingeEmbeddingLoss``: as :func:`jaxaccel.functional.hinge_embedding_loss` is
@@ -78,6 +82,7 @@ class HingeEmbeddingLoss(nnx.Module):
 
     @checked
     def __init__(self, margin: float = 1.0, reduction: str = "mean"):
+        check_reduction(reduction)
         self.margin = margin
         self.reduction = reduction
 
@@ -96,7 +101,8 @@ class MarginRankingLoss(nnx.Module):
         as :func:`jaxaccel.functional.margin_ranking_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.margin_ranking_loss`, from a call.
+        as :func:`jaxaccel.functional.margin_ranking_loss`: for ``reduction`` at once, for the
+        rest from a call.
 
     PyTorch:
         ``torch.nn.MarginRankingLoss``: as :func:`jaxaccel.functional.margin_ranking_loss` is to
@@ -113,6 +119,7 @@ class MarginRankingLoss(nnx.Module):
 
     @checked
     def __init__(self, margin: float = 0.0, reduction: str = "mean"):
+        check_reduction(reduction)
         self.margin = margin
         self.reduction = reduction
 
@@ -133,7 +140,8 @@ class CosineEmbeddingLoss(nnx.Module):
         as :func:`jaxaccel.functional.cosine_embedding_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.cosine_embedding_loss`, from a call.
+        as :func:`jaxaccel.functional.cosine_embedding_loss`: for ``reduction`` at once, for the
+        rest from a call.
 
     PyTorch:
         ``torch.nn.CosineEmbeddingLoss``: as :func:`jaxaccel.functional.cosine_embedding_loss`
@@ -150,6 +158,7 @@ class CosineEmbeddingLoss(nnx.Module):
 
     @checked
     def __init__(self, margin: float = 0.0, reduction: str = "mean"):
+        check_reduction(reduction)
         self.margin = margin
         self.reduction = reduction
 
@@ -199,6 +208,7 @@ class TripletMarginLoss(nnx.Module):
             raise ValueError(
                 f"TripletMarginLoss: expected margin to be greater than 0, got {margin} instead"
             )
+        check_reduction(reduction)
         self.margin = margin
         self.p = p
         self.eps = eps
@@ -262,6 +272,7 @@ class TripletMarginWithDistanceLoss(nnx.Module):
                 "TripletMarginWithDistanceLoss: expected margin to be greater than 0, got "
                 f"{margin} instead"
             )
+        check_reduction(reduction)
         self.distance_function = distance_function
         self.margin = margin
         self.swap = swap

@@ -46,14 +46,13 @@ class _Cell(nnx.Module):
         bound = 1 / math.sqrt(hidden_size) if hidden_size > 0 else 0.0
         width, dtype = gates * hidden_size, parameter_dtype(dtype)
 
-        def draw(*shape: int, **layout: str) -> Any:
-            drawn = uniform(-bound, bound)(params_key(rngs), shape, dtype)
-            return nnx.Param(drawn, **layout)
+        def draw(*shape: int) -> jax.Array:
+            return uniform(-bound, bound)(params_key(rngs), shape, dtype)
 
-        self.weight_ih = draw(input_size, width, layout="flax")
-        self.weight_hh = draw(hidden_size, width, layout="flax")
-        self.bias_ih = draw(width) if bias else nnx.data(None)
-        self.bias_hh = draw(width) if bias else nnx.data(None)
+        self.weight_ih = nnx.Param(draw(input_size, width), layout="flax")
+        self.weight_hh = nnx.Param(draw(hidden_size, width), layout="flax")
+        self.bias_ih: Any = nnx.Param(draw(width)) if bias else nnx.data(None)
+        self.bias_hh: Any = nnx.Param(draw(width)) if bias else nnx.data(None)
 
     def _next(self, step: Cell, input: jax.Array, states: Sequence[jax.Array] | None) -> States:
         """Return the next states, in the form of the input."""

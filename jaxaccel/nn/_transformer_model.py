@@ -96,14 +96,14 @@ class Transformer(nnx.Module):
         def norm() -> LayerNorm:
             return LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
 
-        self.encoder: Any = custom_encoder
         if custom_encoder is None:
             layer = TransformerEncoderLayer(*sizes, *options, rngs=rngs)
-            self.encoder = TransformerEncoder(layer, num_encoder_layers, norm())
-        self.decoder: Any = custom_decoder
+            custom_encoder = TransformerEncoder(layer, num_encoder_layers, norm())
+        self.encoder: Any = custom_encoder
         if custom_decoder is None:
             layer = TransformerDecoderLayer(*sizes, *options, rngs=rngs)
-            self.decoder = TransformerDecoder(layer, num_decoder_layers, norm())
+            custom_decoder = TransformerDecoder(layer, num_decoder_layers, norm())
+        self.decoder: Any = custom_decoder
         _draw_again(self, rngs)
         self.d_model = d_model
         self.nhead = nhead
@@ -149,10 +149,10 @@ class Transformer(nnx.Module):
 
 def _draw_again(model: nnx.Module, rngs: nnx.Rngs | Generator) -> None:
     """Draw all parameters of more than one axis anew, in PyTorch's order."""
-    drawn = []
+    drawn: set[int] = set()
     for array in named_arrays(model):
         variable = array.variable
-        if isinstance(variable, nnx.Param) and variable.ndim > 1 and variable not in drawn:
+        if isinstance(variable, nnx.Param) and variable.ndim > 1 and id(variable) not in drawn:
             init = xavier_uniform(layout="flax" if array.layout == "flax" else "torch")
             variable[...] = init(params_key(rngs), variable.shape, variable.dtype)
-            drawn.append(variable)
+            drawn.add(id(variable))

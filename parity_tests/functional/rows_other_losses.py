@@ -222,7 +222,7 @@ PDIST = _rows(
     *((f"p {p}", {"p": p}, ROWS) for p in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, INF)),
 )
 
-CASES = [
+LOSSES = [
     *(*BINARY_CROSS_ENTROPY, *SOFT_MARGIN_LOSS, *HINGE_EMBEDDING_LOSS, *MARGIN_RANKING_LOSS),
     *(*COSINE_EMBEDDING_LOSS, *TRIPLET_MARGIN_LOSS, *TRIPLET_MARGIN_WITH_DISTANCE_LOSS),
     *(*POISSON_NLL_LOSS, *GAUSSIAN_NLL_LOSS, *MULTI_MARGIN_LOSS, *MULTILABEL_MARGIN_LOSS),
@@ -238,6 +238,8 @@ LINEAR_CROSS_ENTROPY = [
     ]
 ]
 """With layouts of its own: the test makes the arrays."""
+
+CASES = [*LOSSES, *LINEAR_CROSS_ENTROPY]
 
 ARRAYS = {
     *("input1", "input2", "anchor", "positive", "negative", "var", "x1", "x2"),

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 
 import jaxaccel as ja
 from parity_tests import tolerances as tol
-from parity_tests.functional.rows_other_losses import BAD, BUILTINS, CASES, LINEAR_CROSS_ENTROPY
+from parity_tests.functional.rows_other_losses import BAD, BUILTINS, LINEAR_CROSS_ENTROPY, LOSSES
 from parity_tests.harness.compare import assert_close
 from parity_tests.harness.compiled import FAST_COMPILE, QUICK_COMPILE
 from parity_tests.harness.losses import DRAWN, arguments_of
 from parity_tests.registry import lookup, oracle_of
 
-FIRST = [case for case in CASES if case.why == "defaults"]
+FIRST = [case for case in LOSSES if case.why == "defaults"]
 
 
 def rounded(array, dtype):
@@ -85,7 +85,7 @@ def assert_same_rows(cases, dtype, of_max, options):
 @pytest.mark.parity
 @pytest.mark.parametrize("case", FIRST, ids=lambda case: case.function.split(".")[1])
 def test_float64_equals_pytorch(case):
-    rows = [each for each in CASES if each.function == case.function]
+    rows = [each for each in LOSSES if each.function == case.function]
     assert_same_rows(rows, "float64", tol.LAYER_FLOAT64_OF_MAX, FAST_COMPILE)
 
 

@@ -24,7 +24,6 @@ TEACHES = {
     "schedule": "ja.schedules or ja.schedules.wsd_schedule?",
     "nn.functional": "ja.functional",
     "nn.init": "ja.init",
-    "nn.CrossEntropy": "ja.nn.CrossEntropyLoss",
     "nn.cross_entropy": "ja.functional.cross_entropy",
     "functional.CrossEntropyLoss": "ja.nn.CrossEntropyLoss",
     "functional.BCELoss": "ja.nn.BCELoss",

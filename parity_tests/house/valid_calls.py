@@ -190,6 +190,10 @@ OWN = {
     "nn.TransformerEncoder": {
         "encoder_layer": lambda: ja.nn.TransformerEncoderLayer(4, 2, 4, rngs=GENERATOR)
     },
+    "nn.TransformerDecoder": {
+        "decoder_layer": lambda: ja.nn.TransformerDecoderLayer(4, 2, 4, rngs=GENERATOR)
+    },
+    "nn.AdaptiveLogSoftmaxWithLoss": {"in_features": 8},
     "nn.StackedLayers": {"layers": lambda: [linear(), linear()]},
     "nn.convert_sync_batchnorm": {"module": linear, "axis_name": "batch"},
     "nn.weight_norm": {"module": linear},

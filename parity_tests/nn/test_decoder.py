@@ -11,18 +11,18 @@ import jaxaccel as ja
 from parity_tests.harness.attention import assert_same_layer, assert_same_text, ours_of, theirs_of
 from parity_tests.nn.rows_decoder import CASES
 
-
-@pytest.mark.parity
-@pytest.mark.filterwarnings(
+pytestmark = pytest.mark.filterwarnings(
     "ignore:Support for mismatched key_padding_mask and attn_mask:UserWarning",
     "ignore:enable_nested_tensor is True:UserWarning",
 )
+
+
+@pytest.mark.parity
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_float64_layer_equals_pytorch(case):
     assert_same_layer(case, "float64")
 
 
-@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_a_seed_gives_pytorchs_weights(case):
     """All bits, and the state of the generator afterwards: a transformer draws twice."""
@@ -97,7 +97,6 @@ def call(side, source, target, **kwargs):
     return jax.block_until_ready(model(side.ones(*source), side.ones(*target)))
 
 
-@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning")
 @pytest.mark.parametrize(
     "shapes",
     [((4, 2, 8), (4, 3, 8)), ((4, 2, 7), (4, 2, 8)), ((4, 2, 8), (4, 2, 9))],

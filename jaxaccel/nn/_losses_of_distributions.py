@@ -1,4 +1,4 @@
-"""Losses of probabilities: of yes and no, of distributions, of label sequences."""
+"""Losses of distributions, and of label sequences."""
 
 from __future__ import annotations
 
@@ -9,147 +9,12 @@ from flax import nnx
 
 from jaxaccel._checked import checked
 from jaxaccel.functional import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
     ctc_loss,
     gaussian_nll_loss,
     kl_div,
-    multilabel_soft_margin_loss,
     poisson_nll_loss,
 )
-from jaxaccel.nn._arguments import buffer_of, value_of
-
-
-class BCELoss(nnx.Module):
-    """The cross entropy between two probabilities.
-
-    ``loss(input, target)`` is :func:`jaxaccel.functional.binary_cross_entropy`.
-    ``weight`` is a buffer: in the state dict, and not trained.
-
-    Args:
-        as :func:`jaxaccel.functional.binary_cross_entropy`.
-
-    Raises:
-        as :func:`jaxaccel.functional.binary_cross_entropy`, from a call.
-
-    PyTorch:
-        ``torch.nn.BCELoss``: as :func:`jaxaccel.functional.binary_cross_entropy` is to
-        ``torch.nn.functional.binary_cross_entropy``. Left out: ``size_average`` and ``reduce``,
-        which are deprecated.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import jaxaccel as ja
-        >>> x, y = jnp.array([0.5, 0.5]), jnp.array([1.0, 0.0])
-        >>> round(float(ja.nn.BCELoss()(x, y)), 4)
-        0.6931
-    """
-
-    torch_transposed = ()
-
-    @checked
-    def __init__(self, weight: jax.Array | None = None, reduction: str = "mean"):
-        self.weight = buffer_of(weight)
-        self.reduction = reduction
-
-    @checked
-    def __call__(self, input: jax.Array, target: jax.Array) -> jax.Array:
-        """Return the loss."""
-        return binary_cross_entropy(
-            input, target, weight=value_of(self.weight), reduction=self.reduction
-        )
-
-
-class BCEWithLogitsLoss(nnx.Module):
-    """The cross entropy between probabilities and sigmoids of logits.
-
-    ``loss(input, target)`` is :func:`jaxaccel.functional.binary_cross_entropy_with_logits`.
-    ``weight`` and ``pos_weight`` are buffers: in the state dict, and not trained.
-
-    Args:
-        as :func:`jaxaccel.functional.binary_cross_entropy_with_logits`.
-
-    Raises:
-        as :func:`jaxaccel.functional.binary_cross_entropy_with_logits`, from a call.
-
-    PyTorch:
-        ``torch.nn.BCEWithLogitsLoss``: as
-        :func:`jaxaccel.functional.binary_cross_entropy_with_logits` is to
-        ``torch.nn.functional.binary_cross_entropy_with_logits``. Left out: ``size_average`` and
-        ``reduce``, which are deprecated.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import jaxaccel as ja
-        >>> loss = ja.nn.BCEWithLogitsLoss(pos_weight=jnp.array([2.0]))
-        >>> round(float(loss(jnp.array([[0.0]]), jnp.array([[1.0]]))), 4)
-        1.3863
-    """
-
-    torch_transposed = ()
-
-    @checked
-    def __init__(
-        self,
-        weight: jax.Array | None = None,
-        reduction: str = "mean",
-        pos_weight: jax.Array | None = None,
-    ):
-        self.weight = buffer_of(weight)
-        self.reduction = reduction
-        self.pos_weight = buffer_of(pos_weight)
-
-    @checked
-    def __call__(self, input: jax.Array, target: jax.Array) -> jax.Array:
-        """Return the loss."""
-        return binary_cross_entropy_with_logits(
-            input,
-            target,
-            weight=value_of(self.weight),
-            reduction=self.reduction,
-            pos_weight=value_of(self.pos_weight),
-        )
-
-
-class MultiLabelSoftMarginLoss(nnx.Module):
-    """The mean over classes of the cross entropy of yes and no.
-
-    ``loss(input, target)`` is :func:`jaxaccel.functional.multilabel_soft_margin_loss`.
-    ``weight`` is a buffer: in the state dict, and not trained.
-
-    Args:
-        as :func:`jaxaccel.functional.multilabel_soft_margin_loss`.
-
-    Raises:
-        as :func:`jaxaccel.functional.multilabel_soft_margin_loss`, from a call.
-
-    PyTorch:
-        ``torch.nn.MultiLabelSoftMarginLoss``: as
-        :func:`jaxaccel.functional.multilabel_soft_margin_loss` is to
-        ``torch.nn.functional.multilabel_soft_margin_loss``. Left out: ``size_average`` and
-        ``reduce``, which are deprecated.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import jaxaccel as ja
-        >>> loss = ja.nn.MultiLabelSoftMarginLoss()
-        >>> round(float(loss(jnp.array([[0.0, 0.0]]), jnp.array([[1, 0]]))), 4)
-        0.6931
-    """
-
-    torch_transposed = ()
-
-    @checked
-    def __init__(self, weight: jax.Array | None = None, reduction: str = "mean"):
-        self.weight = buffer_of(weight)
-        self.reduction = reduction
-
-    @checked
-    def __call__(self, input: jax.Array, target: jax.Array) -> jax.Array:
-        """Return the loss."""
-        return multilabel_soft_margin_loss(
-            input, target, weight=value_of(self.weight), reduction=self.reduction
-        )
+from jaxaccel.nn._arguments import check_reduction
 
 
 class KLDivLoss(nnx.Module):
@@ -161,7 +26,8 @@ class KLDivLoss(nnx.Module):
         as :func:`jaxaccel.functional.kl_div`.
 
     Raises:
-        as :func:`jaxaccel.functional.kl_div`, from a call.
+        as :func:`jaxaccel.functional.kl_div`: for ``reduction`` at once, for the rest from a
+        call.
 
     PyTorch:
         ``torch.nn.KLDivLoss``: as :func:`jaxaccel.functional.kl_div` is to
@@ -178,6 +44,7 @@ class KLDivLoss(nnx.Module):
 
     @checked
     def __init__(self, reduction: str = "mean", log_target: bool = False):
+        check_reduction(reduction, "batchmean")
         self.reduction = reduction
         self.log_target = log_target
 
@@ -196,7 +63,8 @@ class PoissonNLLLoss(nnx.Module):
         as :func:`jaxaccel.functional.poisson_nll_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.poisson_nll_loss`, from a call.
+        as :func:`jaxaccel.functional.poisson_nll_loss`: for ``reduction`` at once, for the rest
+        from a call.
 
     PyTorch:
         ``torch.nn.PoissonNLLLoss``: as :func:`jaxaccel.functional.poisson_nll_loss` is to
@@ -220,6 +88,7 @@ class PoissonNLLLoss(nnx.Module):
         eps: float = 1e-8,
         reduction: str = "mean",
     ):
+        check_reduction(reduction)
         self.log_input = log_input
         self.full = full
         self.eps = eps
@@ -247,7 +116,8 @@ class GaussianNLLLoss(nnx.Module):
         as :func:`jaxaccel.functional.gaussian_nll_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.gaussian_nll_loss`, from a call.
+        as :func:`jaxaccel.functional.gaussian_nll_loss`: for ``reduction`` at once, for the
+        rest from a call.
 
     PyTorch:
         ``torch.nn.GaussianNLLLoss``: as :func:`jaxaccel.functional.gaussian_nll_loss` is to
@@ -263,6 +133,7 @@ class GaussianNLLLoss(nnx.Module):
 
     @checked
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"):
+        check_reduction(reduction, text="is not valid")
         self.full = full
         self.eps = eps
         self.reduction = reduction
@@ -285,7 +156,8 @@ class CTCLoss(nnx.Module):
         as :func:`jaxaccel.functional.ctc_loss`.
 
     Raises:
-        as :func:`jaxaccel.functional.ctc_loss`, from a call.
+        as :func:`jaxaccel.functional.ctc_loss`: for ``reduction`` at once, for the rest from a
+        call.
 
     PyTorch:
         ``torch.nn.CTCLoss``: as :func:`jaxaccel.functional.ctc_loss` is to
@@ -302,6 +174,7 @@ class CTCLoss(nnx.Module):
 
     @checked
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False):
+        check_reduction(reduction)
         self.blank = blank
         self.reduction = reduction
         self.zero_infinity = zero_infinity
