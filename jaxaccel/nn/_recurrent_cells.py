@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from jaxaccel._checked import checked, checked_but
-from jaxaccel._filled import filled
 from jaxaccel._types import DType, Generator
 from jaxaccel.init import uniform
 from jaxaccel.nn._arguments import array_of, parameter_dtype, params_key, value_of
@@ -61,7 +61,9 @@ class _Cell(nnx.Module):
         is_batched = input.ndim == 2
         rows = input if is_batched else input[None]
         if states is None:
-            zeros = filled((len(rows), self.hidden_size), 0, input.dtype)
+            # In a dtype that Python may not see: autocast's of what they stand beside.
+            zeros = jnp.zeros((len(rows), self.hidden_size), rows.dtype)
+            zeros = jnp.where(False, rows[:, :1], zeros) if self.input_size else zeros
             states = (zeros,) * (2 if step is LSTM_STEP else 1)
         else:
             states = tuple(state if is_batched else state[None] for state in states)

@@ -240,8 +240,8 @@ LOSSES = [
     _loss("kl_div", "shares", reduction="batchmean"),
     _row(
         "binary_cross_entropy",
-        lambda x: F.binary_cross_entropy(F.sigmoid(x), jnp.full_like(x, 0.25)),
-        lambda x: T.binary_cross_entropy(torch.sigmoid(x), torch.full_like(x, 0.25)),
+        lambda x: F.binary_cross_entropy(0.5 + x / 16, jnp.full_like(x, 0.25)),
+        lambda x: T.binary_cross_entropy(0.5 + x / 16, torch.full_like(x, 0.25)),
         (32, 24),
     ),
     *(_loss(name) for name in ("poisson_nll_loss", "soft_margin_loss", "hinge_embedding_loss")),
