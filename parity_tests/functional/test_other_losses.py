@@ -29,13 +29,14 @@ def rounded(array, dtype):
     return np.asarray(array).astype(dtype) if np.asarray(array).dtype.kind == "f" else array
 
 
-def run_torch(case, arrays, constants):
+def run_torch(case, arrays, constants, function=None):
     """Return PyTorch's output, its gradients and the cotangent, in float64."""
+    function = oracle_of(case) if function is None else function
     tensors = {n: torch.tensor(np.asarray(a, float)).requires_grad_() for n, a in arrays.items()}
     others = {n: torch.tensor(c) for n, c in constants.items()}
     if case.function == "functional.ctc_loss":
         others["targets"] = others["targets"].long()
-    output = oracle_of(case)(**tensors, **others, **case.kwargs)
+    output = function(**tensors, **others, **case.kwargs)
     cotangent = np.asarray(np.random.default_rng(1).normal(size=tuple(output.shape)))
     if output.requires_grad:
         output.backward(torch.tensor(cotangent))
@@ -87,6 +88,19 @@ def assert_same_rows(cases, dtype, of_max, options):
 def test_float64_equals_pytorch(case):
     rows = [each for each in LOSSES if each.function == case.function]
     assert_same_rows(rows, "float64", tol.LAYER_FLOAT64_OF_MAX, FAST_COMPILE)
+
+
+def test_torch_ref_equals_pytorch():
+    for case in LOSSES:
+        if case.function == "functional.pdist":
+            continue
+        expected, found = (
+            run_torch(case, *arguments_of(case), function)[0]
+            for function in (None, lookup("torch_ref", case.function))
+        )
+        for name, tensor in expected.items():
+            what = f"{case.id}: {name}"
+            assert_close(found[name], tensor, tol.LAYER_FLOAT64_OF_MAX, 1.0, what, special=True)
 
 
 def test_float32_equals_pytorch():

@@ -144,6 +144,6 @@ def test_every_file_is_about_tensors():
 
 def test_it_is_small_and_not_in_the_wheel():
     lines = sum(len(path.read_text().splitlines()) for path in (ROOT / "torch_ref").rglob("*.py"))
-    assert lines < 3400
+    assert lines < 3900
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["jaxaccel"]

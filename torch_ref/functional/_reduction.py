@@ -27,9 +27,15 @@ def result_dtype(input: Tensor, *others: Tensor | None) -> torch.dtype:
 
 def as_pair(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return both in one shape, in float32 at least."""
-    dtype = compute_dtype(result_dtype(input, target))
-    shape = torch.broadcast_shapes(input.shape, target.shape)
-    return input.expand(shape).to(dtype), target.expand(shape).to(dtype)
+    first, second = in_one_shape(input, target)
+    return first, second
+
+
+def in_one_shape(first: Tensor, *others: Tensor) -> list[Tensor]:
+    """Return tensors in one shape, in float32 at least."""
+    dtype = compute_dtype(result_dtype(first, *others))
+    shape = torch.broadcast_shapes(*(each.shape for each in (first, *others)))
+    return [each.expand(shape).to(dtype) for each in (first, *others)]
 
 
 def magnitude(difference: Tensor) -> Tensor:
@@ -38,6 +44,11 @@ def magnitude(difference: Tensor) -> Tensor:
     So is that of ``torch.abs``, but not that of ``jnp.abs``.
     """
     return difference * torch.sign(difference)
+
+
+def at_least_zero(x: Tensor) -> Tensor:
+    """Return what is not negative, and 0 for the rest; the gradient at 0 is that of what is not."""
+    return torch.where(x >= 0, x, torch.zeros_like(x))
 
 
 def times(loss: Tensor, weight: Tensor) -> Tensor:
