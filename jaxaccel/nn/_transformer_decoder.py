@@ -34,9 +34,7 @@ class TransformerDecoderLayer(nnx.Module):
 
     Args:
         as :class:`TransformerEncoderLayer`.
-        rngs: Draws ``self_attn``, ``multihead_attn``, ``linear1`` and ``linear2``: the ``params``
-            stream of an ``nnx.Rngs``, whose ``dropout`` stream serves the dropouts, or a
-            :class:`jaxaccel.random.Generator` for PyTorch's own numbers.
+        rngs: Draws ``self_attn``, ``multihead_attn``, ``linear1`` and ``linear2``, as there.
 
     Raises:
         ValueError: a bad argument; from a call, a bad shape.

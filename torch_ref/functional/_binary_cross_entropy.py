@@ -34,7 +34,8 @@ class _CrossEntropy(torch.autograd.Function):
         return (y - 1) * no - y * yes
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx, *grad_outputs):
+        (grad,) = grad_outputs
         x, y = ctx.saved_tensors
         by_input = (x - y) / ((1 - x) * x).clamp_min(LEAST_VARIANCE)
         return by_input * grad, (torch.log1p(-x) - torch.log(x)) * grad

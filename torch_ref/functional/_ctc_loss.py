@@ -65,8 +65,8 @@ class _WithGradientOf(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    def backward(ctx, grad):
-        return grad, None
+    def backward(ctx, *grad_outputs):
+        return *grad_outputs, None
 
 
 def _labels(targets: Tensor, lengths: Tensor, batch: int) -> Tensor:
