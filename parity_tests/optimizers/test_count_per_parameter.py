@@ -30,10 +30,7 @@ REACHED = {
     "head": [True] * STEPS,
     "scale": [False] * 3 + [True] * 3,
 }
-"""The steps in which a gradient reaches a parameter: late, now and then, always, late.
-
-Three kinds of step, each of which is compiled.
-"""
+"""The steps in which a gradient reaches a parameter: late, now and then, always, late."""
 
 ROWS = [case for case in CASES if case.is_quick and case.kwargs]
 rows = pytest.mark.parametrize("case", ROWS, ids=lambda case: case.id)
@@ -105,13 +102,17 @@ def in_everything(factory, kwargs):
 
 
 def run_jax(case, tx, params, grads):
-    """Return the parameters before and after each step, and the states."""
+    """Return the parameters before and after each step, and the states.
+
+    Operation by operation, branches too: else JAX compiles both of them at every step.
+    """
     params = {n: jnp.asarray(leaf) for n, leaf in to_own_layout(case, params).items()}
     state, moved, states = tx.init(params), [params], []
     for step_grads in grads:
         own = to_own_layout(case, step_grads)
         own = {name: None if g is None else jnp.asarray(g) for name, g in own.items()}
-        updates, state = tx.update(own, state, params)
+        with jax.disable_jit():
+            updates, state = tx.update(own, state, params)
         params = optax.apply_updates(params, updates)
         moved.append(params)
         states.append(state)
