@@ -5,6 +5,7 @@ by its text, the options and its own version, so that nothing is out of date; wh
 the same machine code as before. ``pytest --cache-clear`` forgets them.
 """
 
+import functools
 import os
 import platform
 import shutil
@@ -39,6 +40,17 @@ def keep_programs(config):
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    _compress_sooner()
+
+
+def _compress_sooner():
+    """Pack programs quickly: most are never read again. What is read does not change."""
+    try:
+        from jax._src import compilation_cache
+    except ImportError:
+        return
+    if not getattr(compilation_cache, "zstd", None) and not compilation_cache.zstandard:
+        compilation_cache.compress_executable = functools.partial(zlib.compress, level=1)
 
 
 def machine():

@@ -7,13 +7,24 @@ PROGRAMS_A_CONTEXT = 200
 
 
 def lower_sooner():
-    """Write no tracebacks into programs, and give many of them one compiler context.
+    """Look for no tracebacks of programs, and give many of them one compiler context.
 
     JAX makes a context for every program, and registers a thousand operations in it: that takes
     as long as lowering a small program into it. The programs are the same, letter for letter.
     """
     jax.config.update("jax_traceback_in_locations_limit", 0)
+    _look_for_no_lines()
     _share_contexts()
+
+
+def _look_for_no_lines():
+    """Say at once that a line is not known, as JAX does there after a look at every frame."""
+    try:
+        from jax._src.interpreters import mlir
+    except ImportError:
+        return
+    if hasattr(mlir, "_traceback_to_location"):
+        mlir._traceback_to_location = lambda context, traceback: mlir.ir.Location.unknown()
 
 
 def _share_contexts():

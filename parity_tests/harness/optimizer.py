@@ -167,25 +167,41 @@ def torch_state(optimizer, tensors):
     return fields
 
 
-def step_torch_from(case, run, grads, step):
-    """Return the parameters and state that PyTorch-float64 reaches in one step of a given run."""
-    tensors = {
-        name: torch.nn.Parameter(to_torch(leaf[step], "float64"))
-        for name, leaf in run.params.items()
-    }
-    optimizer = oracle_of(case)(tensors.values(), **values_at(case.kwargs, step))
-    for name, p in tensors.items():
-        fields = {
-            field: torch_field(leaves[name][step], run.params[name][step])
-            for field, leaves in run.state.items()
-            if name in leaves
+def steps_torch_from(case, run, grads):
+    """Return by step the parameters and state that PyTorch-float64 reaches in it from a given run.
+
+    Every step has parameters of its own, in a group of its own: one optimizer takes them all.
+    """
+    groups = [
+        {
+            name: torch.nn.Parameter(to_torch(leaf[step], "float64"))
+            for name, leaf in run.params.items()
         }
-        if step and fields:
-            optimizer.state[p] = {"step": torch.tensor(float(step)), **fields}
-        p.grad = to_torch(grads[name][step], "float64")
+        for step in range(STEPS)
+    ]
+    optimizer = oracle_of(case)(
+        [
+            {"params": list(tensors.values()), **values_at(case.kwargs, step)}
+            for step, tensors in enumerate(groups)
+        ],
+        **values_at(case.kwargs, 0),
+    )
+    for step, tensors in enumerate(groups):
+        for name, p in tensors.items():
+            fields = {
+                field: torch_field(leaves[name][step], run.params[name][step])
+                for field, leaves in run.state.items()
+                if name in leaves
+            }
+            if step and fields:
+                optimizer.state[p] = {"step": torch.tensor(float(step)), **fields}
+            p.grad = to_torch(grads[name][step], "float64")
     with in_full_precision(case):
         optimizer.step()
-    return {name: to_numpy(p) for name, p in tensors.items()}, torch_state(optimizer, tensors)
+    return [
+        ({name: to_numpy(p) for name, p in tensors.items()}, torch_state(optimizer, tensors))
+        for tensors in groups
+    ]
 
 
 def torch_field(value, like):
@@ -282,10 +298,12 @@ def fields_of(state, names):
 def run_jax_low_precision(case, problems):
     """Return one :class:`Run` per dtype of ``problems``: {dtype: [a single-leaf problem a seed]}.
 
-    With JAX's 64-bit mode off, as users have it. Every dtype is a leaf of one tree and every seed
-    a row of one vmap: one compilation. A function's quick rows are compiled as users have it, with
-    their numbers in the program; the others share programs.
+    With JAX's 64-bit mode off, as users have it. Every dtype is a leaf of one tree, and every seed
+    a part of it (one vector, as inner loops of nine take twice the time to compile) or, where
+    matrices are looked at, a row of one vmap: one compilation. A function's quick rows are compiled
+    as users have it, with their numbers in the program; the others share programs.
     """
+    matrices = "real_only" in case.options
     with jax.enable_x64(False):
         tx = transform_of("jaxaccel", case)
         inputs = []
@@ -294,16 +312,23 @@ def run_jax_low_precision(case, problems):
                 dtype: np.stack([problem[part][LOW_LEAF] for problem in of_dtype])
                 for dtype, of_dtype in problems.items()
             }
+            if not matrices:
+                seeds = {dtype: _seeds_last(leaf, part) for dtype, leaf in seeds.items()}
             own = to_own_layout(case, seeds, lead=1 + part)
             inputs.append({dtype: to_jax(leaf, dtype) for dtype, leaf in own.items()})
-        runs = jax.vmap(_scan(tx))
+        runs = jax.vmap(_scan(tx)) if matrices else _scan(tx)
         by_itself = functools.partial(jax.jit, compiler_options=QUICK_COMPILE)
         options = QUICK_COMPILE if "optimized" in case.options else FAST_COMPILE
         compiled = by_itself(runs) if case.is_quick else shared(runs, options)
         moved, states, updates = compiled(*inputs)
         assert states.step.dtype == jnp.int32
     state = {field: _widened(leaves) for field, leaves in fields_of(states, problems).items()}
-    run = to_torch_layout(case, Run(_widened(moved), state, _widened(updates)), lead=2)
+    run = Run(_widened(moved), state, _widened(updates))
+    if matrices:
+        run = to_torch_layout(case, run, lead=2)
+    else:
+        shape = next(iter(problems.values()))[0][0][LOW_LEAF].shape
+        run = jax.tree.map(lambda leaf: _seeds_first(leaf, shape), run)
     return {
         dtype: Run(
             {LOW_LEAF: run.params[dtype]},
@@ -312,6 +337,19 @@ def run_jax_low_precision(case, problems):
         )
         for dtype in problems
     }
+
+
+def _seeds_last(leaf, lead):
+    """Return a leaf by seed as one vector after the ``lead`` axes that follow the seeds."""
+    leaf = np.moveaxis(leaf, 0, lead)
+    return leaf.reshape(*leaf.shape[:lead], -1)
+
+
+def _seeds_first(leaf, shape):
+    """Return vectors by step as leaves by seed and step; what is kept once is every seed's."""
+    if leaf.ndim == 1:
+        return np.broadcast_to(leaf, (SEEDS, *leaf.shape))
+    return np.moveaxis(leaf.reshape(len(leaf), SEEDS, *shape), 1, 0)
 
 
 def _scan(tx, frozen=()):

@@ -118,7 +118,8 @@ def test_a_model_of_other_shapes_compiles_nothing(rngs):
         _, params, model_state = ja.training.split_model(model)
         ja.training.train_state(params, ja.optimizers.adamw(), model_state, key=jax.random.key(1))
 
-    build(4)
+    for _ in range(2):  # the first may import parts of JAX that programs are kept apart by
+        build(4)
     for width in (3, 5):
         assert count_compilations(lambda width=width: build(width)) == 0
 

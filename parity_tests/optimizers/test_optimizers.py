@@ -12,7 +12,6 @@ from parity_tests.harness.optimizer import (
     FROZEN,
     LOW_LEAF,
     SEEDS,
-    STEPS,
     assert_same_run_in_float64,
     in_full_precision,
     low_precision_problem,
@@ -21,7 +20,7 @@ from parity_tests.harness.optimizer import (
     run_jax_low_precision,
     run_torch,
     run_torch_ref,
-    step_torch_from,
+    steps_torch_from,
 )
 from parity_tests.optimizers.rows_optimizers import CASES, LOW_PRECISION
 
@@ -75,8 +74,7 @@ def seed_of(run, seed):
 
 def assert_float32_steps(case, run, grads):
     """Assert the update and the state of each step against PyTorch-float64 from equal state."""
-    for t in range(STEPS):
-        moved, fields = step_torch_from(case, run, grads, t)
+    for t, (moved, fields) in enumerate(steps_torch_from(case, run, grads)):
         for name, p in moved.items():
             expected = p - run.params[name][t]
             error = largest(run.updates[name][t] - expected)
