@@ -24,7 +24,8 @@ def mixup(
 
     A pure function for the inside of a compiled step, behind ``normalize``. One share is drawn for
     the batch. The soft labels are what :func:`jaxaccel.functional.cross_entropy` takes in the place
-    of classes, with ``label_smoothing`` or without.
+    of classes, with ``label_smoothing`` or without. Of a batch that is sharded over devices, each
+    device hands its last image to the next one.
 
     .. math::
 
