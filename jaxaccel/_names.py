@@ -16,7 +16,7 @@ WORDS = {
     "lr_scheduler": "ja.schedules",
     "swa_utils": (
         "ja.transforms.exponential_moving_average, ja.transforms.stochastic_weight_average, "
-        "ja.schedules.swa_lr or ja.training.update_bn"
+        "ja.training.average_weights, ja.schedules.swa_lr or ja.training.update_bn"
     ),
     "F": "ja.functional",
     "utils": "ja.transforms (clip_grad_norm), ja.nn (weight_norm) or ja.data",
@@ -43,7 +43,8 @@ WORDS = {
     "Optimizer": "optax.GradientTransformation",
     "LRScheduler": "any function of the step",
     "AveragedModel": (
-        "ja.transforms.exponential_moving_average or ja.transforms.stochastic_weight_average"
+        "ja.training.average_weights with ja.transforms.exponential_moving_average or "
+        "ja.transforms.stochastic_weight_average"
     ),
     "add_param_group": "ja.optimizers.param_groups",
     # schedules as transformers and others name them

@@ -17,6 +17,8 @@ class NormBase(nnx.Module):
     """The variables of batch and instance normalization, in PyTorch's order, and their mode."""
 
     torch_transposed = ()
+    is_norm: ClassVar[bool] = True
+    """Whether ``optimizers.set_weight_decay`` treats its parameters as those of a norm."""
     torch_version_since: ClassVar[dict[str, int]] = {"num_batches_tracked": 2}
     """What state dicts of an earlier version of the class lack."""
     renewed_by_update_bn: ClassVar[bool] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 from flax import nnx
@@ -46,6 +47,7 @@ class LayerNorm(nnx.Module):
     """
 
     torch_transposed = ()
+    is_norm: ClassVar[bool] = True
 
     @checked
     def __init__(
@@ -169,6 +171,7 @@ class GroupNorm(nnx.Module):
     """
 
     torch_transposed = ()
+    is_norm: ClassVar[bool] = True
 
     @checked
     def __init__(

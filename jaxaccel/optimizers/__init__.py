@@ -21,12 +21,14 @@ from jaxaccel.optimizers._lbfgs import LBFGSState, lbfgs
 from jaxaccel.optimizers._load_state_dict import load_state_dict
 from jaxaccel.optimizers._lookahead import LookaheadState, lookahead
 from jaxaccel.optimizers._muon import MuonState, muon
+from jaxaccel.optimizers._muon_with_adamw import MuonWithAdamWState, muon_with_adamw
 from jaxaccel.optimizers._nadam import NAdamState, nadam
 from jaxaccel.optimizers._no_decay import no_decay
 from jaxaccel.optimizers._param_groups import ParamGroupsState, param_groups
 from jaxaccel.optimizers._radam import RAdamState, radam
 from jaxaccel.optimizers._rmsprop import RMSpropState, rmsprop
 from jaxaccel.optimizers._rprop import RpropState, rprop
+from jaxaccel.optimizers._set_weight_decay import set_weight_decay
 from jaxaccel.optimizers._sgd import SGDState, sgd
 from jaxaccel.optimizers._sparse_adam import SparseAdamState, sparse_adam
 from jaxaccel.optimizers._sparse_rows import SparseRows, apply_sparse_updates
@@ -82,6 +84,9 @@ __all__ = [
     "get_hyperparams",
     "set_hyperparams",
     "no_decay",
+    "set_weight_decay",
+    "muon_with_adamw",
+    "MuonWithAdamWState",
     "TorchFields",
     "state_dict",
     "load_state_dict",

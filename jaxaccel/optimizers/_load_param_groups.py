@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from jaxaccel.optimizers._held import restored, scheduled
@@ -17,18 +17,18 @@ _SCHEDULES_AGREE = 1e-6
 
 
 def check_groups(
-    units: Units, calls: Calls | None, given: Sequence[Mapping[str, Any]], step: int
+    units: Units, calls: Calls | None, given: Mapping[int, Mapping[str, Any]], step: int
 ) -> None:
     """Raise unless PyTorch's groups have what the calls fix.
 
     Args:
         units: The states, with the numbers that are not fixed.
         calls: The calls, or None where nobody gave them.
-        given: PyTorch's groups that have members, one for each of ours that has.
+        given: PyTorch's groups that have members, by the index of ours.
         step: The number of updates that schedules are read at.
     """
     fields = units.fields
-    for index, group in enumerate(given):
+    for index, group in given.items():
         for name in fields.group_has:
             if name not in group:
                 raise ValueError(_another(index, f"has no {name!r}", group))
@@ -37,7 +37,7 @@ def check_groups(
                 raise ValueError(_another(index, f"has {name!r}", group))
     if calls is None:
         return
-    for index, group in enumerate(given):
+    for index, group in given.items():
         own = torch_group(calls.of_group(index), fields, step)
         held = {} if units.groups is None else units.groups.hyperparams[index]
         for name, value in own.items():
@@ -82,7 +82,7 @@ def _another(index: int, what: str, group: Mapping[str, Any]) -> str:
 def loaded_hyperparams(
     units: Units,
     calls: Calls | None,
-    given: Sequence[Mapping[str, Any]] | None,
+    given: Mapping[int, Mapping[str, Any]],
     step: int,
 ) -> tuple[dict[str, Any], ...] | None:
     """Return the numbers that the state holds, restored from PyTorch's groups, schedules read."""
@@ -90,7 +90,7 @@ def loaded_hyperparams(
         return None
     found = list(units.groups.hyperparams)
     for index, held in enumerate(found):
-        group = {} if given is None or index >= len(given) else given[index]
+        group = given.get(index, {})
         values = {
             name: given_value(f"{name} of group {index}", group[name])
             for name in held

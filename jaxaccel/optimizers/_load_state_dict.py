@@ -19,8 +19,14 @@ from jaxaccel.optimizers._state_dict import check_layouts_agree, owners
 from jaxaccel.optimizers._torch_fields import FlatFields
 from jaxaccel.optimizers._torch_flat import flat_order, load_flat
 from jaxaccel.optimizers._torch_groups import calls_of
-from jaxaccel.optimizers._torch_params import TorchParam, by_index, torch_params
-from jaxaccel.optimizers._torch_units import replaced, units_of
+from jaxaccel.optimizers._torch_params import (
+    TorchParam,
+    by_index,
+    grouped,
+    torch_params,
+    trained,
+)
+from jaxaccel.optimizers._torch_units import own_params, replaced, units_of
 
 
 @checked_after
@@ -85,6 +91,7 @@ def load_state_dict(
     packed_state, state = state, unpacked(state, "state")
     params = named_as(unpacked(params, "params"), state)
     units = units_of(state)
+    params = own_params(units, params)
     calls = None if tx is None else calls_of(tx, units, state, params)
     entries, param_groups = _parts(state_dict)
     everything = torch_params(params, model, owners(units, calls))
@@ -110,9 +117,9 @@ def load_state_dict(
             for group, inner in enumerate(units.states)
         )
     finished = _finished(states, units.fields, units.schedule_step(), bool(entries), step)
-    if param_groups is not None:
-        check_groups(units, calls, param_groups, finished)
-    hyperparams = loaded_hyperparams(units, calls, param_groups, finished)
+    given = _by_group(everything, param_groups)
+    check_groups(units, calls, given, finished)
+    hyperparams = loaded_hyperparams(units, calls, given, finished)
     return packed_as(replaced(state, states, hyperparams, finished), packed_state)
 
 
@@ -136,6 +143,17 @@ def _parts(state_dict: Mapping[Any, Any]) -> tuple[dict[int, Any], list[Mapping[
                 f"optimizer.state_dict() has it, got {group!r}"
             )
     return _with_indices(state_dict["state"]), [group for group in groups if group["params"]]
+
+
+def _by_group(
+    everything: Sequence[TorchParam], param_groups: Sequence[Mapping[str, Any]] | None
+) -> dict[int, Mapping[str, Any]]:
+    """Return PyTorch's groups by the index of ours, of which some may be empty."""
+    for candidate in (trained(everything), everything):
+        ours = [group for group, _ in grouped(candidate)]
+        if param_groups is not None and len(ours) == len(param_groups):
+            return dict(zip(ours, param_groups, strict=True))
+    return {}
 
 
 def _with_indices(entries: Mapping[Any, Any]) -> dict[int, Any]:

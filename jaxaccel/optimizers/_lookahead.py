@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import optax
 from jaxaccel._call_repr import shows_call
 from jaxaccel._check_trees import check_slot, check_state
 from jaxaccel._checked import checked_but
-from jaxaccel._checks import check_params_given, check_positive_integer, known_value
+from jaxaccel._checks import as_integer, check_params_given, check_positive_integer, known_value
 from jaxaccel._counts import schedule_step
 from jaxaccel._functions import check_transformation
 from jaxaccel._math import lerp, value_at
@@ -35,14 +35,19 @@ class LookaheadState(NamedTuple):
 
 
 @shows_call
-@checked_but("tx", "k", "alpha")
+@checked_but("tx", "k", "alpha", "start")
 def lookahead(
-    tx: optax.GradientTransformation, k: Count = 5, alpha: Hyperparameter = 0.5
+    tx: optax.GradientTransformation,
+    k: Count = 5,
+    alpha: Hyperparameter = 0.5,
+    *,
+    start: Count = 0,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Let another optimizer run ahead, and follow it by a share of the way every ``k`` steps.
 
     The parameters are the fast weights :math:`\theta`, plain parameters as ever; the slow weights
-    :math:`\phi`, equal to them at the start, are in the state. Whenever ``k`` divides the step:
+    :math:`\phi`, equal to them at the start, are in the state. Whenever ``k`` divides the number
+    of steps since the start:
 
     .. math::
         \phi &\leftarrow \phi + \alpha\,(\theta - \phi) \\
@@ -53,16 +58,18 @@ def lookahead(
         k: Steps of ``tx`` between two jumps, a plain integer of at least 1.
         alpha: The share of the way that the slow weights go; at 1 the result is that of ``tx`` bit
             for bit. A number, a JAX scalar or a schedule ``step -> value``, read as
-            :obj:`Hyperparameter` says.
+            :obj:`Hyperparameter` says: one that falls lets the slow weights settle.
+        start: Steps that ``tx`` takes alone before the slow weights stay behind, a plain integer of
+            at least 0.
 
     Returns:
         A transformation whose ``update(updates, state, params)`` returns additive updates and a
         :class:`LookaheadState`. Extra arguments are handed to ``tx``.
 
     Raises:
-        ValueError: ``k`` is below 1, or ``update`` is called without parameters.
-        TypeError: ``tx`` is not a transformation, ``k`` is not an integer, or ``alpha`` is not a
-            number, a JAX scalar or a schedule.
+        ValueError: ``k`` is below 1, ``start`` below 0, or ``update`` is called without parameters.
+        TypeError: ``tx`` is not a transformation, ``k`` or ``start`` is not an integer, or
+            ``alpha`` is not a number, a JAX scalar or a schedule.
 
     PyTorch:
         ``torch.optim`` has no Lookahead; the numbers are the paper's formula around PyTorch's
@@ -82,7 +89,7 @@ def lookahead(
         Zhang, Lucas, Hinton, Ba. Lookahead Optimizer: k steps forward, 1 step back. 2019.
         https://arxiv.org/abs/1907.08610
     """
-    k = check_positive_integer("k", k)
+    k, start = check_positive_integer("k", k), _checked_start(start)
     known_value("alpha", alpha)
     check_transformation("lookahead", tx)
     inner = optax.with_extra_args_support(tx)
@@ -105,7 +112,8 @@ def lookahead(
         step = next_step(state.step)
         update_leaf = functools.partial(
             _update_leaf,
-            jumps=step % k == 0,
+            jumps=(step > start) & ((step - start) % k == 0),
+            follows=step <= start if start else False,
             alpha=value_at(alpha, schedule_step(extra, state.step), "alpha"),
         )
         updates, slow = update_leaves(update_leaf, updates, params, [state.slow])
@@ -114,10 +122,21 @@ def lookahead(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _update_leaf(param, update, slow, *, jumps, alpha):
+def _update_leaf(param, update, slow, *, jumps, follows, alpha):
     """Return the update of one array, and its slow weights."""
     fast = param + update
+    slow = slow if follows is False else jnp.where(follows, fast, slow)
     reached = lerp(slow, fast, alpha)
     # Where they agree (alpha = 1), the inner update leads there without another rounding.
     update = jnp.where(jumps & (reached != fast), reached - param, update)
     return update, jnp.where(jumps, reached, slow)
+
+
+def _checked_start(start: Any) -> int:
+    """Return a number of steps, at least 0."""
+    count = as_integer(start)
+    if count is None:
+        raise TypeError(f"start must be an integer, got {start!r}")
+    if count < 0:
+        raise ValueError(f"start must be at least 0, got {count}")
+    return count

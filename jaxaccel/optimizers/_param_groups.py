@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -61,7 +62,8 @@ def param_groups(
             in the parameter's path (``"blocks.0.attention.bias"``: the keys of the user's own tree
             joined by dots, without the ``.value`` of nnx), a predicate ``(path, leaf) -> bool``
             such as :func:`no_decay`, or a mask: a tree of bools like the parameters or a prefix
-            of it. The first group that matches has the parameter. One that layers share, in
+            of it; the last two may choose no parameter at all, as a group of PyTorch may be empty.
+            The first group that matches has the parameter. One that layers share, in
             parameters of ``training.split_model``, is meant by its name in PyTorch.
         **defaults: Arguments of the optimizer for all groups that do not name them, and for the
             default group of all other parameters, which comes last.
@@ -72,7 +74,7 @@ def param_groups(
     Raises:
         ValueError: A hyperparameter of a group is out of the optimizer's bounds, with PyTorch's
             text; a group has no ``"params"``, or a pattern that does not compile; or, in
-            ``init``, a group matches nothing, the text lists the paths, or a second name alone of
+            ``init``, a pattern matches nothing, the text lists the paths, or a second name alone of
             a parameter that layers share.
         TypeError: The optimizer has no such argument, or does not say which are numbers; ``groups``
             is not a list of mappings; ``"params"`` is neither pattern, predicate nor mask.
@@ -113,7 +115,7 @@ def param_groups(
         _check_each_matches(selectors, owners, params)
         hyperparams = tuple(written(kinds, group, params) for group in numbers)
         inner_states = tuple(
-            optimizer(**group).init(_only(index, owners, params, params))
+            optimizer(**group).init(of_owner(index, owners, params, params))
             for index, group in enumerate(arguments)
         )
         return ParamGroupsState(initial_step(params), hyperparams, inner_states)
@@ -132,16 +134,15 @@ def param_groups(
         found, inner_states = [], []
         for index, (group, held) in enumerate(zip(arguments, in_use, strict=True)):
             own_updates, inner_state = optimizer(**{**group, **in_force(held)}).update(
-                _only(index, owners, updates, like),
+                of_owner(index, owners, updates, like),
                 state.inner_states[index],
-                None if params is None else _only(index, owners, params, like),
+                None if params is None else of_owner(index, owners, params, like),
                 **extra,
             )
             found.append(own_updates)
             inner_states.append(inner_state)
         hyperparams = in_use if by_caller else _all_rewritten(in_use, numbers, step)
-        merged = _merged(owners, found, like)
-        return merged, ParamGroupsState(step, hyperparams, tuple(inner_states))
+        return merged(owners, found, like), ParamGroupsState(step, hyperparams, tuple(inner_states))
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -195,12 +196,15 @@ def owners_of(selectors: Sequence[Any], params: Any) -> list[int]:
 
 
 def _check_each_matches(selectors: Sequence[Any], owners: list[int], params: Any) -> None:
-    """Raise for a group that has no parameter."""
+    """Raise for a pattern that matches no parameter: what is misspelt would go unnoticed."""
     for index, selector in enumerate(selectors):
+        if not isinstance(selector, (str, re.Pattern)):
+            continue
         if owners and index not in owners:  # optax's tree.map_params has no parameters
             raise ValueError(
                 f"group {index} with params={selector!r} matches no parameter that an earlier "
-                f"group has not taken; {paths_in_words(params)}"
+                f"group has not taken; {paths_in_words(params)}. A group that may be empty is "
+                "given by a predicate or a mask"
             )
 
 
@@ -209,7 +213,7 @@ def _all_rewritten(held: Any, numbers: Sequence[Any], step: Any) -> tuple[dict[s
     return tuple(rewritten(*both, step) for both in zip(held, numbers, strict=True))
 
 
-def _only(index: int, owners: list[int], tree: Any, like: Any) -> Any:
+def of_owner(index: int, owners: list[int], tree: Any, like: Any) -> Any:
     """Return a tree with nothing in the places of other groups' parameters."""
     treedef = jax.tree.structure(like, is_leaf=is_none)
     leaves = treedef.flatten_up_to(tree)
@@ -219,7 +223,7 @@ def _only(index: int, owners: list[int], tree: Any, like: Any) -> Any:
     )
 
 
-def _merged(owners: list[int], trees: Sequence[Any], like: Any) -> Any:
+def merged(owners: list[int], trees: Sequence[Any], like: Any) -> Any:
     """Return one tree with every leaf from the tree of its own group."""
     treedef = jax.tree.structure(like, is_leaf=is_none)
     columns = zip(*map(treedef.flatten_up_to, trees), strict=True)

@@ -20,7 +20,7 @@ from jaxaccel.optimizers._torch_fields import FlatFields, TorchFields
 from jaxaccel.optimizers._torch_flat import flat_order, flat_state_dict
 from jaxaccel.optimizers._torch_groups import Calls, calls_of, exact, torch_group
 from jaxaccel.optimizers._torch_params import TorchParam, grouped, torch_params, trained
-from jaxaccel.optimizers._torch_units import Units, units_of
+from jaxaccel.optimizers._torch_units import Units, own_params, units_of
 
 
 @checked_after
@@ -83,6 +83,7 @@ def state_dict(
     """
     state, params = unpacked(state, "state"), named_as(unpacked(params, "params"), state)
     units = units_of(state)
+    params = own_params(units, params)
     calls = None if tx is None else calls_of(tx, units, state, params)
     everything = torch_params(params, model, owners(units, calls))
     check_layouts_agree(calls, everything, units.fields)
@@ -101,7 +102,8 @@ def state_dict(
         entries = {i: of_leaves[p.leaf] for i, p in enumerate(found) if p.leaf in of_leaves}
     if calls is None:
         return {"state": entries}
-    return {"state": entries, "param_groups": _groups(units, calls, found)}
+    empty = set(range(len(calls.selectors))) - {param.group for param in everything}
+    return {"state": entries, "param_groups": _groups(units, calls, found, empty)}
 
 
 def owners(units: Units, calls: Calls | None) -> Any:
@@ -201,10 +203,14 @@ def _entries(
     return entries
 
 
-def _groups(units: Units, calls: Calls, found: Sequence[TorchParam]) -> list[dict[str, Any]]:
-    """Return PyTorch's groups, with the numbers that the state holds."""
+def _groups(
+    units: Units, calls: Calls, found: Sequence[TorchParam], empty: set[int]
+) -> list[dict[str, Any]]:
+    """Return PyTorch's groups, with the numbers that the state holds; some have no members."""
     listed, first, step = [], 0, units.schedule_step()
-    for group, members in grouped(found):
+    members_of = dict(grouped(found))
+    for group in sorted({*members_of, *empty}):
+        members = members_of.get(group, [])
         nominal = torch_group(calls.of_group(group), units.fields, step)
         if units.groups is not None:
             held = torch_group(

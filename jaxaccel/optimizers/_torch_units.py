@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 
 from jaxaccel._host_arrays import cast, placed_like
-from jaxaccel._tree import Counts, holds_hyperparams, is_named_tuple
+from jaxaccel._tree import Counts, holds_hyperparams, is_named_tuple, is_none
 from jaxaccel.optimizers._adam import AdamState
 from jaxaccel.optimizers._param_groups import ParamGroupsState
 from jaxaccel.optimizers._torch_fields import FlatFields, TorchFields
@@ -58,6 +59,26 @@ def units_of(state: Any) -> Units:
         )
     steps = [node.step for node in nodes if getattr(type(node), "reads_schedules", False)]
     return Units(states, groups[0] if groups else None, steps[0] if steps else None)
+
+
+def own_params(units: Units, params: Any) -> Any:
+    """Return the parameters without those that the optimizer does not have: a part of two has some.
+
+    Their places hold nothing, as they do in its state.
+    """
+    leaves, treedef = jax.tree.flatten(params, is_leaf=is_none)
+    slots = [
+        treedef.flatten_up_to(slot)
+        for state in units.states
+        for name in getattr(units.fields, "per_parameter", ())
+        if (slot := getattr(state, name)) is not None
+    ]
+    if not slots:
+        return params
+    return treedef.unflatten(
+        optax.MaskedNode() if all(isinstance(each, optax.MaskedNode) for each in column) else leaf
+        for leaf, column in zip(leaves, zip(*slots, strict=True), strict=True)
+    )
 
 
 def replaced(state: Any, states: Sequence[Any], hyperparams: Any, step: int) -> Any:

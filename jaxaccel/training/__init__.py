@@ -4,6 +4,12 @@ from jaxaccel._names import teach
 from jaxaccel._packed import Packed
 from jaxaccel._types import Gradients
 from jaxaccel.training._accumulate import accumulate
+from jaxaccel.training._average_weights import (
+    AveragedState,
+    AveragedWeights,
+    average_weights,
+    averaged_state,
+)
 from jaxaccel.training._callback import Callback, Reply, Run
 from jaxaccel.training._checklist import Checklist, Point, checklist
 from jaxaccel.training._deterministic import set_deterministic
@@ -62,6 +68,10 @@ __all__ = [
     "log_every",
     "terminate_on_nan",
     "skip_nonfinite",
+    "average_weights",
+    "averaged_state",
+    "AveragedState",
+    "AveragedWeights",
     "roll_back_on_nan",
     "time_budget",
     "preemption",

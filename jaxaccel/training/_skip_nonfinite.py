@@ -7,17 +7,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 
 from jaxaccel._checked import checked_but
 from jaxaccel._functions import check_function
-from jaxaccel.training._step_call import (
-    called_with_a_batch,
-    check_not_overwritten,
-    facts_of,
-)
-from jaxaccel.training._step_program import compiled_for_leaves
 from jaxaccel.training._train_state import TrainState
+from jaxaccel.training._wrapped_step import wrapped_step
 
 JUDGED = ("loss", "grad_norm")
 
@@ -78,23 +72,7 @@ def skip_nonfinite(step: Callable[..., Any], *, donate: bool = True) -> Callable
         skipped = jnp.maximum(metrics.get("skipped", 0.0), is_bad.astype(jnp.float32))
         return _chosen(is_bad, state, new), {**metrics, "skipped": skipped}
 
-    compiled = compiled_for_leaves(run, donate)
-
-    def call(state: Any, batch: Any, **extra: Any) -> Any:
-        leaves, treedef = jax.tree.flatten(state)
-        if any(isinstance(leaf, Tracer) for leaf in leaves):
-            return run(state, batch, extra)  # part of a larger program
-        try:
-            return compiled(leaves, treedef, batch, extra)
-        except (RuntimeError, ValueError):
-            check_not_overwritten(state)
-            raise
-
-    def lowered(state: Any, batch: Any, **extra: Any) -> jax.stages.Lowered:
-        leaves, treedef = jax.tree.flatten(state)
-        return compiled.lower(leaves, treedef, batch, extra)
-
-    return called_with_a_batch(call, lowered, **facts_of(step))
+    return wrapped_step(run, step, donate)
 
 
 def _chosen(is_bad: jax.Array, old: Any, new: Any) -> Any:

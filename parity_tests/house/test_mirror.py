@@ -34,6 +34,8 @@ WITHOUT_ROWS = {
     "optimizers.has_hyperparams": "test_hyperparams asks every kind of state",
     "optimizers.get_hyperparams": "test_param_groups reads every value at every step",
     "optimizers.set_hyperparams": "test_param_groups changes values beside PyTorch's groups",
+    "optimizers.set_weight_decay": "test_set_weight_decay compares its groups with torchvision's",
+    "optimizers.muon_with_adamw": "test_muon_with_adamw runs it beside two optimizers of PyTorch",
     "optimizers.no_decay": "test_param_groups chooses parameters with it",
     "optimizers.state_dict": "test_state_dict takes every optimizer's state to PyTorch",
     "optimizers.load_state_dict": "test_state_dict brings every optimizer's state back",

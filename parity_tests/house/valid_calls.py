@@ -216,6 +216,13 @@ OWN = {
     "optimizers.apply_sparse_updates": {"updates": MATRIX},
     "optimizers.hessian_diagonal": {"loss_fn": jnp.sum},
     "optimizers.param_groups": {"optimizer": ja.optimizers.sgd, "groups": []},
+    "optimizers.set_weight_decay": {
+        "model": linear,
+        "weight_decay": 0.1,
+        "custom_keys_for_weight_decay": [("bias", 0.1)],
+        "norm_classes": [ja.nn.LayerNorm],
+    },
+    "optimizers.muon_with_adamw": {"matrices": "", "muon": {}, "adamw": {}},
     "optimizers.no_decay": {"path": "bias", "leaf": MATRIX},
     **{
         f"optimizers.{kind}_hyperparams": {
@@ -276,6 +283,14 @@ OWN = {
     "training.log_every": {"log": divmod},
     "training.terminate_on_nan": {},
     "training.skip_nonfinite": {"step": step_function},
+    "training.average_weights": {
+        "step": step_function,
+        "average": ja.transforms.stochastic_weight_average(),
+    },
+    "training.averaged_state": {
+        "state": lambda: ja.training.train_state(MATRIX, ja.optimizers.sgd()),
+        "average": ja.transforms.stochastic_weight_average(),
+    },
     "training.roll_back_on_nan": {"folder": "runs"},
     "training.time_budget": {"seconds": 1.0},
     "training.preemption": {},

@@ -28,5 +28,8 @@ CASES = [
         ("alpha beyond one", {"k": 2, "alpha": 1.5}, SGD),
         ("alpha integer", {"alpha": 1}, SGD),
         ("alpha schedule", {"k": 2, "alpha": rising}, ADAMW),
+        ("start", {"start": 4}, ADAMW),
+        ("start and a falling alpha", {"k": 3, "start": 5, "alpha": decaying}, MOMENTUM),
+        ("start beyond the run", {"start": 1000}, SGD),
     ]
 ]

@@ -48,7 +48,10 @@ def run_paper(case, params, grads, dtype):
         for name, p in tensors.items():
             p.grad = None if grads[name] is None else to_torch(grads[name][step], dtype)
         optimizer.step()
-        if (step + 1) % settings["k"] == 0:
+        since = step + 1 - settings.get("start", 0)
+        if since <= 0:
+            slow = {name: p.detach().clone() for name, p in tensors.items()}
+        elif since % settings["k"] == 0:
             for name, p in tensors.items():
                 slow[name] = slow[name] + settings["alpha"] * (p.detach() - slow[name])
                 p.data.copy_(slow[name])
@@ -236,6 +239,8 @@ def test_errors_name_the_argument_and_its_value():
         (ValueError, {"k": 0}, "k must be at least 1, got 0"),
         (TypeError, {"k": 2.0}, "k must be an integer, got 2.0"),
         (TypeError, {"k": True}, "k must be an integer, got True"),
+        (TypeError, {"start": 0.5}, "start must be an integer, got 0.5"),
+        (ValueError, {"start": -1}, "start must be at least 0, got -1"),
         (TypeError, {"alpha": "half"}, "alpha must be a number.*'half'"),
         (ValueError, {"alpha": np.ones(2)}, "alpha"),
     ]:

@@ -16,13 +16,15 @@ class Lookahead(Optimizer):
     the parameters are before the first step.
     """
 
-    def __init__(self, optimizer: Optimizer, k: int = 5, alpha: float = 0.5):
+    def __init__(self, optimizer: Optimizer, k: int = 5, alpha: float = 0.5, *, start: int = 0):
         if not isinstance(k, int) or isinstance(k, bool):
             raise TypeError(f"k must be an integer, got {k!r}")
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
+        if start < 0:
+            raise ValueError(f"start must be at least 0, got {start}")
         super().__init__(optimizer.param_groups, optimizer.defaults)
-        self.optimizer, self.k, self.alpha = optimizer, k, alpha
+        self.optimizer, self.k, self.alpha, self.start = optimizer, k, alpha, start
         self.param_groups = optimizer.param_groups
 
     def step(self, closure: Any = None, **extra: Any) -> Any:
@@ -35,13 +37,14 @@ class Lookahead(Optimizer):
             for param in self._params():
                 state = self.state[param]
                 state["step"] += 1
-                jumps = int(state["step"]) % self.k == 0
+                since = int(state["step"]) - self.start
+                when = {"jumps": since > 0 and since % self.k == 0, "follows": since <= 0}
                 # The inner step is taken: what is left of its update is nothing.
                 nothing = torch.full_like(param, -0.0)
-                _, slow = _update_leaf(param, nothing, state["slow"], jumps=jumps, alpha=self.alpha)
-                if jumps:
+                _, slow = _update_leaf(param, nothing, state["slow"], **when, alpha=self.alpha)
+                state["slow"].copy_(slow)
+                if when["jumps"]:
                     param.copy_(slow)
-                    state["slow"].copy_(slow)
         return loss
 
     def add_param_group(self, param_group):
@@ -56,18 +59,20 @@ class Lookahead(Optimizer):
 
         Its key ``"optimizer"`` holds that optimizer's own state dict.
         """
-        own = {"k": self.k, "alpha": self.alpha, "optimizer": self.optimizer.state_dict()}
+        own = {"k": self.k, "alpha": self.alpha, "start": self.start}
+        own["optimizer"] = self.optimizer.state_dict()
         return super().state_dict() | own
 
     def load_state_dict(self, state_dict):
         """Continue from what :meth:`state_dict` returned."""
         self.optimizer.load_state_dict(state_dict["optimizer"])
         self.k, self.alpha = state_dict["k"], state_dict["alpha"]
+        self.start = state_dict["start"]
         super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
         self.param_groups = self.optimizer.param_groups
 
     def __getstate__(self):
-        own = {"optimizer": self.optimizer, "k": self.k, "alpha": self.alpha}
+        own = {"optimizer": self.optimizer, "k": self.k, "alpha": self.alpha, "start": self.start}
         return super().__getstate__() | own
 
     def _params(self):
@@ -75,8 +80,10 @@ class Lookahead(Optimizer):
         return [param for group in self.param_groups for param in group["params"]]
 
 
-def _update_leaf(param, update, slow, *, jumps, alpha):
+def _update_leaf(param, update, slow, *, jumps, follows, alpha):
     """Return the update of one tensor, and its slow weights."""
+    if follows:
+        return update, param + update
     if not jumps:
         return update, slow
     fast = param + update
