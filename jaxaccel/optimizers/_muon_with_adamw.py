@@ -100,9 +100,10 @@ def muon_with_adamw(
     def init(params: Params) -> State:
         check_parameters(params)
         owners = owners_of([selector], params)
-        return MuonWithAdamWState(
-            *(part.init(of_owner(i, owners, params, params)) for i, part in enumerate(parts))
-        )
+        states: list[Any] = [
+            part.init(of_owner(index, owners, params, params)) for index, part in enumerate(parts)
+        ]
+        return MuonWithAdamWState(*states)
 
     def update(
         updates: Updates, state: State, params: Params | None = None, **extra: object
@@ -110,7 +111,8 @@ def muon_with_adamw(
         check_state("muon_with_adamw", MuonWithAdamWState, state)
         like = updates if params is None else params
         owners = owners_of([selector], like)
-        found, states = [], []
+        found: list[Any] = []
+        states: list[Any] = []
         for index, (part, inner) in enumerate(zip(parts, state, strict=True)):
             own = of_owner(index, owners, updates, like)
             given = None if params is None else of_owner(index, owners, params, like)

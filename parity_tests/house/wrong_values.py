@@ -149,6 +149,7 @@ ANYTHING = {
             *("parallel.fully_shard", "parallel.zero"),
         )
     },
+    "optimizers.muon_with_adamw.matrices": "a pattern, a predicate or a mask, told apart inside",
     "training.fit.state": OF_THE_USER,
     "tuning.lr_find.state": OF_THE_USER,
     "training.checklist.state": OF_THE_USER,
