@@ -57,11 +57,11 @@ def set_weight_decay(
         >>> tx = ja.optimizers.param_groups(ja.optimizers.sgd, groups, lr=0.1, momentum=0.9)
         >>> _, params, _ = ja.training.split_model(model)
         >>> for group in ja.optimizers.get_hyperparams(tx.init(params)):
-        ...     print(group["name"], group["weight_decay"])
+        ...     print(group["name"], f"{group['weight_decay']:.4f}")
         0 0.0001
-        1 0.0
-        2 0.0
-        default 0.0
+        1 0.0000
+        2 0.0000
+        default 0.0000
     """
     keys = custom_keys_for_weight_decay or ()
     paths: dict[Any, set[str]] = {"other": set(), "norm": set(), **{key: set() for key, _ in keys}}

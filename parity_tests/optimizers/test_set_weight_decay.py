@@ -126,6 +126,10 @@ def test_a_group_without_parameters_is_pytorchs():
     theirs.load_state_dict(as_tensors)
     loaded = ja.optimizers.load_state_dict(tx.init(params), params, judge, tx=tx)
     assert loaded.step == state.step == 3
+    judge["param_groups"][1]["lr"] = 0.3
+    other = ja.optimizers.load_state_dict(tx.init(params), params, judge, tx=tx)
+    rates = [group["lr"] for group in ja.optimizers.get_hyperparams(other)]
+    assert rates == [0.1, 0.3, 0.1]
     pair = loaded.inner_states[1], state.inner_states[1]  # of the other there is nothing to load
     for own, expected in zip(*map(jax.tree.leaves, pair), strict=True):
         assert_close(own, expected, tol.FLOAT64_OF_FIELD)
