@@ -16,14 +16,14 @@ Watch = Callable[[Mapping[str, Any]], None]
 def watching(
     watch: Watch | None,
     model: nnx.Module,
-    model_state_of: Callable[[Any], Any] = lambda state: state.model_state,
+    weights_of: Callable[[Any], Any] = lambda state: (state.params, state.model_state),
 ) -> list[ja.training.Callback]:
     """Return the callback that shows the model under PyTorch's names; none where nobody watches."""
     if watch is None:
         return []
 
     def show(run: ja.training.Run, memory: Any) -> None:
-        ja.training.merge(model, run.state.params, model_state_of(run.state))
+        ja.training.merge(model, *weights_of(run.state))
         watch(ja.nn.state_dict(model))
 
     return [ja.training.Callback("watch", on_step=show)]

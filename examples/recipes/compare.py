@@ -29,6 +29,10 @@ learns amplifies it from step to step."""
 
 RECIPES: dict[str, dict[str, Any]] = {
     "word_language_model": {"dropout": 0.0, "epochs": 2},
+    "gpt2_finetuning": {"dropout": 0.0, "num_train_epochs": 3, "fp16": False},
+    "torchvision_reference": {"images": 256, "batch_size": 64, "width": 4, "epochs": 3},
+    "cifar_resnet": {"images": 256, "batch_size": 64, "width": 4, "epochs": 2},
+    "nanogpt": {"max_iters": 40},
 }
 """Recipe -> what is other than in its own defaults."""
 
@@ -46,7 +50,7 @@ def steps_of(module: str, options: Mapping[str, Any]) -> list[dict[str, np.ndarr
     found: list[dict[str, np.ndarray]] = []
 
     def watch(state_dict: Mapping[str, Any]) -> None:
-        found.append({name: np.array(value) for name, value in state_dict.items()})
+        found.append({name: np.asarray(value).copy() for name, value in state_dict.items()})
 
     side = importlib.import_module(module)
     known = {field.name for field in dataclasses.fields(side.Args)}
@@ -56,14 +60,14 @@ def steps_of(module: str, options: Mapping[str, Any]) -> list[dict[str, np.ndarr
 
 
 def distance(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> float:
-    """Return the largest difference of one step, over the array's largest number."""
+    """Return the largest difference of one step, over the largest number of the array."""
     if ours.keys() != theirs.keys():
         raise SystemExit(f"other names: {sorted(ours.keys() ^ theirs.keys())}")
-    return max(
-        float(np.max(np.abs(ours[name] - theirs[name])) / max(np.max(np.abs(theirs[name])), 1e-300))
-        for name in ours
-        if ours[name].size
-    )
+    largest = 0.0
+    for name in ours:
+        scale = max(np.max(np.abs(ours[name])), np.max(np.abs(theirs[name])))
+        largest = max(largest, float(np.max(np.abs(ours[name] - theirs[name])) / (scale or 1.0)))
+    return largest
 
 
 def main(args: Args) -> None:

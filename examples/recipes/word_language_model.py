@@ -117,7 +117,7 @@ def main(args: Args, watch: Watch | None = None) -> training.TrainState:
             training.follow_plateau(annealing),
             training.early_stopping(patience=args.epochs, restore_best="always"),
             training.save_every(args.output),
-            *watching(watch, model, lambda state: state.model_state[0]),
+            *watching(watch, model, lambda state: (state.params, state.model_state[0])),
         ],
         batch_axes=(1, 1, None),
         resume=args.output if args.resume else None,
