@@ -1,4 +1,4 @@
-"""The text that the language models learn: this project's licence, some 1,600 words of real English."""
+"""The text that the language models learn: this project's licence, 1,600 words of real English."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     python examples/recipes/cifar_resnet.py
     python examples/recipes/cifar_resnet.py --output outputs/cifar --resume
 
-Ported from github.com/kuangliu/pytorch-cifar, main.py at 49b7aa9, on digits and narrower; the same in
-PyTorch is beside it in cifar_resnet_torch.py.
+Ported from github.com/kuangliu/pytorch-cifar, main.py at 49b7aa9, on digits and narrower; the same
+in PyTorch is beside it in cifar_resnet_torch.py.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """GPT-2 fine-tuned on a text as Transformers' Trainer does it: fp16, linear decay, early stopping.
 
     python examples/recipes/gpt2_finetuning.py
-    python examples/recipes/gpt2_finetuning.py --checkpoint gpt2/model.safetensors --output outputs/gpt2
+    python examples/recipes/gpt2_finetuning.py --checkpoint gpt2/model.safetensors
 
-Ported from github.com/huggingface/transformers, examples/pytorch/language-modeling/run_clm.py with
-EarlyStoppingCallback, at v4.57.1; the same in PyTorch is beside it in gpt2_finetuning_torch.py. Without
-a checkpoint of GPT-2 a tiny one starts from its initial weights, on characters.
+Ported from github.com/huggingface/transformers, examples/pytorch/language-modeling/run_clm.py at
+0851a87, with EarlyStoppingCallback; the same in PyTorch is beside it in gpt2_finetuning_torch.py.
+Without a checkpoint of GPT-2 a tiny one starts from its initial weights, on characters.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def main(args: Args, watch: Watch | None = None) -> training.TrainState:
 
     def losses(params: Any, model_state: Any, ids: Any, training: bool) -> Any:
         logits, model_state = apply(params, model_state, ids, training=training)
-        return ja.functional.cross_entropy(logits[:, :-1], ids[:, 1:], reduction="none"), model_state
+        loss = ja.functional.cross_entropy(logits[:, :-1], ids[:, 1:], reduction="none")
+        return loss, model_state
 
     def loss_fn(params: Any, model_state: Any, ids: Any) -> Any:
         loss, model_state = losses(params, model_state, ids, training=True)

@@ -90,7 +90,7 @@ def main(args: Args, watch: Watch | None = None) -> dict[str, Any]:
             scale = scaler.get_scale()
             scaler.step(optimizer)
             scaler.update()
-            if scaler.get_scale() >= scale:  # Trainer's schedule does not move where a step is skipped
+            if scaler.get_scale() >= scale:  # Trainer's schedule waits where a step is skipped
                 scheduler.step()
             if watch is not None:
                 watch(model.state_dict())

@@ -1,4 +1,4 @@
-"""A GPT on characters, as nanoGPT trains it: accumulation, a cosine that ends at a tenth, the best save.
+"""A GPT on characters, as nanoGPT trains it: accumulation, a cosine down to a tenth, the best save.
 
     python examples/recipes/nanogpt.py
     python examples/recipes/nanogpt.py --output outputs/gpt --resume

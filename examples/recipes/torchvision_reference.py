@@ -1,9 +1,9 @@
-"""torchvision's reference for classification: warm-up and cosine, mixup, smooth labels, averaged weights.
+"""torchvision's reference for classification: warm-up, mixup, smooth labels, averaged weights.
 
     python examples/recipes/torchvision_reference.py
     python examples/recipes/torchvision_reference.py --output outputs/reference --resume
 
-Ported from github.com/pytorch/vision, references/classification/train.py at v0.20.0, on digits and
+Ported from github.com/pytorch/vision, references/classification/train.py at 017e9b9, on digits and
 narrower; the same in PyTorch is beside it in torchvision_reference_torch.py.
 """
 

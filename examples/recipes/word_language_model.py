@@ -1,4 +1,4 @@
-"""A recurrent language model of words; the learning rate falls by 4 where validation does not get better.
+"""A recurrent language model of words, whose learning rate falls where validation is no better.
 
     python examples/recipes/word_language_model.py
     python examples/recipes/word_language_model.py --output outputs/words --resume
@@ -75,7 +75,8 @@ def batchify(tokens: Any, batch_size: int) -> jax.Array:
 def main(args: Args, watch: Watch | None = None) -> training.TrainState:
     """Train, and return the best state."""
     text, generator = words(), ja.random.manual_seed(args.seed)
-    train, valid, test = batchify(text.train, args.batch_size), *(batchify(s, 10) for s in text[1:3])
+    train = batchify(text.train, args.batch_size)
+    valid, test = batchify(text.valid, 10), batchify(text.test, 10)
     model = nnx.view(RNNModel(text.vocabulary, args, rngs=generator), rngs=nnx.Rngs(args.seed))
     apply, params, model_state = training.split_model(model)
 

@@ -60,7 +60,8 @@ def main(args: Args, watch: Watch | None = None) -> nn.Module:
     torch.set_default_dtype(getattr(torch, args.dtype))
     torch.manual_seed(args.seed)
     text = words()
-    train, valid, test = batchify(text.train, args.batch_size), *(batchify(s, 10) for s in text[1:3])
+    train = batchify(text.train, args.batch_size)
+    valid, test = batchify(text.valid, 10), batchify(text.test, 10)
     model, criterion = RNNModel(text.vocabulary, args), nn.CrossEntropyLoss()
     optimizer, lr = torch.optim.SGD(model.parameters(), lr=args.lr), args.lr
 
