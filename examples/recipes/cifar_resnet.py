@@ -26,11 +26,11 @@ from jaxaccel import training
 class Args:
     """What to train; the original has 50,000 images in colour, width 64 and 200 epochs."""
 
-    images: int = 640
+    images: int = 2000
     width: int = 8
     batch_size: int = 128
     lr: float = 0.1
-    epochs: int = 3
+    epochs: int = 6
     seed: int = 0
     dtype: str = "float32"
     output: Path = Path("outputs/recipes/cifar_resnet")

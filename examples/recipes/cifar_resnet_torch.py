@@ -24,11 +24,11 @@ from torch_ref import models
 class Args:
     """What to train."""
 
-    images: int = 640
+    images: int = 2000
     width: int = 8
     batch_size: int = 128
     lr: float = 0.1
-    epochs: int = 3
+    epochs: int = 6
     seed: int = 0
     dtype: str = "float32"
 

@@ -30,7 +30,7 @@ learns amplifies it from step to step."""
 RECIPES: dict[str, dict[str, Any]] = {
     "word_language_model": {"dropout": 0.0, "epochs": 2},
     "gpt2_finetuning": {"dropout": 0.0, "num_train_epochs": 3, "fp16": False},
-    "torchvision_reference": {"images": 256, "batch_size": 64, "width": 4, "epochs": 3},
+    "torchvision_reference": {"images": 256, "width": 4, "epochs": 3},
     "cifar_resnet": {"images": 256, "batch_size": 64, "width": 4, "epochs": 2},
     "nanogpt": {"max_iters": 40},
 }

@@ -25,10 +25,10 @@ from torch_ref import models
 class Args:
     """What to train."""
 
-    images: int = 640
+    images: int = 2000
     width: int = 8
     batch_size: int = 64
-    epochs: int = 5
+    epochs: int = 6
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 2e-5
