@@ -224,13 +224,10 @@ class AdaptiveLogSoftmaxWithLoss(nnx.Module):
     def predict(self, input: jax.Array) -> jax.Array:
         """Return the likeliest class of each row, (N,).
 
-        Where the head's largest output is one of the frequent classes, it is that one.
-
         Args:
             input: (N, in_features).
         """
-        first = jnp.argmax(self.head(input), 1)
-        return jnp.where(first < self.shortlist_size, first, jnp.argmax(self.log_prob(input), 1))
+        return jnp.argmax(self.log_prob(input), 1)
 
 
 def _check_targets(input: jax.Array, target: jax.Array, classes: int) -> None:

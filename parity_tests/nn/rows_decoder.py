@@ -34,7 +34,8 @@ LAYER = [
             *("no bias no batch", {"bias": False, "activation": "relu", "layer_norm_eps": 0.1}),
             {
                 "shapes": ((4, 8), (4, 8)),
-                "masks": {"tgt_mask": ("causal", (4, 4)), "memory_mask": ("causal", (4, 4))},
+                # The hints take the place of the masks, true or not.
+                "masks": {"tgt_mask": ("bool", (4, 4)), "memory_mask": ("bool", (4, 4))},
                 "call": {"tgt_is_causal": True, "memory_is_causal": True},
             },
         ),

@@ -14,6 +14,7 @@ SMALLER = 4
 IN_A_ROW = {"units": 2, "sums": "products in half precision, added to a state in float32"}
 """Each step rounds what the steps before it have rounded."""
 TWICE = {"twice": "the derivative of a gate, which is one kernel in PyTorch"}
+SUMMED = {"twice": "the derivative of a gate, where the two products that it is of are added"}
 NO_FLOAT16 = {"dtypes": ("bfloat16",)}
 """oneDNN has no LSTM in float16, and PyTorch raises."""
 KINK = {"dtype_only": "a number near 0 is rectified on one side and not on the other"}
@@ -60,8 +61,8 @@ FUNCTIONS = [
     _row("GRU", "gru", "of two layers", num_layers=2, bidirectional=True),
     _row("RNN", "rnn_tanh"),
     _row("RNN", "rnn_relu", options=KINK, nonlinearity="relu"),
-    _row("LSTMCell", "lstm_cell", steps=()),
-    _row("GRUCell", "gru_cell", steps=()),
+    _row("LSTMCell", "lstm_cell", options=SUMMED, steps=()),
+    _row("GRUCell", "gru_cell", options=SUMMED, steps=()),
     _row("RNNCell", "rnn_tanh_cell", steps=()),
     _row("RNNCell", "rnn_relu_cell", options=KINK, steps=(), nonlinearity="relu"),
 ]
