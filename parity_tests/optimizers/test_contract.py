@@ -99,7 +99,7 @@ ROWS = [
     Row(_BY_ID["clip_grad_value-schedule"]),
     Row(_BY_ID["centralize_gradients-defaults"], static_args=("layout",)),
     Row(_BY_ID["accumulate_gradients-steps-two-with-momentum"], ("steps",), rounds_between=True),
-    Row(_BY_ID["lookahead-alpha-large"], static_args=("k",), rounds_between=True),
+    Row(_BY_ID["lookahead-alpha-large"], static_args=("k", "start"), rounds_between=True),
 ]
 rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.case.id)
 

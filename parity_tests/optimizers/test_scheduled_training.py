@@ -113,6 +113,15 @@ ALL = {
     "sequential_lr": schedules.sequential_lr(MEMBERS, [6]),
     "chained_scheduler": schedules.chained_scheduler(MEMBERS),
     "swa_lr": schedules.swa_lr(0.1, 0.02),
+    "per_epoch": schedules.per_epoch(schedules.exponential_lr(0.1, 0.9), 4),
+    "constant_schedule": schedules.constant_schedule(0.1),
+    "linear_schedule_with_warmup": schedules.linear_schedule_with_warmup(0.1, 5, 20),
+    "polynomial_decay_schedule_with_warmup": (
+        schedules.polynomial_decay_schedule_with_warmup(0.1, 5, 20)
+    ),
+    "cosine_with_min_lr_schedule_with_warmup": (
+        schedules.cosine_with_min_lr_schedule_with_warmup(0.1, 5, 20, min_lr=0.01)
+    ),
     "constant_schedule_with_warmup": schedules.constant_schedule_with_warmup(0.1, 8),
     "cosine_schedule_with_warmup": schedules.cosine_schedule_with_warmup(0.1, 5, 20),
     "cosine_with_hard_restarts_schedule_with_warmup": (
