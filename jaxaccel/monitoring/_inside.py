@@ -108,7 +108,6 @@ _WAYS: Final[dict[str, Callable[[Scope, Any, list[Any]], Inside | None]]] = {
     "closed_call": _call,
     "core_call": _call,
     "remat2": _call,
-    "checkpoint": _call,
     "custom_jvp_call": _call,
     "custom_vjp_call": _call,
     "cond": _branch,
