@@ -1,8 +1,8 @@
 """Rows for the losses of margins, likelihoods and sequences, and for distances.
 
-Options: ``arrays``, what PyTorch differentiates, and ``constants``, what it does not, each by name:
-numbers, or how they are drawn, (a key of ``DRAWN`` in the test, a shape). A number is given as it
-is.
+Options: ``differentiated``, what PyTorch differentiates, and ``constants``, what it does not, each
+by name: numbers, or how they are drawn, (a key of ``DRAWN`` in ``harness/losses.py``, a shape). A
+number is given as it is.
 """
 
 from parity_tests.registry import Case
@@ -17,7 +17,7 @@ def _rows(name, arrays, constants, *rows):
             kwargs,
             f"torch.nn.functional.{name}",
             why,
-            {"arrays": {**arrays, **own}, "constants": {**constants, **others}},
+            {"differentiated": {**arrays, **own}, "constants": {**constants, **others}},
         )
         for why, kwargs, own, others in ((*row, {}, {})[:4] for row in rows)
     ]
@@ -272,7 +272,7 @@ def _bad(name, arrays, *rows):
             kwargs,
             f"torch.nn.functional.{name}",
             why,
-            {"arrays": {}, "constants": {**arrays, **others}},
+            {"differentiated": {}, "constants": {**arrays, **others}},
         )
         for why, kwargs, others in rows
     ]

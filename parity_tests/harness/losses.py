@@ -23,6 +23,6 @@ def numbers(given, rng):
 def arguments_of(case):
     """Return what is differentiated, and the other arguments, by name."""
     rng = np.random.default_rng(0)
-    arrays = {name: numbers(each, rng) for name, each in case.options["arrays"].items()}
+    arrays = {name: numbers(each, rng) for name, each in case.options["differentiated"].items()}
     constants = {name: numbers(each, rng) for name, each in case.options["constants"].items()}
     return arrays, {n: c for n, c in constants.items() if n not in arrays}

@@ -1,16 +1,16 @@
 """Rows for the loss layers of ``jaxaccel.nn``, and those of distances.
 
-``kwargs`` go to both constructors. Options: ``buffers``, arrays that go to them too; ``arrays``,
-what a call is given and PyTorch differentiates, ``constants``, what it does not: each by name, with
-numbers or how they are drawn, as in ``functional/rows_other_losses.py``. What a function's rows
-show is not shown again.
+``kwargs`` go to both constructors. Options: ``buffers``, arrays that go to them too;
+``differentiated``, what a call is given and PyTorch differentiates, ``constants``, what it does
+not: each by name, with numbers or how they are drawn, as in ``functional/rows_other_losses.py``.
+What a function's rows show is not shown again.
 """
 
 from parity_tests.registry import Case
 
 
 def _row(name, kwargs, arrays, constants=None, buffers=None, why="defaults"):
-    options = {"arrays": arrays, "constants": constants or {}, "buffers": buffers or {}}
+    options = {"differentiated": arrays, "constants": constants or {}, "buffers": buffers or {}}
     return Case(f"nn.{name}", kwargs, f"torch.nn.{name}", why, options)
 
 

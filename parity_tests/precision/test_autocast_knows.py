@@ -19,6 +19,7 @@ from jaxaccel.precision import _autocast_control
 from jaxaccel.precision import _autocast_foreign as foreign
 from jaxaccel.precision._autocast_plan import plan_of
 from jaxaccel.precision._autocast_primitives import PRIMITIVES, STRUCTURE
+from parity_tests.harness import losses
 from parity_tests.harness.errors import assert_no_faults
 from parity_tests.harness.function import arrays_of, constants_of, ours_of
 from parity_tests.harness.layer import channels_last, own_layer
@@ -54,6 +55,8 @@ def functions():
         room = case.function.split(".")[0]
         if case.is_quick and room == "functional" and "arrays" in case.options:
             yield case.function, functools.partial(_call_of_function, case)
+        elif case.is_quick and room == "functional" and "differentiated" in case.options:
+            yield case.function, functools.partial(_call_of_loss, case)
         elif case.is_quick and room == "nn" and "shape" in case.options and _is_layer(case):
             yield case.function, functools.partial(_call_of_layer, case)
 
@@ -74,6 +77,14 @@ def _call_of_function(case):
     if not arrays:
         return lambda _: function(**kwargs), jnp.float32(1)
     return lambda arrays: function(**arrays, **kwargs), arrays
+
+
+def _call_of_loss(case):
+    function = functools.partial(lookup("jaxaccel", case.function), **case.kwargs)
+    arrays, constants = losses.arguments_of(case)
+    constants = {name: jnp.asarray(each) for name, each in constants.items()}
+    arrays = {name: jnp.asarray(each, jnp.float32) for name, each in arrays.items()}
+    return lambda arrays: function(**arrays, **constants), arrays
 
 
 def _call_of_layer(case):
