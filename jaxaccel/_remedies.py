@@ -28,7 +28,6 @@ LEFT_OUT = {
     "requires_grad": "leave it out: jax.grad says what is differentiated",
     "memory_format": "leave it out: channels are last, and XLA chooses the layout",
     "enable_nested_tensor": "leave it out: arrays have one length; mask the padding",
-    "return_indices": "leave it out: the indices are not computed here",
     "pin_memory": "leave it out: ja.data.prefetch_to_device moves batches ahead of time",
     "use_reentrant": "leave it out: there is one way, and it does what use_reentrant=False does",
     "context_fn": "say names=, policy= or offload=",

@@ -15,7 +15,7 @@ INTERPOLATION_AXES = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
 """How many spatial axes a mode of interpolation is for; the nearest ones are for any number."""
 
 
-def _integers(where: str, value: Any) -> tuple[int, ...]:
+def integers(where: str, value: Any) -> tuple[int, ...]:
     """Return one integer or several, Python's or NumPy's, as a tuple of Python's."""
     several = isinstance(value, Iterable) and as_integer(value) is None
     numbers = [as_integer(number) for number in (value if several else (value,))]
@@ -58,7 +58,7 @@ def pool_windows(
         "padding": padding,
         "dilation": dilation,
     }
-    numbers = (_each_of_pool(name, key, value, axes) for key, value in arguments.items())
+    numbers = (each_of_pool(name, key, value, axes) for key, value in arguments.items())
     found = tuple(Window(*of_axis) for of_axis in zip(*numbers, strict=True))
     if name == "max_pool1d":
         _check_max_pool1d(*found)
@@ -67,9 +67,9 @@ def pool_windows(
     return found
 
 
-def _each_of_pool(name: str, key: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
+def each_of_pool(name: str, key: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
     """Return one number for each axis."""
-    numbers = _integers(f"{name}: {key}", value)
+    numbers = integers(f"{name}: {key}", value)
     if len(numbers) not in (1, axes):
         either = "either be omitted," if key == "stride" else "either be"
         raise ValueError(
@@ -155,7 +155,7 @@ def pool_output_size(
 
 def conv_axes(name: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
     """Return one number for each spatial axis: one may stand for all, as in PyTorch."""
-    numbers = _integers(name, value)
+    numbers = integers(name, value)
     if len(numbers) == 1 and (name != "kernel_size" or not isinstance(value, Sequence)):
         return numbers * axes
     if len(numbers) != axes:
@@ -253,10 +253,10 @@ def check_interpolation(
     recompute_scale_factor: bool | None,
 ) -> None:
     """Check what an interpolation is asked for."""
-    if mode not in (*INTERPOLATION_AXES, "nearest", "nearest-exact"):
+    if mode not in (*INTERPOLATION_AXES, "nearest", "nearest-exact", "area"):
         raise ValueError(
-            "mode must be one of 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', "
-            f"'trilinear', got {mode!r}"
+            "mode must be one of 'nearest', 'nearest-exact', 'area', 'linear', 'bilinear', "
+            f"'bicubic', 'trilinear', got {mode!r}"
         )
     if mode not in INTERPOLATION_AXES and align_corners is not None:
         raise ValueError(

@@ -18,10 +18,13 @@ from jaxaccel.functional._adaptive_max_pool import (
     adaptive_max_pool2d,
     adaptive_max_pool3d,
 )
+from jaxaccel.functional._affine_grid import affine_grid
+from jaxaccel.functional._alpha_dropout import alpha_dropout, feature_alpha_dropout
 from jaxaccel.functional._avg_pool import avg_pool1d, avg_pool2d, avg_pool3d
 from jaxaccel.functional._batch_norm import BatchNormResult, batch_norm
 from jaxaccel.functional._binary_cross_entropy import binary_cross_entropy
 from jaxaccel.functional._binary_cross_entropy_with_logits import binary_cross_entropy_with_logits
+from jaxaccel.functional._channel_shuffle import channel_shuffle
 from jaxaccel.functional._conv import conv1d, conv2d, conv3d
 from jaxaccel.functional._conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from jaxaccel.functional._cosine_embedding_loss import cosine_embedding_loss
@@ -35,7 +38,9 @@ from jaxaccel.functional._embedding_bag import embedding_bag
 from jaxaccel.functional._gaussian_nll_loss import gaussian_nll_loss
 from jaxaccel.functional._gelu import gelu
 from jaxaccel.functional._glu import glu
+from jaxaccel.functional._grid_sample import grid_sample
 from jaxaccel.functional._group_norm import group_norm
+from jaxaccel.functional._gumbel_softmax import gumbel_softmax
 from jaxaccel.functional._hard import hardsigmoid, hardswish, hardtanh
 from jaxaccel.functional._hinge_embedding_loss import hinge_embedding_loss
 from jaxaccel.functional._huber_loss import huber_loss
@@ -47,8 +52,10 @@ from jaxaccel.functional._layer_norm import layer_norm
 from jaxaccel.functional._linear import bilinear, linear
 from jaxaccel.functional._linear_cross_entropy import linear_cross_entropy
 from jaxaccel.functional._local_response_norm import local_response_norm
+from jaxaccel.functional._lp_pool import lp_pool1d, lp_pool2d, lp_pool3d
 from jaxaccel.functional._margin_ranking_loss import margin_ranking_loss
 from jaxaccel.functional._max_pool import max_pool1d, max_pool2d, max_pool3d
+from jaxaccel.functional._max_unpool import max_unpool1d, max_unpool2d, max_unpool3d
 from jaxaccel.functional._mish import mish
 from jaxaccel.functional._mse_loss import mse_loss
 from jaxaccel.functional._multi_head_attention_forward import multi_head_attention_forward
@@ -65,6 +72,7 @@ from jaxaccel.functional._pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from jaxaccel.functional._poisson_nll_loss import poisson_nll_loss
 from jaxaccel.functional._relu import leaky_relu, prelu, relu, relu6
 from jaxaccel.functional._rms_norm import rms_norm
+from jaxaccel.functional._rrelu import rrelu
 from jaxaccel.functional._scaled_dot_product_attention import scaled_dot_product_attention
 from jaxaccel.functional._shrink import hardshrink, softshrink, tanhshrink
 from jaxaccel.functional._sigmoid import logsigmoid, sigmoid
@@ -80,6 +88,7 @@ from jaxaccel.functional._triplet_margin_loss import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from jaxaccel.functional._unfold import fold, unfold
 
 __all__ = [
     "linear",
@@ -97,6 +106,12 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
@@ -106,10 +121,17 @@ __all__ = [
     "interpolate",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "channel_shuffle",
+    "unfold",
+    "fold",
+    "grid_sample",
+    "affine_grid",
     "dropout",
     "dropout1d",
     "dropout2d",
     "dropout3d",
+    "alpha_dropout",
+    "feature_alpha_dropout",
     "embedding",
     "embedding_renorm",
     "embedding_bag",
@@ -129,6 +151,7 @@ __all__ = [
     "relu",
     "leaky_relu",
     "prelu",
+    "rrelu",
     "threshold",
     "elu",
     "selu",
@@ -152,6 +175,7 @@ __all__ = [
     "softmax",
     "log_softmax",
     "softmin",
+    "gumbel_softmax",
     "scaled_dot_product_attention",
     "multi_head_attention_forward",
     "cross_entropy",

@@ -50,7 +50,7 @@ def dropout(
         Hinton et al. Improving neural networks by preventing co-adaptation of feature detectors.
         2012. https://arxiv.org/abs/1207.0580
     """
-    _check_probability(p)
+    check_probability(p)
     return _dropped("dropout", input, input.shape, p, training, key)
 
 
@@ -85,7 +85,7 @@ def dropout1d(
         Tompson et al. Efficient Object Localization Using Convolutional Networks. 2015.
         https://arxiv.org/abs/1411.4280
     """
-    _check_probability(p)
+    check_probability(p)
     shape = _channel_mask_shape("dropout1d", 1, (2, 3), input.shape)
     return _dropped("dropout1d", input, shape, p, training, key)
 
@@ -121,7 +121,7 @@ def dropout2d(
     References:
         as :func:`dropout1d`.
     """
-    _check_probability(p)
+    check_probability(p)
     shape = _channel_mask_shape("dropout2d", 2, (4,), input.shape)
     return _dropped("dropout2d", input, shape, p, training, key)
 
@@ -157,12 +157,12 @@ def dropout3d(
     References:
         as :func:`dropout1d`.
     """
-    _check_probability(p)
+    check_probability(p)
     shape = _channel_mask_shape("dropout3d", 3, (4, 5), input.shape)
     return _dropped("dropout3d", input, shape, p, training, key)
 
 
-def _check_probability(p: float) -> None:
+def check_probability(p: float) -> None:
     """Check a probability, with PyTorch's text."""
     if not isinstance(p, Tracer) and not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
@@ -177,24 +177,41 @@ def _dropped(
     key: Key | None,
 ) -> jax.Array:
     """Return the input times a mask of ``shape``, which is spread over it."""
+    kept = kept_points(name, input, shape, p, training, key)
+    if kept is None:
+        return input
+    if kept is False:
+        return input * jnp.zeros((), input.dtype)
+    is_traced = isinstance(p, Tracer)
+    # The factor is rounded to the input's dtype before it multiplies, as in PyTorch.
+    factor = 1 / jnp.where(p == 1, jnp.ones_like(p), 1 - p) if is_traced else 1 / (1 - p)
+    noise = jnp.where(kept, jnp.asarray(factor, input.dtype), jnp.zeros((), input.dtype))
+    return input * noise
+
+
+def kept_points(
+    name: str,
+    input: jax.Array,
+    shape: tuple[int, ...],
+    p: float,
+    training: bool,
+    key: Key | None,
+) -> jax.Array | bool | None:
+    """Return a mask of what is kept; None where nothing is dropped, False where all of it is."""
     is_traced = isinstance(p, Tracer)
     if not training or (not is_traced and p == 0):
-        return input
+        return None
     if not jnp.issubdtype(input.dtype, jnp.inexact):
         raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
     if not is_traced and p == 1:
-        return input * jnp.zeros((), input.dtype)
+        return False
     if key is None:
         raise ValueError(
             f"{name}() in training draws a mask and needs a key: "
             f"{name}(input, p, key=jax.random.key(0))"
         )
     # A float32 probability draws the same mask whether x64 is on or not.
-    kept = jax.random.bernoulli(key, jnp.asarray(1 - p, np.float32), shape)
-    # The factor is rounded to the input's dtype before it multiplies, as in PyTorch.
-    factor = 1 / jnp.where(p == 1, jnp.ones_like(p), 1 - p) if is_traced else 1 / (1 - p)
-    noise = jnp.where(kept, jnp.asarray(factor, input.dtype), jnp.zeros((), input.dtype))
-    return input * noise
+    return jax.random.bernoulli(key, jnp.asarray(1 - p, np.float32), shape)
 
 
 def _channel_mask_shape(

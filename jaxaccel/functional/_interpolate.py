@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import jax
@@ -14,6 +14,11 @@ from jaxaccel._math import compute_dtype
 from jaxaccel._operations import operation
 from jaxaccel._shapes import check_size
 from jaxaccel._spatial import INTERPOLATION_AXES, check_interpolation
+from jaxaccel.functional._adaptive_avg_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+)
 from jaxaccel.functional._interpolate_taps import (
     Taps,
     apply_taps,
@@ -37,9 +42,11 @@ _NAMES = (
 )
 
 
-def _name(arguments: Mapping[str, Any]) -> str:
-    """Return PyTorch's name of the operation."""
+def _name(arguments: Mapping[str, Any]) -> str | None:
+    """Return PyTorch's name of the operation; an area is a pool, which has its own."""
     mode, axes = arguments.get("mode", "nearest"), arguments["input"].ndim - 2
+    if mode == "area":
+        return None
     exact = "_upsample_nearest_exact" if mode == "nearest-exact" else f"upsample_{mode}"
     return f"{exact}{axes}d"
 
@@ -64,9 +71,9 @@ def interpolate(
         size: The output's spatial sizes, one number or one for each axis.
         scale_factor: The output's sizes over the input's (rounded down), one number or one for each
             axis. The points are taken at this scale, even where the rounding made the sizes differ.
-        mode: ``"nearest"`` (the point at or below), ``"nearest-exact"``, ``"linear"`` for (N, L,
-            C), ``"bilinear"`` or ``"bicubic"`` for (N, H, W, C), ``"trilinear"`` for (N, D, H, W,
-            C).
+        mode: ``"nearest"`` (the point at or below), ``"nearest-exact"``, ``"area"`` (the mean of
+            an area, as :func:`adaptive_avg_pool2d`), ``"linear"`` for (N, L, C), ``"bilinear"`` or
+            ``"bicubic"`` for (N, H, W, C), ``"trilinear"`` for (N, D, H, W, C).
         align_corners: Whether the outermost points of input and output coincide, rather than the
             outermost edges of their pixels; None for False, and for the nearest modes.
         recompute_scale_factor: Whether to take the points at the ratio of the rounded sizes.
@@ -81,7 +88,7 @@ def interpolate(
 
     PyTorch:
         ``torch.nn.functional.interpolate``: the same, channels last. Left out: ``antialias``, and
-        the modes ``"area"`` (:func:`adaptive_avg_pool2d`) and ``"lanczos"``. PyTorch raises
+        the mode ``"lanczos"``. PyTorch raises
         ``NotImplementedError`` or ``RuntimeError`` in places. Two of its gradients are not those of
         its values, as they are here: ``"nearest"`` of doubles (positions in float32), and
         ``"bicubic"`` where the sizes stay though a factor moves the points.
@@ -95,9 +102,11 @@ def interpolate(
     """
     check_interpolation(size, scale_factor, mode, align_corners, recompute_scale_factor)
     floating = jnp.issubdtype(input.dtype, jnp.floating)
-    if mode in INTERPOLATION_AXES and not floating:
+    if mode in (*INTERPOLATION_AXES, "area") and not floating:
         raise TypeError(f"expected a floating point input, got dtype {input.dtype}")
     sizes, factors = _sizes(input, size, scale_factor, mode)
+    if mode == "area":
+        return _adaptive_pool(input)(input, sizes)
     if recompute_scale_factor:
         factors = (None,) * len(sizes)
     dtype = compute_dtype(input.dtype) if floating else jnp.dtype(jnp.float32)
@@ -113,6 +122,11 @@ def interpolate(
     for axis, each in enumerate(taps, 1):
         output = apply_taps(output, axis, each)
     return output.astype(input.dtype)
+
+
+def _adaptive_pool(input: jax.Array) -> Callable[..., jax.Array]:
+    """Return the function of the areas: each point of the output is the mean of its own."""
+    return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[input.ndim - 3]
 
 
 def _taps(

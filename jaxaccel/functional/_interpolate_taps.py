@@ -58,16 +58,20 @@ def cubic_taps(length: int, size: int, scale_factor: float | None, align_corners
     position = _positions(length, size, scale_factor, align_corners)
     below = np.minimum(np.floor(position).astype(int), length - 1)
     part = np.clip(position - below, 0, 1)
+    index = np.stack([below + offset for offset in (-1, 0, 1, 2)])
+    return Taps(np.clip(index, 0, length - 1), np.stack(cubic_weights(part)))
 
-    def near(x: np.ndarray) -> np.ndarray:
+
+def cubic_weights(part: Any) -> list[Any]:
+    """Return the weights of the four neighbours of a point ``part`` of the way to the third."""
+
+    def near(x: Any) -> Any:
         return ((_CUBIC_A + 2) * x - (_CUBIC_A + 3)) * x * x + 1
 
-    def far(x: np.ndarray) -> np.ndarray:
+    def far(x: Any) -> Any:
         return ((_CUBIC_A * x - 5 * _CUBIC_A) * x + 8 * _CUBIC_A) * x - 4 * _CUBIC_A
 
-    index = np.stack([below + offset for offset in (-1, 0, 1, 2)])
-    weight = np.stack([far(part + 1), near(part), near(1 - part), far(2 - part)])
-    return Taps(np.clip(index, 0, length - 1), weight)
+    return [far(part + 1), near(part), near(1 - part), far(2 - part)]
 
 
 def _positions(

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
 from jaxaccel._checked import checked
 from jaxaccel._operations import operation
 from jaxaccel._spatial import Window, pool_windows
-from jaxaccel.functional._pool_window import fold, larger, lowest_of, output_sizes
+from jaxaccel.functional._pool_window import (
+    fold,
+    fold_with_places,
+    larger,
+    lowest_of,
+    output_sizes,
+    places_in,
+)
 
 
 @checked
@@ -21,12 +29,13 @@ def max_pool2d(
     padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
-) -> jax.Array:
+    return_indices: bool = False,
+) -> Any:
     """Keep the largest value of each window, channels last.
 
     Of equal values the first takes the gradient; a NaN wins over every number. (The padding is the
     first in a window at the edge that holds nothing but minus infinity: there PyTorch gives the
-    gradient to the first input, here it is lost.)
+    gradient to the first input; here it is lost, but not where indices are asked for.)
 
     Args:
         input: (N, H, W, C), or (H, W, C).
@@ -36,16 +45,19 @@ def max_pool2d(
             or (height, width).
         dilation: Distance of the window's points, one number or (height, width).
         ceil_mode: Whether a window may hang over the end.
+        return_indices: Whether to return where each value was too, for :func:`max_unpool2d`.
 
     Returns:
-        (N, H', W', C), or (H', W', C), in the input's dtype.
+        (N, H', W', C), or (H', W', C), in the input's dtype. With ``return_indices`` a pair: that,
+        and integers of its shape, the places of the values in their channel's H x W points, counted
+        row by row.
 
     Raises:
         ValueError: a bad argument, an input without three or four axes or too small.
 
     PyTorch:
-        ``torch.nn.functional.max_pool2d``: the same values and gradients, channels last. Left out:
-        ``return_indices`` (nothing here unpools). PyTorch raises ``RuntimeError``.
+        ``torch.nn.functional.max_pool2d``: the same values, gradients and indices, channels last.
+        PyTorch raises ``RuntimeError``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -55,7 +67,7 @@ def max_pool2d(
         [5.0, 7.0, 13.0, 15.0]
     """
     windows = pool_windows("max_pool2d", 2, kernel_size, stride, padding, dilation)
-    return _max_pool(input, windows, ceil_mode)
+    return _max_pool(input, windows, ceil_mode, return_indices)
 
 
 @checked
@@ -67,7 +79,8 @@ def max_pool1d(
     padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
-) -> jax.Array:
+    return_indices: bool = False,
+) -> Any:
     """Keep the largest value of each window of series, channels last.
 
     Args:
@@ -75,7 +88,7 @@ def max_pool1d(
         ``kernel_size``, whatever the dilation.
 
     Returns:
-        (N, L', C), or (L', C), in the input's dtype.
+        (N, L', C), or (L', C), in the input's dtype; with ``return_indices`` that and the indices.
 
     Raises:
         ValueError: a bad argument, an input without two or three axes or too small.
@@ -90,8 +103,10 @@ def max_pool1d(
         >>> ja.functional.max_pool1d(x, 3, stride=1).ravel().tolist()
         [4.0, 4.0]
     """
-    windows = pool_windows("max_pool1d", 1, kernel_size, stride, padding, dilation)
-    return _max_pool(input, windows, ceil_mode)
+    # PyTorch finds the indices over two axes, and so says other words of a wrong window.
+    name = "max_pool1d_with_indices" if return_indices else "max_pool1d"
+    windows = pool_windows(name, 1, kernel_size, stride, padding, dilation)
+    return _max_pool(input, windows, ceil_mode, return_indices)
 
 
 @checked
@@ -103,14 +118,16 @@ def max_pool3d(
     padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
-) -> jax.Array:
+    return_indices: bool = False,
+) -> Any:
     """Keep the largest value of each window of volumes, channels last.
 
     Args:
         as :func:`max_pool2d`, for an input (N, D, H, W, C) or (D, H, W, C): three numbers, or one.
 
     Returns:
-        (N, D', H', W', C), or (D', H', W', C), in the input's dtype.
+        (N, D', H', W', C), or (D', H', W', C), in the input's dtype; with ``return_indices`` that
+        and the indices.
 
     Raises:
         ValueError: a bad argument, an input without four or five axes or too small.
@@ -125,17 +142,25 @@ def max_pool3d(
         [13.0, 15.0]
     """
     windows = pool_windows("max_pool3d", 3, kernel_size, stride, padding, dilation)
-    return _max_pool(input, windows, ceil_mode)
+    return _max_pool(input, windows, ceil_mode, return_indices)
 
 
-def _max_pool(input: jax.Array, windows: tuple[Window, ...], ceil_mode: bool) -> jax.Array:
-    """Return the largest values, of an input with or without a batch axis."""
+def _max_pool(
+    input: jax.Array, windows: tuple[Window, ...], ceil_mode: bool, return_indices: bool
+) -> Any:
+    """Return the largest values, of an input with or without a batch axis, and their places."""
     axes = len(windows)
     sizes = output_sizes(f"max_pool{axes}d", input, windows, ceil_mode)
     if input.ndim == axes + 1:
-        return _max_pool(input[None], windows, ceil_mode)[0]
+        result = _max_pool(input[None], windows, ceil_mode, return_indices)
+        return jax.tree.map(lambda array: array[0], result)
     lowest = lowest_of(f"max_pool{axes}d", input)
+    places = places_in(input) if return_indices else None
     # The last axis first: the order of ties is that of the whole window, row by row.
     for axis in reversed(range(axes)):
+        if places is not None:
+            window = (axis + 1, windows[axis], sizes[axis], lowest)
+            input, places = fold_with_places(input, places, *window)
+            continue
         input = fold(input, axis + 1, windows[axis], sizes[axis], lowest, larger)
-    return input
+    return input if places is None else (input, places)

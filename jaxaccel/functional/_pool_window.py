@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -81,17 +82,43 @@ def fold(
     Strided slices, and not ``lax.reduce_window``: its gradient is up to 70 times slower on a CPU,
     is missing for dilated windows and knows no NaN.
     """
+    return functools.reduce(combine, _points(x, axis, window, size, fill))
+
+
+def _points(x: jax.Array, axis: int, window: Window, size: int, fill: Any) -> Iterator[jax.Array]:
+    """Return the first points of all windows, the second ones, and so on."""
     last = (size - 1) * window.stride
     after = last + window.reach - x.shape[axis] - window.padding
     if window.padding or after:
         config = [(0, 0, 0)] * x.ndim
         config[axis] = (window.padding, after, 0)
         x = jax.lax.pad(x, jnp.asarray(fill, x.dtype), config)
-    points = (
-        jax.lax.slice_in_dim(x, start, start + last + 1, window.stride, axis)
-        for start in range(0, window.reach, window.dilation)
+    for start in range(0, window.reach, window.dilation):
+        yield jax.lax.slice_in_dim(x, start, start + last + 1, window.stride, axis)
+
+
+def fold_with_places(
+    x: jax.Array, places: jax.Array, axis: int, window: Window, size: int, lowest: Any
+) -> tuple[jax.Array, jax.Array]:
+    """Return the largest point of each window and its place; -1 is that of the padding."""
+
+    def larger_of(
+        best: tuple[jax.Array, jax.Array], new: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
+        wins = (new[0] > best[0]) | (new[0] != new[0]) | (best[1] < 0)
+        return jnp.where(wins, new[0], best[0]), jnp.where(wins, new[1], best[1])
+
+    points = _points(x, axis, window, size, lowest)
+    return functools.reduce(
+        larger_of, zip(points, _points(places, axis, window, size, -1), strict=True)
     )
-    return functools.reduce(combine, points)
+
+
+def places_in(x: jax.Array) -> jax.Array:
+    """Return each point's place among those of its channel, row by row, for (N, ..., C)."""
+    spatial = x.shape[1:-1]
+    places = jnp.arange(math.prod(spatial)).reshape(spatial)
+    return jnp.broadcast_to(places[None, ..., None], x.shape)
 
 
 def larger(best: jax.Array, new: jax.Array) -> jax.Array:

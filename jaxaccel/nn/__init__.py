@@ -1,7 +1,7 @@
 """flax.nnx layers with PyTorch's names, constructors and defaults; channels last."""
 
 from jaxaccel._names import teach
-from jaxaccel.nn._activations_of_axes import GLU, LogSoftmax, Softmax, Softmin
+from jaxaccel.nn._activations_of_axes import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
 from jaxaccel.nn._activations_piecewise import (
     Hardshrink,
     Hardsigmoid,
@@ -36,6 +36,7 @@ from jaxaccel.nn._adaptive_pool import (
     AdaptiveMaxPool2d,
     AdaptiveMaxPool3d,
 )
+from jaxaccel.nn._alpha_dropout import AlphaDropout, FeatureAlphaDropout
 from jaxaccel.nn._arguments import params_key
 from jaxaccel.nn._batch_norm import (
     BatchNorm1d,
@@ -44,6 +45,7 @@ from jaxaccel.nn._batch_norm import (
     SyncBatchNorm,
     convert_sync_batchnorm,
 )
+from jaxaccel.nn._channel_shuffle import ChannelShuffle
 from jaxaccel.nn._conv import Conv1d, Conv2d, Conv3d
 from jaxaccel.nn._conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from jaxaccel.nn._distances import CosineSimilarity, PairwiseDistance
@@ -76,14 +78,36 @@ from jaxaccel.nn._losses_of_margins import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
+from jaxaccel.nn._lp_pool import LPPool1d, LPPool2d, LPPool3d
+from jaxaccel.nn._max_unpool import MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from jaxaccel.nn._multihead_attention import MultiheadAttention
 from jaxaccel.nn._normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from jaxaccel.nn._orthogonal import orthogonal
+from jaxaccel.nn._pad_constants import (
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
+from jaxaccel.nn._pad_repeats import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+)
 from jaxaccel.nn._parametrize import remove_parametrizations
 from jaxaccel.nn._pixel_shuffle import PixelShuffle, PixelUnshuffle
 from jaxaccel.nn._pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from jaxaccel.nn._recurrent import GRU, LSTM, RNN
 from jaxaccel.nn._recurrent_cells import GRUCell, LSTMCell, RNNCell
+from jaxaccel.nn._rrelu import RReLU
 from jaxaccel.nn._sequential import Sequential
 from jaxaccel.nn._spectral_norm import spectral_norm
 from jaxaccel.nn._stacked_layers import StackedLayers
@@ -91,7 +115,8 @@ from jaxaccel.nn._state_dict import state_dict
 from jaxaccel.nn._transformer import TransformerEncoder, TransformerEncoderLayer
 from jaxaccel.nn._transformer_decoder import TransformerDecoder, TransformerDecoderLayer
 from jaxaccel.nn._transformer_model import Transformer
-from jaxaccel.nn._upsample import Upsample
+from jaxaccel.nn._unfold import Fold, Unfold
+from jaxaccel.nn._upsample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 from jaxaccel.nn._weight_norm import weight_norm
 
 __all__ = [
@@ -121,9 +146,12 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "AlphaDropout",
+    "FeatureAlphaDropout",
     "ReLU",
     "LeakyReLU",
     "PReLU",
+    "RReLU",
     "Threshold",
     "ELU",
     "SELU",
@@ -145,6 +173,7 @@ __all__ = [
     "Softshrink",
     "Hardshrink",
     "Softmax",
+    "Softmax2d",
     "LogSoftmax",
     "Softmin",
     "MaxPool1d",
@@ -153,6 +182,12 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -164,7 +199,27 @@ __all__ = [
     "Unflatten",
     "PixelShuffle",
     "PixelUnshuffle",
+    "ChannelShuffle",
+    "Unfold",
+    "Fold",
     "Upsample",
+    "UpsamplingNearest2d",
+    "UpsamplingBilinear2d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
     "Embedding",
     "EmbeddingBag",
     "RNN",

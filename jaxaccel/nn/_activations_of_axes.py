@@ -10,6 +10,7 @@ from flax import nnx
 
 from jaxaccel._checked import checked
 from jaxaccel.functional import glu, log_softmax, softmax, softmin
+from jaxaccel.nn._elementwise import Elementwise
 
 
 class _OfAxis(nnx.Module):
@@ -25,6 +26,13 @@ class _OfAxis(nnx.Module):
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the layer's function of the input, in the input's dtype."""
         return self._function(input, self.dim)
+
+
+def _softmax_of_channels(input: jax.Array) -> jax.Array:
+    """Return the softmax of the channels, with PyTorch's text for what has none."""
+    if input.ndim not in (3, 4):
+        raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.ndim}D instead")
+    return softmax(input, -1)
 
 
 class Softmax(_OfAxis):
@@ -48,6 +56,27 @@ class Softmax(_OfAxis):
     """
 
     _function = staticmethod(softmax)
+
+
+class Softmax2d(Elementwise):
+    """Return the softmax of the channels of images (:func:`jaxaccel.functional.softmax`).
+
+    Channels last: (N, H, W, C) or (H, W, C).
+
+    Raises:
+        ValueError: from a call, an input without three or four axes.
+
+    PyTorch:
+        ``torch.nn.Softmax2d``: the same, channels last.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> ja.nn.Softmax2d()(jnp.zeros((1, 1, 4))).tolist()
+        [[[0.25, 0.25, 0.25, 0.25]]]
+    """
+
+    _function = staticmethod(_softmax_of_channels)
 
 
 class LogSoftmax(_OfAxis):

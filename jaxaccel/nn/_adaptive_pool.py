@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 from flax import nnx
@@ -21,7 +21,7 @@ from jaxaccel.functional import (
 
 
 class _AdaptivePool(nnx.Module):
-    """What the adaptive pools share; ``_pool`` is the function of their ``_axes`` spatial axes."""
+    """What the average pools share; ``_pool`` is the function of their ``_axes`` spatial axes."""
 
     _axes: ClassVar[int]
     _pool: ClassVar[Callable[..., jax.Array]]
@@ -34,6 +34,25 @@ class _AdaptivePool(nnx.Module):
     def __call__(self, input: jax.Array) -> jax.Array:
         """Return the output, in the input's dtype."""
         return self._pool(input, self.output_size)
+
+
+class _AdaptiveMaxPool(nnx.Module):
+    """What the adaptive maximum pools share."""
+
+    _axes: ClassVar[int]
+    _pool: ClassVar[Callable[..., Any]]
+
+    @checked
+    def __init__(
+        self, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+    ):
+        self.output_size = pool_output_size(self._pool.__name__, self._axes, output_size)
+        self.return_indices = return_indices
+
+    @checked
+    def __call__(self, input: jax.Array) -> Any:
+        """Return the output, in the input's dtype, or that and the indices."""
+        return self._pool(input, self.output_size, self.return_indices)
 
 
 class AdaptiveAvgPool2d(_AdaptivePool):
@@ -109,7 +128,7 @@ class AdaptiveAvgPool3d(_AdaptivePool):
     _pool = staticmethod(adaptive_avg_pool3d)
 
 
-class AdaptiveMaxPool2d(_AdaptivePool):
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
     """Keep the largest value of each bin of images.
 
     :func:`jaxaccel.functional.adaptive_max_pool2d`, channels last: (N, H, W, C) to
@@ -118,6 +137,7 @@ class AdaptiveMaxPool2d(_AdaptivePool):
     Args:
         output_size: Height and width of the output, or one number for both; None
             keeps the input's, in a pair too.
+        return_indices: Whether to return where each value was too.
 
     Raises:
         ValueError: a negative size or another number of them; from a call, an input without
@@ -125,9 +145,8 @@ class AdaptiveMaxPool2d(_AdaptivePool):
         TypeError: a size that is not an int.
 
     PyTorch:
-        ``torch.nn.AdaptiveMaxPool2d``: the same values and gradients, channels last. Left out:
-        ``return_indices`` (nothing here unpools). PyTorch raises ``RuntimeError``, when the layer
-        is called.
+        ``torch.nn.AdaptiveMaxPool2d``: the same values, gradients and indices, channels last.
+        PyTorch raises ``RuntimeError``, when the layer is called.
 
     Example:
         >>> import jax.numpy as jnp
@@ -140,7 +159,7 @@ class AdaptiveMaxPool2d(_AdaptivePool):
     _pool = staticmethod(adaptive_max_pool2d)
 
 
-class AdaptiveMaxPool1d(_AdaptivePool):
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     """Keep the largest of each bin of series (:func:`jaxaccel.functional.adaptive_max_pool1d`).
 
     Args:
@@ -161,7 +180,7 @@ class AdaptiveMaxPool1d(_AdaptivePool):
     _pool = staticmethod(adaptive_max_pool1d)
 
 
-class AdaptiveMaxPool3d(_AdaptivePool):
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     """Keep the largest of each bin of volumes (:func:`jaxaccel.functional.adaptive_max_pool3d`).
 
     Args:

@@ -13,7 +13,7 @@ from jaxaccel._types import Generator, Key
 from jaxaccel.functional import dropout, dropout1d, dropout2d, dropout3d
 
 
-class _Dropout(nnx.Module):
+class Masked(nnx.Module):
     """What the dropout layers share: the mode, the stream of masks; ``_drop`` is the function."""
 
     _drop: ClassVar[Callable[..., jax.Array]]
@@ -51,7 +51,7 @@ class _Dropout(nnx.Module):
             self.rngs = rngs["dropout"].fork()
 
 
-class Dropout(_Dropout):
+class Dropout(Masked):
     r"""Zero elements at random, and scale the others so that the mean stays.
 
     :func:`jaxaccel.functional.dropout`. A new layer is in training mode; ``model.eval()`` makes it
@@ -90,7 +90,7 @@ class Dropout(_Dropout):
     _drop = staticmethod(dropout)
 
 
-class Dropout1d(_Dropout):
+class Dropout1d(Masked):
     """Zero whole channels of series at random (:func:`jaxaccel.functional.dropout1d`).
 
     Args:
@@ -112,7 +112,7 @@ class Dropout1d(_Dropout):
     _drop = staticmethod(dropout1d)
 
 
-class Dropout2d(_Dropout):
+class Dropout2d(Masked):
     """Zero whole channels of images at random (:func:`jaxaccel.functional.dropout2d`).
 
     Args:
@@ -135,7 +135,7 @@ class Dropout2d(_Dropout):
     _drop = staticmethod(dropout2d)
 
 
-class Dropout3d(_Dropout):
+class Dropout3d(Masked):
     """Zero whole channels of volumes at random (:func:`jaxaccel.functional.dropout3d`).
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 from flax import nnx
@@ -24,7 +24,7 @@ class _MaxPool(nnx.Module):
     """What the maximum pools share; ``_pool`` is the function of their ``_axes`` spatial axes."""
 
     _axes: ClassVar[int]
-    _pool: ClassVar[Callable[..., jax.Array]]
+    _pool: ClassVar[Callable[..., Any]]
 
     @checked
     def __init__(
@@ -33,20 +33,20 @@ class _MaxPool(nnx.Module):
         stride: int | Sequence[int] | None = None,
         padding: int | Sequence[int] = 0,
         dilation: int | Sequence[int] = 1,
-        *,
+        return_indices: bool = False,
         ceil_mode: bool = False,
     ):
         name = f"max_pool{self._axes}d"
         windows = pool_windows(name, self._axes, kernel_size, stride, padding, dilation)
         self.kernel_size, self.stride, self.padding, self.dilation = zip(*windows, strict=True)
+        self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
     @checked
-    def __call__(self, input: jax.Array) -> jax.Array:
-        """Return the output, in the input's dtype."""
-        return self._pool(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
-        )
+    def __call__(self, input: jax.Array) -> Any:
+        """Return the output, in the input's dtype, or that and the indices."""
+        window = (self.kernel_size, self.stride, self.padding, self.dilation)
+        return self._pool(input, *window, self.ceil_mode, self.return_indices)
 
 
 class MaxPool2d(_MaxPool):
@@ -60,15 +60,15 @@ class MaxPool2d(_MaxPool):
         padding: Rows and columns of minus infinity on every side, at most half a window, one number
             or (height, width).
         dilation: Distance of the window's points, one number or (height, width).
+        return_indices: Whether to return where each value was too, for :class:`MaxUnpool2d`.
         ceil_mode: Whether a window may hang over the end.
 
     Raises:
         ValueError: a bad argument; from a call, an input without three or four axes or too small.
 
     PyTorch:
-        ``torch.nn.MaxPool2d``: the same values and gradients, channels last. Left out:
-        ``return_indices`` (nothing here unpools); so ``ceil_mode`` must be named. PyTorch raises
-        ``RuntimeError``, when the layer is called.
+        ``torch.nn.MaxPool2d``: the same values, gradients and indices, channels last. PyTorch
+        raises ``RuntimeError``, when the layer is called.
 
     Example:
         >>> import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The layer that changes the number of points by interpolation."""
+"""The layers that change the number of points by interpolation."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Upsample(nnx.Module):
         size: The output's spatial sizes, one number or one for each axis.
         scale_factor: The output's sizes over the input's (rounded down), one number or one for each
             axis. The points are taken at this scale, even where the rounding made the sizes differ.
-        mode: ``"nearest"`` (the point at or below), ``"nearest-exact"``, ``"linear"`` for (N, L,
-            C), ``"bilinear"`` or ``"bicubic"`` for (N, H, W, C), ``"trilinear"`` for (N, D, H, W,
-            C).
+        mode: ``"nearest"`` (the point at or below), ``"nearest-exact"``, ``"area"`` (the mean of
+            an area), ``"linear"`` for (N, L, C), ``"bilinear"`` or ``"bicubic"`` for (N, H, W, C),
+            ``"trilinear"`` for (N, D, H, W, C).
         align_corners: Whether the outermost points of input and output coincide, rather than the
             outermost edges of their pixels; None for False, and for the nearest modes.
         recompute_scale_factor: Whether to take the points at the ratio of the rounded sizes.
@@ -36,8 +36,8 @@ class Upsample(nnx.Module):
             floating point.
 
     PyTorch:
-        ``torch.nn.Upsample``: the same, channels last. Left out: the modes ``"area"`` (the adaptive
-        average pools) and ``"lanczos"``. PyTorch raises ``NotImplementedError`` or
+        ``torch.nn.Upsample``: the same, channels last. Left out: the mode ``"lanczos"``. PyTorch
+        raises ``NotImplementedError`` or
         ``RuntimeError`` in places, and when the layer is called. Two of its gradients are not those
         of its values, as they are here: ``"nearest"`` of doubles (positions in float32), and
         ``"bicubic"`` where the sizes stay though a factor moves the points.
@@ -75,3 +75,61 @@ class Upsample(nnx.Module):
         """Return the output, in the input's dtype."""
         how = (self.mode, self.align_corners, self.recompute_scale_factor)
         return interpolate(input, self.size, self.scale_factor, *how)
+
+
+class UpsamplingNearest2d(Upsample):
+    """Make images larger or smaller by the point at or below.
+
+    Args:
+        as :class:`Upsample`, of ``mode="nearest"``.
+
+    Raises:
+        as :class:`Upsample`.
+
+    PyTorch:
+        as :class:`Upsample`, of ``torch.nn.UpsamplingNearest2d``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.UpsamplingNearest2d(scale_factor=2)
+        >>> layer(jnp.array([[[[1.0], [3.0]]]])).ravel().tolist()
+        [1.0, 1.0, 3.0, 3.0, 1.0, 1.0, 3.0, 3.0]
+    """
+
+    @checked
+    def __init__(
+        self,
+        size: int | Sequence[int] | None = None,
+        scale_factor: float | Sequence[float] | None = None,
+    ):
+        super().__init__(size, scale_factor, "nearest")
+
+
+class UpsamplingBilinear2d(Upsample):
+    """Make images larger or smaller by interpolation between their outermost points.
+
+    Args:
+        as :class:`Upsample`, of ``mode="bilinear"`` and ``align_corners=True``.
+
+    Raises:
+        as :class:`Upsample`.
+
+    PyTorch:
+        as :class:`Upsample`, of ``torch.nn.UpsamplingBilinear2d``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxaccel as ja
+        >>> layer = ja.nn.UpsamplingBilinear2d(size=(1, 3))
+        >>> layer(jnp.array([[[[1.0], [3.0]]]])).ravel().tolist()
+        [1.0, 2.0, 3.0]
+    """
+
+    @checked
+    def __init__(
+        self,
+        size: int | Sequence[int] | None = None,
+        scale_factor: float | Sequence[float] | None = None,
+    ):
+        super().__init__(size, scale_factor, "bilinear", True)

@@ -27,9 +27,8 @@ NOT_HERE = dict.fromkeys(
         *("triplet_margin_with_distance_loss", "binary_cross_entropy", "ctc_loss", "pdist"),
         *("cosine_embedding_loss", "gaussian_nll_loss", "hinge_embedding_loss"),
         *("poisson_nll_loss", "pairwise_distance"),
-        *("unfold", "upsample_bilinear", "upsample_nearest", "channel_shuffle", "grid_sample"),
-        *("fractional_max_pool2d", "fractional_max_pool3d", "rrelu", "alpha_dropout"),
-        *("max_unpool1d", "max_unpool2d", "max_unpool3d", "feature_alpha_dropout"),
+        *("upsample_bilinear", "upsample_nearest"),
+        *("fractional_max_pool2d", "fractional_max_pool3d"),
     ),
     _LATER,
 )
@@ -38,7 +37,13 @@ NOT_HERE = dict.fromkeys(
 _DRAWS = "a mask is drawn, here from a key: test_dropout and test_attention ask for it"
 
 LIMITS = (
-    Limit("dropout|dropout2d|dropout3d", r"p=0.5, training=True|^input=\S*(, \d)*\]$", _DRAWS),
+    Limit(
+        "dropout|dropout2d|dropout3d|alpha_dropout",
+        r"p=0.5, training=True|^input=\S*(, \d)*\]$",
+        _DRAWS,
+    ),
+    Limit("feature_alpha_dropout", r"p=0.5, training=True", _DRAWS),
+    Limit("rrelu", r"training=True", _DRAWS),
     Limit("scaled_dot_product_attention", r"dropout_p=0.5", _DRAWS),
     Limit("multi_head_attention_forward", r"dropout_p=0.5.*training=True", _DRAWS),
     Limit("dropout2d", r"^input=float64\[5, 5, 5\]", "PyTorch warns that it will mean an image"),
@@ -48,8 +53,6 @@ LIMITS = (
         r"float64\[20\]",
         "PyTorch's gradient is 1/6 in single precision: test_activations allows for that",
     ),
-    Limit(r"max_pool\dd", "return_indices", _LATER),
-    Limit("interpolate", "mode='area'", _LATER),
 )
 """Samples that are not as PyTorch's."""
 
@@ -58,7 +61,6 @@ _TRIPS = "PyTorch trips over its own tensor; ours is the average pool's text"
 ERROR_LIMITS = (
     Limit(r"adaptive_max_pool[23]d", r"output_size=\(\)", _TRIPS),
     Limit(r"adaptive_max_pool\dd", r"output_size=\(-1", _TRIPS),
-    Limit(r"max_pool\dd", "return_indices=True", _LATER),
 )
 """Errors with another text."""
 
@@ -66,21 +68,32 @@ ERROR_LIMITS = (
 
 OF_ANY_RANK = (
     *("batch_norm", "instance_norm", "group_norm", "local_response_norm", "prelu"),
-    *("interpolate", "cross_entropy", "nll_loss", "channel_shuffle", "grid_sample"),
+    *(
+        "interpolate",
+        "cross_entropy",
+        "nll_loss",
+        "channel_shuffle",
+        "grid_sample",
+        "feature_alpha_dropout",
+    ),
 )
 """Channels (or classes) second in PyTorch, however many axes follow."""
 
-OF_IMAGES = ("pixel_shuffle", "pixel_unshuffle", "upsample_nearest", "upsample_bilinear")
+OF_IMAGES = ("pixel_shuffle", "pixel_unshuffle", "unfold")
 
-OF_SPATIAL = re.compile(r"(?:\w+_)?(?:pool|unpool|conv|conv_transpose|dropout)(\d)d")
+OF_SPATIAL = re.compile(r"(?:\w+_)?(?:pool|unpool|conv|transpose|dropout)(\d)d")
 
+UNPOOLS = ("max_unpool1d", "max_unpool2d", "max_unpool3d")
 KERNELS = {
     **{f"conv{kind}{n}d": ("weight",) for kind in ("", "_transpose") for n in (1, 2, 3)},
     "linear": ("weight",),
     "multi_head_attention_forward": ("in_proj_weight", "out_proj_weight"),
 }
-AFTER = {"cross_entropy": 0, "nll_loss": 0}
+AFTER = {"cross_entropy": 0, "nll_loss": 0, "unfold": 1}
 """How many axes follow the output's channels, where not as many as the input's: it has none."""
+
+OF_TORCH = ("softmax", "log_softmax", "sigmoid", "tanh")
+"""Functions that the database has as ``torch``'s."""
 
 NAMES = {
     "embedding": ("weight", "input"),
@@ -114,7 +127,7 @@ def entries():
     found = {}
     for info in op_db:
         name = info.name.removeprefix("nn.functional.")
-        if name != info.name or name in ja.functional.__all__:
+        if name != info.name or name in OF_TORCH:
             found.setdefault(name, []).append(info)
     return found
 
@@ -163,6 +176,9 @@ def _sample(name, info, given):
         return result
 
     values = {n: own_value(v) for n, v in arguments.items() if n not in {*tensors, "inplace"}}
+    if name in UNPOOLS and len(values.get("output_size") or ()) == given.input.ndim:
+        rows, channels, *spatial = values["output_size"]
+        values["output_size"] = (rows, *spatial, channels)
     if name == "pad":
         values["channel_axis"] = 1  # PyTorch's layout: the pads are of any axes there
 

@@ -66,6 +66,21 @@ CASES = [
     ),
 ]
 
+WITHOUT_MASKS = [
+    *_rows("alpha_dropout", (4, 3), 0, [("defaults", {}), ("one", {"p": 1.0, "training": True})]),
+    *_rows(
+        "feature_alpha_dropout",
+        (2, 3, 4),
+        1,
+        [("defaults", {}), ("one", {"p": 1.0, "training": True})],
+    ),
+    *_rows("rrelu", (4, 3), 0, [("defaults", {}), ("slopes", {"lower": 0.1, "upper": 0.4})]),
+    *_rows("rrelu", (4, 3), 0, [("one slope", {"lower": 0.2, "upper": 0.2, "training": True})]),
+]
+"""Where nothing is drawn; what is drawn, test_draws asks for."""
+
+CASES += WITHOUT_MASKS
+
 BAD = [
     *_rows("dropout", (1, 4), 0, [("p above one", {"p": 1.5}), ("p negative", {"p": -0.1})]),
     *_rows("dropout1d", (2, 3, 4, 5), 2, [("four axes", {}), ("p above one", {"p": 1.5})]),
@@ -77,5 +92,8 @@ BAD = [
 DIFFERENT = {
     f"functional.dropout{axes}": {"adds": ["key"], "omits": ["inplace"]}
     for axes in ("", "1d", "2d", "3d")
+} | {
+    f"functional.{name}": {"adds": ["key"], "omits": ["inplace"]}
+    for name in ("alpha_dropout", "feature_alpha_dropout", "rrelu")
 }
 """Arguments that only jaxaccel has, or only PyTorch."""

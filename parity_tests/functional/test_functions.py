@@ -15,6 +15,7 @@ from parity_tests.functional import (
     rows_pools,
     rows_reshaping,
     rows_vectors,
+    rows_windows,
 )
 from parity_tests.harness.function import (
     assert_same_error,
@@ -23,7 +24,10 @@ from parity_tests.harness.function import (
 )
 from parity_tests.registry import lookup
 
-TABLES = (rows_linear, rows_conv, rows_pools, rows_reshaping, rows_embedding, rows_vectors)
+TABLES = (
+    *(rows_linear, rows_conv, rows_pools, rows_reshaping, rows_embedding, rows_vectors),
+    rows_windows,
+)
 IN_PLACE = rows_embedding.RENORM
 CASES = [
     case
@@ -74,7 +78,6 @@ def test_errors_have_pytorchs_text(case):
 
 
 BUILTINS = sorted({name for table in TABLES for name in table.BUILTINS})
-LEFT_OUT = {"return_indices"}
 
 
 @pytest.mark.parametrize("name", BUILTINS)
@@ -84,7 +87,6 @@ def test_signature_is_the_one_that_pytorch_documents(name):
         tuple(part.strip() for part in argument.split("="))
         for argument in re.search(r"\((.*?)\)", text)[1].split(",")
     ]
-    documented = [argument for argument in documented if argument[0] not in LEFT_OUT]
     ours = list(inspect.signature(lookup("jaxaccel", name)).parameters.values())
     # The first argument of one_hot is a tensor by its documentation, and an input by its name.
     assert [p.name for p in ours][1:] == [argument for argument, *_ in documented][1:]

@@ -36,12 +36,16 @@ def own():
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_samples_are_pytorchs(part):
-    for name in own()[part::PARTS]:
-        found = faults_of_entry(name, samples(name), LIMITS)
-        assert_no_faults((f"{name}({text})", fault) for text, fault in found)
+    assert_no_faults(
+        (f"{name}({text})", fault)
+        for name in own()[part::PARTS]
+        for text, fault in faults_of_entry(name, samples(name), LIMITS)
+    )
 
 
 def test_errors_are_pytorchs():
-    for name in own():
-        found = faults_of_errors(name, errors(name), ERROR_LIMITS)
-        assert_no_faults((f"{name}({text})", fault) for text, fault in found)
+    assert_no_faults(
+        (f"{name}({text})", fault)
+        for name in own()
+        for text, fault in faults_of_errors(name, errors(name), ERROR_LIMITS)
+    )

@@ -95,3 +95,29 @@ def test_the_largest_of_many_takes_few_operations():
         jnp.ones((1, 4096, 1))
     )
     assert len(jaxpr.eqns) < 100
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_what_is_unpooled_is_pytorchs(axes):
+    """Pool with indices, and back: ties, NaN and minus infinity at the edge, of batches and one."""
+    shape = (2, 3, *(7, 6, 5)[:axes])
+    x = np.random.default_rng(0).integers(-2, 3, shape).astype(float)
+    x[..., 0], x[0, ..., 1] = -np.inf, np.nan
+    numbers = {"kernel_size": 3, "stride": 2, "padding": 1}
+    pool = getattr(torch.nn, f"MaxPool{axes}d")(**numbers, return_indices=True)
+    unpool = getattr(torch.nn, f"MaxUnpool{axes}d")(**numbers)
+    own_pool = getattr(ja.nn, f"MaxPool{axes}d")(**numbers, return_indices=True)
+    own_unpool = getattr(ja.nn, f"MaxUnpool{axes}d")(**numbers)
+    for given in (x, x[0]):
+        tensor = torch.tensor(given)
+        values, indices = pool(tensor)
+        expected = unpool(values, indices, output_size=tensor.shape[-axes:])
+        own = jnp.asarray(np.moveaxis(given, -1 - axes, -1))
+        found, places = jax.jit(own_pool)(own)
+        assert np.array_equal(np.moveaxis(places, -1, -1 - axes), indices)
+        assert jnp.issubdtype(places.dtype, jnp.integer)
+        sizes = own.shape[-1 - axes : -1]
+        back = own_unpool(found, places, output_size=sizes)
+        assert np.array_equal(np.moveaxis(back, -1, -1 - axes), expected, equal_nan=True)
+        whole = own.shape if len(own.shape) == axes + 2 else sizes
+        assert np.array_equal(own_unpool(found, places, whole), back, equal_nan=True)

@@ -135,7 +135,8 @@ def call_with_numpy(case):
     """Return what jaxaccel's function returns for NumPy arrays."""
     arrays = {**arrays_of(case), **constants_of(case)}
     own = {name: np.asarray(ours_of(case, name, array)) for name, array in arrays.items()}
-    return lookup("jaxaccel", case.function)(**own, **case.kwargs, **case.options.get("own", {}))
+    kwargs = {**case.kwargs, **case.options.get("own", {})}
+    return lookup("jaxaccel", case.function)(**own, **kwargs)
 
 
 def assert_same_result(found, expected, cotangent, of_max):

@@ -3,7 +3,8 @@
 A row's ``options``: ``shape``, of the input in PyTorch's layout; ``spatial``, how many axes follow
 its channels (0, the default: arrays without channels, or with the channels last in PyTorch too);
 ``mode``, ``"eval"`` where it is not training; ``integers``, the bound of an input of indices;
-``own``, arguments of jaxaccel's layer alone.
+``own``, arguments of jaxaccel's layer alone; ``after``, how many axes follow the channels of the
+output, where not as many as the input's.
 """
 
 import functools
@@ -103,17 +104,19 @@ def assert_same_layer(case, dtype):
         x = rng.normal(size=case.options["shape"]).astype(dtype).astype(np.float64)
         input = torch.tensor(x, requires_grad=True)
     output = theirs(input)
+    after = case.options.get("after", case.options.get("spatial", 0))
+    of_output = case._replace(options={**case.options, "spatial": after})
     cotangent = rng.normal(size=tuple(output.shape)).astype(dtype).astype(np.float64)
     output.backward(torch.tensor(cotangent))
 
     found, arrays, input_gradient = differentiate(
         ours,
         jnp.asarray(channels_last(x, case), None if "integers" in case.options else dtype),
-        jnp.asarray(channels_last(cotangent, case), dtype),
+        jnp.asarray(channels_last(cotangent, of_output), dtype),
     )
     assert found.dtype == dtype
     scale = largest(cotangent)
-    assert_close(channels_first(found, case), output.detach(), OF_MAX[dtype], what="output")
+    assert_close(channels_first(found, of_output), output.detach(), OF_MAX[dtype], what="output")
     if input.requires_grad:
         gradient = channels_first(input_gradient, case)
         assert_close(gradient, input.grad, OF_MAX[dtype], scale, "gradient of the input")

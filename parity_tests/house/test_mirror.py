@@ -18,10 +18,12 @@ from parity_tests.functional import (
     rows_pools,
     rows_reshaping,
     rows_vectors,
+    rows_windows,
 )
 from parity_tests.harness.errors import assert_no_faults
 from parity_tests.harness.quick import quick_tests
 from parity_tests.nn import rows_losses as loss_layers
+from parity_tests.nn import rows_windows as layers_of_windows
 from parity_tests.registry import HOW_NOT_WHAT, lookup, oracle_of, rows
 
 CASES = rows()
@@ -47,6 +49,11 @@ WITHOUT_ROWS = {
     "nn.StackedLayers": "test_stacked_layers compares it with its layers, called one by one",
     "nn.Sequential": "test_reshaping builds it beside PyTorch's, in every way it can be built",
     "nn.remove_parametrizations": "test_parametrizations removes each kind as PyTorch does",
+    "functional.gumbel_softmax": "test_draws counts its choices",
+    **dict.fromkeys(
+        ("nn.MaxUnpool1d", "nn.MaxUnpool2d", "nn.MaxUnpool3d"),
+        "test_pools undoes every pool with them",
+    ),
     "nn.load_state_dict": "test_layers and test_models load PyTorch's own state into every model",
     "optimizers.apply_sparse_updates": "test_sparse_adam applies every update with it",
     "schedules.per_epoch": "test_schedules steps rows of every schedule once an epoch",
@@ -137,11 +144,6 @@ DIFFERENT = {
     "nn.RNN": {"adds": ["rngs"]},
     "nn.LSTM": {"adds": ["rngs"]},
     "nn.GRU": {"adds": ["rngs"]},
-    **{
-        f"nn.{name}Pool{axes}d": {"omits": ["return_indices"]}
-        for name in ("Max", "AdaptiveMax")
-        for axes in (1, 2, 3)
-    },
     **{f"nn.Dropout{axes}d": {"adds": ["rngs"], "omits": ["inplace"]} for axes in (1, 2, 3)},
     **rows_activations.DIFFERENT,
     **rows_dropout.DIFFERENT,
@@ -151,6 +153,7 @@ DIFFERENT = {
     **rows_other_losses.DIFFERENT,
     **rows_reshaping.DIFFERENT,
     **rows_vectors.DIFFERENT,
+    **layers_of_windows.DIFFERENT,
     "nn.Flatten": {"adds": ["channel_axis"]},
     "nn.Unflatten": {"adds": ["channel_axis"]},
 }
@@ -165,6 +168,7 @@ BUILTINS = {
     *rows_pools.BUILTINS,
     *rows_reshaping.BUILTINS,
     *rows_vectors.BUILTINS,
+    *rows_windows.BUILTINS,
 }
 """Functions of PyTorch without a signature to read."""
 
@@ -222,6 +226,7 @@ OPTIONS_ELSEWHERE = {
     "channel_axis": "test_normalization runs every row in both layouts",
     "class_axis": "test_losses runs its rows in both layouts",
     "axis_name": "test_normalization, test_parallel and test_sharded_norms, over eight devices",
+    "return_indices": "PyTorch's databases ask for it: test_op_db, test_module_db",
     "key": "test_dropout draws every mask with one",
     "checkpoint": "test_checkpointed_models trains every model that takes it",
     "scan_layers": "test_checkpointed_models trains every model that takes it",
@@ -231,6 +236,7 @@ OPTIONS_ELSEWHERE = {
 ARRAYS = {
     *rows_losses.ARRAYS,
     *rows_other_losses.ARRAYS,
+    *rows_windows.ARRAYS,
     *("tensors", "grads", "input", "running_mean", "running_var", "weight"),
     *("query", "key", "value", "attn_mask", "key_padding_mask", "bias_k", "bias_v"),
     *("in_proj_weight", "in_proj_bias", "out_proj_weight", "out_proj_bias"),

@@ -153,6 +153,27 @@ OWN = {
         for n in (1, 2, 3)
         for kind in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "dropout")
     },
+    **{
+        f"functional.max_unpool{n}d": {
+            "input": VOLUMES[n],
+            "indices": np.broadcast_to(
+                np.arange(4**n).reshape(1, *(4,) * n, 1), VOLUMES[n].shape
+            ).astype(np.int32),
+            "kernel_size": 1,
+        }
+        for n in (1, 2, 3)
+    },
+    **{f"functional.lp_pool{n}d": {"input": VOLUMES[n]} for n in (1, 2, 3)},
+    "functional.unfold": {"input": IMAGE},
+    "functional.fold": {"input": np.ones((2, 1, 4), np.float32)},
+    "functional.channel_shuffle": {"input": IMAGE, "groups": 3},
+    "functional.grid_sample": {"input": IMAGE, "grid": np.ones((2, 2, 2, 2), np.float32)},
+    "functional.affine_grid": {"theta": np.ones((2, 2, 3), np.float32), "size": (2, 4, 4, 3)},
+    "functional.gumbel_softmax": {"logits": MATRIX, "key": jax.random.key(0)},
+    **{
+        f"functional.{name}": {"training": True, "key": jax.random.key(0)}
+        for name in ("alpha_dropout", "feature_alpha_dropout", "rrelu")
+    },
     "functional.pad": {"pad": (1, 1)},
     "functional.pixel_shuffle": {"input": np.ones((2, 4, 4, 4), np.float32)},
     "functional.pixel_unshuffle": {"input": IMAGE},
@@ -208,6 +229,14 @@ OWN = {
     },
     "nn.fuse_linear_bn": {"linear": linear, "bn": lambda: ja.nn.BatchNorm1d(3)},
     "nn.Upsample": {"scale_factor": 2.0},
+    "nn.UpsamplingNearest2d": {"scale_factor": 2.0},
+    "nn.UpsamplingBilinear2d": {"scale_factor": 2.0},
+    "nn.ChannelShuffle": {"groups": 3},
+    **{
+        f"nn.{kind}Pad{n}d": {"padding": 1} | ({"value": 0.5} if kind == "Constant" else {})
+        for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular")
+        for n in (1, 2, 3)
+    },
     "models.mlp": {"hidden_features": (3,)},
     "models.vit_tiny": {"width": 6, "depth": 1, "heads": 2},
     "models.gpt": {"config": ja.models.GPTConfig(4, 5, 1, 2, 4)},

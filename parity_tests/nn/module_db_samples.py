@@ -32,10 +32,7 @@ NOT_HERE = {
             *("HingeEmbeddingLoss", "HuberLoss", "BCELoss", "BCEWithLogitsLoss"),
             *("CrossEntropyLoss", "LinearCrossEntropyLoss", "CTCLoss"),
             *("TransformerDecoderLayer", "Transformer", "RNNCell", "GRUCell", "LSTMCell"),
-            *("FractionalMaxPool2d", "FractionalMaxPool3d", "LPPool1d", "LPPool2d", "LPPool3d"),
-            *(f"{kind}Pad{n}d" for kind in ("Reflection", "Replication") for n in (1, 2, 3)),
-            *(f"{kind}Pad{n}d" for kind in ("Zero", "Circular", "Constant") for n in (1, 2, 3)),
-            "Softmax2d",
+            *("FractionalMaxPool2d", "FractionalMaxPool3d"),
         ),
         _LATER,
     ),
@@ -47,7 +44,7 @@ NOT_HERE = {
 }
 """Layers of ``torch.nn`` that the database has, and why they are not here."""
 
-LIMITS = (Limit(r"MaxPool\dd", "return_indices=True", _LATER),)
+LIMITS = ()
 """Samples that are not as PyTorch's."""
 
 ERROR_LIMITS = (

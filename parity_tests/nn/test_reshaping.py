@@ -20,11 +20,12 @@ from parity_tests.harness.layer import (
     own_layer,
 )
 from parity_tests.harness.optimizer import lookup, oracle_of
+from parity_tests.nn import rows_windows
 from parity_tests.nn.rows_reshaping import BAD, BAD_INPUTS, LAYERS, MOVES
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [*LAYERS, *rows_windows.LAYERS], ids=lambda case: case.id)
 def test_float64_layer_equals_pytorch(case):
     assert_same_layer(case, "float64")
 
