@@ -95,3 +95,14 @@ def test_padding_keeps_the_dtype(dtype, value):
 def test_another_channel_axis_is_refused():
     with pytest.raises(ValueError, match="channel_axis must be -1, 1 or None, but got 2"):
         pad(jnp.ones((2, 3, 4)), (1, 1), channel_axis=2)
+
+
+def test_constant_pads_of_other_axes_are_refused():
+    """PyTorch counts from the last axis, whatever stands there; here the channels do."""
+    for kind in ("Zero", "Constant"):
+        for axes, shape in ((1, (4,)), (2, (4, 4)), (3, (4, 4, 4)), (1, (1, 2, 3, 4))):
+            value = {"value": 0.5} if kind == "Constant" else {}
+            theirs = getattr(torch.nn, f"{kind}Pad{axes}d")(1, **value)(torch.ones(shape))
+            assert theirs.ndim == len(shape)
+            with pytest.raises(ValueError, match=f"expected {axes + 1}D or {axes + 2}D input"):
+                getattr(ja.nn, f"{kind}Pad{axes}d")(1, **value)(jnp.ones(shape))
