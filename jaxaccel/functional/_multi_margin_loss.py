@@ -97,7 +97,7 @@ def multi_margin_loss(
     is_wrong = jnp.arange(classes, dtype=jnp.int32)[None] != index[:, None]
     loss = jnp.sum(jnp.where(is_wrong, short, jnp.zeros_like(short)), -1) / classes
     if weight is not None:
-        loss = loss * weight.astype(loss.dtype)[jnp.where(inside, index, 0)]
+        loss = loss * jnp.asarray(weight, loss.dtype)[jnp.where(inside, index, 0)]
     loss = jnp.where(inside, loss, jnp.full_like(loss, jnp.nan))
     return of_rows(loss, reduction, target.shape).astype(result_dtype(input))
 

@@ -11,6 +11,7 @@ from parity_tests.harness.database import (
     Limit,
     Sample,
     arrays_of,
+    classes_last,
     own_value,
     seeded,
     text_of,
@@ -18,19 +19,11 @@ from parity_tests.harness.database import (
 )
 from parity_tests.registry import Case
 
-_LATER = "not here yet"
-
 NOT_HERE = dict.fromkeys(
-    (
-        *("linear_cross_entropy", "soft_margin_loss", "margin_ranking_loss", "multi_margin_loss"),
-        *("multilabel_margin_loss", "multilabel_soft_margin_loss", "triplet_margin_loss"),
-        *("triplet_margin_with_distance_loss", "binary_cross_entropy", "ctc_loss", "pdist"),
-        *("cosine_embedding_loss", "gaussian_nll_loss", "hinge_embedding_loss"),
-        *("poisson_nll_loss", "pairwise_distance"),
-        *("upsample_bilinear", "upsample_nearest"),
-        *("fractional_max_pool2d", "fractional_max_pool3d"),
-    ),
-    _LATER,
+    ("upsample_bilinear", "upsample_nearest"), "deprecated, and interpolate's"
+) | dict.fromkeys(
+    ("fractional_max_pool2d", "fractional_max_pool3d"),
+    "windows that are drawn for each channel; From PyTorch names the adaptive pools",
 )
 """Functions of ``torch.nn.functional`` that the database has, and why they are not here."""
 
@@ -59,6 +52,8 @@ LIMITS = (
 _TRIPS = "PyTorch trips over its own tensor; ours is the average pool's text"
 
 ERROR_LIMITS = (
+    Limit("multi_margin_loss", r"weight=float32\[5\]", "the target's dtype is refused first"),
+    Limit("linear_cross_entropy", r"input=float32\[3\]", "a weight's shape is said as it is here"),
     Limit(r"adaptive_max_pool[23]d", r"output_size=\(\)", _TRIPS),
     Limit(r"adaptive_max_pool\dd", r"output_size=\(-1", _TRIPS),
 )
@@ -92,6 +87,9 @@ KERNELS = {
 AFTER = {"cross_entropy": 0, "nll_loss": 0, "unfold": 1}
 """How many axes follow the output's channels, where not as many as the input's: it has none."""
 
+HOW = ("inplace", "options")
+"""Arguments of PyTorch's that say how, and not what."""
+
 OF_TORCH = ("softmax", "log_softmax", "sigmoid", "tanh")
 """Functions that the database has as ``torch``'s."""
 
@@ -113,8 +111,22 @@ def _axes(name, arguments):
         options["after"] = AFTER[name]
     target = arguments.get("target")
     moved = ("target",) if target is not None and target.is_floating_point() else ()
+    if name == "linear_cross_entropy":
+        options["axes"] = _axes_of_linear_cross_entropy(arguments)
     options |= {"kernels": KERNELS.get(name, ()), "moved": (*moved, "indices")}
     return Case(f"functional.{name}", {}, f"torch.nn.functional.{name}", "", options)
+
+
+def _axes_of_linear_cross_entropy(arguments):
+    """Return the orders of axes: PyTorch has the classes first, before the positions."""
+    ndim = arguments["linear_weight"].ndim
+    found = {"linear_weight": (ndim - 1, *range(1, ndim - 1), 0)} if ndim > 1 else {}
+    if (bias := arguments.get("linear_bias")) is not None and bias.ndim:
+        found["linear_bias"] = classes_last(bias.ndim, 0)
+    target = arguments["target"]
+    if target.is_floating_point() and target.ndim:
+        found["target"] = classes_last(target.ndim, arguments["input"].ndim - 1)
+    return found
 
 
 # --- the calls ----------------------------------------------------------------------------------
@@ -175,7 +187,7 @@ def _sample(name, info, given):
             return result, [tensors.get(n) for n in ("running_mean", "running_var")]
         return result
 
-    values = {n: own_value(v) for n, v in arguments.items() if n not in {*tensors, "inplace"}}
+    values = {n: own_value(v) for n, v in arguments.items() if n not in {*tensors, *HOW}}
     if name in UNPOOLS and len(values.get("output_size") or ()) == given.input.ndim:
         rows, channels, *spatial = values["output_size"]
         values["output_size"] = (rows, *spatial, channels)

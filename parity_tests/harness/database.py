@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+import jaxaccel as ja
 from parity_tests.harness.compare import assert_close, largest, wide
 from parity_tests.harness.compiled import FAST_COMPILE
 from parity_tests.harness.function import ours_of, theirs_of
@@ -79,11 +80,20 @@ def _words(value):
 
 def own_value(value):
     """Return an argument that is no array as jaxaccel takes it."""
+    if isinstance(value, torch.nn.PairwiseDistance):
+        numbers = {"p": value.norm, "eps": value.eps, "keepdim": value.keepdim}
+        return functools.partial(ja.functional.pairwise_distance, **numbers)
     if isinstance(value, torch.dtype):
         return jnp.dtype(str(value).removeprefix("torch."))
     if isinstance(value, torch.Tensor):
         return jnp.asarray(value.detach().numpy())
     return tuple(value) if isinstance(value, torch.Size) else value
+
+
+def classes_last(ndim, first):
+    """Return the order of axes with the classes last, which stand at ``first`` in PyTorch."""
+    first = min(first, ndim - 1)  # of a call that is refused, it may be anywhere
+    return (*range(first), *range(first + 1, ndim), first)
 
 
 def with_new_pairs(samples):

@@ -4,9 +4,9 @@ A row's ``options``: ``arrays``, {name: shape}, the floating-point arguments in 
 which are differentiated; ``constants``, {name: numbers}, the others (integers, as a rule);
 ``spatial``, how many axes follow the channels of the input and the output (0, the default: nothing
 is moved), or, for the output, ``after``; ``moved``, others that have channels as the input has;
-``kernels``, the names of arguments that are (O, I, *k) in
-PyTorch; ``own``, arguments of jaxaccel's function alone; ``judge``, a function that judges where
-PyTorch's own is wrong.
+``kernels``, the names of arguments that are (O, I, *k) in PyTorch; ``axes``, the order of another's
+axes here, by those of PyTorch's; ``own``, arguments of jaxaccel's function alone; ``judge``, a
+function that judges where PyTorch's own is wrong.
 """
 
 import functools
@@ -45,6 +45,8 @@ def spatial_of(case, name):
 
 def ours_of(case, name, array):
     """Return an array of PyTorch's as jaxaccel has it."""
+    if name in case.options.get("axes", {}):
+        return np.ascontiguousarray(array.transpose(case.options["axes"][name]))
     if name in case.options.get("kernels", ()):
         return np.ascontiguousarray(to_flax(array))
     if is_moved(case, name) and array.ndim > spatial_of(case, name):
@@ -55,6 +57,8 @@ def ours_of(case, name, array):
 def theirs_of(case, name, array):
     """Return an array of jaxaccel's as PyTorch has it."""
     array = np.asarray(array)
+    if name in case.options.get("axes", {}):
+        return array.transpose(np.argsort(case.options["axes"][name]))
     if name in case.options.get("kernels", ()):
         return to_torch(array)
     if is_moved(case, name) and array.ndim > spatial_of(case, name):

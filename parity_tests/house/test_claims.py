@@ -103,34 +103,8 @@ def test_every_name_of_pytorch_is_on_the_page(porting_map):
         assert not missing, (module, missing)
 
 
-NOT_YET = {
-    *("binary_cross_entropy", "cosine_embedding_loss", "ctc_loss", "gaussian_nll_loss"),
-    *("hinge_embedding_loss", "linear_cross_entropy", "margin_ranking_loss", "multi_margin_loss"),
-    *("multilabel_margin_loss", "multilabel_soft_margin_loss", "pairwise_distance", "pdist"),
-    *("poisson_nll_loss", "soft_margin_loss", "triplet_margin_loss"),
-    *("triplet_margin_with_distance_loss", "AdaptiveLogSoftmaxWithLoss", "BCELoss", "CTCLoss"),
-    *("CosineEmbeddingLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "LinearCrossEntropyLoss"),
-    *("MarginRankingLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss"),
-    *("PairwiseDistance", "PoissonNLLLoss", "SoftMarginLoss", "Transformer", "TransformerDecoder"),
-    *("TransformerDecoderLayer", "TripletMarginLoss", "TripletMarginWithDistanceLoss"),
-}
-"""What neither is here nor has its stead named."""
-
-
-def test_every_layer_and_function_is_here_or_has_its_stead_named(porting_map):
-    for heading in ("Functional", "Layers"):
-        part = porting_map.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-        missing = re.findall(r"^Not here yet: (.*)\.$", part, re.MULTILINE)
-        assert {*re.findall(r"`(\w+)`", " ".join(missing))} <= NOT_YET
-
-
-def test_what_is_not_here_yet_is_not_here(porting_map):
-    lists = re.findall(r"^Not here yet: (.*)\.$", porting_map, re.MULTILINE)
-    assert lists
-    known = {
-        snake for room in (ja.functional, ja.nn, ja.init, ja.transforms) for snake in room.__all__
-    }
-    assert not {name for found in lists for name in re.findall(r"\w+", found)} & known
+def test_every_name_is_here_or_has_its_stead_named(porting_map):
+    assert not re.findall(r"^Not here yet: (.*)\.$", porting_map, re.MULTILINE)
 
 
 def test_names_in_the_tables_by_hand_are_pytorchs():
