@@ -58,7 +58,7 @@ class ConstantPad1d(_ConstantPad):
     :func:`jaxaccel.functional.pad`, channels last: (N, L, C) or (L, C).
 
     Args:
-        as :class:`ConstantPad2d`; the lengths are ``(left, right)``.
+        as :class:`ConstantPad2d`, with two lengths, left and right.
 
     Raises:
         as :class:`ConstantPad2d`, of an input without two or three axes.
@@ -82,7 +82,7 @@ class ConstantPad3d(_ConstantPad):
     :func:`jaxaccel.functional.pad`, channels last: (N, D, H, W, C) or (D, H, W, C).
 
     Args:
-        as :class:`ConstantPad2d`; the lengths are ``(left, right, top, bottom, front, back)``.
+        as :class:`ConstantPad2d`, with six lengths, the last axis first.
 
     Raises:
         as :class:`ConstantPad2d`, of an input without four or five axes.
@@ -137,7 +137,7 @@ class ZeroPad1d(ConstantPad1d):
     :func:`jaxaccel.functional.pad`, channels last: (N, L, C) or (L, C).
 
     Args:
-        as :class:`ZeroPad2d`; the lengths are ``(left, right)``.
+        as :class:`ZeroPad2d`, with two lengths, left and right.
 
     Raises:
         as :class:`ZeroPad2d`, of an input without two or three axes.
@@ -163,7 +163,7 @@ class ZeroPad3d(ConstantPad3d):
     :func:`jaxaccel.functional.pad`, channels last: (N, D, H, W, C) or (D, H, W, C).
 
     Args:
-        as :class:`ZeroPad2d`; the lengths are ``(left, right, top, bottom, front, back)``.
+        as :class:`ZeroPad2d`, with six lengths, the last axis first.
 
     Raises:
         as :class:`ZeroPad2d`, of an input without four or five axes.

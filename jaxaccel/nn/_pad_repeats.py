@@ -40,7 +40,7 @@ class ReflectionPad1d(Pad):
     :func:`jaxaccel.functional.pad`, channels last: (N, L, C) or (L, C).
 
     Args:
-        as :class:`ReflectionPad2d`; the lengths are ``(left, right)``.
+        as :class:`ReflectionPad2d`, with two lengths, left and right.
 
     Raises:
         as :class:`ReflectionPad2d`, of an input without two or three axes.
@@ -65,7 +65,7 @@ class ReflectionPad3d(Pad):
     :func:`jaxaccel.functional.pad`, channels last: (N, D, H, W, C) or (D, H, W, C).
 
     Args:
-        as :class:`ReflectionPad2d`; the lengths are ``(left, right, top, bottom, front, back)``.
+        as :class:`ReflectionPad2d`, with six lengths, the last axis first.
 
     Raises:
         as :class:`ReflectionPad2d`, of an input without four or five axes.
@@ -121,7 +121,7 @@ class ReplicationPad1d(Pad):
     :func:`jaxaccel.functional.pad`, channels last: (N, L, C) or (L, C).
 
     Args:
-        as :class:`ReplicationPad2d`; the lengths are ``(left, right)``.
+        as :class:`ReplicationPad2d`, with two lengths, left and right.
 
     Raises:
         as :class:`ReplicationPad2d`, of an input without two or three axes.
@@ -146,7 +146,7 @@ class ReplicationPad3d(Pad):
     :func:`jaxaccel.functional.pad`, channels last: (N, D, H, W, C) or (D, H, W, C).
 
     Args:
-        as :class:`ReplicationPad2d`; the lengths are ``(left, right, top, bottom, front, back)``.
+        as :class:`ReplicationPad2d`, with six lengths, the last axis first.
 
     Raises:
         as :class:`ReplicationPad2d`, of an input without four or five axes.
@@ -202,7 +202,7 @@ class CircularPad1d(Pad):
     :func:`jaxaccel.functional.pad`, channels last: (N, L, C) or (L, C).
 
     Args:
-        as :class:`CircularPad2d`; the lengths are ``(left, right)``.
+        as :class:`CircularPad2d`, with two lengths, left and right.
 
     Raises:
         as :class:`CircularPad2d`, of an input without two or three axes.
@@ -227,7 +227,7 @@ class CircularPad3d(Pad):
     :func:`jaxaccel.functional.pad`, channels last: (N, D, H, W, C) or (D, H, W, C).
 
     Args:
-        as :class:`CircularPad2d`; the lengths are ``(left, right, top, bottom, front, back)``.
+        as :class:`CircularPad2d`, with six lengths, the last axis first.
 
     Raises:
         as :class:`CircularPad2d`, of an input without four or five axes.
