@@ -35,10 +35,12 @@ class RNNModel(nn.Module):
 
     def __init__(self, tokens: int, args: Args):
         super().__init__()
+        dtype = getattr(torch, args.dtype)
         self.drop = nn.Dropout(args.dropout)
-        self.encoder = nn.Embedding(tokens, args.emsize)
-        self.rnn = nn.LSTM(args.emsize, args.nhid, args.nlayers, dropout=args.dropout)
-        self.decoder = nn.Linear(args.nhid, tokens)
+        self.encoder = nn.Embedding(tokens, args.emsize, dtype=dtype)
+        sizes = (args.emsize, args.nhid, args.nlayers)
+        self.rnn = nn.LSTM(*sizes, dropout=args.dropout, dtype=dtype)
+        self.decoder = nn.Linear(args.nhid, tokens, dtype=dtype)
         nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
         nn.init.uniform_(self.decoder.weight, -0.1, 0.1)
         nn.init.zeros_(self.decoder.bias)
@@ -57,7 +59,6 @@ def batchify(tokens: Any, batch_size: int) -> Tensor:
 
 def main(args: Args, watch: Watch | None = None) -> nn.Module:
     """Train, and return the best model."""
-    torch.set_default_dtype(getattr(torch, args.dtype))
     torch.manual_seed(args.seed)
     text = words()
     train = batchify(text.train, args.batch_size)
