@@ -158,9 +158,13 @@ def rngs():
 
 
 def old(layer, x, *more):
-    """Return a linen layer as a function of nothing that makes a function."""
-    variables = layer.init(jax.random.key(0), x, *more)
-    return lambda: lambda x: layer.apply(variables, x, *more, mutable=["batch_stats"])[0]
+    """Return a linen layer as a function of nothing that makes a function, and its arrays first."""
+
+    def make():
+        variables = layer.init(jax.random.key(0), x, *more)
+        return lambda x: layer.apply(variables, x, *more, mutable=["batch_stats"])[0]
+
+    return make
 
 
 LAYERS = {
