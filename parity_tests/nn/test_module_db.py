@@ -37,6 +37,7 @@ def own():
     return [name for name in entries() if name in ja.nn.__all__]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(PARTS))
 def test_samples_are_pytorchs(part):
     assert_no_faults(
