@@ -9,12 +9,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxaccel._functions import check_function
+from jaxaccel._functions import check_takes
 from jaxaccel.training._callback import Callback, Hook, Reply, Run
 from jaxaccel.training._metrics import numbers_of
 
 Hooks = list[tuple[str, Hook]]
-_FORM = "(run, memory) -> Reply or None"
+_HOOK = ("(run, memory) -> Reply or None", 2)
+_FORMS = {
+    "on_step": _HOOK,
+    "on_epoch": _HOOK,
+    "on_end": _HOOK,
+    "init": ("(state) -> memory", 1),
+    "opened": ("() -> context manager", 0),
+}
+"""A callback's functions: what they take and return, and how many arguments they are given."""
 
 
 def check_callbacks(callbacks: Sequence[Any]) -> None:
@@ -24,7 +32,7 @@ def check_callbacks(callbacks: Sequence[Any]) -> None:
         raise TypeError(
             f"callbacks must be a list of Callbacks, got one, {callbacks.name!r}; put it in a list"
         )
-    if not isinstance(callbacks, (list, tuple)):
+    if not isinstance(callbacks, Sequence):
         raise TypeError(f"callbacks must be a list of Callbacks, got {callbacks!r:.80}")
     for each in callbacks:
         if not isinstance(each, Callback):
@@ -32,15 +40,25 @@ def check_callbacks(callbacks: Sequence[Any]) -> None:
                 f"callbacks must be Callbacks, got {each!r:.80}; what makes one is called first, "
                 "and a function is one as Callback(name, on_step=function)"
             )
-        for hook in ("on_step", "on_epoch", "on_end"):
-            if (function := getattr(each, hook)) is not None:
-                check_function(f"Callback({each.name!r})", hook, function, _FORM, 2)
+        _check_functions(each)
         if keeps(each) and each.name in names:
             raise ValueError(
                 f"two callbacks remember something under the name {each.name!r}; give one of them "
                 "another: callback._replace(name=...)"
             )
         names |= {each.name} if keeps(each) else set()
+
+
+def _check_functions(callback: Callback) -> None:
+    """Raise for what a callback has in place of a function, and for one that takes others."""
+    for name, (form, arguments) in _FORMS.items():
+        function = getattr(callback, name)
+        if function is None:
+            continue
+        whose = f"Callback({callback.name!r})'s {name}"
+        if not callable(function):
+            raise TypeError(f"{whose} must be a function {form}, got {function!r:.80}")
+        check_takes(whose, form, function, *[None] * arguments)
 
 
 def keeps(callback: Callback) -> bool:
@@ -55,22 +73,29 @@ def opened(callbacks: Sequence[Callback], stack: contextlib.ExitStack) -> list[C
     """
     found, order = [], sorted(callbacks, key=lambda each: each.is_last)
     for each in order[::-1]:
-        inner = each if each.opened is None else stack.enter_context(_context_of(each))
+        inner = each if each.opened is None else _entered(each, stack)
         own = {"memory": each.memory, "init": each.init, "is_last": each.is_last}
         found.append(inner._replace(name=each.name, **own))
     return found[::-1]
 
 
-def _context_of(callback: Callback) -> contextlib.AbstractContextManager[Callback]:
-    """Return what a callback holds while the run goes; raise for what cannot be held."""
+def _entered(callback: Callback, stack: contextlib.ExitStack) -> Callback:
+    """Return what takes a callback's place while the run goes; raise for what cannot."""
     assert callback.opened is not None
-    context = callback.opened()
+    context, wanted = callback.opened(), "a context manager that gives a Callback"
     if not isinstance(context, contextlib.AbstractContextManager):
         raise TypeError(
-            f"opened of callback {callback.name!r} must return a context manager that gives a "
-            f"Callback, got {context!r:.80}; decorate it with contextlib.contextmanager"
+            f"opened of callback {callback.name!r} must return {wanted}, got {context!r:.80}; "
+            "decorate it with contextlib.contextmanager"
         )
-    return context
+    inner = stack.enter_context(context)
+    if not isinstance(inner, Callback):
+        raise TypeError(
+            f"opened of callback {callback.name!r} must return {wanted}, and it gives "
+            f"{inner!r:.80}; yield the Callback"
+        )
+    _check_functions(inner)
+    return inner
 
 
 def first_memory(callbacks: Sequence[Callback], state: Any) -> dict[str, Any]:

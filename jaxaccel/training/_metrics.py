@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,14 +26,25 @@ def numbers_of(metrics: Mapping[str, Any], of: str = "step(state, batch)") -> di
     """Return metrics that are at hand as floats; raise for one that is not one number."""
     if all(map(_is_plain, metrics.values())):  # of every step, so that it is to cost little
         return {name: float(metric) for name, metric in metrics.items()}
-    check_arrays(f"the metrics of {of}", dict(metrics))
-    for name, metric in metrics.items():
+    arrays = {name: each for name, each in metrics.items() if not isinstance(each, numbers.Real)}
+    check_arrays(f"the metrics of {of}", arrays)
+    for name, metric in arrays.items():
         if np.size(metric) != 1:
             raise TypeError(
                 f"metric {name!r} of {of} must be one number, got shape "
                 f"{np.shape(metric)}; return its mean"
             )
-    return {name: float(np.asarray(metric).item()) for name, metric in metrics.items()}
+    return {name: _number(name, metric, of) for name, metric in metrics.items()}
+
+
+def _number(name: str, metric: Any, of: str) -> float:
+    """Return a metric as a float; Python's numbers need not be of those that JAX holds."""
+    try:
+        return float(metric if isinstance(metric, numbers.Real) else np.asarray(metric).item())
+    except (TypeError, OverflowError):
+        raise TypeError(
+            f"metric {name!r} of {of} must be one number that a float holds, got {metric!r:.60}"
+        ) from None
 
 
 def _is_plain(metric: Any) -> bool:

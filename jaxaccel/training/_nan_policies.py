@@ -64,7 +64,7 @@ def roll_back_on_nan(
     only. Epoch, step, generators and what other callbacks remember stay: the batches after the
     save, among them the one that did it, are not seen again, and the epoch's means leave them out
     (for callbacks after this one, where it is seen at the epoch's end). A learning rate that
-    :func:`follow_plateau` has set since the save is set again at the epoch's end, and a plateau in
+    :func:`follow_plateau` has set since the save is set again when it looks next, and a plateau in
     the optimizer's state goes on from the save's.
 
     Args:

@@ -45,7 +45,10 @@ def put_back(weights: Any, like: Any) -> Any:
 
 def are_finite(weights: Any) -> bool:
     """Return whether all numbers are finite; waits for them."""
-    return bool(_are_finite([leaf for leaf in jax.tree.leaves(weights) if _is_inexact(leaf)]))
+    leaves = [leaf for leaf in jax.tree.leaves(weights) if _is_inexact(leaf)]
+    on_host = [leaf for leaf in leaves if not isinstance(leaf, jax.Array)]  # in 64 bits, perhaps
+    on_device = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
+    return all(np.isfinite(leaf).all() for leaf in on_host) and bool(_are_finite(on_device))
 
 
 @jax.jit

@@ -1,9 +1,13 @@
 """What callbacks do at the edges, with steps that are plain functions: nothing is compiled."""
 
+import math
 import os
 import signal
 import sys
 import time
+from collections import deque
+from contextlib import nullcontext
+from fractions import Fraction
 from types import SimpleNamespace
 
 import jax
@@ -319,6 +323,15 @@ def test_what_is_not_a_callback_or_a_number_is_said_in_words():
         ({"callbacks": 3}, "must be a list of Callbacks, got 3"),
         ({"callbacks": [bad(on_end=lambda run: None)]}, r"Callback\('mine'\)'s on_end .*run, mem"),
         ({"callbacks": [bad(opened=lambda: 3)]}, "opened of callback 'mine'.*got 3"),
+        ({"callbacks": [bad(opened=3)]}, r"Callback\('mine'\)'s opened .*\(\) ->.*got 3"),
+        ({"callbacks": [bad(opened=lambda: nullcontext())]}, "'mine' must .* gives None; yield"),
+        (
+            {"callbacks": [bad(opened=lambda: nullcontext(bad(on_end=lambda run: None)))]},
+            r"Callback\('mine'\)'s on_end .*run, mem",
+        ),
+        ({"callbacks": [bad(init=lambda: 3)]}, r"Callback\('mine'\)'s init .*\(state\)"),
+        ({"evaluate": lambda state: {"v": None}}, r"metric 'v' of evaluate\(state\).*got None"),
+        ({"evaluate": lambda state: {"v": 10**400}}, "'v' of .*a float holds, got 1000"),
         ({"evaluate": lambda state: {"v": "a"}}, r"evaluate\(state\)\['v'\] is .*'a'"),
         ({"evaluate": lambda state: {"v": np.ones(3)}}, r"evaluate\(state\).*shape \(3,\)"),
         (
@@ -328,6 +341,38 @@ def test_what_is_not_a_callback_or_a_number_is_said_in_words():
     ):
         with pytest.raises(TypeError, match=text):
             fit([1.0], **options)
+
+
+@pytest.mark.quick
+def test_what_is_a_callback_or_a_number_is_taken():
+    """Any sequence of them, any function that takes what it is given, any number of Python's."""
+
+    def add(run, memory, loss_scale=4):
+        return T.Reply(metrics={"tokens": 2**40 * loss_scale, "part": Fraction(1, 4)})
+
+    class Opened:
+        def __enter__(self):
+            return T.Callback("inner", on_epoch=add)
+
+        def __exit__(self, *error):
+            return None
+
+    for guest in (T.Callback("add", on_epoch=add), T.Callback("add", opened=Opened)):
+        with jax.enable_x64(False):  # where JAX holds no integer of 64 bits
+            _, history = fit([1.0], callbacks=deque([guest]))
+        assert (history.epochs[0]["tokens"], history.epochs[0]["part"]) == (2.0**42, 0.25)
+
+
+def test_numbers_of_64_bits_are_finite(tmp_path):
+    """On the host a state's numbers may be larger than float32's; those that are inf stay out."""
+    state = {"python": 1e300, "numpy": np.full(2, 1e300), "scalar": np.float64(-1e300)}
+    with jax.enable_x64(False):
+        fit([1.0], state=state, callbacks=[T.save_every(tmp_path, steps=1)])
+    assert T.restore(tmp_path, {"state": state}, strict=False).tree["state"]["python"] == 1e300
+    for name, bad in (("python", math.inf), ("numpy", np.array([1, np.nan])), ("scalar", np.inf)):
+        guests = [T.save_every(tmp_path / name, steps=1)]
+        with pytest.warns(UserWarning, match="are not finite and are not saved"):
+            fit([1.0], state=state | {name: bad}, callbacks=guests)
 
 
 @pytest.mark.quick
