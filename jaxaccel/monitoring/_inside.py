@@ -27,7 +27,8 @@ def opened(
 ) -> Scope:
     """Return the scope of a program that an operation holds, with or without constants.
 
-    Its inputs are these arrays; atoms are what stands for them outside, where they are the same.
+    Its inputs are these arrays; atoms are what stands outside for those that are the same there:
+    for all, or for the first ones, which a loop does not change.
     """
     consts: Sequence[Any] = getattr(program, "consts", ())
     jaxpr = getattr(program, "jaxpr", program)

@@ -79,7 +79,8 @@ def _scan(scope: Scope, equation: Any, operands: list[Any]) -> Loop:
             return [*given[:first], *carry, *(x[iteration] for x in xs)]
 
         number = length - 1 - iteration if params["reverse"] else iteration
-        inner = opened(scope, equation, body, scope.run(call, operands, equation.invars))
+        arrays = scope.run(call, operands, equation.invars)
+        inner = opened(scope, equation, body, arrays, equation.invars[:first])
         return inner._replace(iterations=(*scope.iterations, number))
 
     return _made(first_bad, at, len(body.consts), first, end, 0)
@@ -119,7 +120,8 @@ def _while(scope: Scope, equation: Any, operands: list[Any]) -> Loop:
             carry = run(given, lambda count, _: count < iteration)[1]
             return [*given[middle:first], *carry]
 
-        inner = opened(scope, equation, body, scope.run(call, operands, equation.invars))
+        arrays = scope.run(call, operands, equation.invars)
+        inner = opened(scope, equation, body, arrays, equation.invars[middle:first])
         return inner._replace(iterations=(*scope.iterations, iteration))
 
     return _made(first_bad, at, len(body.consts), first - middle, None, middle)

@@ -32,7 +32,7 @@ def check_callbacks(callbacks: Sequence[Any]) -> None:
         raise TypeError(
             f"callbacks must be a list of Callbacks, got one, {callbacks.name!r}; put it in a list"
         )
-    if not isinstance(callbacks, Sequence):
+    if not isinstance(callbacks, Sequence) or isinstance(callbacks, (str, bytes)):
         raise TypeError(f"callbacks must be a list of Callbacks, got {callbacks!r:.80}")
     for each in callbacks:
         if not isinstance(each, Callback):

@@ -110,6 +110,21 @@ def test_the_infinities_of_a_mask_are_not_the_cause():
         assert found.first.inputs == ("3 inf of 4", "1 inf of 2")
 
 
+def masked_in_a_scan(x):
+    def step(carry, row):
+        return carry + jnp.where(MASK[0] == 0, jnp.log(row), MASK[0]), None
+
+    return jax.lax.scan(step, jnp.zeros(2), x)[0]
+
+
+def masked_in_a_loop(x):
+    return jax.lax.while_loop(
+        lambda state: state[0] < 2,
+        lambda state: (state[0] + 1, state[1] + jnp.where(MASK == 0, jnp.log(x), MASK)),
+        (0, jnp.zeros((2, 2))),
+    )[1]
+
+
 @pytest.mark.quick
 def test_a_constant_is_not_an_argument_and_does_not_hide_an_operation():
     """What a function closes over comes before its arguments, compiled or not."""
@@ -117,6 +132,9 @@ def test_a_constant_is_not_an_argument_and_does_not_hide_an_operation():
     for function in (lambda x: masked(MASK, x), lambda x: 2 * masked(MASK, x)):
         found = ja.monitoring.find_anomaly(function, jnp.zeros((2, 2)))
         assert (found.argument, found.first.name) == (None, "log")
+    for function in (masked_in_a_scan, masked_in_a_loop):
+        found = ja.monitoring.find_anomaly(function, jnp.zeros((2, 2)))
+        assert (found.argument, found.first.name, found.first.iterations) == (None, "log", (0,))
     nan, one = jnp.array([jnp.nan, 1.0]), jnp.ones(2)
     found = ja.monitoring.find_anomaly(lambda x: x + nan, one)
     assert (found.argument, found.first) == ("a constant that the function holds", None)
