@@ -84,8 +84,12 @@ def magnitude(difference: jax.Array) -> jax.Array:
 
 
 def at_least_zero(x: jax.Array) -> jax.Array:
-    """Return what is not negative, and 0 for the rest; the gradient at 0 is that of what is not."""
-    return jnp.where(x >= 0, x, jnp.zeros_like(x))
+    """Return what is not negative, and 0 for the rest; the gradient at 0 is that of what is not.
+
+    NaN stays NaN, with a gradient of 0, as in PyTorch.
+    """
+    kept = jnp.where(x >= 0, x, jnp.zeros_like(x))
+    return jnp.where(jnp.isnan(x), jnp.full_like(x, jnp.nan), kept)
 
 
 def warn_of_sizes(input: jax.Array, target: jax.Array) -> None:

@@ -232,6 +232,29 @@ def test_soft_margin_loss_does_not_overflow():
     assert (float(value), gradient.tolist()) == (900.0, [-0.5, -0.5])
 
 
+@pytest.mark.parity
+def test_a_margin_hides_no_nan():
+    scores, others = np.array([[np.nan, 1.0], [0.5, 0.25]]), np.array([[0.5, -1.0], [2.0, 0.0]])
+    signs = -np.ones(2)
+    calls = (
+        ("margin_ranking_loss", (scores, others, np.broadcast_to(signs, (2, 2)))),
+        ("hinge_embedding_loss", (scores, np.broadcast_to(signs, (2, 2)))),
+        ("cosine_embedding_loss", (scores, others, signs)),
+        ("triplet_margin_loss", (scores, others, others[::-1].copy())),
+    )
+    for name, arrays in calls:
+        first, *rest = (torch.tensor(array) for array in arrays)
+        first.requires_grad_()
+        expected = getattr(F, name)(first, *rest, reduction="none")
+        expected.sum().backward()
+        loss_of = functools.partial(getattr(ja.functional, name), reduction="none")
+        found, pullback = jax.vjp(lambda x, f=loss_of, r=arrays[1:]: f(x, *r), jnp.asarray(scores))
+        (gradient,) = pullback(jnp.ones_like(found))
+        assert np.isnan(expected.detach().numpy()).sum() == 1
+        np.testing.assert_array_equal(np.isnan(found), torch.isnan(expected), err_msg=name)
+        np.testing.assert_array_equal(np.isnan(gradient), torch.isnan(first.grad), err_msg=name)
+
+
 def test_a_count_of_zero_has_a_gradient():
     x, y = torch.ones(1).double(), torch.zeros(1).double().requires_grad_()
     F.poisson_nll_loss(x, y, full=True).backward()

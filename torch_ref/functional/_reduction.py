@@ -47,8 +47,12 @@ def magnitude(difference: Tensor) -> Tensor:
 
 
 def at_least_zero(x: Tensor) -> Tensor:
-    """Return what is not negative, and 0 for the rest; the gradient at 0 is that of what is not."""
-    return torch.where(x >= 0, x, torch.zeros_like(x))
+    """Return what is not negative, and 0 for the rest; the gradient at 0 is that of what is not.
+
+    NaN stays NaN, with a gradient of 0.
+    """
+    kept = torch.where(x >= 0, x, torch.zeros_like(x))
+    return torch.where(torch.isnan(x), torch.full_like(x, torch.nan), kept)
 
 
 def times(loss: Tensor, weight: Tensor) -> Tensor:
