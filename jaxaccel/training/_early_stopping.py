@@ -76,7 +76,8 @@ def early_stopping(
         at which it stops. Most keep ``model.state_dict().copy()``, a dict of the live tensors,
         which the next step overwrites: they restore the last weights, and here it is the best. Of a
         state of another kind than :class:`TrainState` all of it is kept; of one that has
-        ``TrainState``\ s in it, their weights and the rest.
+        ``TrainState``\ s in it, their weights and the rest. What is NumPy's or Python's in it comes
+        back as JAX's arrays, in 32 bits without ``jax_enable_x64``.
 
         Keras's ``EarlyStopping``: ``patience=0`` and no restoring by default; it never stops in the
         first epoch and restores whenever the training ends (``"always"``). Lightning's:
