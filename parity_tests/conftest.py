@@ -85,7 +85,7 @@ def pytest_collection_modifyitems(items):
 # --- memory -------------------------------------------------------------------------------------
 
 
-LITTLE, MUCH, MORE = 1.25, 1.4, 0.4
+LITTLE, MUCH, MORE = 1.1, 1.2, 0.4
 """GB up to which a worker forgets nothing, and from which on it forgets within a module too,
 whenever this much has come on top."""
 
