@@ -16,6 +16,7 @@ from jaxaccel.optimizers._adamw import adamw as adamw_alone
 from jaxaccel.optimizers._muon import muon as muon_alone
 from jaxaccel.optimizers._param_groups import (
     ParamGroupsState,
+    check_each_matches,
     merged,
     of_owner,
     owners_of,
@@ -63,7 +64,7 @@ def muon_with_adamw(
 
     Raises:
         ValueError: A hyperparameter is out of its optimizer's bounds, with PyTorch's text; in
-            ``init``, a chosen parameter is not a matrix, or a group's pattern matches nothing.
+            ``init``, a chosen parameter is not a matrix, or a pattern matches nothing.
         TypeError: An optimizer has no such argument, or ``matrices`` is neither pattern, predicate
             nor mask.
 
@@ -100,6 +101,7 @@ def muon_with_adamw(
     def init(params: Params) -> State:
         check_parameters(params)
         owners = owners_of([selector], params)
+        check_each_matches([selector], owners, params, "matrices")
         states: list[Any] = [
             part.init(of_owner(index, owners, params, params)) for index, part in enumerate(parts)
         ]

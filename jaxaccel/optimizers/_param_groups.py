@@ -112,7 +112,7 @@ def param_groups(
     def init(params: Params) -> State:
         check_parameters(params)
         owners = owners_of(selectors, params)
-        _check_each_matches(selectors, owners, params)
+        check_each_matches(selectors, owners, params)
         hyperparams = tuple(written(kinds, group, params) for group in numbers)
         inner_states = tuple(
             optimizer(**group).init(of_owner(index, owners, params, params))
@@ -195,16 +195,27 @@ def owners_of(selectors: Sequence[Any], params: Any) -> list[int]:
     return [row.index(True) for row in zip(*columns, default, strict=True)]
 
 
-def _check_each_matches(selectors: Sequence[Any], owners: list[int], params: Any) -> None:
-    """Raise for a pattern that matches no parameter: what is misspelt would go unnoticed."""
+def check_each_matches(
+    selectors: Sequence[Any], owners: list[int], params: Any, argument: str | None = None
+) -> None:
+    """Raise for a pattern that matches no parameter: what is misspelt would go unnoticed.
+
+    Args:
+        argument: What the only selector was given as, where it is not of a group.
+    """
     for index, selector in enumerate(selectors):
         if not isinstance(selector, (str, re.Pattern)):
             continue
         if owners and index not in owners:  # optax's tree.map_params has no parameters
+            said = f"{argument}={selector!r} matches no parameter"
+            if argument is None:
+                said = (
+                    f"group {index} with params={selector!r} matches no parameter that an earlier "
+                    "group has not taken"
+                )
             raise ValueError(
-                f"group {index} with params={selector!r} matches no parameter that an earlier "
-                f"group has not taken; {paths_in_words(params)}. A group that may be empty is "
-                "given by a predicate or a mask"
+                f"{said}; {paths_in_words(params)}. {'What' if argument else 'A group that'} may "
+                "be empty is given by a predicate or a mask"
             )
 
 

@@ -152,3 +152,6 @@ def test_what_does_not_fit_is_refused():
         make("kernel", muon={"betas": (0.9, 0.9)})
     with pytest.raises(TypeError, match="must be a regular expression, a predicate"):
         make(3)
+    with pytest.raises(ValueError, match="matrices='weights' matches no parameter; the paths are"):
+        make("weights").init(params)
+    assert make(lambda path, leaf: False).init(params).adamw.inner_states
