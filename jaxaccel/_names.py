@@ -19,7 +19,12 @@ WORDS = {
         "ja.training.average_weights, ja.schedules.swa_lr or ja.training.update_bn"
     ),
     "F": "ja.functional",
-    "utils": "ja.transforms (clip_grad_norm), ja.nn (weight_norm) or ja.data",
+    "utils": (
+        "ja.transforms (clip_grad_norm), ja.nn (weight_norm), ja.data (pad_sequence), or lengths= "
+        "of a recurrent layer for pack_padded_sequence"
+    ),
+    "pack_padded_sequence": "lengths= of a recurrent layer: layer(x, lengths=lengths)",
+    "upsample": "ja.functional.interpolate",
     "parametrize": "ja.nn (weight_norm, spectral_norm, orthogonal)",
     "parametrizations": "ja.nn (weight_norm, spectral_norm, orthogonal)",
     "amp": "ja.precision",

@@ -32,7 +32,8 @@ def binary_cross_entropy_with_logits(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``. A mean is divided by the number of
             elements, weighted or not.
         pos_weight: The weights :math:`p` of positive targets, of a shape that broadcasts to the
-            input's: (C,) where classes are last; None for 1.
+            input's: (C,) where classes are last, which is (C, 1, 1) of PyTorch's images; None for
+            1.
 
     Returns:
         The loss: a number, or the input's shape without reduction. Its dtype is the widest
