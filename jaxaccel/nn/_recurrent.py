@@ -60,9 +60,9 @@ class RNN(Recurrent):
         attributes (``weight_ih_l0``, ``bias_hh_l1_reverse``) with kernels (in, out) where PyTorch's
         are (out, in); :func:`jaxaccel.nn.state_dict` gives PyTorch's. ``lengths`` replaces
         ``PackedSequence``: the results are those of ``pad_packed_sequence`` after
-        ``pack_padded_sequence(enforce_sorted=False)``, and a length of 0 is allowed. Left out:
-        ``device`` (JAX places arrays), the same masks of dropout. PyTorch raises ``RuntimeError``
-        for shapes and dtypes in a call.
+        ``pack_padded_sequence(enforce_sorted=False)``; a length below 1, which it refuses, is 0,
+        and one beyond the input is the input's. Left out: ``device`` (JAX places arrays), the same
+        masks of dropout. PyTorch raises ``RuntimeError`` for shapes and dtypes in a call.
 
     Example:
         >>> import jax.numpy as jnp
