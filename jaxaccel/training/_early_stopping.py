@@ -130,8 +130,9 @@ def early_stopping(
         counter = memory.counter + 1
         if counter < patience:
             return Reply(memory=memory._replace(counter=counter))
+        times = f"{counter} {'epoch' if epochs == 1 else 'evaluation'}{'s' if counter > 1 else ''}"
         return Reply(
-            stop=f"{monitor} has been no better than {memory.best:.6g} for {counter} {times}",
+            stop=f"{monitor} has been no better than {memory.best:.6g} for {times}",
             memory=memory._replace(counter=counter, has_stopped=True),
         )
 
@@ -141,7 +142,6 @@ def early_stopping(
             return None
         return Reply(state=with_weights(run.state, put_back(memory.weights, weights_of(run.state))))
 
-    times = "epochs" if epochs == 1 else "evaluations"
     return Callback(
         f"early_stopping {monitor}",
         on_step=look if steps else None,
