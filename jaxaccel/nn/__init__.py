@@ -28,6 +28,10 @@ from jaxaccel.nn._activations_smooth import (
     Tanh,
     Tanhshrink,
 )
+from jaxaccel.nn._adaptive_log_softmax import (
+    AdaptiveLogSoftmaxResult,
+    AdaptiveLogSoftmaxWithLoss,
+)
 from jaxaccel.nn._adaptive_pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -55,11 +59,7 @@ from jaxaccel.nn._flatten import Flatten, Unflatten
 from jaxaccel.nn._fuse_bn import fuse_conv_bn, fuse_linear_bn
 from jaxaccel.nn._instance_norm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from jaxaccel.nn._linear import Bilinear, Identity, Linear
-from jaxaccel.nn._linear_losses import (
-    AdaptiveLogSoftmaxResult,
-    AdaptiveLogSoftmaxWithLoss,
-    LinearCrossEntropyLoss,
-)
+from jaxaccel.nn._linear_cross_entropy_loss import LinearCrossEntropyLoss
 from jaxaccel.nn._load_state_dict import IncompatibleKeys, load_state_dict
 from jaxaccel.nn._losses_of_classes import (
     CrossEntropyLoss,
@@ -75,9 +75,8 @@ from jaxaccel.nn._losses_of_margins import (
     HingeEmbeddingLoss,
     MarginRankingLoss,
     SoftMarginLoss,
-    TripletMarginLoss,
-    TripletMarginWithDistanceLoss,
 )
+from jaxaccel.nn._losses_of_triplets import TripletMarginLoss, TripletMarginWithDistanceLoss
 from jaxaccel.nn._lp_pool import LPPool1d, LPPool2d, LPPool3d
 from jaxaccel.nn._max_unpool import MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from jaxaccel.nn._multihead_attention import MultiheadAttention
