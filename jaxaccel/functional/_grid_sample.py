@@ -47,8 +47,9 @@ def grid_sample(
         TypeError: ``input`` is not floating point, or ``grid`` has another dtype.
 
     PyTorch:
-        ``torch.nn.functional.grid_sample``: the same values and gradients, channels last. PyTorch
-        raises ``RuntimeError``, and warns where ``align_corners`` is not given.
+        ``torch.nn.functional.grid_sample``: the same values and gradients, channels last. At a
+        point that is NaN some of its kernels return NaN where zeros are outside; here it is 0.
+        PyTorch raises ``RuntimeError``, and warns where ``align_corners`` is not given.
 
     Example:
         >>> import jax.numpy as jnp

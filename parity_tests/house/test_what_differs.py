@@ -192,6 +192,20 @@ def test_update_bn_leaves_every_layer_its_mode():
     assert theirs[0].training
 
 
+def test_a_point_that_is_nan_is_outside_of_an_image():
+    """PyTorch's kernels do not agree with each other."""
+    for axes, mode, is_nan in (
+        *((2, "bilinear", True), (2, "bicubic", True), (2, "nearest", False)),
+        *((3, "bilinear", False), (3, "nearest", False)),
+    ):
+        image, point = np.ones((1, *(2,) * axes, 1)), np.zeros((1, *(1,) * axes, axes))
+        point[..., 0] = np.nan
+        channels_first = torch.tensor(np.moveaxis(image, -1, 1))
+        theirs = F.grid_sample(channels_first, torch.tensor(point), mode, align_corners=False)
+        assert theirs.isnan().item() == is_nan, (axes, mode)
+        assert ja.functional.grid_sample(jnp.asarray(image), jnp.asarray(point), mode).item() == 0
+
+
 # --- the section itself ---------------------------------------------------------------------------
 
 
