@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._operations import operation
@@ -10,7 +11,6 @@ from jaxaccel.functional._reduction import (
     as_pair,
     check_reduction,
     check_weight_size,
-    magnitude,
     result_dtype,
     warn_of_sizes,
     weighted_mean,
@@ -40,7 +40,7 @@ def l1_loss(
     Returns:
         The loss: a number, or the input's shape without reduction. Its dtype is the widest
         floating one given; inside it is float32 at least. Where both are equal the gradient is 0
-        (that of ``jnp.abs`` is 1).
+        (that of ``jnp.abs`` is 1), and where the difference is NaN too.
 
     Raises:
         ValueError: another ``reduction``, or a ``weight`` of another shape.
@@ -60,5 +60,11 @@ def l1_loss(
     warn_of_sizes(input, target)
     check_weight_size(input, weight)
     x, y = as_pair(input, target)
-    loss = weighted_mean(magnitude(x - y), weight, reduction)
+    loss = weighted_mean(_absolute(x - y), weight, reduction)
     return loss.astype(result_dtype(input, target, weight))
+
+
+def _absolute(difference: jax.Array) -> jax.Array:
+    """Return the absolute value; PyTorch's sign of NaN is 0, and so is the gradient there."""
+    sign = jnp.sign(difference)
+    return difference * jnp.where(jnp.isnan(sign), jnp.zeros_like(sign), sign)

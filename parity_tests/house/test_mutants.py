@@ -607,8 +607,8 @@ MUTANTS = [
             ),
             (
                 "absolute error with a slope where it is zero",
-                "_reduction",
-                "difference * jnp.sign(difference)",
+                "_l1_loss",
+                "difference * jnp.where(jnp.isnan(sign), jnp.zeros_like(sign), sign)",
                 "jnp.abs(difference)",
                 "functional.l1_loss",
             ),
