@@ -93,9 +93,8 @@ def multi_margin_loss(
     index = target.reshape(rows).astype(jnp.int32)
     inside = (index >= 0) & (index < classes)
     right = jnp.expand_dims(number_at(index, scores, scores), -1)
-    short = jax.nn.relu(margin - right + scores) ** p
     is_wrong = jnp.arange(classes, dtype=jnp.int32)[None] != index[:, None]
-    loss = jnp.sum(jnp.where(is_wrong, short, jnp.zeros_like(short)), -1) / classes
+    loss = jnp.sum(too_near(margin - right + scores, is_wrong) ** p, -1) / classes
     if weight is not None:
         loss = loss * jnp.asarray(weight, loss.dtype)[jnp.where(inside, index, 0)]
     loss = jnp.where(inside, loss, jnp.full_like(loss, jnp.nan))
@@ -118,6 +117,14 @@ def check_integers(target: jax.Array) -> None:
     if not jnp.issubdtype(target.dtype, jnp.integer):
         found = _TYPES.get(str(target.dtype), str(target.dtype))
         raise TypeError(f"expected scalar type Long but found {found}")
+
+
+def too_near(short: jax.Array, counts: jax.Array) -> jax.Array:
+    """Return what is missing to the margin where it counts, else 0.
+
+    A comparison with NaN is false, so NaN counts nothing, as in PyTorch's kernels.
+    """
+    return jnp.where(counts & (short > 0), short, jnp.zeros_like(short))
 
 
 def of_rows(loss: jax.Array, reduction: str, shape: tuple[int, ...]) -> jax.Array:

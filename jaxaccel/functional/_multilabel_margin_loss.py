@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from jaxaccel._arrays import known_values
 from jaxaccel._checked import checked
+from jaxaccel._gradient import varying_like
 from jaxaccel._operations import operation
-from jaxaccel.functional._multi_margin_loss import as_rows, check_integers, of_rows
+from jaxaccel.functional._multi_margin_loss import as_rows, check_integers, of_rows, too_near
 from jaxaccel.functional._reduction import check_reduction, result_dtype
 
 
@@ -67,14 +70,21 @@ def multilabel_margin_loss(
     index = target.reshape(scores.shape).astype(jnp.int32)
     counts = jnp.cumsum(index == -1, -1) == 0
     place = jnp.clip(index, 0, classes - 1)
-    is_right = counts[:, :, None] & (
-        place[:, :, None] == jnp.arange(classes, dtype=jnp.int32)[None, None]
+    own_classes = jax.vmap(lambda wrong, at: wrong.at[at].set(False, mode="drop"))
+    is_wrong = own_classes(
+        jnp.ones_like(scores, dtype=bool), jnp.where(counts, place, jnp.full_like(place, classes))
     )
-    is_wrong = ~jnp.any(is_right, 1)
     right = jnp.take_along_axis(scores, place, -1)
-    short = jax.nn.relu(1 - right[:, :, None] + scores[:, None, :])
-    counted = counts[:, :, None] & is_wrong[:, None, :]
-    loss = jnp.sum(jnp.where(counted, short, jnp.zeros_like(short)), (1, 2)) / classes
+
+    # One place of the targets after the other, also in the gradient: all at once are (N, C, C).
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def step(total: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        of_right, is_target = now
+        short = too_near(1 - of_right[:, None] + scores, is_target[:, None] & is_wrong)
+        return total + jnp.sum(short, -1), None
+
+    start = varying_like(right, jnp.zeros_like(right[:, 0]))
+    loss = jax.lax.scan(step, start, (right.T, counts.T))[0] / classes
     inside = jnp.all((index >= -1) & (index < classes), -1)
     loss = jnp.where(inside, loss, jnp.full_like(loss, jnp.nan))
     return of_rows(loss, reduction, input.shape[: input.ndim - 1]).astype(result_dtype(input))

@@ -22,9 +22,8 @@ def multi_margin_loss(
     rows, classes = scores.shape
     index = target.reshape(rows, 1)
     right = torch.take_along_dim(scores, index, 1)
-    short = torch.relu(margin - right + scores) ** p
     is_wrong = torch.arange(classes)[None] != index
-    loss = torch.sum(torch.where(is_wrong, short, torch.zeros_like(short)), -1) / classes
+    loss = torch.sum(too_near(margin - right + scores, is_wrong) ** p, -1) / classes
     if weight is not None:
         loss = loss * weight.to(loss.dtype)[index[:, 0]]
     return of_rows(loss, reduction, target.shape).to(result_dtype(input))
@@ -33,6 +32,11 @@ def multi_margin_loss(
 def as_rows(input: Tensor) -> Tensor:
     """Return the scores as (N, C), in float32 at least."""
     return input.reshape((1,) * (2 - input.ndim) + input.shape).to(compute_dtype(input.dtype))
+
+
+def too_near(short: Tensor, counts: Tensor) -> Tensor:
+    """Return what is missing to the margin where it counts, else 0."""
+    return torch.where(counts & (short > 0), short, torch.zeros_like(short))
 
 
 def of_rows(loss: Tensor, reduction: str, shape: tuple[int, ...]) -> Tensor:

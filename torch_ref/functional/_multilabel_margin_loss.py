@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torch_ref.functional._multi_margin_loss import as_rows, of_rows
+from torch_ref.functional._multi_margin_loss import as_rows, of_rows, too_near
 from torch_ref.functional._reduction import result_dtype
 
 
@@ -16,10 +16,13 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean
     index = target.reshape(scores.shape)
     counts = torch.cumsum(index == -1, -1) == 0
     place = index.clamp(0, classes - 1)
-    is_right = counts[:, :, None] & (place[:, :, None] == torch.arange(classes)[None, None])
-    is_wrong = ~torch.any(is_right, 1)
+    is_wrong = torch.ones_like(scores, dtype=torch.bool)
+    for row, column in torch.nonzero(counts).tolist():
+        is_wrong[row, place[row, column]] = False
     right = torch.take_along_dim(scores, place, -1)
-    short = torch.relu(1 - right[:, :, None] + scores[:, None, :])
-    counted = counts[:, :, None] & is_wrong[:, None, :]
-    loss = torch.sum(torch.where(counted, short, torch.zeros_like(short)), (1, 2)) / classes
+    loss = torch.zeros_like(right[:, 0])
+    for of_right, is_target in zip(right.T, counts.T, strict=True):
+        short = too_near(1 - of_right[:, None] + scores, is_target[:, None] & is_wrong)
+        loss = loss + torch.sum(short, -1)
+    loss = loss / classes
     return of_rows(loss, reduction, input.shape[: input.ndim - 1]).to(result_dtype(input))
