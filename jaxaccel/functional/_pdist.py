@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
@@ -54,15 +55,30 @@ def pdist(input: jax.Array, p: float = 2) -> jax.Array:
         raise TypeError(f"pdist only supports floating-point dtypes, got {input.dtype}")
     if not p >= 0:
         raise ValueError(f"pdist only supports non-negative p values, got p={p}")
-    first, second = np.triu_indices(input.shape[0], 1)
+    return in_wide(functools.partial(_of_pairs, p=p), input)
 
-    def formula(x: jax.Array) -> jax.Array:
-        difference = x[first] - x[second]
+
+def _of_pairs(x: jax.Array, p: float) -> jax.Array:
+    """Return the distances of all pairs, some rows' worth of them at a time.
+
+    The differences of all pairs are (N (N - 1) / 2, M), which neither pass holds.
+    """
+    rows, width = x.shape
+    if rows < 2:
+        return jnp.zeros_like(x, shape=(0,))
+    # N / 2 times N - 1 pairs, or (N - 1) / 2 times N: there is no rest.
+    pairs = np.stack(np.triu_indices(rows, 1)).astype(np.int32).reshape(2, rows // 2, -1)
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def distances(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
+        difference = x[pair[0]] - x[pair[1]]
         if math.isinf(p):
             return _largest(difference)
         return vector_norm(difference, p, (1,))[:, 0]
 
-    return in_wide(formula, input)
+    # Together they are no larger than the input or a matrix of distances.
+    together = max(rows // max(width, 1), 1)
+    return jax.lax.map(distances, (pairs[0], pairs[1]), batch_size=together).reshape(-1)
 
 
 def _largest(difference: jax.Array) -> jax.Array:
