@@ -95,9 +95,12 @@ def ctc_loss(
         raise ValueError("blank must be in label range")
     lengths = _lengths("input_lengths", input_lengths, batch, steps)
     of_targets = _lengths("target_lengths", target_lengths, batch, None)
-    labels = _labels(targets, of_targets, batch)
+    labels = _labels(targets, of_targets, batch, steps)
     _check_labels(labels, of_targets, classes)
     loss = _losses(wide, labels, lengths, of_targets, blank, zero_infinity)
+    # Of labels in a row some may be cut off, but no more can be asked for than there are.
+    fits = of_targets <= targets.shape[-1]
+    loss = jnp.where(fits, loss, jnp.full_like(loss, jnp.nan))
     if reduction == "mean":
         loss = loss / jnp.maximum(of_targets, 1).astype(loss.dtype)
     loss = loss if log_probs.ndim == 3 or reduction != "none" else loss[0]
@@ -126,7 +129,6 @@ def _losses(
     places = jnp.arange(labels.shape[1], dtype=jnp.int32)[None] < of_targets[:, None]
     is_label = jnp.all(~places | ((labels >= 0) & (labels < classes)), 1)
     in_range = (lengths >= 0) & (lengths <= steps) & (of_targets >= 0)
-    in_range = in_range & (of_targets <= labels.shape[1])
     return jnp.where(is_label & in_range, loss, jnp.full_like(loss, jnp.nan))
 
 
@@ -151,8 +153,12 @@ def _lengths(
     return array.reshape(batch).astype(jnp.int32)
 
 
-def _labels(targets: jax.Array, lengths: jax.Array, batch: int) -> jax.Array:
-    """Return targets as (N, S), whichever way they are given, or raise in PyTorch's words."""
+def _labels(targets: jax.Array, lengths: jax.Array, batch: int, steps: int) -> jax.Array:
+    """Return targets as (N, S), whichever way they are given, or raise in PyTorch's words.
+
+    Of traced lengths any could be the sum of all. No step is left for more labels than steps, and
+    one label too many says so.
+    """
     if not jnp.issubdtype(targets.dtype, jnp.number):
         raise TypeError(f"targets must be integers, got dtype {targets.dtype}")
     if targets.ndim not in (1, 2):
@@ -168,7 +174,8 @@ def _labels(targets: jax.Array, lengths: jax.Array, batch: int) -> jax.Array:
                 f"Expected tensor to have size {known.sum()} at dimension 0, but got size "
                 f"{targets.size} for argument #2 'targets'"
             )
-        places = jnp.arange(targets.size if longest is None else longest, dtype=jnp.int32)
+        most = min(targets.size, steps + 1) if longest is None else longest
+        places = jnp.arange(most, dtype=jnp.int32)
         starts = jnp.cumsum(lengths, dtype=jnp.int32) - lengths
         place = starts[:, None] + places[None]
         targets = jnp.asarray(targets) if targets.size else jnp.zeros(1, jnp.int32)

@@ -216,6 +216,140 @@ def test_ctc_loss_of_lengths_and_targets_that_are_traced():
         assert_close(gradient, tensor.grad.nan_to_num(), tol.LAYER_FLOAT64_OF_MAX)
 
 
+def test_ctc_loss_of_a_traced_target_longer_than_its_steps():
+    """Of labels in a row one more is looked at than there are steps; the loss is infinite."""
+    log_probs = jnp.asarray(DRAWN["log probs"](np.random.default_rng(0), (3, 4, 4)))
+    targets, lengths = jnp.array([1, 3, 1, 2, 3, 1, 2, 2, 1, 2, 3, 1, 2]), jnp.array([2, 6, 4, 1])
+
+    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
+    def run(log_probs, targets, lengths):
+        found = []
+        for zero in (False, True):
+            loss = functools.partial(
+                ja.functional.ctc_loss, reduction="none", zero_infinity=zero, targets=targets
+            )
+            value, pullback = jax.vjp(
+                lambda x, f=loss: f(x, input_lengths=jnp.full(4, 3), target_lengths=lengths),
+                log_probs,
+            )
+            found.append((value, *pullback(jnp.ones_like(value))))
+        return found
+
+    tensor = torch.tensor(np.asarray(log_probs)).requires_grad_()
+    for zero, (value, gradient) in enumerate(run(log_probs, targets, lengths)):
+        theirs = F.ctc_loss(
+            *(tensor, torch.tensor(np.asarray(targets)), (3,) * 4, (2, 6, 4, 1)),
+            reduction="none",
+            zero_infinity=bool(zero),
+        )
+        assert torch.isinf(theirs).tolist() == [False, not zero, not zero, False]
+        (expected,) = torch.autograd.grad(theirs.sum(), tensor)
+        for own, other in ((value, theirs.detach()), (gradient, expected)):
+            assert_close(own, other, tol.LAYER_FLOAT64_OF_MAX, 1.0, special=True)
+    longer = run(log_probs, targets, jnp.array([2, 14, 4, 1]))
+    assert [np.isnan(value).tolist() for value, _ in longer] == [[False, True, False, False]] * 2
+
+
+def test_nothing_larger_than_arguments_and_results_is_held():
+    """Value and gradient; classes times classes, all differences, all labels would be."""
+    loss, float32, int32 = ja.functional, jnp.float32, jnp.int32
+    scores, classes = jnp.zeros((8, 200), float32), jnp.zeros((8, 200), int32)
+    rows, log_probs = jnp.zeros((128, 64), float32), jnp.zeros((4, 64, 5), float32)
+    labels, lengths = jnp.zeros(256, int32), jnp.full(64, 4, int32)
+
+    def of_labels(log_probs, labels, lengths):
+        return loss.ctc_loss(log_probs, labels, lengths, lengths)
+
+    for function, arrays, most in (
+        (loss.multilabel_margin_loss, (scores, classes), 12 * scores.nbytes),
+        (lambda x: jnp.sum(loss.pdist(x)), (rows,), 5 * (rows.nbytes + 128 * 128 * 4)),
+        (of_labels, (log_probs, labels, lengths), 40 * log_probs.nbytes),
+    ):
+        program = jax.jit(jax.value_and_grad(function)).lower(*arrays).compile()
+        assert program.memory_analysis().temp_size_in_bytes < most
+
+
+def test_losses_in_loops_inside_shard_map():
+    """Scores, targets or both are each device's own."""
+    rng = np.random.default_rng(0)
+    scores, rows = jnp.asarray(rng.normal(size=(2, 4))), jnp.asarray(rng.normal(size=(8, 3)))
+    targets = jnp.array([[1, 2, -1, 0], [0, 0, 3, -1]])
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    own, same = jax.sharding.PartitionSpec("data"), jax.sharding.PartitionSpec()
+
+    def summed(scores, targets):
+        return ja.functional.multilabel_margin_loss(scores, targets, "sum")
+
+    def distances(rows):
+        return jnp.sum(ja.functional.pdist(rows))
+
+    def spread(function, arrays, *specs):
+        return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=own)(*arrays)
+
+    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
+    def run():
+        grad = jax.grad(summed)
+        alone = [grad(scores[i : i + 1], targets[j : j + 1]) for i, j in np.ndindex(2, 2)]
+        return {
+            "scores and targets": (
+                spread(grad, (scores, targets), own, own),
+                jnp.concatenate([alone[0], alone[3]]),
+            ),
+            "scores": (
+                spread(grad, (scores, targets[:1]), own, same),
+                jnp.concatenate([alone[0], alone[2]]),
+            ),
+            "targets": (
+                spread(lambda x, y: summed(x, y)[None], (scores[:1], targets), same, own),
+                jnp.stack([summed(scores[:1], targets[i : i + 1]) for i in range(2)]),
+            ),
+            "rows": (
+                spread(jax.grad(distances), (rows,), own),
+                jnp.concatenate([jax.grad(distances)(half) for half in jnp.split(rows, 2)]),
+            ),
+        }
+
+    for name, (found, expected) in run().items():
+        assert_close(found, expected, tol.LAYER_FLOAT64_OF_MAX, 1.0, name)
+
+
+@pytest.mark.parity
+def test_a_comparison_with_nan_counts_nothing():
+    """PyTorch skips a margin that is NaN; an absolute error stays NaN, without gradient."""
+    nan, inf = np.nan, np.inf
+    scores = np.array(
+        [[1, nan, inf, -inf], [1, nan, 2, 0], [nan, 1, 2, 3], [inf, 1, inf, 3], [-inf, 1, -inf, 3]]
+    )
+    indices, sets = (
+        np.array([0, 3, 1, 2, 2]),
+        np.array([[0, 1, -1, -1], [3, 3, 0, -1]] * 2 + [[-1] * 4]),
+    )
+    calls = [
+        *(("multi_margin_loss", indices, {"p": p}) for p in (1, 2)),
+        ("multi_margin_loss", np.zeros(5, int), {"p": 2}),
+        ("multilabel_margin_loss", sets, {}),
+        ("multilabel_margin_loss", sets[[1, 0, 3, 2, 4]], {}),
+        ("l1_loss", np.zeros((5, 4)), {}),
+        ("smooth_l1_loss", np.zeros((5, 4)), {"beta": 0.0}),
+    ]
+
+    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
+    def run(scores):
+        found = []
+        for name, target, options in calls:
+            loss = functools.partial(getattr(ja.functional, name), reduction="none", **options)
+            value, pullback = jax.vjp(lambda x, f=loss, y=target: f(x, jnp.asarray(y)), scores)
+            found.append((value, *pullback(jnp.ones_like(value))))
+        return found
+
+    tensor = torch.tensor(scores).requires_grad_()
+    for (name, target, options), found in zip(calls, run(jnp.asarray(scores)), strict=True):
+        theirs = getattr(F, name)(tensor, torch.tensor(target), reduction="none", **options)
+        expected = (theirs.detach(), *torch.autograd.grad(theirs.sum(), tensor))
+        for own, other in zip(found, expected, strict=True):
+            assert_close(own, other, tol.LAYER_FLOAT64_OF_MAX, 1.0, name, special=True)
+
+
 @pytest.mark.parametrize("name", sorted(BUILTINS))
 def test_signature_is_the_one_that_pytorch_documents(name):
     first, *rest = F.__dict__[name.split(".")[1]].__doc__.strip().splitlines()[0].split(", ")
