@@ -95,7 +95,11 @@ def ctc_loss(
         raise ValueError("blank must be in label range")
     lengths = _lengths("input_lengths", input_lengths, batch, steps)
     of_targets = _lengths("target_lengths", target_lengths, batch, None)
-    labels = _labels(targets, of_targets, batch, steps)
+    labels = _labels(targets, of_targets, batch)
+    if targets.ndim == 1 and known_values(of_targets) is None:
+        # Any could be the sum of all. No step is left for more labels than there are steps, and
+        # one label too many says so.
+        labels = labels[:, : steps + 1]
     _check_labels(labels, of_targets, classes)
     loss = _losses(wide, labels, lengths, of_targets, blank, zero_infinity)
     # Of labels in a row some may be cut off, but no more can be asked for than there are.
@@ -153,12 +157,8 @@ def _lengths(
     return array.reshape(batch).astype(jnp.int32)
 
 
-def _labels(targets: jax.Array, lengths: jax.Array, batch: int, steps: int) -> jax.Array:
-    """Return targets as (N, S), whichever way they are given, or raise in PyTorch's words.
-
-    Of traced lengths any could be the sum of all. No step is left for more labels than steps, and
-    one label too many says so.
-    """
+def _labels(targets: jax.Array, lengths: jax.Array, batch: int) -> jax.Array:
+    """Return targets as (N, S), whichever way they are given, or raise in PyTorch's words."""
     if not jnp.issubdtype(targets.dtype, jnp.number):
         raise TypeError(f"targets must be integers, got dtype {targets.dtype}")
     if targets.ndim not in (1, 2):
@@ -174,8 +174,7 @@ def _labels(targets: jax.Array, lengths: jax.Array, batch: int, steps: int) -> j
                 f"Expected tensor to have size {known.sum()} at dimension 0, but got size "
                 f"{targets.size} for argument #2 'targets'"
             )
-        most = min(targets.size, steps + 1) if longest is None else longest
-        places = jnp.arange(most, dtype=jnp.int32)
+        places = jnp.arange(targets.size if longest is None else longest, dtype=jnp.int32)
         starts = jnp.cumsum(lengths, dtype=jnp.int32) - lengths
         place = starts[:, None] + places[None]
         targets = jnp.asarray(targets) if targets.size else jnp.zeros(1, jnp.int32)
