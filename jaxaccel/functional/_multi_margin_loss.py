@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import jax
 import jax.numpy as jnp
 
@@ -13,15 +11,7 @@ from jaxaccel._math import compute_dtype
 from jaxaccel._operations import operation
 from jaxaccel.functional._class_indices import number_at
 from jaxaccel.functional._reduction import check_reduction, result_dtype
-
-_TYPES: Final = {
-    "float64": "Double",
-    "float32": "Float",
-    "float16": "Half",
-    "bfloat16": "BFloat16",
-    "bool": "Bool",
-}
-"""What PyTorch calls dtypes in its errors."""
+from jaxaccel.functional._wide import torch_name
 
 
 @checked
@@ -115,8 +105,7 @@ def as_rows(input: jax.Array) -> jax.Array:
 def check_integers(target: jax.Array) -> None:
     """Raise unless targets are integers, in PyTorch's words."""
     if not jnp.issubdtype(target.dtype, jnp.integer):
-        found = _TYPES.get(str(target.dtype), str(target.dtype))
-        raise TypeError(f"expected scalar type Long but found {found}")
+        raise TypeError(f"expected scalar type Long but found {torch_name(target)}")
 
 
 def too_near(short: jax.Array, counts: jax.Array) -> jax.Array:

@@ -7,10 +7,7 @@ import jax.numpy as jnp
 
 from jaxaccel._checked import checked
 from jaxaccel._operations import operation
-from jaxaccel.functional._wide import check_floating, in_wide
-
-_WORDS = {"float64": "Double", "float32": "Float", "float16": "Half", "bfloat16": "BFloat16"}
-"""PyTorch's names of dtypes."""
+from jaxaccel.functional._wide import check_floating, in_wide, torch_name
 
 
 @checked
@@ -74,9 +71,9 @@ def softshrink(input: jax.Array, lambd: float = 0.5) -> jax.Array:
     check_floating(input)
     largest = float(jnp.finfo(input.dtype).max)
     if not 0 <= lambd <= largest:
-        word = _WORDS.get(str(input.dtype), str(input.dtype))
         raise ValueError(
-            f"lambda must be in range [0, {largest:g}] for input dtype {word}, but found {lambd:g}"
+            f"lambda must be in range [0, {largest:g}] for input dtype {torch_name(input)}, "
+            f"but found {lambd:g}"
         )
 
     def shrunk(x: jax.Array) -> jax.Array:

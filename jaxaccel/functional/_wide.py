@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import jax
 import jax.numpy as jnp
 
 from jaxaccel._math import compute_dtype
+
+_NAMES: Final = {
+    "float64": "Double",
+    "float32": "Float",
+    "float16": "Half",
+    "bfloat16": "BFloat16",
+    "bool": "Bool",
+}
+
+
+def torch_name(array: jax.Array) -> str:
+    """Return what PyTorch calls an array's dtype in its errors."""
+    return _NAMES.get(str(array.dtype), str(array.dtype))
 
 
 def in_wide(formula: Callable[[jax.Array], jax.Array], input: jax.Array) -> jax.Array:
